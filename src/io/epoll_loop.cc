@@ -1,0 +1,490 @@
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <mutex>
+#include <unordered_map>
+
+#include "io/descriptor.h"
+#include "io/loop.h"
+
+namespace wary::io {
+
+namespace {
+
+constexpr int kBacklog = 4096;
+constexpr std::size_t kEventsPerTurn = 256;
+constexpr int kAcceptsPerTurn = 64;  // one busy listener does not starve open connections
+
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+  sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
+};
+
+Error system_error(std::string_view code, std::string_view what, const std::string& where, int error) {
+  const ErrorKind kind = error == EACCES || error == EPERM ? ErrorKind::kDenied : ErrorKind::kUnavailable;
+  return fail(kind, code, what).at(where).found(std::strerror(error));
+}
+
+Result<SocketAddress> to_system(const Address& address) {
+  SocketAddress out;
+  if (address.family == Address::Family::kUnix) {
+    auto* target = reinterpret_cast<sockaddr_un*>(&out.storage);
+    if (address.host.size() >= sizeof target->sun_path) {
+      return fail(ErrorKind::kInvalid, "address_too_long", "a unix socket path is at most 107 bytes").at(address.host);
+    }
+    target->sun_family = AF_UNIX;
+    std::memcpy(target->sun_path, address.host.data(), address.host.size());
+    out.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address.host.size() + 1);
+    return out;
+  }
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&out.storage);
+  if (inet_pton(AF_INET, address.host.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(address.port);
+    out.size = sizeof *v4;
+    return out;
+  }
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&out.storage);
+  if (inet_pton(AF_INET6, address.host.c_str(), &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(address.port);
+    out.size = sizeof *v6;
+    return out;
+  }
+  return fail(ErrorKind::kInvalid, "address_syntax", "an address is a numeric IPv4 or IPv6 address or a unix socket")
+      .found(address.host);
+}
+
+Address from_system(const SocketAddress& address) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (address.storage.ss_family == AF_INET) {
+    const auto* v4 = reinterpret_cast<const sockaddr_in*>(&address.storage);
+    inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
+    return Address::tcp(text, ntohs(v4->sin_port));
+  }
+  if (address.storage.ss_family == AF_INET6) {
+    const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&address.storage);
+    inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
+    return Address::tcp(text, ntohs(v6->sin6_port));
+  }
+  const auto* local = reinterpret_cast<const sockaddr_un*>(&address.storage);
+  return Address::unix_socket(address.size > offsetof(sockaddr_un, sun_path) ? local->sun_path : "");
+}
+
+IoCount counted(ssize_t result) {
+  if (result > 0) return {IoCount::State::kSome, static_cast<std::size_t>(result), 0};
+  if (result == 0) return {IoCount::State::kEnd, 0, 0};
+  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return {IoCount::State::kWouldBlock, 0, 0};
+  return {IoCount::State::kFailed, 0, errno};
+}
+
+class EpollLoop final : public Loop {
+ public:
+  explicit EpollLoop(Clock& clock)
+      : clock_(clock), epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    WARY_CHECK(epoll_.is_open() && wake_.is_open());
+    now_ = clock_.monotonic();
+    wake_token_ = add(wake_.get(), EPOLLIN, [this](std::uint32_t) { drain_wake(); });
+  }
+
+  ~EpollLoop() override {
+    // Tasks may own streams of this loop, so they go before the loop's tables do.
+    timers_.clear();
+    posted_.clear();
+  }
+
+  using Handler = std::function<void(std::uint32_t events)>;
+
+  std::uint64_t add(int descriptor, std::uint32_t events, Handler handler) {
+    std::uint32_t index;
+    if (free_.empty()) {
+      index = static_cast<std::uint32_t>(slots_.size());
+      slots_.emplace_back();
+    } else {
+      index = free_.back();
+      free_.pop_back();
+    }
+    Slot& slot = slots_[index];
+    slot.descriptor = descriptor;
+    slot.handler = std::make_unique<Handler>(std::move(handler));
+    const std::uint64_t token = std::uint64_t{slot.generation} << 32 | index;
+    epoll_event event{};
+    event.events = events;
+    event.data.u64 = token;
+    WARY_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, descriptor, &event) == 0);
+    return token;
+  }
+
+  void modify(std::uint64_t token, std::uint32_t events) {
+    Slot& slot = slots_[static_cast<std::uint32_t>(token)];
+    epoll_event event{};
+    event.events = events;
+    event.data.u64 = token;
+    WARY_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, slot.descriptor, &event) == 0);
+  }
+
+  // The handler may be the one that is running: it is kept until the turn ends.
+  void remove(std::uint64_t token) {
+    const auto index = static_cast<std::uint32_t>(token);
+    Slot& slot = slots_[index];
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, slot.descriptor, nullptr);
+    graveyard_.push_back(std::move(slot.handler));
+    ++slot.generation;
+    slot.descriptor = -1;
+    free_.push_back(index);
+  }
+
+  Monotonic now() override { return now_; }
+
+  TimerId after(std::int64_t nanos, Task task) override {
+    const TimerId id = ++last_timer_;
+    const std::int64_t deadline = clock_.monotonic().nanos + (nanos > 0 ? nanos : 0);
+    timers_.emplace(std::pair(deadline, id), std::move(task));
+    deadlines_.emplace(id, deadline);
+    return id;
+  }
+
+  void cancel(TimerId timer) override {
+    const auto found = deadlines_.find(timer);
+    if (found == deadlines_.end()) return;
+    timers_.erase({found->second, timer});
+    deadlines_.erase(found);
+  }
+
+  void post(Task task) override {
+    bool wake = false;
+    {
+      const std::lock_guard lock(mutex_);
+      wake = posted_.empty();
+      posted_.push_back(std::move(task));
+    }
+    if (wake) signal_wake();
+  }
+
+  Result<std::unique_ptr<Listener>> listen(const Address& address, const ListenOptions& options,
+                                           Accept accept) override;
+  void connect(const Address& address, std::int64_t timeout_nanos, Connected connected) override;
+
+  Status watch(int descriptor, std::function<void()> readable) override {
+    watched_[descriptor] = add(descriptor, EPOLLIN, [readable = std::move(readable)](std::uint32_t) { readable(); });
+    return {};
+  }
+
+  void unwatch(int descriptor) override {
+    const auto found = watched_.find(descriptor);
+    if (found == watched_.end()) return;
+    remove(found->second);
+    watched_.erase(found);
+  }
+
+  void run() override {
+    while (!stopping_.load(std::memory_order_acquire)) turn();
+    stopping_.store(false, std::memory_order_release);
+  }
+
+  void stop() override {
+    stopping_.store(true, std::memory_order_release);
+    signal_wake();
+  }
+
+ private:
+  struct Slot {
+    int descriptor = -1;
+    std::uint32_t generation = 0;
+    std::unique_ptr<Handler> handler;
+  };
+
+  void signal_wake() {
+    const std::uint64_t one = 1;
+    // A full counter means a wake is pending already.
+    [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof one);
+  }
+
+  void drain_wake() {
+    std::uint64_t count;
+    [[maybe_unused]] const ssize_t taken = read(wake_.get(), &count, sizeof count);
+  }
+
+  int wait_millis() {
+    if (timers_.empty()) return -1;
+    const std::int64_t left = timers_.begin()->first.first - clock_.monotonic().nanos;
+    if (left <= 0) return 0;
+    return static_cast<int>(std::min<std::int64_t>((left + kNanosPerMilli - 1) / kNanosPerMilli, 60'000));
+  }
+
+  void turn() {
+    epoll_event events[kEventsPerTurn];  // NOLINT: the kernel's interface wants an array
+    const int count = epoll_wait(epoll_.get(), events, kEventsPerTurn, wait_millis());
+    WARY_CHECK(count >= 0 || errno == EINTR);
+    now_ = clock_.monotonic();
+    for (int i = 0; i < count; ++i) {
+      const std::uint64_t token = events[i].data.u64;
+      Slot& slot = slots_[static_cast<std::uint32_t>(token)];
+      // A token of an earlier generation belongs to a descriptor that a handler of this turn closed.
+      if (slot.generation != static_cast<std::uint32_t>(token >> 32) || !slot.handler) continue;
+      (*slot.handler)(events[i].events);
+    }
+    run_timers();
+    run_posted();
+    graveyard_.clear();
+  }
+
+  void run_timers() {
+    while (!timers_.empty() && timers_.begin()->first.first <= now_.nanos) {
+      const auto first = timers_.begin();
+      Task task = std::move(first->second);
+      deadlines_.erase(first->first.second);
+      timers_.erase(first);
+      task();
+    }
+  }
+
+  void run_posted() {
+    std::vector<Task> tasks;
+    {
+      const std::lock_guard lock(mutex_);
+      tasks.swap(posted_);
+    }
+    for (Task& task : tasks) task();
+  }
+
+  Clock& clock_;
+  Descriptor epoll_;
+  Descriptor wake_;
+  std::uint64_t wake_token_ = 0;
+  Monotonic now_;
+  std::vector<Slot> slots_;
+  std::vector<std::uint32_t> free_;
+  std::vector<std::unique_ptr<Handler>> graveyard_;
+  TimerId last_timer_ = 0;
+  std::map<std::pair<std::int64_t, TimerId>, Task> timers_;
+  std::unordered_map<TimerId, std::int64_t> deadlines_;
+  std::unordered_map<int, std::uint64_t> watched_;
+  std::mutex mutex_;
+  std::vector<Task> posted_;
+  std::atomic<bool> stopping_{false};
+};
+
+class SocketStream final : public Stream {
+ public:
+  SocketStream(EpollLoop& loop, Descriptor descriptor, std::string peer)
+      : loop_(loop), descriptor_(std::move(descriptor)), peer_(std::move(peer)) {}
+
+  ~SocketStream() override {
+    if (token_) loop_.remove(*token_);
+    if (reset_) {
+      const linger now{1, 0};
+      setsockopt(descriptor_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    }
+  }
+
+  IoCount read(std::span<std::uint8_t> out) override { return counted(recv(descriptor_.get(), out.data(), out.size(), 0)); }
+
+  IoCount write(ByteView bytes) override {
+    if (bytes.empty()) return {IoCount::State::kSome, 0, 0};
+    return counted(send(descriptor_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL));
+  }
+
+  IoCount write_two(ByteView first, ByteView second) override {
+    iovec parts[2] = {{const_cast<std::uint8_t*>(first.data()), first.size()},
+                      {const_cast<std::uint8_t*>(second.data()), second.size()}};
+    if (first.size() + second.size() == 0) return {IoCount::State::kSome, 0, 0};
+    msghdr message{};
+    message.msg_iov = parts;
+    message.msg_iovlen = 2;
+    return counted(sendmsg(descriptor_.get(), &message, MSG_NOSIGNAL));
+  }
+
+  void on_ready(Ready ready) override { ready_ = std::make_shared<Ready>(std::move(ready)); }
+
+  void want(bool readable, bool writable) override {
+    const std::uint32_t events = (readable ? EPOLLIN | EPOLLRDHUP : 0U) | (writable ? EPOLLOUT : 0U);
+    if (token_ && events == events_) return;
+    events_ = events;
+    if (token_) {
+      loop_.modify(*token_, events);
+      return;
+    }
+    token_ = loop_.add(descriptor_.get(), events, [this](std::uint32_t reported) {
+      const bool broken = (reported & (EPOLLHUP | EPOLLERR)) != 0;
+      // Held here: the handler may replace itself or destroy this stream.
+      const std::shared_ptr<Ready> ready = ready_;
+      if (ready) (*ready)(broken || (reported & (EPOLLIN | EPOLLRDHUP)) != 0, broken || (reported & EPOLLOUT) != 0);
+    });
+  }
+
+  void shutdown_write() override { shutdown(descriptor_.get(), SHUT_WR); }
+  void reset_on_close() override { reset_ = true; }
+
+  PeerCredentials peer_credentials() const override {
+    ucred credentials{};
+    socklen_t size = sizeof credentials;
+    if (getsockopt(descriptor_.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0 || credentials.pid == 0) return {};
+    return {credentials.pid, credentials.uid, credentials.gid};
+  }
+
+  std::string peer_address() const override { return peer_; }
+
+ private:
+  EpollLoop& loop_;
+  Descriptor descriptor_;
+  std::string peer_;
+  // Shared with a running dispatch only (see want()).
+  std::shared_ptr<Ready> ready_;
+  std::optional<std::uint64_t> token_;
+  std::uint32_t events_ = 0;
+  bool reset_ = false;
+};
+
+class SocketListener final : public Listener {
+ public:
+  SocketListener(EpollLoop& loop, Descriptor descriptor, Address address, Loop::Accept accept)
+      : loop_(loop), descriptor_(std::move(descriptor)), address_(std::move(address)), accept_(std::move(accept)) {
+    token_ = loop_.add(descriptor_.get(), EPOLLIN, [this](std::uint32_t) { accept_some(); });
+  }
+  ~SocketListener() override {
+    loop_.remove(token_);
+    if (address_.family == Address::Family::kUnix) unlink(address_.host.c_str());
+  }
+  Address address() const override { return address_; }
+
+ private:
+  void accept_some() {
+    for (int i = 0; i < kAcceptsPerTurn; ++i) {
+      SocketAddress peer;
+      peer.size = sizeof peer.storage;
+      Descriptor descriptor(accept4(descriptor_.get(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      // Out of descriptors or an aborted handshake: what waits stays in the backlog for the next turn.
+      if (!descriptor.is_open()) return;
+      if (address_.family == Address::Family::kTcp) {
+        const int on = 1;
+        setsockopt(descriptor.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+      }
+      accept_(std::make_unique<SocketStream>(loop_, std::move(descriptor), from_system(peer).to_string()));
+    }
+  }
+
+  EpollLoop& loop_;
+  Descriptor descriptor_;
+  Address address_;
+  Loop::Accept accept_;
+  std::uint64_t token_ = 0;
+};
+
+Result<std::unique_ptr<Listener>> EpollLoop::listen(const Address& address, const ListenOptions& options,
+                                                    Accept accept) {
+  WARY_ASSIGN_OR_RETURN(SocketAddress system, to_system(address));
+  Descriptor descriptor(socket(system.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!descriptor.is_open()) return system_error("listen_failed", "no socket", address.to_string(), errno);
+  const int on = 1;
+  if (address.family == Address::Family::kTcp) {
+    setsockopt(descriptor.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (options.reuse_port) setsockopt(descriptor.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  } else {
+    // Only this process's own directory holds the path, and its lock says no other instance runs: a socket that lies
+    // there is left over from a killed one.
+    unlink(address.host.c_str());
+  }
+  if (bind(descriptor.get(), system.get(), system.size) != 0) {
+    if (errno == EADDRINUSE) {
+      return fail(ErrorKind::kConflict, "listen_in_use", "another program listens on this address")
+          .at(address.to_string())
+          .next("stop that program, or choose another port");
+    }
+    return system_error("listen_failed", "cannot listen", address.to_string(), errno);
+  }
+  if (address.family == Address::Family::kUnix && chmod(address.host.c_str(), options.mode) != 0) {
+    return system_error("listen_failed", "cannot set the socket's mode", address.to_string(), errno);
+  }
+  if (::listen(descriptor.get(), kBacklog) != 0) {
+    if (errno == EADDRINUSE) {
+      return fail(ErrorKind::kConflict, "listen_in_use", "another program listens on this address").at(address.to_string());
+    }
+    return system_error("listen_failed", "cannot listen", address.to_string(), errno);
+  }
+  Address bound = address;
+  if (address.family == Address::Family::kTcp && address.port == 0) {
+    SocketAddress chosen;
+    chosen.size = sizeof chosen.storage;
+    if (getsockname(descriptor.get(), chosen.get(), &chosen.size) == 0) bound = from_system(chosen);
+  }
+  return std::unique_ptr<Listener>(
+      std::make_unique<SocketListener>(*this, std::move(descriptor), std::move(bound), std::move(accept)));
+}
+
+// A connection on its way: lives in the loop until it is connected, refused or late.
+struct Attempt {
+  Descriptor descriptor;
+  std::uint64_t token = 0;
+  TimerId timer = 0;
+  Loop::Connected connected;
+  bool finished = false;
+};
+
+void EpollLoop::connect(const Address& address, std::int64_t timeout_nanos, Connected connected) {
+  auto system = to_system(address);
+  if (!system) {
+    post([connected = std::move(connected), error = std::move(system).error()] { connected(error); });
+    return;
+  }
+  // Shared by the readiness handler and the timer, whichever comes first ends it.
+  auto attempt = std::make_shared<Attempt>();
+  attempt->connected = std::move(connected);
+  attempt->descriptor = Descriptor(socket(system->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const std::string name = address.to_string();
+  int error = attempt->descriptor.is_open() ? 0 : errno;
+  if (error == 0 && ::connect(attempt->descriptor.get(), system->get(), system->size) != 0 && errno != EINPROGRESS) {
+    error = errno;
+  }
+  if (error != 0) {
+    const bool refused = error == ECONNREFUSED || error == ENOENT;
+    post([attempt, name, error, refused] {
+      attempt->connected(system_error(refused ? "connect_refused" : "connect_failed", "cannot connect", name, error));
+    });
+    return;
+  }
+  if (address.family == Address::Family::kTcp) {
+    const int on = 1;
+    setsockopt(attempt->descriptor.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  const auto finish = [this, attempt, name](bool late) {
+    if (attempt->finished) return;
+    attempt->finished = true;
+    remove(attempt->token);
+    cancel(attempt->timer);
+    int outcome = 0;
+    socklen_t size = sizeof outcome;
+    getsockopt(attempt->descriptor.get(), SOL_SOCKET, SO_ERROR, &outcome, &size);
+    const Connected done = std::move(attempt->connected);
+    if (late) {
+      done(fail(ErrorKind::kTimeout, "connect_timeout", "no connection in time").at(name));
+    } else if (outcome != 0) {
+      done(system_error(outcome == ECONNREFUSED ? "connect_refused" : "connect_failed", "cannot connect", name, outcome));
+    } else {
+      done(std::unique_ptr<Stream>(std::make_unique<SocketStream>(*this, std::move(attempt->descriptor), name)));
+    }
+  };
+  attempt->token = add(attempt->descriptor.get(), EPOLLOUT, [finish](std::uint32_t) { finish(false); });
+  attempt->timer = after(timeout_nanos, [finish] { finish(true); });
+}
+
+}  // namespace
+
+std::unique_ptr<Loop> make_epoll_loop(Clock& clock) { return std::make_unique<EpollLoop>(clock); }
+
+}  // namespace wary::io
