@@ -1,0 +1,249 @@
+#include "io/loop.h"
+
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <thread>
+
+#include "io/sim_loop.h"
+#include "io/system.h"
+
+using namespace wary;
+using namespace wary::io;
+
+namespace {
+
+// Reads all, writes it back, ends when the client ends: enough of a server to see order, backpressure and the end.
+struct Echo {
+  std::unique_ptr<Stream> stream;
+  Bytes held;
+  bool ended = false;
+
+  explicit Echo(std::unique_ptr<Stream> accepted) : stream(std::move(accepted)) {
+    stream->on_ready([this](bool, bool) { step(); });
+    stream->want(true, false);
+  }
+  void step() {
+    std::uint8_t buffer[4096];
+    while (held.size() < 32768 && !ended) {
+      const IoCount got = stream->read(buffer);
+      if (got.state != IoCount::State::kSome) {
+        ended = got.state != IoCount::State::kWouldBlock;
+        break;
+      }
+      append(held, {buffer, got.count});
+    }
+    while (!held.empty()) {
+      const IoCount put = stream->write(held);
+      if (put.state != IoCount::State::kSome) break;
+      held.erase(held.begin(), held.begin() + static_cast<std::ptrdiff_t>(put.count));
+    }
+    if (ended && held.empty()) stream->shutdown_write();
+    stream->want(!ended && held.size() < 32768, !held.empty());
+  }
+};
+
+struct Sender {
+  std::unique_ptr<Stream> stream;
+  Bytes to_send;
+  Bytes received;
+  std::size_t sent = 0;
+  bool ended = false;
+  bool failed = false;
+
+  void start(std::unique_ptr<Stream> connected) {
+    stream = std::move(connected);
+    stream->on_ready([this](bool, bool) { step(); });
+    stream->want(true, true);
+  }
+  void step() {
+    while (sent < to_send.size()) {
+      const IoCount put = stream->write(ByteView(to_send).subspan(sent));
+      if (put.state != IoCount::State::kSome) break;
+      sent += put.count;
+      if (sent == to_send.size()) stream->shutdown_write();
+    }
+    std::uint8_t buffer[4096];
+    for (;;) {
+      const IoCount got = stream->read(buffer);
+      if (got.state == IoCount::State::kSome) {
+        append(received, {buffer, got.count});
+        continue;
+      }
+      failed = failed || got.state == IoCount::State::kFailed;
+      ended = got.state != IoCount::State::kWouldBlock;
+      break;
+    }
+    stream->want(!ended, !ended && sent < to_send.size());
+  }
+};
+
+Bytes pattern(std::size_t size) {
+  Bytes bytes(size);
+  for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::uint8_t>(i * 7 + i / 251);
+  return bytes;
+}
+
+// The same exchange on either twin: `run` turns the loop until the exchange is over.
+void exchange_half_a_megabyte(Loop& server, Loop& client, const std::function<void(const bool&)>& run) {
+  std::vector<std::unique_ptr<Echo>> echoes;
+  auto listener = server.listen(Address::tcp("127.0.0.1", 0), {},
+                                [&](std::unique_ptr<Stream> s) { echoes.push_back(std::make_unique<Echo>(std::move(s))); });
+  REQUIRE(listener.ok());
+  Sender sender;
+  sender.to_send = pattern(500'000);
+  client.connect((*listener)->address(), kNanosPerSecond, [&](Result<std::unique_ptr<Stream>> stream) {
+    REQUIRE(stream.ok());
+    sender.start(std::move(stream).value());
+  });
+  run(sender.ended);
+  CHECK(sender.received == sender.to_send);
+}
+
+}  // namespace
+
+TEST_CASE("the real loop carries bytes in order both ways with backpressure") {
+  const auto clock = make_system_clock();
+  const auto loop = make_epoll_loop(*clock);
+  exchange_half_a_megabyte(*loop, *loop, [&](const bool& ended) {
+    std::function<void()> poll = [&] {
+      if (ended) loop->stop();
+      else loop->after(kNanosPerMilli, poll);
+    };
+    loop->after(0, poll);
+    loop->after(20 * kNanosPerSecond, [&] { loop->stop(); });
+    loop->run();
+  });
+}
+
+TEST_CASE("the simulated loop carries bytes in order both ways with backpressure") {
+  SimWorld world(7);
+  const auto server = world.make_loop();
+  const auto client = world.make_loop();
+  exchange_half_a_megabyte(*server, *client, [&](const bool&) { world.run_for(60 * kNanosPerSecond); });
+}
+
+TEST_CASE("the simulation gives the same history from the same seed") {
+  const auto history = [](std::uint64_t seed) {
+    SimWorld world(seed);
+    const auto loop = world.make_loop();
+    std::vector<std::pair<std::int64_t, std::size_t>> arrivals;
+    std::unique_ptr<Stream> server, client;
+    auto listener = loop->listen(Address::tcp("127.0.0.1", 80), {}, [&](std::unique_ptr<Stream> s) {
+      server = std::move(s);
+      server->on_ready([&](bool, bool) {
+        std::uint8_t buffer[512];
+        const IoCount got = server->read(buffer);
+        arrivals.emplace_back(loop->now().nanos, got.count);
+      });
+      server->want(true, false);
+    });
+    loop->connect(Address::tcp("127.0.0.1", 80), kNanosPerSecond, [&](Result<std::unique_ptr<Stream>> s) {
+      client = std::move(s).value();
+      client->write(pattern(10'000));
+    });
+    world.run_for(kNanosPerSecond);
+    return arrivals;
+  };
+  CHECK(history(3) == history(3));
+  CHECK(history(3) != history(4));
+}
+
+TEST_CASE("a simulated connection can break in the middle, and both ends learn it") {
+  SimWorld world(11);
+  const auto loop = world.make_loop();
+  std::vector<std::unique_ptr<Echo>> echoes;
+  auto listener = loop->listen(Address::tcp("127.0.0.1", 80), {},
+                               [&](std::unique_ptr<Stream> s) { echoes.push_back(std::make_unique<Echo>(std::move(s))); });
+  Sender sender;
+  sender.to_send = pattern(100'000);
+  loop->connect(Address::tcp("127.0.0.1", 80), kNanosPerSecond,
+                [&](Result<std::unique_ptr<Stream>> s) { sender.start(std::move(s).value()); });
+  world.break_streams_after(50'000);
+  world.run_for(kNanosPerSecond);
+  CHECK(sender.failed);
+  CHECK(echoes.at(0)->ended);
+}
+
+TEST_CASE("timers fire in order, a cancelled one does not, and virtual time jumps to them") {
+  SimWorld world(1);
+  const auto loop = world.make_loop();
+  std::vector<int> fired;
+  loop->after(2 * kNanosPerSecond, [&] { fired.push_back(2); });
+  const TimerId cancelled = loop->after(kNanosPerSecond, [&] { fired.push_back(9); });
+  loop->after(kNanosPerSecond, [&] { fired.push_back(1); });
+  loop->cancel(cancelled);
+  world.run_for(3600 * kNanosPerSecond);
+  CHECK(fired == std::vector<int>{1, 2});
+}
+
+TEST_CASE("a port that is taken is named") {
+  const auto clock = make_system_clock();
+  const auto loop = make_epoll_loop(*clock);
+  auto first = loop->listen(Address::tcp("127.0.0.1", 0), {}, [](std::unique_ptr<Stream>) {});
+  REQUIRE(first.ok());
+  const auto second = loop->listen((*first)->address(), {}, [](std::unique_ptr<Stream>) {});
+  REQUIRE(!second.ok());
+  CHECK(second.error().code == "listen_in_use");
+  CHECK(second.error().where == (*first)->address().to_string());
+}
+
+TEST_CASE("nobody listens: the connection is refused, not late") {
+  const auto clock = make_system_clock();
+  const auto loop = make_epoll_loop(*clock);
+  Address address;
+  {
+    auto listener = loop->listen(Address::tcp("127.0.0.1", 0), {}, [](std::unique_ptr<Stream>) {});
+    address = (*listener)->address();
+  }
+  std::string code;
+  loop->connect(address, kNanosPerSecond, [&](Result<std::unique_ptr<Stream>> s) {
+    code = s.error().code;
+    loop->stop();
+  });
+  loop->run();
+  CHECK(code == "connect_refused");
+}
+
+TEST_CASE("a name is not an address") {
+  const auto clock = make_system_clock();
+  const auto loop = make_epoll_loop(*clock);
+  CHECK(loop->listen(Address::tcp("localhost", 80), {}, [](std::unique_ptr<Stream>) {}).error().code ==
+        "address_syntax");
+  CHECK(loop->listen(Address::unix_socket(std::string(200, 'x')), {}, [](std::unique_ptr<Stream>) {}).error().code ==
+        "address_too_long");
+}
+
+TEST_CASE("tasks posted from another thread run on the loop's") {
+  const auto clock = make_system_clock();
+  const auto loop = make_epoll_loop(*clock);
+  std::thread::id ran_on;
+  std::thread other([&] {
+    loop->post([&] {
+      ran_on = std::this_thread::get_id();
+      loop->stop();
+    });
+  });
+  loop->run();
+  other.join();
+  CHECK(ran_on == std::this_thread::get_id());
+}
+
+TEST_CASE("a unix socket tells who connected") {
+  const auto clock = make_system_clock();
+  const auto loop = make_epoll_loop(*clock);
+  const std::string path = "/tmp/wary-loop-test-" + std::to_string(getpid());
+  PeerCredentials seen;
+  auto listener = loop->listen(Address::unix_socket(path), {}, [&](std::unique_ptr<Stream> s) {
+    seen = s->peer_credentials();
+    loop->stop();
+  });
+  REQUIRE(listener.ok());
+  std::unique_ptr<Stream> client;
+  loop->connect(Address::unix_socket(path), kNanosPerSecond,
+                [&](Result<std::unique_ptr<Stream>> s) { client = std::move(s).value(); });
+  loop->run();
+  CHECK(seen.pid == getpid());
+  CHECK(seen.uid == getuid());
+}

@@ -1,0 +1,41 @@
+// SimWorld: time and network in memory, for tests that must give the same answer from the same seed.
+//
+//   SimWorld world(seed);
+//   auto server = world.make_loop();
+//   auto client = world.make_loop();
+//   server->listen(Address::tcp("127.0.0.1", 80), {}, accept);
+//   world.run_for(5 * kNanosPerSecond);   // turns every loop; time jumps to the next timer or arrival
+//
+// Bytes arrive after a seeded latency, in order, in seeded pieces; each direction holds at most 64 KiB before the writer
+// meets kWouldBlock. Faults: break_stream_at cuts a connection after so many bytes in all. Single-threaded: post() too.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/time.h"
+#include "io/loop.h"
+
+namespace wary::io {
+
+class SimWorld {
+ public:
+  explicit SimWorld(std::uint64_t seed);
+  ~SimWorld();
+  SimWorld(const SimWorld&) = delete;
+  SimWorld& operator=(const SimWorld&) = delete;
+
+  Clock& clock();
+  void jump_wall_clock(std::int64_t nanos);  // backwards too; monotonic time is untouched
+  std::unique_ptr<Loop> make_loop();
+  void run_for(std::int64_t nanos);
+  void break_streams_after(std::uint64_t bytes);  // every open stream fails once this many more bytes were carried
+
+  struct Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace wary::io
