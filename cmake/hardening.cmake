@@ -1,13 +1,13 @@
 # The hardening set, checked from outside on the finished binaries by tests/elf.
 add_compile_options(
-  -Wall -Wextra -Wformat=2 -Wconversion -Wsign-conversion -Wimplicit-fallthrough -Wshadow
+  -Wall -Wextra -Wformat=2 -Wconversion -Wsign-conversion -Wimplicit-fallthrough
   -fno-omit-frame-pointer -fno-strict-aliasing)
 if(WARY_WERROR)
   add_compile_options(-Werror)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 reports these in libstdc++'s own inlined code; clang and the sanitizers cover the ground.
-  add_compile_options(-Wbidi-chars=any -Wno-restrict -Wno-stringop-overflow -Wno-array-bounds
+  add_compile_options(-Wbidi-chars=any -Wshadow=local -Wno-restrict -Wno-stringop-overflow -Wno-array-bounds
     -Wno-maybe-uninitialized -Wno-dangling-pointer -Wno-stringop-overread)
 endif()
 add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
