@@ -65,7 +65,8 @@ class Json {
 
   bool operator==(const Json& other) const = default;  // objects compare in order
 
-  // Compact; object order kept; strings escaped minimally; doubles shortest round-trip.
+  // Compact; object order kept; strings escaped minimally; doubles shortest round-trip and recognisable as doubles
+  // ("1.0"); infinities and NaN become null, bytes that are no UTF-8 become U+FFFD.
   std::string to_string() const;
   std::string to_pretty_string() const;  // two spaces
   // Object keys sorted by bytes at every level: what is hashed or signed.
@@ -80,8 +81,8 @@ class Json {
   std::vector<Member> members_;
 };
 
-// Errors: json_syntax, json_duplicate_key, json_integer_range, json_depth, json_size, json_items, json_utf8, with the
-// byte offset, line and column in `where` ("line 3, column 7").
+// Errors: json_syntax, json_duplicate_key, json_integer_range, json_number_range (no finite double), json_depth,
+// json_size, json_items, json_utf8, json_memory, with the place in `where`: "line 3, column 7 (byte 41)".
 Result<Json> parse_json(std::string_view text, const Limits& limits = {});
 
 // Appends `text` as a JSON string with its quotes.
