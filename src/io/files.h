@@ -7,7 +7,8 @@
 //
 // Durability: bytes are durable after File::sync(); a created, renamed or removed name is durable after sync_directory()
 // of its folder. Nothing else is promised. Thread rule: a File belongs to one thread at a time; Files may be shared.
-// Errors: file_not_found, file_exists, file_no_space, file_io, file_permission, file_locked, each with the path.
+// Errors: file_not_found, file_exists, file_no_space, file_io, file_permission, file_locked, each with the path
+// in `where`; read_file adds file_too_large.
 #pragma once
 
 #include <cstdint>

@@ -7,6 +7,9 @@
 //   files.set_capacity(1 << 20);              // then file_no_space
 //   files.crash();                            // power back: only what survived is there; old handles all fail
 //
+// A sync that fails with kIoError is as bad as Linux makes it: reads go on showing the bytes, some of them are not on the
+// disk, and a later sync does not bring them there. One seed and one script give one outcome.
+//
 // Single-threaded.
 #pragma once
 
