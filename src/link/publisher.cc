@@ -1,0 +1,198 @@
+#include "link/publisher.h"
+
+namespace wary::link {
+
+namespace {
+
+constexpr std::size_t kSubscribersMax = 64;
+constexpr std::size_t kDeltasMax = 1024;
+constexpr std::size_t kDeltaBytesMax = std::size_t{64} << 20;
+
+}  // namespace
+
+struct Publisher::Peer {
+  explicit Peer(std::unique_ptr<io::Stream> stream) : frames(std::move(stream), FrameLimits{}) {}
+  FrameStream frames;
+  std::string node;
+  std::uint64_t acknowledged = 0;
+  bool greeted = false;
+};
+
+Publisher::Publisher(io::Loop& loop, PublisherHooks hooks, Log& log, Metrics& metrics)
+    : loop_(loop),
+      hooks_(std::move(hooks)),
+      log_(log),
+      subscribers_metric_(metrics.gauge("wary_link_subscribers", "Enforcement points connected")),
+      snapshots_sent_(metrics.counter("wary_link_snapshots_sent_total", "Whole snapshots sent")),
+      deltas_sent_(metrics.counter("wary_link_deltas_sent_total", "Deltas sent")) {}
+
+Publisher::~Publisher() = default;
+
+Status Publisher::listen(const io::Address& address, const io::ListenOptions& options) {
+  WARY_ASSIGN_OR_RETURN(listener_, loop_.listen(address, options, [this](std::unique_ptr<io::Stream> stream) {
+    accepted(std::move(stream));
+  }));
+  return {};
+}
+
+void Publisher::accepted(std::unique_ptr<io::Stream> stream) {
+  if (!hooks_.is_allowed(stream->peer_credentials()) || peers_.size() >= kSubscribersMax) {
+    log_.warn("link.refused", {{"uid", std::int64_t{stream->peer_credentials().uid}}});
+    return;
+  }
+  const auto peer = std::make_shared<Peer>(std::move(stream));
+  peers_.insert(peer);
+  subscribers_metric_.set(static_cast<std::int64_t>(peers_.size()));
+  // The raw pointer lives as long as the set holds the peer, which drop() ends.
+  Peer* raw = peer.get();
+  peer->frames.start([this, raw](std::uint8_t type, ByteView payload) { on_frame(*raw, type, payload); },
+                     [this, raw](const Error& why) { drop(*raw, why); });
+}
+
+void Publisher::drop(Peer& peer, const Error& why) {
+  log_.info("link.closed", {{"node", peer.node}, {"code", why.code}});
+  for (auto at = peers_.begin(); at != peers_.end(); ++at) {
+    if (at->get() != &peer) continue;
+    peers_.erase(at);
+    break;
+  }
+  subscribers_metric_.set(static_cast<std::int64_t>(peers_.size()));
+}
+
+void Publisher::on_frame(Peer& peer, std::uint8_t type, ByteView payload) {
+  if (!peer.greeted && type != kHelloMessage) {
+    peer.frames.close();
+    return;
+  }
+  switch (type) {
+    case kHelloMessage: return on_hello(peer, payload);
+    case kEventsMessage: return on_events(peer, payload);
+    case kCallMessage: return on_call(peer, payload);
+    case kAckMessage:
+      if (payload.size() == 8) peer.acknowledged = read_big_endian<std::uint64_t>(payload.data());
+      return;
+    case kNackMessage:
+      log_.error("link.nack", {{"node", peer.node}, {"why", as_text(payload.subspan(std::min<std::size_t>(8, payload.size())))}});
+      return;
+    default: peer.frames.close();
+  }
+}
+
+void Publisher::on_hello(Peer& peer, ByteView payload) {
+  const auto hello = decode_hello(payload);
+  if (!hello || peer.greeted) {
+    peer.frames.close();
+    return;
+  }
+  peer.greeted = true;
+  peer.node = hello->node;
+  log_.info("link.hello", {{"node", peer.node}, {"revision", hello->revision}});
+  const std::uint8_t state = ledger_available_ ? 1 : 0;
+  (void)peer.frames.send(kLedgerStateMessage, {&state, 1});
+
+  const std::uint64_t current = hooks_.revision();
+  const bool known = hello->history == hooks_.history && hello->revision != 0 && hello->revision <= current;
+  const bool covered = known && (hello->revision == current || (!deltas_.empty() && deltas_.front().from <= hello->revision));
+  if (covered) {
+    peer.acknowledged = hello->revision;
+    for (const Kept& kept : deltas_) {
+      if (kept.from >= hello->revision) send_update(peer, kept.wire);
+    }
+    return;
+  }
+  if (snapshot_wire_.empty() || snapshot_revision_ != current) {
+    auto wire = signed_wire({hooks_.history, 0, current, hooks_.snapshot(), {}});
+    if (!wire) {
+      log_.error("link.unsigned", {{"code", wire.error().code}, {"why", wire.error().message}});
+      peer.frames.close();
+      return;
+    }
+    snapshot_wire_ = std::move(wire).value();
+    snapshot_revision_ = current;
+  }
+  snapshots_sent_.add();
+  send_update(peer, snapshot_wire_);
+}
+
+void Publisher::on_events(Peer& peer, ByteView payload) {
+  auto batch = decode_event_batch(payload);
+  if (!batch) {
+    log_.warn("link.events_refused", {{"node", peer.node}, {"code", batch.error().code}});
+    peer.frames.close();
+    return;
+  }
+  std::weak_ptr<Peer> target;
+  for (const auto& held : peers_) {
+    if (held.get() == &peer) target = held;
+  }
+  hooks_.on_events(peer.node, std::move(batch).value(), [target](Result<Receipt> receipt) {
+    const auto held = target.lock();
+    if (!held) return;
+    if (!receipt) return;  // not durable: the source keeps it and sends it again
+    (void)held->frames.send(kReceiptMessage, encode(*receipt));
+  });
+}
+
+void Publisher::on_call(Peer& peer, ByteView payload) {
+  if (payload.size() < 8) return peer.frames.close();
+  const auto id = read_big_endian<std::uint64_t>(payload.data());
+  const auto call = codec::parse_json(as_text(payload.subspan(8)));
+  if (!call) return peer.frames.close();
+  std::weak_ptr<Peer> target;
+  for (const auto& held : peers_) {
+    if (held.get() == &peer) target = held;
+  }
+  hooks_.on_call(peer.node, *call, [target, id](const codec::Json& reply) {
+    const auto held = target.lock();
+    if (!held) return;
+    Bytes out;
+    append_big_endian(out, id);
+    append(out, as_bytes(reply.to_string()));
+    (void)held->frames.send(kReplyMessage, out);
+  });
+}
+
+void Publisher::send_update(Peer& peer, const Bytes& wire) {
+  const Status sent = peer.frames.send(kUpdateMessage, wire);
+  if (sent) return;
+  log_.warn("link.slow", {{"node", peer.node}, {"code", sent.error().code}});
+  peer.frames.close();
+}
+
+Result<Bytes> Publisher::signed_wire(Update update) const {
+  WARY_ASSIGN_OR_RETURN(update.signature, hooks_.sign(signed_part(update)));
+  return encode(update);
+}
+
+Status Publisher::commit(std::uint64_t from, std::uint64_t to, std::string content) {
+  WARY_ASSIGN_OR_RETURN(Bytes wire, signed_wire({hooks_.history, from, to, std::move(content), {}}));
+  // A copy of the set: a send may close a peer, which leaves the set in a later turn only.
+  for (const auto& peer : peers_) {
+    if (peer->greeted) send_update(*peer, wire);
+  }
+  deltas_sent_.add();
+  kept_bytes_ += wire.size();
+  deltas_.push_back({from, to, std::move(wire)});
+  while (deltas_.size() > kDeltasMax || kept_bytes_ > kDeltaBytesMax) {
+    kept_bytes_ -= deltas_.front().wire.size();
+    deltas_.pop_front();
+  }
+  return {};
+}
+
+void Publisher::set_ledger_available(bool available) {
+  if (available == ledger_available_) return;
+  ledger_available_ = available;
+  const std::uint8_t state = available ? 1 : 0;
+  for (const auto& peer : peers_) (void)peer->frames.send(kLedgerStateMessage, {&state, 1});
+}
+
+std::optional<std::uint64_t> Publisher::acknowledged() const {
+  std::optional<std::uint64_t> lowest;
+  for (const auto& peer : peers_) {
+    if (peer->greeted) lowest = std::min(lowest.value_or(peer->acknowledged), peer->acknowledged);
+  }
+  return lowest;
+}
+
+}  // namespace wary::link

@@ -1,0 +1,81 @@
+// Publisher: the control plane's end of the link. It answers each enforcement point with the deltas it lacks, or a whole
+// snapshot; sends every commit to all of them at once; and hands their events and calls on.
+//
+//   Publisher publisher(loop, hooks, metrics);
+//   publisher.listen(Address::unix_socket("run/link.sock"));
+//   publisher.commit(revision, delta_json);     // signed once, encoded once, sent to every subscriber now
+//
+// Thread rule: its loop's. Limits: 64 subscribers, 1,024 kept deltas or 64 MiB of them.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "codec/json.h"
+#include "io/loop.h"
+#include "link/frames.h"
+#include "link/update.h"
+
+namespace wary::link {
+
+struct PublisherHooks {
+  std::string history;  // names the store's life
+  std::function<std::uint64_t()> revision;
+  std::function<std::string()> snapshot;  // the content at revision()
+  std::function<Result<Bytes>(ByteView message)> sign;
+  std::function<bool(const io::PeerCredentials&)> is_allowed;
+  // Must answer each batch once, in any order; an error closes the connection and the batch comes again.
+  std::function<void(const std::string& node, EventBatch batch, std::function<void(Result<Receipt>)> done)> on_events;
+  std::function<void(const std::string& node, const codec::Json& call, std::function<void(codec::Json)> reply)> on_call;
+};
+
+class Publisher {
+ public:
+  Publisher(io::Loop& loop, PublisherHooks hooks, Log& log, Metrics& metrics);
+  ~Publisher();
+  Status listen(const io::Address& address, const io::ListenOptions& options);
+  Status commit(std::uint64_t from, std::uint64_t to, std::string content);
+  void set_ledger_available(bool available);
+  // The lowest revision every connected subscriber has acknowledged; nothing while none is connected.
+  std::optional<std::uint64_t> acknowledged() const;
+  std::size_t subscribers() const { return peers_.size(); }
+
+ private:
+  struct Peer;
+  void accepted(std::unique_ptr<io::Stream> stream);
+  void on_frame(Peer& peer, std::uint8_t type, ByteView payload);
+  void on_hello(Peer& peer, ByteView payload);
+  void on_events(Peer& peer, ByteView payload);
+  void on_call(Peer& peer, ByteView payload);
+  void send_update(Peer& peer, const Bytes& wire);
+  void drop(Peer& peer, const Error& why);
+  Result<Bytes> signed_wire(Update update) const;
+
+  io::Loop& loop_;
+  PublisherHooks hooks_;
+  Log& log_;
+  Metric& subscribers_metric_;
+  Metric& snapshots_sent_;
+  Metric& deltas_sent_;
+  std::unique_ptr<io::Listener> listener_;
+  // Shared with callbacks that answer later and must find out that the peer has gone.
+  std::set<std::shared_ptr<Peer>> peers_;
+  struct Kept {
+    std::uint64_t from, to;
+    Bytes wire;
+  };
+  std::deque<Kept> deltas_;
+  std::size_t kept_bytes_ = 0;
+  Bytes snapshot_wire_;
+  std::uint64_t snapshot_revision_ = 0;
+  bool ledger_available_ = true;
+};
+
+}  // namespace wary::link

@@ -1,0 +1,73 @@
+// Update: a signed step of what an enforcement point knows: a whole snapshot, or the delta from one revision to the next.
+//
+// The content is opaque here (canonical JSON of the view). The signature covers history, revisions and the content's hash,
+// so that relays and disk caches need no trust. `history` names one store's life: revisions of two stores never mix.
+//
+//   Bytes message = signed_part(update);           // what the signer signs
+//   Bytes wire = encode(update);
+//   WARY_ASSIGN_OR_RETURN(Update update, decode_update(wire));
+//
+// Values; any thread. Limit: 64 MiB a content.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace wary::link {
+
+struct Update {
+  std::string history;      // 32 hex digits
+  std::uint64_t from = 0;   // 0: a whole snapshot
+  std::uint64_t to = 0;
+  std::string content;
+  Bytes signature;          // Ed25519, 64 bytes
+  bool is_snapshot() const { return from == 0; }
+};
+
+Bytes signed_part(const Update& update);
+Bytes encode(const Update& update);
+// Exactly one encoded update; error: update_syntax.
+Result<Update> decode_update(ByteView bytes);
+
+// What an enforcement point says first.
+struct Hello {
+  std::string node;         // "edge/NAME"
+  std::string history;      // of the last good update, or empty
+  std::uint64_t revision = 0;
+};
+Bytes encode(const Hello& hello);
+Result<Hello> decode_hello(ByteView bytes);
+
+// Events on their way up, in the order of their source; receipts come back by boot and sequence.
+struct EventBatch {
+  std::uint64_t boot = 0;
+  std::uint64_t first_sequence = 0;  // the others follow without gaps
+  std::vector<Bytes> events;         // contract::encode(Event)
+};
+Bytes encode(const EventBatch& batch);
+Result<EventBatch> decode_event_batch(ByteView bytes);
+
+struct Receipt {
+  std::uint64_t boot = 0;
+  std::uint64_t sequence = 0;        // this one and all before it are durable
+};
+Bytes encode(const Receipt& receipt);
+Result<Receipt> decode_receipt(ByteView bytes);
+
+enum Message : std::uint8_t {
+  kHelloMessage = 1,       // up
+  kUpdateMessage = 2,      // down
+  kAckMessage = 3,         // up: u64 revision
+  kNackMessage = 4,        // up: u64 revision, text why
+  kEventsMessage = 5,      // up
+  kReceiptMessage = 6,     // down
+  kLedgerStateMessage = 7, // down: u8, 1 = events can be made durable
+  kCallMessage = 8,        // up: u64 id, JSON
+  kReplyMessage = 9,       // down: u64 id, JSON
+};
+
+}  // namespace wary::link
