@@ -135,7 +135,7 @@ Status Subscriber::load() {
     WARY_ASSIGN_OR_RETURN(const Update update, decode_update(frame.payload));
     WARY_RETURN_IF_ERROR(apply(update));
     kept_bytes_ += frame.size;
-    kept_deltas_ += update.is_snapshot() ? 0 : 1;
+    if (!update.is_snapshot()) ++kept_deltas_;
   }
   return {};
 }
