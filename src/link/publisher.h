@@ -41,7 +41,7 @@ class Publisher {
   Publisher(io::Loop& loop, PublisherHooks hooks, Log& log, Metrics& metrics);
   ~Publisher();
   Status listen(const io::Address& address, const io::ListenOptions& options);
-  Status commit(std::uint64_t from, std::uint64_t to, std::string content);
+  Status commit(std::uint64_t from, std::uint64_t to, Monotonic committed, std::string content);
   void set_ledger_available(bool available);
   // The lowest revision every connected subscriber has acknowledged; nothing while none is connected.
   std::optional<std::uint64_t> acknowledged() const;

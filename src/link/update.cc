@@ -66,6 +66,7 @@ Bytes signed_part(const Update& update) {
   append_text(out, update.history);
   append_big_endian(out, update.from);
   append_big_endian(out, update.to);
+  append_big_endian(out, static_cast<std::uint64_t>(update.committed));
   append(out, crypto::sha256(as_bytes(update.content)));
   return out;
 }
@@ -75,6 +76,7 @@ Bytes encode(const Update& update) {
   append_text(out, update.history);
   append_big_endian(out, update.from);
   append_big_endian(out, update.to);
+  append_big_endian(out, static_cast<std::uint64_t>(update.committed));
   append_text(out, update.content);
   append_text(out, as_text(update.signature));
   return out;
@@ -87,6 +89,8 @@ Result<Update> decode_update(ByteView bytes) {
   WARY_ASSIGN_OR_RETURN(update.history, cursor.text(kNameBytes));
   WARY_ASSIGN_OR_RETURN(update.from, cursor.number<std::uint64_t>());
   WARY_ASSIGN_OR_RETURN(update.to, cursor.number<std::uint64_t>());
+  WARY_ASSIGN_OR_RETURN(const std::uint64_t committed, cursor.number<std::uint64_t>());
+  update.committed = static_cast<std::int64_t>(committed);
   WARY_ASSIGN_OR_RETURN(update.content, cursor.text(limits::kFrameBytes));
   WARY_ASSIGN_OR_RETURN(const ByteView signature, cursor.bytes(kSignatureBytes));
   update.signature.assign(signature.begin(), signature.end());
