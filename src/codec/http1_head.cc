@@ -5,6 +5,7 @@
 #include "codec/http1.h"
 #include "codec/http1_table.h"
 #include "codec/text.h"
+#include "codec/uri.h"
 
 namespace wary::codec::http1 {
 
@@ -154,31 +155,6 @@ HeadResult parse_framing(const Seen& seen, int minor_version, Framing& framing) 
     framing = {length == 0 ? BodyKind::kNone : BodyKind::kLength, static_cast<std::uint64_t>(length)};
   }
   return {};
-}
-
-bool is_port(std::string_view text) {
-  unsigned port = 0;
-  return !text.empty() && text.size() <= 5 && is_all(text, kDigitByte) &&
-         std::from_chars(text.data(), text.data() + text.size(), port).ec == std::errc{} && port <= 65535;
-}
-
-// host[:port] with a name, an IPv4 address, or an IPv6 literal; no user information, no percent-encoding.
-bool is_authority(std::string_view text) {
-  if (text.empty() || text.size() > 255 + 6) return false;
-  std::size_t end = 0;
-  if (text.front() == '[') {
-    end = text.find(']');
-    if (end == std::string_view::npos || end < 3 || end > 46) return false;
-    for (const char byte : text.substr(1, end - 1)) {
-      if (hex_value(byte) < 0 && byte != ':' && byte != '.') return false;
-    }
-    if (text.substr(0, end).find(':') == std::string_view::npos) return false;
-    ++end;
-  } else {
-    while (end < text.size() && is_class(text[end], kHostByte)) ++end;
-    if (end == 0 || text.front() == '.' || text.substr(0, end).find("..") != std::string_view::npos) return false;
-  }
-  return end == text.size() || (text[end] == ':' && is_port(text.substr(end + 1)));
 }
 
 // Path and query of origin form, checked byte by byte: RFC 3986 and complete escapes; %00 means nothing to anyone.
