@@ -1,0 +1,129 @@
+// TLS 1.3 (RFC 8446) without I/O: ciphertext in, ciphertext out, plaintext between. The caller owns the sockets.
+//
+//   WARY_ASSIGN_OR_RETURN(auto context, crypto::TlsServerContext::build(std::move(options)));  // once; shared
+//   crypto::TlsSession session(context);
+//   WARY_RETURN_IF_ERROR(session.feed(from_socket));       // an error still leaves an alert in output(): send it, close
+//   to_socket(session.output()); session.consume_output(sent);
+//   if (session.is_open()) { WARY_ASSIGN_OR_RETURN(std::size_t n, session.read(buffer)); ... session.write(answer); }
+//
+// TLS 1.3 only; X25519 and P-256; AES-GCM and ChaCha20-Poly1305; no tickets, no resumption, no early data, so that every
+// connection proves its identity anew. Contexts are immutable and shareable; a session belongs to one thread at a time.
+// Idle sessions hold no record buffers. Limits: 256 KiB of ciphertext fed and not yet read (tls_backpressure: read first);
+// the plaintext written and not yet taken is bounded by the caller, who sees output().size().
+// Errors: tls_option, tls_handshake, tls_protocol, tls_peer (the verifier's own error is passed on instead when there is
+// one), tls_alpn, tls_backpressure, tls_closed, tls_truncated.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "base/time.h"
+#include "crypto/sign.h"
+#include "crypto/x509.h"
+
+namespace wary::crypto {
+
+// A certificate chain, leaf first, and the leaf's key.
+struct TlsIdentity {
+  std::vector<Bytes> chain;
+  std::shared_ptr<const PrivateKey> key;  // shared: one key serves several contexts across a reload
+};
+
+// Decides about the peer's chain (leaf first, at most 10). `server_name` is what the client asked for; empty on a server.
+// Called during the handshake, on the session's thread.
+using VerifyPeer = std::function<Result<Certificate>(const std::vector<Bytes>& chain, std::string_view server_name)>;
+
+// The usual verifiers. The clock must outlive the context.
+VerifyPeer verify_server_name(TrustRoots roots, Clock& clock);
+VerifyPeer verify_svid(TrustRoots roots, std::string trust_domain, VerifyOptions::Use use, Clock& clock);
+
+enum class ClientAuth { kNone, kOptional, kRequired };
+
+struct TlsServerOptions {
+  struct Site {
+    std::vector<std::string> names;  // "app.example", or "*.example" for exactly one label
+    TlsIdentity identity;
+  };
+  std::vector<Site> sites;           // the first one answers names that none has
+  bool refuse_unknown_names = false;  // then such a name is refused (unrecognized_name); no name at all is served
+  std::vector<std::string> alpn;     // in the order of preference; empty: none is spoken
+  ClientAuth client_auth = ClientAuth::kNone;
+  VerifyPeer verify_client;          // needed unless kNone
+};
+
+class TlsServerContext {
+ public:
+  static Result<TlsServerContext> build(TlsServerOptions options);
+  struct Impl;  // private to crypto/
+
+ private:
+  friend class TlsSession;
+  explicit TlsServerContext(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  std::shared_ptr<const Impl> impl_;  // shared: sessions keep the context they began with across a reload
+};
+
+struct TlsClientOptions {
+  VerifyPeer verify_server;             // needed
+  std::optional<TlsIdentity> identity;  // for servers that ask
+  std::vector<std::string> alpn;
+};
+
+class TlsClientContext {
+ public:
+  static Result<TlsClientContext> build(TlsClientOptions options);
+  struct Impl;  // private to crypto/
+
+ private:
+  friend class TlsSession;
+  explicit TlsClientContext(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  std::shared_ptr<const Impl> impl_;
+};
+
+class TlsSession {
+ public:
+  explicit TlsSession(const TlsServerContext& context);
+  // Begins the handshake: output() has the first flight. An IP address or empty text sends no server name.
+  TlsSession(const TlsClientContext& context, std::string_view server_name);
+  TlsSession(TlsSession&&) noexcept;
+  TlsSession& operator=(TlsSession&&) noexcept;
+  ~TlsSession();
+
+  // Takes all of it, and goes on with the handshake as far as that leads.
+  Status feed(ByteView ciphertext);
+  // Ciphertext to send. The view holds until the next call that is not const.
+  ByteView output() const;
+  void consume_output(std::size_t size);
+
+  // The handshake is done, the peer is known as far as the context demands, and nobody has closed.
+  bool is_open() const;
+  bool is_handshaking() const;
+  bool has_failed() const;
+  // The peer said close_notify: what it sent is complete. A connection that ends without was cut (tls_truncated is the
+  // caller's to report).
+  bool is_closed_by_peer() const;
+
+  // Plaintext; 0 means that more ciphertext is needed, or is_closed_by_peer().
+  Result<std::size_t> read(std::span<std::uint8_t> out);
+  Status write(ByteView plaintext);
+  void close();  // close_notify into output()
+
+  // Known once is_open().
+  const std::optional<Certificate>& peer() const;  // none if the client showed none
+  std::string_view peer_spiffe_id() const;         // empty unless the peer's certificate is a good X509-SVID
+  std::string_view alpn() const;
+  std::string_view server_name() const;  // what the client asked for
+  std::string_view cipher() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace wary::crypto

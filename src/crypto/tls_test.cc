@@ -1,0 +1,336 @@
+#include "crypto/tls.h"
+
+#include <doctest/doctest.h>
+
+#include <array>
+
+#include "crypto/handles.h"
+
+namespace wary::crypto {
+namespace {
+
+constexpr UnixTime kNow{std::int64_t{1'800'000'000} * kNanosPerSecond};
+UnixTime after(std::int64_t seconds) { return {kNow.nanos + seconds * kNanosPerSecond}; }
+
+class FixedClock final : public Clock {
+ public:
+  UnixTime unix_time() override { return now; }
+  Monotonic monotonic() override { return {now.nanos}; }
+  UnixTime now = kNow;
+};
+
+struct World {
+  FixedClock clock;
+  PrivateKey ca_key = *PrivateKey::generate(KeyType::kEcdsaP256);
+  Bytes ca = *create_ca({"CA", "local", after(-3600), after(360000)}, ca_key);
+  TrustRoots roots = *TrustRoots::build({ca});
+
+  TlsIdentity identity(const LeafOptions& options, KeyType type = KeyType::kEcdsaP256) const {
+    auto key = std::make_shared<const PrivateKey>(*PrivateKey::generate(type));
+    auto leaf = issue_leaf(ca, ca_key, *make_csr(*key, ""), options);
+    REQUIRE(leaf.ok());
+    return {{*leaf}, key};
+  }
+  TlsIdentity host(std::string name, KeyType type = KeyType::kEcdsaP256) const {
+    LeafOptions options;
+    options.dns_names = {std::move(name)};
+    options.not_before = after(-60);
+    options.not_after = after(3600);
+    return identity(options, type);
+  }
+  TlsIdentity workload(std::string id, std::int64_t end = 3600) const {
+    LeafOptions options;
+    options.spiffe_id = std::move(id);
+    options.not_before = after(-60);
+    options.not_after = after(end);
+    return identity(options);
+  }
+  TlsServerOptions server_options() const {
+    TlsServerOptions options;
+    options.sites.push_back({{"a.example"}, host("a.example")});
+    return options;
+  }
+  TlsClientOptions client_options() {
+    TlsClientOptions options;
+    options.verify_server = verify_server_name(roots, clock);
+    return options;
+  }
+  TlsServerOptions mutual_options() {
+    TlsServerOptions options = server_options();
+    options.client_auth = ClientAuth::kRequired;
+    options.verify_client = verify_svid(roots, "local", VerifyOptions::Use::kClient, clock);
+    return options;
+  }
+};
+
+struct Outcome {
+  Status client;
+  Status server;
+};
+
+// Carries bytes both ways until nobody has any left, `step` at a time.
+Outcome carry(TlsSession& client, TlsSession& server, std::size_t step = 100'000) {
+  Outcome outcome;
+  const auto move = [step](TlsSession& from, TlsSession& to, Status& status) {
+    bool moved = false;
+    while (!from.output().empty()) {
+      const ByteView view = from.output().first(std::min(step, from.output().size()));
+      if (status.ok() && !to.has_failed()) status = to.feed(view);
+      from.consume_output(view.size());
+      moved = true;
+    }
+    return moved;
+  };
+  while (move(client, server, outcome.server) | move(server, client, outcome.client)) {
+  }
+  return outcome;
+}
+
+std::string read_all(TlsSession& session) {
+  std::string text;
+  std::array<std::uint8_t, 1000> buffer{};
+  for (;;) {
+    const auto n = session.read(buffer);
+    REQUIRE(n.ok());
+    if (*n == 0) return text;
+    text += as_text(ByteView(buffer).first(*n));
+  }
+}
+
+TEST_CASE("a client and a server shake hands, talk, and close") {
+  World world;
+  TlsServerOptions options = world.server_options();
+  options.alpn = {"h2", "http/1.1"};
+  const TlsServerContext context = *TlsServerContext::build(std::move(options));
+  TlsClientOptions client_options = world.client_options();
+  client_options.alpn = {"http/1.1"};
+  const TlsClientContext client_context = *TlsClientContext::build(std::move(client_options));
+  for (const std::size_t step : {1UL, 77UL, 100'000UL}) {
+    TlsSession client(client_context, "a.example");
+    TlsSession server(context);
+    const Outcome outcome = carry(client, server, step);
+    REQUIRE(outcome.client.ok());
+    REQUIRE(outcome.server.ok());
+    REQUIRE(client.is_open());
+    REQUIRE(server.is_open());
+    CHECK(client.alpn() == "http/1.1");
+    CHECK(server.alpn() == "http/1.1");
+    CHECK(server.server_name() == "a.example");
+    CHECK(client.peer()->dns_names == std::vector<std::string>{"a.example"});
+    CHECK_FALSE(server.peer().has_value());
+    CHECK(client.cipher() == "TLS_AES_128_GCM_SHA256");
+    REQUIRE(client.write(as_bytes("hello")).ok());
+    carry(client, server, step);
+    CHECK(read_all(server) == "hello");
+    const std::string big(100'000, 'x');
+    REQUIRE(server.write(as_bytes(big)).ok());
+    carry(client, server, step);
+    CHECK(read_all(client) == big);
+    client.close();
+    CHECK(client.write(as_bytes("x")).error().code == "tls_closed");
+    carry(client, server, step);
+    CHECK(read_all(server).empty());
+    CHECK(server.is_closed_by_peer());
+    CHECK_FALSE(server.is_open());
+  }
+}
+
+TEST_CASE("mutual TLS knows the workload by its SPIFFE ID") {
+  World world;
+  const TlsServerContext context = *TlsServerContext::build(world.mutual_options());
+  const auto attempt = [&](std::optional<TlsIdentity> identity) {
+    TlsClientOptions options = world.client_options();
+    options.identity = std::move(identity);
+    TlsSession client(*TlsClientContext::build(std::move(options)), "a.example");
+    TlsSession server(context);
+    const Outcome outcome = carry(client, server);
+    if (outcome.server.ok()) {
+      CHECK(server.is_open());
+      return std::string(server.peer_spiffe_id());
+    }
+    CHECK(server.has_failed());
+    CHECK_FALSE(server.is_open());
+    CHECK(server.write(as_bytes("x")).error().code == "tls_closed");
+    CHECK(server.feed(as_bytes("x")).error().code == "tls_closed");
+    // The client hears of it as an alert.
+    std::array<std::uint8_t, 10> buffer{};
+    CHECK_FALSE((outcome.client.ok() && client.read(buffer).ok()));
+    return outcome.server.error().code;
+  };
+  CHECK(attempt(world.workload("spiffe://local/orders")) == "spiffe://local/orders");
+  CHECK(attempt(world.workload("spiffe://elsewhere/orders")) == "svid_trust_domain");
+  CHECK(attempt(world.host("a.example")) == "svid_uri_count");
+  CHECK(attempt(world.workload("spiffe://local/late", -1)) == "x509_expired");
+  CHECK(attempt(std::nullopt) == "tls_handshake");
+  World stranger;
+  CHECK(attempt(stranger.workload("spiffe://local/orders")) == "x509_untrusted");
+}
+
+TEST_CASE("an optional client certificate may be absent and may not be bad") {
+  World world;
+  TlsServerOptions options = world.mutual_options();
+  options.client_auth = ClientAuth::kOptional;
+  const TlsServerContext context = *TlsServerContext::build(std::move(options));
+  TlsSession client(*TlsClientContext::build(world.client_options()), "a.example");
+  TlsSession server(context);
+  carry(client, server);
+  CHECK(server.is_open());
+  CHECK(server.peer_spiffe_id().empty());
+  World stranger;
+  TlsClientOptions bad = world.client_options();
+  bad.identity = stranger.workload("spiffe://local/orders");
+  TlsSession bad_client(*TlsClientContext::build(std::move(bad)), "a.example");
+  TlsSession bad_server(context);
+  CHECK(carry(bad_client, bad_server).server.error().code == "x509_untrusted");
+}
+
+TEST_CASE("the client refuses a server of another name, another root, or another time") {
+  World world;
+  const TlsServerContext context = *TlsServerContext::build(world.server_options());
+  const auto refusal = [&](TlsClientOptions options, std::string_view name) {
+    TlsSession client(*TlsClientContext::build(std::move(options)), name);
+    TlsSession server(context);
+    const Outcome outcome = carry(client, server);
+    CHECK_FALSE(server.is_open());
+    return outcome.client.ok() ? std::string("accepted") : outcome.client.error().code;
+  };
+  CHECK(refusal(world.client_options(), "b.example") == "x509_name");
+  CHECK(refusal(world.client_options(), "127.0.0.1") == "x509_name");
+  CHECK(refusal(world.client_options(), "") == "x509_name");
+  World stranger;
+  CHECK(refusal(stranger.client_options(), "a.example") == "x509_untrusted");
+  world.clock.now = after(7200);
+  CHECK(refusal(world.client_options(), "a.example") == "x509_expired");
+}
+
+TEST_CASE("the certificate is chosen by the name that the client asks for") {
+  World world;
+  for (const bool refuse : {false, true}) {
+    TlsServerOptions options = world.server_options();
+    options.refuse_unknown_names = refuse;
+    options.sites.push_back({{"*.b.example", "B.example"}, world.host("*.b.example", KeyType::kEd25519)});
+    const TlsServerContext context = *TlsServerContext::build(std::move(options));
+    const auto shown = [&](std::string_view name) {
+      TlsClientOptions any;
+      any.verify_server = [](const std::vector<Bytes>& chain, std::string_view) {
+        return parse_certificate(chain.front());
+      };
+      TlsSession client(*TlsClientContext::build(std::move(any)), name);
+      TlsSession server(context);
+      carry(client, server);
+      return client.is_open() ? client.peer()->dns_names.front() : std::string("refused");
+    };
+    CHECK(shown("a.example") == "a.example");
+    CHECK(shown("A.EXAMPLE") == "a.example");
+    CHECK(shown("x.b.example") == "*.b.example");
+    CHECK(shown("b.example") == "*.b.example");
+    CHECK(shown("x.y.b.example") == (refuse ? "refused" : "a.example"));
+    CHECK(shown("") == "a.example");
+  }
+}
+
+TEST_CASE("a protocol that nobody has in common ends the handshake") {
+  World world;
+  TlsServerOptions options = world.server_options();
+  options.alpn = {"h2"};
+  const TlsServerContext context = *TlsServerContext::build(std::move(options));
+  TlsClientOptions client_options = world.client_options();
+  client_options.alpn = {"http/1.1"};
+  TlsSession client(*TlsClientContext::build(std::move(client_options)), "a.example");
+  TlsSession server(context);
+  CHECK(carry(client, server).server.error().code == "tls_handshake");
+}
+
+TEST_CASE("a TLS 1.2 client is refused") {
+  World world;
+  const SslContextHandle old(SSL_CTX_new(TLS_client_method()));
+  REQUIRE(SSL_CTX_set_max_proto_version(old.get(), TLS1_2_VERSION) == 1);
+  const SslHandle ssl(SSL_new(old.get()));
+  BIO* in = BIO_new(BIO_s_mem());
+  BIO* out = BIO_new(BIO_s_mem());
+  SSL_set_bio(ssl.get(), in, out);
+  SSL_set_connect_state(ssl.get());
+  CHECK(SSL_do_handshake(ssl.get()) != 1);
+  char* hello = nullptr;
+  const long size = BIO_get_mem_data(out, &hello);
+  TlsSession server(*TlsServerContext::build(world.server_options()));
+  const Status status = server.feed(as_bytes({hello, static_cast<std::size_t>(size)}));
+  REQUIRE_FALSE(status.ok());
+  CHECK(status.error().code == "tls_handshake");
+  CHECK(status.error().message.find("unsupported protocol") != std::string::npos);
+  // And it is told so: alert 70, protocol_version.
+  REQUIRE(server.output().size() == 7);
+  CHECK(server.output()[0] == 21);
+  CHECK(server.output()[6] == 70);
+}
+
+TEST_CASE("garbage ends a session and nothing else") {
+  World world;
+  const TlsServerContext context = *TlsServerContext::build(world.mutual_options());
+  const TlsClientContext client_context = *TlsClientContext::build(world.client_options());
+  TlsSession http(context);
+  CHECK_FALSE(http.feed(as_bytes("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")).ok());
+  CHECK(http.has_failed());
+  // Every byte of a good first flight altered once.
+  TlsSession model(client_context, "a.example");
+  const Bytes hello(model.output().begin(), model.output().end());
+  for (std::size_t i = 0; i < hello.size(); ++i) {
+    Bytes altered = hello;
+    altered[i] ^= 0x41;
+    TlsSession server(context);
+    (void)server.feed(altered);
+    CHECK_FALSE(server.is_open());
+  }
+  // An altered record of an open session.
+  TlsSession client(*TlsClientContext::build(world.client_options()), "a.example");
+  TlsSession server(*TlsServerContext::build(world.server_options()));
+  carry(client, server);
+  REQUIRE(client.write(as_bytes("secret")).ok());
+  Bytes record(client.output().begin(), client.output().end());
+  record.back() ^= 1;
+  REQUIRE(server.feed(record).ok());
+  std::array<std::uint8_t, 10> buffer{};
+  CHECK(server.read(buffer).error().code == "tls_protocol");
+  CHECK(server.has_failed());
+  CHECK(server.read(buffer).error().code == "tls_closed");
+}
+
+TEST_CASE("what is fed and not read is bounded") {
+  World world;
+  TlsSession client(*TlsClientContext::build(world.client_options()), "a.example");
+  TlsSession server(*TlsServerContext::build(world.server_options()));
+  carry(client, server);
+  REQUIRE(client.write(Bytes(300'000, 'x')).ok());
+  const ByteView all = client.output();
+  REQUIRE(server.feed(all.first(200'000)).ok());
+  CHECK(server.feed(all.subspan(200'000)).error().code == "tls_backpressure");
+  CHECK(server.is_open());
+  const std::size_t first = read_all(server).size();
+  REQUIRE(server.feed(all.subspan(200'000)).ok());
+  CHECK(first + read_all(server).size() == 300'000);
+}
+
+TEST_CASE("contexts are not built from options that cannot work") {
+  World world;
+  const auto code = [](auto result) { return result.ok() ? std::string("built") : result.error().code; };
+  CHECK(code(TlsServerContext::build({})) == "tls_option");
+  CHECK(code(TlsClientContext::build({})) == "tls_option");
+  TlsServerOptions no_verifier = world.server_options();
+  no_verifier.client_auth = ClientAuth::kRequired;
+  CHECK(code(TlsServerContext::build(std::move(no_verifier))) == "tls_option");
+  TlsServerOptions twice = world.server_options();
+  twice.sites.push_back({{"A.example"}, world.host("a.example")});
+  CHECK(code(TlsServerContext::build(std::move(twice))) == "tls_option");
+  TlsServerOptions wrong_key = world.server_options();
+  wrong_key.sites[0].identity.key = world.host("b.example").key;
+  CHECK(code(TlsServerContext::build(std::move(wrong_key))) == "tls_option");
+  TlsServerOptions empty_alpn = world.server_options();
+  empty_alpn.alpn = {""};
+  CHECK(code(TlsServerContext::build(std::move(empty_alpn))) == "tls_option");
+  TlsServerOptions no_chain = world.server_options();
+  no_chain.sites[0].identity.chain.clear();
+  CHECK(code(TlsServerContext::build(std::move(no_chain))) == "tls_option");
+}
+
+}  // namespace
+}  // namespace wary::crypto

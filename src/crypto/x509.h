@@ -1,0 +1,94 @@
+// X.509 certificates (RFC 5280) and X509-SVIDs: read, make, and verify against given roots at a given time.
+//
+//   WARY_ASSIGN_OR_RETURN(Bytes ca, crypto::create_ca({.common_name = "wary local CA", ...}, ca_key));
+//   WARY_ASSIGN_OR_RETURN(Bytes csr, crypto::make_csr(leaf_key, "orders"));
+//   WARY_ASSIGN_OR_RETURN(Bytes leaf, crypto::issue_leaf(ca, ca_key, csr, {.spiffe_id = "spiffe://local/orders", ...}));
+//   WARY_ASSIGN_OR_RETURN(auto roots, crypto::TrustRoots::build({ca}));
+//   WARY_ASSIGN_OR_RETURN(crypto::Certificate peer, roots.verify(chain, now, {.svid = true, .trust_domain = "local"}));
+//
+// What goes into a leaf comes from LeafOptions alone; of the request only the key is taken, after its signature proved
+// possession. Values; TrustRoots is immutable and shareable. Limits: 64 KiB a certificate, 10 in a chain, 100 names.
+// Errors: x509_syntax, x509_csr_signature, x509_option, x509_failed; of verify: x509_untrusted, x509_expired,
+// x509_not_yet_valid, x509_purpose, x509_name, svid_uri_count, svid_id, svid_ca, svid_key_usage, svid_trust_domain.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "base/time.h"
+#include "crypto/sign.h"
+#include "crypto/spiffe_id.h"
+
+namespace wary::crypto {
+
+struct Certificate {
+  Bytes der;
+  std::string subject;  // RFC 2253 text
+  std::string issuer;
+  std::string serial;   // hex
+  std::vector<std::string> dns_names;
+  std::vector<std::string> uris;
+  std::vector<Bytes> ip_addresses;  // 4 or 16 bytes
+  UnixTime not_before;
+  UnixTime not_after;
+  bool is_ca = false;
+  std::uint32_t key_usage = 0;  // bit n of RFC 5280 section 4.2.1.3; 0 with has_key_usage false: absent
+  bool has_key_usage = false;
+  bool key_usage_is_critical = false;
+  bool has_extended_key_usage = false;
+  bool for_server = false;  // extended key usage names it, or anyExtendedKeyUsage
+  bool for_client = false;
+  Bytes public_key;  // SubjectPublicKeyInfo
+  Bytes subject_key_id;
+  Bytes authority_key_id;
+};
+
+Result<Certificate> parse_certificate(ByteView der);
+// The rules for a leaf (X509-SVID.md sections 3 to 5), apart from the chain. The ID on success.
+Result<SpiffeId> check_svid(const Certificate& leaf);
+
+struct CaOptions {
+  std::string common_name;  // made unique by the serial number in the subject
+  std::string trust_domain;  // a SPIFFE signing certificate carries it as spiffe://DOMAIN; empty: none
+  UnixTime not_before;
+  UnixTime not_after;
+};
+Result<Bytes> create_ca(const CaOptions& options, const PrivateKey& key);
+
+struct LeafOptions {
+  std::vector<std::string> dns_names;  // these, or one SPIFFE ID
+  std::string spiffe_id;
+  UnixTime not_before;
+  UnixTime not_after;  // cut at the CA's end
+};
+Result<Bytes> make_csr(const PrivateKey& key, std::string_view common_name);
+// The request's key, once its signature is good.
+Result<PublicKey> check_csr(ByteView csr);
+Result<Bytes> issue_leaf(ByteView ca, const PrivateKey& ca_key, ByteView csr, const LeafOptions& options);
+
+struct VerifyOptions {
+  enum class Use { kServer, kClient };
+  Use use = Use::kServer;
+  bool svid = false;         // then the SVID rules hold
+  std::string trust_domain;  // with svid: the only one these roots speak for
+  std::string dns_name;      // the leaf must carry it (RFC 9525; a wildcard is the whole first label), unless empty
+};
+
+class TrustRoots {
+ public:
+  static Result<TrustRoots> build(const std::vector<Bytes>& roots);
+  // Leaf first. The leaf on success.
+  Result<Certificate> verify(const std::vector<Bytes>& chain, UnixTime at, const VerifyOptions& options) const;
+
+ private:
+  struct Store;
+  explicit TrustRoots(std::shared_ptr<const Store> store) : store_(std::move(store)) {}
+  std::shared_ptr<const Store> store_;  // shared: one set of roots serves every connection
+};
+
+}  // namespace wary::crypto

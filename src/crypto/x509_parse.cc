@@ -1,0 +1,157 @@
+#include <algorithm>
+#include <ctime>
+
+#include "codec/text.h"
+#include "crypto/handles.h"
+#include "crypto/x509.h"
+#include "crypto/x509_private.h"
+
+namespace wary::crypto {
+
+namespace {
+
+constexpr std::size_t kNamesMax = 100;
+
+Error syntax(std::string_view what) { return openssl_error(ErrorKind::kInvalid, "x509_syntax", what); }
+
+Result<UnixTime> time_of(const ASN1_TIME* time) {
+  std::tm broken{};
+  if (time == nullptr || ASN1_TIME_to_tm(time, &broken) != 1) return syntax("a validity time is malformed");
+  const std::int64_t seconds = timegm(&broken);
+  // RFC 5280 allows the year 9999; nanoseconds end in 2262, which is as good as never.
+  constexpr std::int64_t kLast = INT64_MAX / kNanosPerSecond;
+  return UnixTime{std::clamp(seconds, -kLast, kLast) * kNanosPerSecond};
+}
+
+Result<std::string> text_of(const X509_NAME* name) {
+  const BioHandle out(BIO_new(BIO_s_mem()));
+  if (!out || X509_NAME_print_ex(out.get(), name, 0, XN_FLAG_RFC2253) < 0) return syntax("a name is malformed");
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(out.get(), &data);
+  return size <= 0 ? std::string() : std::string(data, static_cast<std::size_t>(size));
+}
+
+Bytes bytes_of(const ASN1_STRING* text) {
+  if (text == nullptr) return {};
+  const std::uint8_t* data = ASN1_STRING_get0_data(text);
+  return {data, data + ASN1_STRING_length(text)};
+}
+
+Status read_names(const X509* x509, Certificate& out) {
+  int critical = 0;
+  const GeneralNamesHandle names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(x509, NID_subject_alt_name, &critical, nullptr)));
+  if (!names) {
+    if (critical == -1) return {};  // absent; -2 says twice, anything else malformed
+    return syntax("the subject alternative names are malformed or there twice");
+  }
+  const int count = sk_GENERAL_NAME_num(names.get());
+  if (count < 0 || static_cast<std::size_t>(count) > kNamesMax) return syntax("there are more than 100 names");
+  for (int i = 0; i < count; ++i) {
+    int type = 0;
+    const void* value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names.get(), i), &type);
+    if (type != GEN_DNS && type != GEN_URI && type != GEN_IPADD) continue;
+    const Bytes bytes = bytes_of(static_cast<const ASN1_STRING*>(value));
+    if (type == GEN_IPADD) {
+      if (bytes.size() != 4 && bytes.size() != 16) return syntax("an address has neither 4 nor 16 bytes");
+      out.ip_addresses.push_back(bytes);
+      continue;
+    }
+    // IA5String; a zero byte would end the name for a C library and not for us.
+    const std::string text(as_text(bytes));
+    if (std::ranges::any_of(text, [](char c) { return c <= 0x20 || c == 0x7f; })) {
+      return syntax("a name holds a byte that no name has");
+    }
+    (type == GEN_DNS ? out.dns_names : out.uris).push_back(text);
+  }
+  return {};
+}
+
+void read_usage(X509* x509, Certificate& out) {
+  // What basicConstraints says, whatever key usage says: X509_check_ca would call CA:TRUE without keyCertSign a leaf.
+  out.is_ca = (X509_get_extension_flags(x509) & EXFLAG_CA) != 0;
+  const int at = X509_get_ext_by_NID(x509, NID_key_usage, -1);
+  out.has_key_usage = at >= 0;
+  if (out.has_key_usage) {
+    out.key_usage_is_critical = X509_EXTENSION_get_critical(X509_get_ext(x509, at)) == 1;
+    const std::uint32_t bits = X509_get_key_usage(x509);
+    // OpenSSL keeps the DER bit string's bytes: bit 0 is 0x80 of the first, bit 8 is 0x80 of the second.
+    for (std::uint32_t i = 0; i < 8; ++i) out.key_usage |= ((bits >> (7 - i)) & 1) << i;
+    out.key_usage |= ((bits >> 15) & 1) << 8;
+  }
+  out.has_extended_key_usage = X509_get_ext_by_NID(x509, NID_ext_key_usage, -1) >= 0;
+  if (!out.has_extended_key_usage) return;
+  const std::uint32_t uses = X509_get_extended_key_usage(x509);
+  out.for_server = (uses & (XKU_SSL_SERVER | XKU_ANYEKU)) != 0;
+  out.for_client = (uses & (XKU_SSL_CLIENT | XKU_ANYEKU)) != 0;
+}
+
+}  // namespace
+
+Result<X509Handle> decode_x509(ByteView der) {
+  if (der.size() > kCertificateMax) return fail(ErrorKind::kInvalid, "x509_syntax", "the certificate is too long");
+  const std::uint8_t* at = der.data();
+  X509Handle x509(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
+  if (!x509) return syntax("this is no certificate");
+  if (at != der.data() + der.size()) {
+    return fail(ErrorKind::kInvalid, "x509_syntax", "bytes follow the certificate")
+        .at("offset " + std::to_string(at - der.data()));
+  }
+  return x509;
+}
+
+Result<Certificate> describe(X509* x509, Bytes der) {
+  Certificate out;
+  // Fills OpenSSL's cache of the extensions; a malformed or doubled one makes the whole certificate malformed.
+  const int purpose = X509_check_purpose(x509, -1, 0);
+  if (purpose != 1 || (X509_get_extension_flags(x509) & EXFLAG_INVALID) != 0) {
+    return syntax("an extension is malformed");
+  }
+  WARY_RETURN_IF_ERROR(read_names(x509, out));
+  WARY_ASSIGN_OR_RETURN(out.subject, text_of(X509_get_subject_name(x509)));
+  WARY_ASSIGN_OR_RETURN(out.issuer, text_of(X509_get_issuer_name(x509)));
+  out.serial = codec::encode_hex(bytes_of(X509_get0_serialNumber(x509)));
+  WARY_ASSIGN_OR_RETURN(out.not_before, time_of(X509_get0_notBefore(x509)));
+  WARY_ASSIGN_OR_RETURN(out.not_after, time_of(X509_get0_notAfter(x509)));
+  read_usage(x509, out);
+  out.subject_key_id = bytes_of(X509_get0_subject_key_id(x509));
+  out.authority_key_id = bytes_of(X509_get0_authority_key_id(x509));
+  const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509), nullptr);
+  if (size <= 0) return syntax("the public key is malformed");
+  out.public_key.resize(static_cast<std::size_t>(size));
+  std::uint8_t* at = out.public_key.data();
+  i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509), &at);
+  out.der = std::move(der);
+  ERR_clear_error();
+  return out;
+}
+
+Result<Certificate> parse_certificate(ByteView der) {
+  WARY_ASSIGN_OR_RETURN(const X509Handle x509, decode_x509(der));
+  return describe(x509.get(), Bytes(der.begin(), der.end()));
+}
+
+Result<SpiffeId> check_svid(const Certificate& leaf) {
+  const auto refuse = [&](std::string_view code, std::string_view message) {
+    return fail(ErrorKind::kUnauthenticated, code, message).at(leaf.subject);
+  };
+  if (leaf.uris.size() != 1) {
+    return refuse("svid_uri_count", "an X509-SVID has exactly one URI name").found(std::to_string(leaf.uris.size()));
+  }
+  auto id = parse_spiffe_id(leaf.uris.front());
+  if (!id.ok()) return refuse("svid_id", id.error().message).found(leaf.uris.front());
+  if (id->path.empty()) return refuse("svid_id", "the SPIFFE ID of a leaf has a path").found(leaf.uris.front());
+  if (leaf.is_ca) return refuse("svid_ca", "a leaf is no certificate authority");
+  constexpr std::uint32_t kDigitalSignature = 1U << 0;
+  constexpr std::uint32_t kSigning = 1U << 5 | 1U << 6;  // keyCertSign, cRLSign
+  if (!leaf.has_key_usage || !leaf.key_usage_is_critical || (leaf.key_usage & kDigitalSignature) == 0) {
+    return refuse("svid_key_usage", "key usage must be critical and allow digital signatures");
+  }
+  if ((leaf.key_usage & kSigning) != 0) return refuse("svid_key_usage", "a leaf may not sign certificates or lists");
+  if (leaf.has_extended_key_usage && !(leaf.for_server && leaf.for_client)) {
+    return refuse("svid_key_usage", "extended key usage must name server and client authentication");
+  }
+  return id;
+}
+
+}  // namespace wary::crypto

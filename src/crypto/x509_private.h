@@ -1,0 +1,15 @@
+// Private to crypto/: certificates as OpenSSL holds them.
+#pragma once
+
+#include "crypto/handles.h"
+#include "crypto/x509.h"
+
+namespace wary::crypto {
+
+constexpr std::size_t kCertificateMax = 64 * 1024;
+constexpr std::size_t kChainMax = 10;
+
+Result<X509Handle> decode_x509(ByteView der);
+Result<Certificate> describe(X509* x509, Bytes der);
+
+}  // namespace wary::crypto

@@ -1,0 +1,92 @@
+#include "crypto/x509_private.h"
+
+namespace wary::crypto {
+
+struct TrustRoots::Store {
+  X509StoreHandle store;
+};
+
+namespace {
+
+std::string_view code_of(int reason) {
+  switch (reason) {
+    case X509_V_ERR_CERT_HAS_EXPIRED: return "x509_expired";
+    case X509_V_ERR_CERT_NOT_YET_VALID: return "x509_not_yet_valid";
+    case X509_V_ERR_INVALID_PURPOSE: return "x509_purpose";
+    case X509_V_ERR_HOSTNAME_MISMATCH: return "x509_name";
+    default: return "x509_untrusted";
+  }
+}
+
+struct ChainFreer {
+  void operator()(STACK_OF(X509) * chain) const { sk_X509_pop_free(chain, X509_free); }
+};
+
+}  // namespace
+
+Result<TrustRoots> TrustRoots::build(const std::vector<Bytes>& roots) {
+  auto built = std::make_shared<Store>();
+  built->store.reset(X509_STORE_new());
+  if (!built->store) return openssl_error(ErrorKind::kInternal, "x509_failed", "no store");
+  for (const Bytes& root : roots) {
+    WARY_ASSIGN_OR_RETURN(const X509Handle x509, decode_x509(root));
+    WARY_ASSIGN_OR_RETURN(const Certificate shown, describe(x509.get(), root));
+    if (!shown.is_ca) {
+      return fail(ErrorKind::kInvalid, "x509_option", "a root is no certificate authority").at(shown.subject);
+    }
+    if (X509_STORE_add_cert(built->store.get(), x509.get()) != 1) {
+      return openssl_error(ErrorKind::kInternal, "x509_failed", "a root was not added");
+    }
+  }
+  return TrustRoots(std::move(built));
+}
+
+Result<Certificate> TrustRoots::verify(const std::vector<Bytes>& chain, UnixTime at,
+                                       const VerifyOptions& options) const {
+  if (chain.empty() || chain.size() > kChainMax) {
+    return fail(ErrorKind::kUnauthenticated, "x509_untrusted", "a chain has 1 to 10 certificates")
+        .found(std::to_string(chain.size()));
+  }
+  WARY_ASSIGN_OR_RETURN(const X509Handle leaf, decode_x509(chain.front()));
+  WARY_ASSIGN_OR_RETURN(Certificate shown, describe(leaf.get(), chain.front()));
+  const std::unique_ptr<STACK_OF(X509), ChainFreer> others(sk_X509_new_null());
+  for (std::size_t i = 1; i < chain.size(); ++i) {
+    WARY_ASSIGN_OR_RETURN(X509Handle other, decode_x509(chain[i]));
+    WARY_CHECK(sk_X509_push(others.get(), other.release()) > 0);
+  }
+  const X509StoreContextHandle context(X509_STORE_CTX_new());
+  if (!context || X509_STORE_CTX_init(context.get(), store_->store.get(), leaf.get(), others.get()) != 1) {
+    return openssl_error(ErrorKind::kInternal, "x509_failed", "no verification");
+  }
+  X509_VERIFY_PARAM* rules = X509_STORE_CTX_get0_param(context.get());
+  X509_VERIFY_PARAM_set_time(rules, at.nanos / kNanosPerSecond);
+  X509_VERIFY_PARAM_set_depth(rules, static_cast<int>(kChainMax));
+  X509_VERIFY_PARAM_set_auth_level(rules, 2);  // 112 bits: no SHA-1, no RSA below 2048
+  X509_VERIFY_PARAM_set_purpose(
+      rules, options.use == VerifyOptions::Use::kServer ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT);
+  if (!options.dns_name.empty()) {
+    // The subject's common name is no name (RFC 9525 section 1.2), and "*" is never a part of a label.
+    X509_VERIFY_PARAM_set_hostflags(rules, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (X509_VERIFY_PARAM_set1_host(rules, options.dns_name.data(), options.dns_name.size()) != 1) {
+      ERR_clear_error();
+      return fail(ErrorKind::kInvalid, "x509_name", "the expected name is malformed").found(options.dns_name);
+    }
+  }
+  if (X509_verify_cert(context.get()) != 1) {
+    const int reason = X509_STORE_CTX_get_error(context.get());
+    ERR_clear_error();
+    return fail(ErrorKind::kUnauthenticated, code_of(reason), X509_verify_cert_error_string(reason)).at(shown.subject);
+  }
+  if (options.svid) {
+    WARY_ASSIGN_OR_RETURN(const SpiffeId id, check_svid(shown));
+    if (id.trust_domain != options.trust_domain) {
+      return fail(ErrorKind::kUnauthenticated, "svid_trust_domain", "these roots do not speak for that trust domain")
+          .at(shown.subject)
+          .expected(options.trust_domain)
+          .found(id.trust_domain);
+    }
+  }
+  return shown;
+}
+
+}  // namespace wary::crypto
