@@ -1,0 +1,112 @@
+#include "gateway/headers.h"
+
+#include <algorithm>
+#include <array>
+
+#include "codec/text.h"
+
+namespace wary::gateway {
+
+namespace http1 = codec::http1;
+
+namespace {
+
+// Prefixes and whole names, lower case with '-'.
+constexpr auto kReservedPrefixes =
+    std::to_array<std::string_view>({"wary-", "x-wary-", "x-forwarded-", "x-auth-request-", "x-ssl-", "x-webauth-",
+                                     "x-remote-", "remote-", "ssl-client-", "x-client-cert", "client-cert",
+                                     "x-authenticated-", "x-goog-iap-", "x-amzn-oidc-", "cf-access-", "x-pomerium-"});
+constexpr auto kReservedNames = std::to_array<std::string_view>(
+    {"forwarded", "x-real-ip", "x-user", "x-username", "x-userid", "x-user-id", "x-email", "x-groups", "x-user-groups",
+     "x-original-url", "x-original-uri", "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override",
+     "true-client-ip", "x-client-ip", "x-cluster-client-ip", "x-spiffe-id", "proxy-authorization"});
+
+bool matches(std::string_view name, std::string_view lower) {
+  for (std::size_t i = 0; i < lower.size(); ++i) {
+    const char folded = name[i] == '_' ? '-' : codec::to_lower(name[i]);
+    if (folded != lower[i]) return false;
+  }
+  return true;
+}
+
+// Framing and authority follow from the model; the writer sets them.
+bool is_written_by_us(std::string_view name) {
+  return codec::equals_ignoring_case(name, "host") || codec::equals_ignoring_case(name, "content-length") ||
+         codec::equals_ignoring_case(name, "expect") || codec::equals_ignoring_case(name, "traceparent");
+}
+
+bool is_named(const std::vector<std::string_view>& connection, std::string_view name) {
+  return std::any_of(connection.begin(), connection.end(),
+                     [&](std::string_view list) { return http1::has_token(list, name); });
+}
+
+std::vector<std::string_view> connection_lists(const std::vector<http1::Field>& fields) {
+  std::vector<std::string_view> lists;
+  for (const http1::Field& field : fields) {
+    if (codec::equals_ignoring_case(field.name, "connection")) lists.push_back(field.value);
+  }
+  return lists;
+}
+
+bool is_websocket_field(std::string_view name) {
+  return name.size() > 14 && codec::equals_ignoring_case(name.substr(0, 14), "sec-websocket-");
+}
+
+}  // namespace
+
+bool is_reserved(std::string_view name) {
+  for (const std::string_view prefix : kReservedPrefixes) {
+    if (name.size() >= prefix.size() && matches(name.substr(0, prefix.size()), prefix)) return true;
+  }
+  for (const std::string_view reserved : kReservedNames) {
+    if (name.size() == reserved.size() && matches(name, reserved)) return true;
+  }
+  return false;
+}
+
+std::string strip_own_cookies(std::string_view value) {
+  std::string kept;
+  while (!value.empty()) {
+    const std::size_t end = std::min(value.find(';'), value.size());
+    const std::string_view pair = codec::trim(value.substr(0, end));
+    value.remove_prefix(std::min(end + 1, value.size()));
+    const std::string_view name = codec::trim(pair.substr(0, std::min(pair.find('='), pair.size())));
+    if (pair.empty() || name == kSessionCookie || name == kStateCookie) continue;
+    if (!kept.empty()) kept += "; ";
+    kept += pair;
+  }
+  return kept;
+}
+
+void forward_request_fields(const http1::RequestHead& head, std::string& cookies, std::vector<http1::Field>& out) {
+  const auto connection = connection_lists(head.fields);
+  cookies.clear();
+  for (const http1::Field& field : head.fields) {
+    const bool websocket = head.upgrade == http1::Upgrade::kWebSocket && is_websocket_field(field.name);
+    if (is_reserved(field.name) || is_written_by_us(field.name) || http1::is_hop_by_hop(field.name)) continue;
+    if (is_named(connection, field.name) && !websocket) continue;
+    if (codec::equals_ignoring_case(field.name, "cookie")) {
+      const std::string kept = strip_own_cookies(field.value);
+      if (!cookies.empty() && !kept.empty()) cookies += "; ";
+      cookies += kept;
+      continue;
+    }
+    out.push_back(field);
+  }
+  if (!cookies.empty()) out.push_back({"Cookie", cookies});
+}
+
+void forward_response_fields(const http1::ResponseHead& head, std::vector<http1::Field>& out) {
+  const auto connection = connection_lists(head.fields);
+  for (const http1::Field& field : head.fields) {
+    if (codec::equals_ignoring_case(field.name, "content-length") || http1::is_hop_by_hop(field.name)) continue;
+    if (is_named(connection, field.name)) continue;
+    if (codec::equals_ignoring_case(field.name, "set-cookie") &&
+        (field.value.starts_with(kSessionCookie) || field.value.starts_with(kStateCookie))) {
+      continue;
+    }
+    out.push_back(field);
+  }
+}
+
+}  // namespace wary::gateway

@@ -1,0 +1,29 @@
+// Headers: which fields of a client's request and of an upstream's answer go on. Identity comes from wary alone: what a
+// client says about itself is dropped first, then hop-by-hop fields, then ours are set.
+//
+// Functions of their arguments; any thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "codec/http1.h"
+
+namespace wary::gateway {
+
+constexpr std::string_view kSessionCookie = "__Host-wary_session";
+constexpr std::string_view kStateCookie = "__Host-wary_state";
+
+// A field that only wary may set, however it is spelled: case, and '_' for '-' (CGI and WSGI fold them).
+bool is_reserved(std::string_view name);
+
+// Appends what of a request goes on. `cookies` holds the rewritten Cookie value and outlives `out`.
+void forward_request_fields(const codec::http1::RequestHead& head, std::string& cookies,
+                            std::vector<codec::http1::Field>& out);
+// Appends what of a response goes on: no hop-by-hop field, no cookie of ours.
+void forward_response_fields(const codec::http1::ResponseHead& head, std::vector<codec::http1::Field>& out);
+// A Cookie value without the cookies of ours.
+std::string strip_own_cookies(std::string_view value);
+
+}  // namespace wary::gateway

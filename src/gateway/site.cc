@@ -1,0 +1,152 @@
+#include "gateway/site.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "codec/text.h"
+
+namespace wary::gateway {
+
+namespace {
+
+const codec::Json* find_fact(const contract::Entity& entity, std::string_view name) {
+  for (const contract::Fact& fact : entity.attributes) {
+    if (fact.name == name) return &fact.value;
+  }
+  return nullptr;
+}
+
+std::string text_fact(const contract::Entity& entity, std::string_view name, std::string_view fallback) {
+  const codec::Json* value = find_fact(entity, name);
+  return std::string(value != nullptr && value->is_string() ? std::string_view(value->as_string()) : fallback);
+}
+
+Error broken(const contract::Entity& entity, std::string_view what) {
+  return fail(ErrorKind::kInvalid, "site_entity", what).at(entity.id.to_string());
+}
+
+contract::Record record_of(const contract::Entity& entity, contract::Record fallback) {
+  const std::string text = text_fact(entity, "record", "");
+  if (text == "before") return contract::Record::kBefore;
+  if (text == "with") return contract::Record::kWith;
+  return fallback;
+}
+
+Result<std::unique_ptr<App>> make_app(const contract::Entity& entity) {
+  auto app = std::make_unique<App>();
+  app->id = entity.id;
+  app->tenant = entity.tenant;
+  const codec::Json* hosts = find_fact(entity, "hosts");
+  if (hosts == nullptr || !hosts->is_array() || hosts->items().empty()) return broken(entity, "an app has hosts");
+  for (const codec::Json& host : hosts->items()) {
+    if (!host.is_string()) return broken(entity, "a host is a name");
+    app->hosts.push_back(codec::to_lower(std::string_view(host.as_string())));
+  }
+  WARY_ASSIGN_OR_RETURN(app->upstream, parse_upstream(text_fact(entity, "upstream", "")));
+  app->signs_in = text_fact(entity, "sign_in", "session") == "session";
+  app->fallback = {entity.id, "/", true, record_of(entity, contract::Record::kWith)};
+  return app;
+}
+
+Status add_route(const contract::Entity& entity, const std::unordered_map<std::string, App*>& apps) {
+  const codec::Json* reference = find_fact(entity, "app");
+  const codec::Json* target = reference != nullptr ? reference->find("__entity") : nullptr;
+  if (target == nullptr) return broken(entity, "a route belongs to an app");
+  const auto found = apps.find(std::string(target->string_or("id", "")));
+  if (found == apps.end()) return broken(entity, "a route's app does not exist");
+  std::string path = text_fact(entity, "path", "");
+  if (path.empty() || path.front() != '/') return broken(entity, "a route's path starts with /");
+  Route route{entity.id, std::move(path), false, record_of(entity, found->second->fallback.record)};
+  if (route.path.back() == '*') {
+    route.is_prefix = true;
+    route.path.pop_back();
+  }
+  found->second->routes.push_back(std::move(route));
+  return {};
+}
+
+}  // namespace
+
+Result<io::Address> parse_upstream(std::string_view text) {
+  const auto refuse = [&] {
+    return fail(ErrorKind::kInvalid, "upstream_syntax", "this is no upstream")
+        .expected("http://127.0.0.1:PORT, http://[::1]:PORT or unix:/path")
+        .found(text);
+  };
+  if (text.starts_with("unix:/")) return io::Address::unix_socket(text.substr(5));
+  constexpr std::string_view kScheme = "http://";
+  if (!text.starts_with(kScheme)) return refuse();
+  text.remove_prefix(kScheme.size());
+  if (text.ends_with('/')) text.remove_suffix(1);
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return refuse();
+  std::string_view host = text.substr(0, colon);
+  const std::string_view digits = text.substr(colon + 1);
+  std::uint16_t port = 0;
+  const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (parsed.ec != std::errc() || parsed.ptr != digits.data() + digits.size() || port == 0) return refuse();
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find_first_not_of("0123456789.") != std::string_view::npos) {
+    // A name would mean a look-up on the request's path, and an answer that can change under a policy.
+    return refuse();
+  }
+  return io::Address::tcp(host, port);
+}
+
+const Route& App::find_route(std::string_view path) const {
+  for (const Route& route : routes) {
+    if (route.is_prefix ? path.starts_with(route.path) : path == route.path) return route;
+  }
+  return fallback;
+}
+
+std::shared_ptr<const Site> Site::build(const std::vector<const contract::Entity*>& apps,
+                                        const std::vector<const contract::Entity*>& routes,
+                                        std::vector<Error>& problems) {
+  const auto site = std::make_shared<Site>();
+  std::unordered_map<std::string, App*> by_id;
+  for (const contract::Entity* entity : apps) {
+    auto app = make_app(*entity);
+    if (!app) {
+      problems.push_back(std::move(app).error());
+      continue;
+    }
+    by_id[entity->id.id] = app->get();
+    for (const std::string& host : (*app)->hosts) {
+      if (!site->by_host_.try_emplace(host, app->get()).second) {
+        // The first one keeps it, by the order of ids: a new app cannot take a served name over.
+        problems.push_back(broken(*entity, "another app serves this host").found(std::string_view(host)));
+      }
+    }
+    site->apps_.push_back(std::move(app).value());
+  }
+  for (const contract::Entity* entity : routes) {
+    const Status added = add_route(*entity, by_id);
+    if (!added) problems.push_back(added.error());
+  }
+  for (const auto& app : site->apps_) {
+    std::stable_sort(app->routes.begin(), app->routes.end(), [](const Route& a, const Route& b) {
+      if (a.path.size() != b.path.size()) return a.path.size() > b.path.size();
+      return !a.is_prefix && b.is_prefix;
+    });
+  }
+  return site;
+}
+
+const App* Site::find_app(std::string_view host) const {
+  const std::size_t colon = host.rfind(':');
+  if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) host = host.substr(0, colon);
+  if (host.ends_with('.')) host.remove_suffix(1);
+  const auto found = by_host_.find(codec::to_lower(host));
+  return found == by_host_.end() ? nullptr : found->second;
+}
+
+std::vector<std::string> Site::hosts() const {
+  std::vector<std::string> names;
+  for (const auto& [host, app] : by_host_) names.push_back(host);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace wary::gateway
