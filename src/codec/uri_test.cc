@@ -48,7 +48,7 @@ TEST_CASE("one resource has one path") {
 
 TEST_CASE("refuses paths that servers read differently") {
   for (const char* text : {"/a%2fb", "/a%2Fb", "/a%5cb", "/a\\b", "/a%00", "/a%0d", "/a%7f", "/a;b", "/..;/a", "/a%3bb",
-                           "/%252e", "/%c0%af", "/%ff"}) {
+                           "/%252e", "/%25%36%31", "/%c0%af", "/%ff"}) {
     CHECK_MESSAGE(normalise_path(text).error().code == "path_ambiguous", text);
   }
   for (const char* text : {"", "a", "/%", "/%u0061", "/a b", "/a?b"}) CHECK(normalise_path(text).error().code == "path_syntax");
