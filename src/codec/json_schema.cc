@@ -167,9 +167,9 @@ class Compiler {
   Status constant(Index index, const Json& value, std::size_t) { return choose(index, {value}); }
 
   Status count(Index index, const Json& value, std::optional<std::size_t> SchemaNode::* slot) {
-    const bool whole = value.is_integer() || (value.type() == Json::Type::kNumber && value.as_number() >= 0 &&
-                                              value.as_number() < 1e15 &&
-                                              value.as_number() == static_cast<double>(static_cast<std::int64_t>(value.as_number())));
+    const bool whole = value.is_integer() ||
+                       (value.type() == Json::Type::kNumber && value.as_number() >= 0 && value.as_number() < 1e15 &&
+                        value.as_number() == static_cast<double>(static_cast<std::int64_t>(value.as_number())));
     if (!whole || value.as_number() < 0) return wrong("a count");
     nodes_[index].*slot = static_cast<std::size_t>(value.as_number());
     return {};

@@ -5,10 +5,10 @@
 //
 // Keywords: type, enum, const, properties, required, additionalProperties, items, minItems, maxItems, uniqueItems,
 // minLength, maxLength (code points), pattern (see pattern.h), format (dns-label, hostname, uri, spiffe-id: asserted),
-// minimum, maximum, exclusiveMinimum, exclusiveMaximum, anyOf, oneOf, allOf, $ref to "#" or "#/$defs/NAME", $defs at the
-// root; $schema, $id, $comment, title, description, default, examples as annotations. Any other keyword is an error: a
-// rule that is not checked must not look as if it were.
-// Immutable after compile; any thread. Limits: schemas nest to 64; a validation ends after 1,000,000 steps.
+// minimum, maximum, exclusiveMinimum, exclusiveMaximum, anyOf, oneOf, allOf, $ref to "#" or "#/$defs/NAME", $defs at
+// the root; $schema, $id, $comment, title, description, default, examples as annotations. Any other keyword is an
+// error: a rule that is not checked must not look as if it were. Immutable after compile; any thread. Limits: schemas
+// nest to 64; a validation ends after 1,000,000 steps.
 #pragma once
 
 #include <memory>
@@ -33,8 +33,8 @@ struct SchemaError {
 
 class JsonSchema {
  public:
-  // Errors: schema_keyword (unknown), schema_syntax (a keyword's value is wrong), schema_ref, schema_loop, schema_depth,
-  // with the JSON pointer into the schema in `where`.
+  // Errors: schema_keyword (unknown), schema_syntax (a keyword's value is wrong), schema_ref, schema_loop,
+  // schema_depth, with the JSON pointer into the schema in `where`.
   static Result<JsonSchema> compile(const Json& schema);
   JsonSchema(JsonSchema&&) noexcept;
   JsonSchema& operator=(JsonSchema&&) noexcept;

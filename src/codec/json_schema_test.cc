@@ -36,9 +36,11 @@ TEST_CASE("reports every fault of a resource with its pointer, code and what was
       "name": {"type": "string", "format": "dns-label", "description": "who"},
       "port": {"type": "integer", "minimum": 1, "maximum": 65535, "default": 80},
       "mode": {"enum": ["fast", "safe"]},
-      "tags/x": {"type": "array", "items": {"type": "string", "pattern": "^[a-z]+$"}, "uniqueItems": true, "maxItems": 3},
+      "tags/x": {"type": "array", "items": {"type": "string", "pattern": "^[a-z]+$"}, "uniqueItems": true,
+                 "maxItems": 3},
       "peer": {"$ref": "#/$defs/peer"}},
-    "$defs": {"peer": {"oneOf": [{"type": "string", "format": "spiffe-id"}, {"type": "object", "required": ["host"]}]}}})";
+    "$defs": {"peer": {"oneOf": [{"type": "string", "format": "spiffe-id"},
+                                 {"type": "object", "required": ["host"]}]}}})";
   CHECK(errors(schema, R"({"name":"a","port":80,"mode":"safe","tags/x":["a","b"],"peer":"spiffe://a/b"})").empty());
   CHECK(errors(schema, R"({"name":"a","port":80,"peer":{"host":1}})").empty());
   const auto found = errors(schema, R"({"nmae":"a","port":0,"mode":"slow","tags/x":["a","B","a"],"peer":7})");

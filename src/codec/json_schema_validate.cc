@@ -200,8 +200,8 @@ class Walk {
 
   void check_string(const SchemaNode& node, const std::string& text) {
     if (node.min_length || node.max_length) {
-      const auto length = static_cast<std::size_t>(
-          std::count_if(text.begin(), text.end(), [](char byte) { return (static_cast<unsigned char>(byte) & 0xc0) != 0x80; }));
+      const auto length = static_cast<std::size_t>(std::count_if(
+          text.begin(), text.end(), [](char byte) { return (static_cast<unsigned char>(byte) & 0xc0) != 0x80; }));
       if (node.min_length && length < *node.min_length) {
         add("schema_min_length", "the text is too short", std::to_string(*node.min_length), std::to_string(length));
       }
@@ -252,7 +252,8 @@ class Walk {
       } else if (node.additional && nodes_[*node.additional].never) {
         std::string found;
         append_printable(found, name.substr(0, 80));
-        add("schema_unknown_property", "this member is not known here", std::string(nearest(node.properties, name)), found);
+        add("schema_unknown_property", "this member is not known here", std::string(nearest(node.properties, name)),
+            found);
       } else if (node.additional) {
         check(*node.additional, member);
       }

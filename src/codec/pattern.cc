@@ -153,7 +153,8 @@ class PatternCompiler {
   bool number(std::size_t& value) {
     const std::size_t start = at_;
     value = 0;
-    while (peek() >= '0' && peek() <= '9' && at_ - start < 4) value = value * 10 + static_cast<std::size_t>(text_[at_++] - '0');
+    while (peek() >= '0' && peek() <= '9' && at_ - start < 4)
+      value = value * 10 + static_cast<std::size_t>(text_[at_++] - '0');
     return at_ != start;
   }
 

@@ -1,4 +1,5 @@
-// Pattern: the regular expressions a JSON Schema needs, matched in time linear in text times pattern, whatever they are.
+// Pattern: the regular expressions a JSON Schema needs, matched in time linear in text times pattern, whatever they
+// are.
 //
 //   WARY_ASSIGN_OR_RETURN(codec::Pattern pattern, codec::Pattern::compile("^[a-z][a-z0-9-]*$"));
 //   if (pattern.matches(name)) ...

@@ -46,8 +46,8 @@ TEST_CASE("matches as ECMAScript does for what it knows") {
 }
 
 TEST_CASE("refuses patterns it does not know") {
-  for (const char* pattern : {"(", ")", "a)", "[", "[a", "[b-a]", "[\\d-x]", "*", "a**", "a{", "a{x}", "a{2,1}", "a{,2}", "\\",
-                              "\\q", "\\1", "(?=a)", "a{9999}", "]", "}", "\xff"}) {
+  for (const char* pattern : {"(",      ")",     "a)", "[",   "[a",  "[b-a]", "[\\d-x]", "*", "a**", "a{",  "a{x}",
+                              "a{2,1}", "a{,2}", "\\", "\\q", "\\1", "(?=a)", "a{9999}", "]", "}",   "\xff"}) {
     CHECK_MESSAGE(Pattern::compile(pattern).error().code == "pattern_syntax", pattern);
   }
   CHECK_FALSE(Pattern::compile(std::string(1025, 'a')).ok());
