@@ -109,8 +109,9 @@ Result<Uri> parse_uri(std::string_view text) {
   if (length < authority.size() && !parse_port(authority.substr(length + 1), uri.port)) {
     return refuse("uri_authority", "this is no port", start + length);
   }
-  const std::string rest = (end < text.size() && text[end] != '/' ? "/" : "") + std::string(text.substr(end));
-  WARY_ASSIGN_OR_RETURN(const Target target, parse_origin_form(rest.empty() ? "/" : rest));
+  std::string rest(text.substr(end));
+  if (!rest.starts_with('/')) rest.insert(0, 1, '/');
+  WARY_ASSIGN_OR_RETURN(const Target target, parse_origin_form(rest));
   uri.path = target.path;
   if (target.query) uri.query = std::string(*target.query);
   return uri;
