@@ -29,6 +29,7 @@ function(wary_folder name)
   if(tests AND WARY_TESTS AND NOT WARY_FUZZ)
     add_executable(${name}_test ${tests} ${CMAKE_SOURCE_DIR}/tests/support/main.cc)
     target_include_directories(${name}_test PRIVATE ${CMAKE_SOURCE_DIR})
+    target_compile_definitions(${name}_test PRIVATE WARY_SOURCE_DIR="${CMAKE_SOURCE_DIR}")  # table tests are read in place
     target_link_libraries(${name}_test PRIVATE wary_${name} ${ARG_PRIVATE_LINKS})
     set_target_properties(${name}_test PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   endif()

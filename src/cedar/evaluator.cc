@@ -508,6 +508,10 @@ bool Evaluator::is_in(const EntityPtr& uid, const EntityUid& ancestor) {
   return std::binary_search(all.begin(), all.end(), &ancestor, UidLess());
 }
 
+const std::vector<const EntityUid*>& Evaluator::ancestors(Variable variable) {
+  return ancestors(subjects_[static_cast<std::size_t>(variable)]);
+}
+
 const std::vector<const EntityUid*>& Evaluator::ancestors(Subject& known) {
   if (known.ancestors) return *known.ancestors;
   std::set<const EntityUid*, UidLess> seen;

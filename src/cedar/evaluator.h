@@ -82,6 +82,8 @@ class Evaluator {
   // The principal, action and resource themselves are read when something asks for what is behind them.
   const ReadSet& reads() const { return reads_; }
   bool is_in(const EntityPtr& uid, const EntityUid& ancestor);
+  // All ancestors of the principal, action or resource (not of the context), sorted by value.
+  const std::vector<const EntityUid*>& ancestors(Variable variable);
 
  private:
   // What is known of principal, action and resource, which nearly every policy asks about.

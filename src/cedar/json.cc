@@ -50,6 +50,14 @@ Status only_members(const Json& json, std::initializer_list<std::string_view> kn
 
 Result<Value> parse_value(const Json& json, std::size_t depth);
 
+// The parser of JSON text refuses them; a value that was built by code may hold them.
+Status no_duplicates(const Value::Record& sorted) {
+  const auto same = [](const Value::Member& a, const Value::Member& b) { return a.first == b.first; };
+  const auto twice = std::adjacent_find(sorted.begin(), sorted.end(), same);
+  if (twice == sorted.end()) return {};
+  return fail(ErrorKind::kInvalid, "cedar_json_duplicate", "a member stands twice").found(twice->first);
+}
+
 Result<Value> call_constructor(std::string_view name, const Value::Set& arguments) {
   const ExtensionFunction* function = find_extension(name);
   if (function == nullptr) {
@@ -113,7 +121,9 @@ Result<Value> parse_object(const Json& json, std::size_t depth) {
     if (!value.ok()) return inside(std::move(value).error(), name);
     members.emplace_back(name, std::move(*value));
   }
-  return Value::record(std::move(members));
+  Value record = Value::record(std::move(members));
+  WARY_RETURN_IF_ERROR(no_duplicates(*record.as_record()));
+  return record;
 }
 
 Result<Value> parse_array(const Json& json, std::size_t depth) {
@@ -172,6 +182,8 @@ Result<Value::Record> parse_members(const Json& json, std::string_view name) {
     out.emplace_back(key, std::move(*value));
   }
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  auto duplicates = no_duplicates(out);
+  if (!duplicates.ok()) return inside(std::move(duplicates).error(), name);
   return out;
 }
 

@@ -20,7 +20,8 @@ namespace wary::cedar {
 constexpr std::size_t kEntityAttributesMax = 1024;
 constexpr std::size_t kEntityParentsMax = 256;
 
-// Errors: cedar_json_type, cedar_json_escape, cedar_json_depth, cedar_extension.
+// Errors: cedar_json_type, cedar_json_escape, cedar_json_depth, cedar_json_duplicate,
+// cedar_extension.
 Result<Value> value_from_json(const codec::Json& json);
 codec::Json to_json(const Value& value);
 

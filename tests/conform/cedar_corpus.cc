@@ -31,7 +31,9 @@ using PolicyTexts = std::map<std::string, std::string>;  // of the OOPSLA applic
 void run_folder(const fs::path& folder, const PolicyTexts& applications, CorpusCount& count, std::set<std::string>& unknown) {
   for (const fs::path& file : files_below(folder)) {
     const std::string name = file.filename().string();
-    if (ends_with_any(name, {".requests.json"})) {
+    if (file.parent_path().filename() == "validator-cases") {  // their decisions are those of a validating run
+      unknown.insert(file.parent_path().string());
+    } else if (ends_with_any(name, {".requests.json"})) {
       const auto policies = applications.find(name.substr(0, name.find('.')));
       if (policies == applications.end()) unknown.insert(file.parent_path().string());
       else run_oopsla_case(file, policies->second, count);

@@ -83,13 +83,27 @@ inline void run_corpus_request(const std::string& place, const cedar::PolicySet&
   }
 }
 
+// In the handwritten cases entity attributes are {"type","id"} and only the schema tells that they are entities: written
+// out here, below "attrs", as the schema would have it.
+inline void write_entities_out(codec::Json& json, bool in_attributes) {
+  if (json.is_array()) {
+    for (codec::Json& item : json.items()) write_entities_out(item, in_attributes);
+  } else if (json.is_object() && in_attributes && json.members().size() == 2 && json.find("type") && json.find("id")) {
+    json = codec::Json::object({{"__entity", json}});
+  } else if (json.is_object()) {
+    for (auto& [name, member] : json.members()) write_entities_out(member, in_attributes || name == "attrs");
+  }
+}
+
 inline void run_corpus_requests(const std::string& place, std::string_view policy_text, std::string_view entity_text,
                                 const std::vector<codec::Json>& requests, bool decision_only,
-                                const std::vector<cedar::EntityHandle>& more_entities, CorpusCount& count) {
+                                const std::vector<cedar::EntityHandle>& more_entities, bool is_handwritten,
+                                CorpusCount& count) {
   const auto parsed = cedar::parse_policies(cedar::Source::make(place, policy_text));
   if (!parsed.errors.empty()) return count.fail(parsed.errors.front().error.to_string(), requests.size());
   auto json = codec::parse_json(entity_text, kCorpusLimits);
   if (!json.ok()) return count.fail(place + ": " + json.error().to_string(), requests.size());
+  if (is_handwritten) write_entities_out(*json, false);
   auto entities = cedar::entities_from_json(*json);
   if (!entities.ok()) return count.fail(place + ": " + entities.error().to_string(), requests.size());
   entities->insert(entities->end(), more_entities.begin(), more_entities.end());
@@ -122,7 +136,8 @@ inline bool run_corpus_case(const std::filesystem::path& file, CorpusCount& coun
     count.note("skip " + file.string() + ": the files it names are not there");
     return true;
   }
-  run_corpus_requests(file.string(), *policies, *entities, requests, false, {}, count);
+  const bool is_handwritten = json->string_or("entities", "").starts_with("sample-data/");
+  run_corpus_requests(file.string(), *policies, *entities, requests, false, {}, is_handwritten, count);
   return true;
 }
 
@@ -148,7 +163,7 @@ inline void run_oopsla_case(const std::filesystem::path& requests_file, const st
   if (!requests.ok() || !requests->is_array() || !entities) return count.fail(requests_file.string() + ": unreadable");
   const bool is_github = requests_file.filename().string().starts_with("github.");
   run_corpus_requests(requests_file.string(), policies, *entities, requests->items(), true,
-                      is_github ? github_actions() : std::vector<cedar::EntityHandle>(), count);
+                      is_github ? github_actions() : std::vector<cedar::EntityHandle>(), false, count);
 }
 
 }  // namespace wary::test

@@ -1,0 +1,140 @@
+#include "policy/snapshot.h"
+
+#include <algorithm>
+
+#include "policy/facts.h"
+
+namespace wary::policy {
+
+namespace {
+
+std::string hex(const crypto::Digest& digest) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out;
+  for (const std::uint8_t byte : digest) {
+    out += kDigits[byte >> 4];
+    out += kDigits[byte & 15];
+  }
+  return out;
+}
+
+void hash_text(crypto::Sha256& hash, std::string_view text) {
+  Bytes length;
+  append_big_endian(length, static_cast<std::uint64_t>(text.size()));
+  hash.update(length);
+  hash.update(as_bytes(text));
+}
+
+crypto::Digest digest_policies(std::vector<PolicyText> texts) {
+  std::sort(texts.begin(), texts.end(), [](const PolicyText& a, const PolicyText& b) { return a.id < b.id; });
+  crypto::Sha256 hash;
+  for (const PolicyText& text : texts) {
+    hash_text(hash, text.id);
+    hash_text(hash, text.text);
+    hash_text(hash, text.file);
+    hash_text(hash, std::to_string(text.first_line));
+  }
+  return hash.finish();
+}
+
+Result<std::vector<std::shared_ptr<const FactEntity>>> make_entities(const std::vector<contract::Entity>& entities,
+                                                                     std::string_view tenant) {
+  std::vector<std::shared_ptr<const FactEntity>> out;
+  out.reserve(entities.size());
+  for (const contract::Entity& entity : entities) {
+    if (entity.tenant != tenant) {
+      return fail(ErrorKind::kInvalid, "policy_tenant", "an entity of another tenant")
+          .at(entity.id.type + "::" + entity.id.id)
+          .expected(tenant)
+          .found(entity.tenant);
+    }
+    WARY_ASSIGN_OR_RETURN(auto made, make_fact_entity(entity));
+    out.push_back(std::move(made));
+  }
+  return out;
+}
+
+// The name under which an entity enters the digest; types hold no quotes, so the text is unambiguous.
+std::string digest_name(const cedar::EntityUid& uid) { return uid.to_string(); }
+
+}  // namespace
+
+void Snapshot::set_hash() {
+  crypto::Sha256 hash;
+  hash_text(hash, tenant_);
+  hash.update(policies_digest_);
+  hash.update(entities_digest_.digest());
+  content_hash_ = hex(hash.finish());
+}
+
+Result<SnapshotPtr> build_snapshot(const SnapshotContent& content, UnixTime built) {
+  auto snapshot = std::make_shared<Snapshot>();
+  snapshot->tenant_ = content.tenant;
+  snapshot->revision_ = content.revision;
+  snapshot->built_ = built;
+  WARY_ASSIGN_OR_RETURN(snapshot->policies_, CompiledPolicies::compile(content.policies));
+  snapshot->policies_digest_ = digest_policies(content.policies);
+  WARY_ASSIGN_OR_RETURN(const auto entities, make_entities(content.entities, content.tenant));
+  std::vector<std::string> names;
+  names.reserve(entities.size());
+  std::vector<ContentDigest::Change> changes;
+  for (const auto& entity : entities) {
+    names.push_back(digest_name(*entity->uid));
+    changes.push_back({names.back(), &entity->digest});
+  }
+  WARY_ASSIGN_OR_RETURN(snapshot->entities_,
+                        cedar::EntityStore::make(std::vector<cedar::EntityHandle>(entities.begin(), entities.end())));
+  snapshot->entities_digest_.apply(changes);
+  snapshot->set_hash();
+  return SnapshotPtr(std::move(snapshot));
+}
+
+Result<SnapshotPtr> apply_delta(const Snapshot& base, const SnapshotDelta& delta, UnixTime built) {
+  if (delta.from != base.revision_ || delta.to <= delta.from || delta.tenant != base.tenant_) {
+    return fail(ErrorKind::kConflict, "policy_delta_base", "the delta does not continue this snapshot")
+        .expected("from revision " + std::to_string(base.revision_))
+        .found(std::to_string(delta.from) + " to " + std::to_string(delta.to))
+        .next("ask for a whole snapshot");
+  }
+  auto next = std::make_shared<Snapshot>(base);
+  next->revision_ = delta.to;
+  next->built_ = built;
+  if (delta.policies) {
+    WARY_ASSIGN_OR_RETURN(next->policies_, CompiledPolicies::compile(*delta.policies));
+    next->policies_digest_ = digest_policies(*delta.policies);
+  }
+  WARY_ASSIGN_OR_RETURN(const auto upserts, make_entities(delta.upserts, delta.tenant));
+  cedar::EntityChanges changes;
+  std::vector<std::string> names;
+  names.reserve(delta.removals.size() + upserts.size());
+  std::vector<ContentDigest::Change> digests;
+  for (const contract::EntityId& removal : delta.removals) {
+    changes.removals.push_back({removal.type, removal.id});
+    names.push_back(digest_name(changes.removals.back()));
+    digests.push_back({names.back(), nullptr});
+  }
+  for (const auto& entity : upserts) {
+    changes.upserts.push_back(entity);
+    names.push_back(digest_name(*entity->uid));
+    digests.push_back({names.back(), &entity->digest});
+  }
+  WARY_ASSIGN_OR_RETURN(next->entities_, base.entities_.with(changes));
+  next->entities_digest_.apply(digests);
+  next->set_hash();
+  return SnapshotPtr(std::move(next));
+}
+
+SnapshotContent content_of(const Snapshot& snapshot) {
+  SnapshotContent content;
+  content.tenant = snapshot.tenant();
+  content.revision = snapshot.revision();
+  content.policies = snapshot.policies().texts();
+  snapshot.entities().for_each([&](const cedar::EntityHandle& entity) {
+    content.entities.push_back(*static_cast<const FactEntity&>(*entity).facts);
+  });
+  std::sort(content.entities.begin(), content.entities.end(),
+            [](const contract::Entity& a, const contract::Entity& b) { return a.id < b.id; });
+  return content;
+}
+
+}  // namespace wary::policy
