@@ -90,6 +90,14 @@ Status create_session(Context& context, const Arguments& arguments) {
   return {};
 }
 
+// Built in a Secret's place from the start; encode_pem's own text is wiped by the move into it.
+Secret secret_pem(const Secret& pkcs8) {
+  std::string text = crypto::encode_pem("PRIVATE KEY", pkcs8.reveal());
+  Secret secret = Secret::copy_of(as_bytes(text));
+  wipe(text.data(), text.size());
+  return secret;
+}
+
 Status write_private(Context& context, const std::string& path, ByteView bytes) {
   return io::write_file_atomically(context.files, path, bytes);  // made with mode 0600
 }
@@ -108,7 +116,7 @@ Status issue_workload(Context& context, const Arguments& arguments) {
   WARY_ASSIGN_OR_RETURN(const Bytes ca, codec::decode_base64(answer.string_or("ca", "")));
   WARY_ASSIGN_OR_RETURN(const Secret pkcs8, key.to_pkcs8());
   WARY_RETURN_IF_ERROR(context.files.make_directory(directory));
-  const Secret pem = crypto::encode_pem_secret("PRIVATE KEY", pkcs8.reveal());
+  const Secret pem = secret_pem(pkcs8);
   WARY_RETURN_IF_ERROR(write_private(context, directory + "/svid.key", pem.reveal()));
   WARY_RETURN_IF_ERROR(write_private(context, directory + "/svid.pem", as_bytes(crypto::encode_pem("CERTIFICATE", certificate))));
   WARY_RETURN_IF_ERROR(write_private(context, directory + "/bundle.pem", as_bytes(crypto::encode_pem("CERTIFICATE", ca))));

@@ -71,7 +71,7 @@ Status verify(Context& context, const Arguments& arguments) {
   if (!verified) return std::move(verified).error().at(arguments.positional[0]);
   WARY_ASSIGN_OR_RETURN(const contract::Event event, contract::decode_event(event_bytes));
   context.out("verified: event " + std::to_string(verified->index) + " of " +
-              std::to_string(verified->checkpoint.size) + " in " + verified->checkpoint.origin + "\n");
+              std::to_string(verified->checkpoint.head.size) + " in " + verified->checkpoint.origin + "\n");
   context.out(contract::to_ocsf(event).to_pretty_string() + "\n");
   return {};
 }
