@@ -1,5 +1,7 @@
 #include "control/derive.h"
 
+#include <algorithm>
+
 #include "control/kinds.h"
 
 namespace wary::control {
@@ -171,20 +173,27 @@ Entity console_route(std::string_view name, std::string_view path, std::string_v
 
 const Value* Objects::find(const store::Key& key) const {
   const auto found = objects_.find(key);
-  return found == objects_.end() ? nullptr : found->second.get();
+  if (found != objects_.end()) return found->second ? &*found->second : nullptr;
+  return base_ != nullptr ? base_->find(key) : nullptr;
 }
 
 void Objects::put(const store::Key& key, Json json, std::uint64_t revision) {
-  objects_[key] = std::make_shared<const Value>(Value{std::move(json), revision});
+  objects_[key] = Value{std::move(json), revision};
 }
 
-void Objects::remove(const store::Key& key) { objects_.erase(key); }
+void Objects::remove(const store::Key& key) {
+  if (base_ != nullptr) objects_[key] = std::nullopt;
+  else objects_.erase(key);
+}
 
 std::vector<std::pair<const store::Key*, const Value*>> Objects::of_kind(std::string_view kind) const {
   std::vector<std::pair<const store::Key*, const Value*>> out;
+  if (base_ != nullptr) out = base_->of_kind(kind);
+  std::erase_if(out, [&](const auto& entry) { return objects_.contains(*entry.first); });
   for (const auto& [key, value] : objects_) {
-    if (key.kind == kind) out.emplace_back(&key, value.get());
+    if (key.kind == kind && value) out.emplace_back(&key, &*value);
   }
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return *a.first < *b.first; });
   return out;
 }
 

@@ -4,11 +4,11 @@
 //   Objects next = objects; next.put(key, value);
 //   for (const contract::EntityId& id : entities_of(key)) derive_entity(next, id)   // the entity, or nothing
 //
-// One thread. Objects are a persistent map: copying one shares everything.
+// One thread. Objects made over others see them through what they change themselves, so that a change is tried without a
+// copy; they borrow what they stand on.
 #pragma once
 
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,15 +27,24 @@ struct Value {
 
 class Objects {
  public:
+  Objects() = default;
+  static Objects over(const Objects& base) {
+    Objects objects;
+    objects.base_ = &base;
+    return objects;
+  }
+  Objects(Objects&&) = default;
+  Objects& operator=(Objects&&) = default;
   const Value* find(const store::Key& key) const;
   void put(const store::Key& key, codec::Json json, std::uint64_t revision);
   void remove(const store::Key& key);
   // In the order of keys.
   std::vector<std::pair<const store::Key*, const Value*>> of_kind(std::string_view kind) const;
-  const std::map<store::Key, std::shared_ptr<const Value>>& all() const { return objects_; }
+  const std::map<store::Key, std::optional<Value>>& all() const { return objects_; }  // of one that stands on nothing
 
  private:
-  std::map<store::Key, std::shared_ptr<const Value>> objects_;  // values shared between copies
+  const Objects* base_ = nullptr;
+  std::map<store::Key, std::optional<Value>> objects_;  // nothing: removed from the base
 };
 
 struct Settings {

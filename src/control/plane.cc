@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kRememberedMax = 4096;
 constexpr std::size_t kListPage = 1000;
+constexpr std::size_t kBatchWritesMax = 1000;  // the store's
 constexpr std::int64_t kProbeEvery = 200 * kNanosPerMilli;
 constexpr std::string_view kSource = "waryd";
 constexpr std::string_view kOutboxKind = "Outbox";
@@ -43,6 +44,7 @@ Result<std::unique_ptr<Plane>> Plane::open(PlaneParts parts, Settings settings, 
 
 Status Plane::load() {
   WARY_ASSIGN_OR_RETURN(store_, store::Store::open(parts_.files, directory_ + "/objects", parts_.clock));
+  WARY_ASSIGN_OR_RETURN(history_, make_history());
   std::optional<store::Key> after;
   for (;;) {
     WARY_ASSIGN_OR_RETURN(const std::vector<store::Object> page, store_->list({}, kListPage, after));
@@ -54,24 +56,16 @@ Status Plane::load() {
         continue;
       }
       WARY_ASSIGN_OR_RETURN(const Bytes bytes, codec::decode_base64(json->string_or("event", "")));
-      WARY_ASSIGN_OR_RETURN(outbox_[static_cast<std::uint64_t>(json->integer_or("number", 0))],
-                            contract::decode_event(bytes));
+      const auto number = static_cast<std::uint64_t>(json->integer_or("number", 0));
+      WARY_ASSIGN_OR_RETURN(outbox_[number], contract::decode_event(bytes));
+      stored_outbox_.insert(number);
     }
     if (page.size() < kListPage) break;
     after = page.back().key;
   }
   revision_ = store_->revision();
-  policy::SnapshotContent content;
   // Revision 0 means "nothing known" on the link, so the decided revision is one ahead of the store's.
-  content.revision = revision_ + 1;
-  content.policies = derive_policies(objects_);
-  content.entities = built_in_entities(settings_);
-  for (const auto& [key, value] : objects_.all()) {
-    if (key.kind == "Revocation") continue;  // a part of what it revokes
-    for (const EntityId& id : entities_of(key, settings_)) {
-      if (auto entity = derive_entity(objects_, id, settings_)) content.entities.push_back(std::move(*entity));
-    }
-  }
+  const policy::SnapshotContent content = content_of_objects(objects_, revision_ + 1);
   WARY_ASSIGN_OR_RETURN(policy::SnapshotPtr snapshot, policy::build_snapshot(content, parts_.clock.unix_time()));
   remember(std::move(snapshot));
   rebuild_site();
@@ -80,19 +74,32 @@ Status Plane::load() {
   return {};
 }
 
-std::string Plane::history() {
-  const auto stored = store_->meta("history");
-  if (stored && *stored) return **stored;
+// Names this store's life on the link: revisions of another one never mix with its own.
+Result<std::string> Plane::make_history() {
+  WARY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, store_->meta("history"));
+  if (stored) return *stored;
   std::string made = crypto::random_id(parts_.random);
-  const auto written = store_->commit({.actor = "waryd", .writes = {}, .meta = {{"history", made}}});
-  if (!written) parts_.log.error("control.history_not_stored", {{"code", written.error().code}});
-  revision_ = store_->revision();
+  WARY_ASSIGN_OR_RETURN([[maybe_unused]] const std::uint64_t revision,
+                        store_->commit({.actor = "waryd", .writes = {}, .meta = {{"history", made}}}));
   return made;
+}
+
+// A store that failed once takes nothing until it is opened again: nothing may be assumed of unsynced bytes.
+Error Plane::refuse_store(Error error) {
+  parts_.log.error("control.store", {{"code", error.code}, {"where", error.where}});
+  if (error.code == "store_failed" || error.code == "store_no_space") {
+    store_.reset();
+    auto reopened = store::Store::open(parts_.files, directory_ + "/objects", parts_.clock);
+    // A revision that became durable although its commit failed would make this state a lie.
+    WARY_CHECK(reopened.ok() && (*reopened)->revision() == revision_);
+    store_ = std::move(reopened).value();
+  }
+  return error;
 }
 
 Status Plane::make_publisher() {
   link::PublisherHooks hooks;
-  hooks.history = history();
+  hooks.history = history_;
   hooks.revision = [this] { return snapshot_->revision(); };
   hooks.snapshot = [this] { return policy::serialize_snapshot(policy::content_of(*snapshot_)); };
   hooks.sign = parts_.sign_snapshot;
@@ -110,11 +117,48 @@ Status Plane::make_publisher() {
 
 Status Plane::listen(const io::Address& link) { return publisher_->listen(link, {.mode = 0666}); }
 
-policy::SnapshotPtr Plane::snapshot_at(std::uint64_t revision) const {
+Result<policy::SnapshotPtr> Plane::snapshot_at(std::uint64_t revision) {
   for (const policy::SnapshotPtr& snapshot : remembered_) {
     if (snapshot->revision() == revision) return snapshot;
   }
-  return nullptr;
+  const auto gone = [&] {
+    return fail(ErrorKind::kGone, "revision_compacted", "what was decided by at that revision is no longer kept")
+        .found(std::to_string(revision));
+  };
+  // A decided revision is one ahead of the store's; older ones are made again from the store's history.
+  if (revision == 0 || revision - 1 < store_->compacted() || revision > snapshot_->revision()) return gone();
+  Objects objects;
+  std::uint64_t at = store_->compacted();
+  if (at != 0) return gone();
+  while (at < revision - 1) {
+    WARY_ASSIGN_OR_RETURN(const std::vector<store::Change> changes, store_->changes_since(at, kListPage));
+    if (changes.empty()) break;
+    for (const store::Change& change : changes) {
+      at = change.revision;
+      if (change.revision > revision - 1 || change.key.kind == kOutboxKind) continue;
+      if (!change.value) {
+        objects.remove(change.key);
+        continue;
+      }
+      WARY_ASSIGN_OR_RETURN(codec::Json json, codec::parse_json(*change.value));
+      objects.put(change.key, std::move(json), change.revision);
+    }
+  }
+  return policy::build_snapshot(content_of_objects(objects, revision), parts_.clock.unix_time());
+}
+
+policy::SnapshotContent Plane::content_of_objects(const Objects& objects, std::uint64_t revision) const {
+  policy::SnapshotContent content;
+  content.revision = revision;
+  content.policies = derive_policies(objects);
+  content.entities = built_in_entities(settings_);
+  for (const auto& [key, value] : objects.all()) {
+    if (key.kind == "Revocation") continue;  // a part of what it revokes
+    for (const EntityId& id : entities_of(key, settings_)) {
+      if (auto entity = derive_entity(objects, id, settings_)) content.entities.push_back(std::move(*entity));
+    }
+  }
+  return content;
 }
 
 void Plane::remember(policy::SnapshotPtr snapshot) {
@@ -133,7 +177,7 @@ void Plane::rebuild_site() {
 }
 
 Objects Plane::overlay(const std::vector<Write>& writes, std::uint64_t revision) const {
-  Objects next = objects_;
+  Objects next = Objects::over(objects_);
   for (const Write& write : writes) {
     if (write.json) next.put(write.key, *write.json, revision);
     else next.remove(write.key);
@@ -195,14 +239,24 @@ Result<Committed> Plane::commit(Change change) {
   codec::Json outbox = codec::Json::object();
   outbox.set("number", static_cast<std::int64_t>(number)).set("event", codec::encode_base64(encoded));
   batch.writes.push_back({outbox_key(number), outbox.to_canonical_string()});
+  std::vector<std::uint64_t> settled;
+  while (!settled_outbox_.empty() && batch.writes.size() < kBatchWritesMax) {
+    settled.push_back(settled_outbox_.back());
+    settled_outbox_.pop_back();
+    batch.writes.push_back({outbox_key(settled.back()), std::nullopt});
+  }
   auto stored = store_->commit(std::move(batch));
   if (!stored) {
     --last_sequence_;  // the event was never anywhere: its number is free
-    return std::move(stored).error();
+    settled_outbox_.insert(settled_outbox_.end(), settled.begin(), settled.end());
+    return refuse_store(std::move(stored).error());
   }
   const Committed committed{next->revision(), parts_.clock.monotonic().nanos};
   revision_ = *stored;
-  objects_ = next_objects;
+  for (Write& write : change.writes) {
+    if (write.json) objects_.put(write.key, std::move(*write.json), revision_);
+    else objects_.remove(write.key);
+  }
   const bool site_changed = std::any_of(change.writes.begin(), change.writes.end(), [](const Write& write) {
     return write.key.kind == "App" || write.key.kind == "Route";
   });
@@ -213,6 +267,7 @@ Result<Committed> Plane::commit(Change change) {
   if (!published) parts_.log.error("control.not_published", {{"code", published.error().code}});
   if (site_changed) rebuild_site();
   outbox_[number] = event;
+  stored_outbox_.insert(number);
   send(event, number);
   return committed;
 }
@@ -240,10 +295,8 @@ void Plane::sent(const contract::Event& event, std::uint64_t outbox,
   announce(*receipts, {event});
   if (outbox == 0) return;
   outbox_.erase(outbox);
-  const store::Key key = outbox_key(outbox);
-  if (!store_->get(key)) return;  // was only in memory
-  // Not waited for and not a revision of its own meaning: a crash before it sends the event again, which stores it once.
-  store_->submit({.actor = "waryd", .writes = {{key, std::nullopt}}}, [](const Result<std::uint64_t>&) {});
+  // Goes with the next change; a restart before that sends the event again, which stores it once.
+  if (stored_outbox_.erase(outbox) != 0) settled_outbox_.push_back(outbox);
 }
 
 void Plane::set_ledger_available(bool available) {

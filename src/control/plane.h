@@ -8,13 +8,14 @@
 // A change whose policies do not compile, or whose entities do not fit, is refused whole and the old state goes on
 // deciding. A change's event is stored with it (outbox) and leaves the outbox when the ledger has it, so that no change is
 // without its event, whenever the process ends. While the ledger takes nothing, nothing changes (ledger_unavailable).
-// Thread rule: the loop's. Limits: 1,000 objects a change, 4,096 remembered revisions.
+// Thread rule: the loop's. Limits: 900 objects a change, 4,096 remembered revisions.
 #pragma once
 
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -73,8 +74,8 @@ class Plane {
   const Objects& objects() const { return objects_; }
   std::uint64_t revision() const { return revision_; }
   const policy::SnapshotPtr& snapshot() const { return snapshot_; }
-  // As it was; null when that revision is no longer remembered.
-  policy::SnapshotPtr snapshot_at(std::uint64_t revision) const;
+  // As it was; revision_compacted when its history is gone.
+  Result<policy::SnapshotPtr> snapshot_at(std::uint64_t revision);
   const std::shared_ptr<const gateway::Site>& site() const { return site_; }
 
   // Nothing is changed: what the change would give, or why it is refused. Policy errors name file, line and column.
@@ -96,7 +97,9 @@ class Plane {
   Plane(PlaneParts parts, Settings settings, std::string directory, Kinds kinds);
   Status load();
   Status make_publisher();
-  std::string history();
+  Result<std::string> make_history();
+  Error refuse_store(Error error);
+  policy::SnapshotContent content_of_objects(const Objects& objects, std::uint64_t revision) const;
   Objects overlay(const std::vector<Write>& writes, std::uint64_t revision) const;
   policy::SnapshotDelta delta_of(const Objects& next, const std::vector<Write>& writes) const;
   void remember(policy::SnapshotPtr snapshot);
@@ -122,7 +125,10 @@ class Plane {
   std::deque<policy::SnapshotPtr> remembered_;
   std::uint64_t boot_ = 0;
   std::uint64_t last_sequence_ = 0;
-  std::map<std::uint64_t, contract::Event> outbox_;  // by number: committed, not yet in the ledger
+  std::map<std::uint64_t, contract::Event> outbox_;  // by number: what is not yet in the ledger
+  std::set<std::uint64_t> stored_outbox_;           // those that came with a change, and lie in the store too
+  std::vector<std::uint64_t> settled_outbox_;       // in the ledger by now; leave the store with the next change
+  std::string history_;
   std::uint64_t last_outbox_ = 0;
   bool ledger_available_ = true;
   bool probing_ = false;
