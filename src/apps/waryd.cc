@@ -116,6 +116,11 @@ void sweep(Runtime& runtime, Control& control) {
   runtime.loop->after(kSweepEvery, [&] { sweep(runtime, control); });
 }
 
+Result<ledger::NoteVerifier> make_verifier(const identity::SignerClient::PublicKeys& keys) {
+  WARY_ASSIGN_OR_RETURN(const crypto::PublicKey key, crypto::PublicKey::from_raw(crypto::KeyType::kEd25519, keys.ledger));
+  return ledger::NoteVerifier::of(keys.origin, key);
+}
+
 Status start(const Options& options, Runtime& runtime, Control& control) {
   WARY_RETURN_IF_ERROR(io::harden_process());
   const std::string run = options.text("--run"), directory = options.text("--directory");
@@ -128,7 +133,7 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
   if (!files && files.error().code != "sandbox_landlock_missing") return files;
   WARY_RETURN_IF_ERROR(io::restrict_calls(io::network_process_calls()));
 
-  WARY_ASSIGN_OR_RETURN(const ledger::NoteVerifier verifier, ledger::NoteVerifier::make(keys.origin, keys.ledger));
+  WARY_ASSIGN_OR_RETURN(const ledger::NoteVerifier verifier, make_verifier(keys));
   WARY_ASSIGN_OR_RETURN(control.ledger, open_ledger(options, runtime, control, verifier.to_vkey()));
   WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/ledger.vkey", as_bytes(verifier.to_vkey() + "\n")));
   WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/ca.der", keys.ca));

@@ -18,12 +18,6 @@ constexpr std::int64_t kCutWaitMax = kNanosPerSecond;
 constexpr std::int64_t kCutPoll = 5 * kNanosPerMilli;
 constexpr std::size_t kReasonMax = 4096;
 
-Json reference(const EntityId& id) {
-  Json target = Json::object();
-  target.set("type", std::string_view(id.type)).set("id", std::string_view(id.id));
-  return Json::object({{"__entity", std::move(target)}});
-}
-
 // "alice", "workload:demo/reader", "anonymous".
 EntityId principal_of(const Settings& settings, const std::string& text) {
   constexpr std::string_view kWorkload = "workload:";

@@ -270,7 +270,10 @@ permit (principal in Wary::Group::"owners", action in Wary::Action::"manage", re
 permit (principal, action == Wary::Action::"GET", resource == Wary::App::"wary/console");
 
 @id("console-sign-in")
-permit (principal, action, resource in [Wary::Route::"wary/console-sign-in", Wary::Route::"wary/console-continue"]);
+permit (principal, action == Wary::Action::"POST", resource == Wary::Route::"wary/console-sign-in");
+
+@id("console-continue")
+permit (principal, action == Wary::Action::"GET", resource == Wary::Route::"wary/console-continue");
 
 // Each call is authorised again by the control plane itself.
 @id("console-api")

@@ -1,0 +1,184 @@
+// wary: the command line, and `wary dev`, which starts and supervises the rest on one machine. It holds no key.
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "apps/process.h"
+#include "apps/supervisor.h"
+#include "cli/api.h"
+#include "cli/command.h"
+#include "crypto/pem.h"
+#include "gateway/site.h"
+
+namespace wary::apps {
+namespace {
+
+constexpr std::string_view kVersion = "0.1.0";
+// As root each process gets a user of its own; these numbers are nobody else's on Debian.
+constexpr uid_t kControlUid = 64'101;
+constexpr uid_t kSignerUid = 64'102;
+constexpr uid_t kEdgeUid = 64'103;
+
+void write_all(int descriptor, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = write(descriptor, text.data(), text.size());
+    if (written <= 0) return;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+std::string default_data() {
+  if (const char* named = std::getenv("WARY_DATA"); named != nullptr && *named != '\0') return named;
+  if (getuid() == 0) return "/var/lib/wary";
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/') return std::string(home) + "/.local/share/wary";
+  return "/tmp/wary-" + std::to_string(getuid());
+}
+
+std::string own_directory() {
+  char path[4096];  // NOLINT: the kernel's interface wants an array
+  const ssize_t size = readlink("/proc/self/exe", path, sizeof path);
+  const std::string whole(path, size > 0 ? static_cast<std::size_t>(size) : 0);
+  return whole.substr(0, whole.rfind('/'));
+}
+
+// Makes a directory and its parents; the last one belongs to `identity` alone.
+Status make_directory(const std::string& path, mode_t mode, const std::optional<io::Identity>& identity) {
+  for (std::size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+    mkdir(path.substr(0, slash).c_str(), 0755);
+  }
+  const bool made = mkdir(path.c_str(), mode) == 0 || errno == EEXIST;
+  const bool owned = !identity || chown(path.c_str(), identity->uid, identity->gid) == 0;
+  if (made && owned && chmod(path.c_str(), mode) == 0) return {};
+  return fail(ErrorKind::kUnavailable, "data_directory", "the data directory cannot be made")
+      .at(path)
+      .next("choose another one with --data, or run as its owner");
+}
+
+struct Machine {
+  std::string data;
+  std::string listen;
+  std::string console_origin;
+  std::optional<io::Identity> control, signer, edge;  // as root
+};
+
+Status make_directories(const Machine& machine) {
+  WARY_RETURN_IF_ERROR(make_directory(machine.data, 0755, std::nullopt));
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/log", 0700, std::nullopt));
+  // Every process makes its sockets here and none can remove another's (sticky); who connects is checked by the kernel's word.
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run", machine.control ? 01777 : 0700, std::nullopt));
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/waryd", 0700, machine.control));
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/waryd/ledger", 0700, machine.control));
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/signer", 0700, machine.signer));
+  return make_directory(machine.data + "/edge", 0700, machine.edge);
+}
+
+Status start_processes(Supervisor& supervisor, const Machine& machine) {
+  const std::string programs = own_directory(), run = machine.data + "/run";
+  const auto uid = [](const std::optional<io::Identity>& identity) {
+    return std::to_string(identity ? identity->uid : getuid());
+  };
+  WARY_RETURN_IF_ERROR(supervisor.start({"wary-signer",
+                                         {programs + "/wary-signer", "--directory", machine.data + "/signer", "--run", run,
+                                          "--control-uid", uid(machine.control), "--edge-uid", uid(machine.edge)},
+                                         machine.signer}));
+  WARY_RETURN_IF_ERROR(supervisor.start({"waryd",
+                                         {programs + "/waryd", "--directory", machine.data + "/waryd", "--run", run, "--edge-uid",
+                                          uid(machine.edge), "--admin-uid", std::to_string(getuid()), "--console-origin",
+                                          machine.console_origin},
+                                         machine.control}));
+  return supervisor.start({"wary-edge",
+                           {programs + "/wary-edge", "--directory", machine.data + "/edge", "--run", run, "--listen",
+                            machine.listen, "--console-origin", machine.console_origin},
+                           machine.edge});
+}
+
+// For clients that need a file: curl --cacert, NSS, and `wary ledger verify`.
+Status publish_keys(Runtime& runtime, const Machine& machine) {
+  WARY_ASSIGN_OR_RETURN(const Bytes ca, io::read_file(*runtime.files, machine.data + "/run/ca.der", 64 * 1024));
+  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, machine.data + "/ca.pem",
+                                                 as_bytes(crypto::encode_pem("CERTIFICATE", ca))));
+  WARY_ASSIGN_OR_RETURN(const Bytes key, io::read_file(*runtime.files, machine.data + "/run/ledger.vkey", 4096));
+  return io::write_file_atomically(*runtime.files, machine.data + "/ledger.vkey", key);
+}
+
+Status print_welcome(cli::Context& context, const Machine& machine) {
+  codec::Json body = codec::Json::object();
+  body.set("user", "owner");
+  WARY_ASSIGN_OR_RETURN(const codec::Json link, cli::call_api(context, "POST", "/v1/sessions", body));
+  context.out("wary is ready\n  console  " + std::string(link.string_or("link", "")) + "\n  (works once, until " +
+              std::string(link.string_or("expires", "")) + "; another: wary session create owner)\n  CA       " + machine.data +
+              "/ca.pem\n  data     " + machine.data + "\n  listens  " + machine.listen + "\n");
+  if (!machine.control) {
+    context.out("  note     not root: all processes run as this user, without capabilities; there is no agent\n");
+  }
+  return {};
+}
+
+Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
+  block_signals();
+  Runtime runtime = make_runtime("wary");
+  Machine machine;
+  machine.data = context.data;
+  machine.listen = arguments.flag("--listen", "127.0.0.1:7443");
+  WARY_ASSIGN_OR_RETURN(const io::Address listen, gateway::parse_upstream("http://" + machine.listen));
+  machine.console_origin = "https://console.localhost:" + std::to_string(listen.port);
+  if (getuid() == 0) {
+    machine.control = {kControlUid, kControlUid};
+    machine.signer = {kSignerUid, kSignerUid};
+    machine.edge = {kEdgeUid, kEdgeUid};
+  }
+  WARY_RETURN_IF_ERROR(make_directories(machine));
+  WARY_ASSIGN_OR_RETURN(auto lock, runtime.files->open(machine.data + "/lock", io::OpenMode::kCreate));
+  if (const Status locked = lock->lock(); !locked) {
+    return fail(ErrorKind::kConflict, "data_in_use", "another wary runs on this data directory")
+        .at(machine.data)
+        .next("stop that one, or choose another directory with --data and another port with --listen");
+  }
+  Supervisor supervisor(runtime, machine.data + "/log");
+  WARY_RETURN_IF_ERROR(start_processes(supervisor, machine));
+  WARY_RETURN_IF_ERROR(publish_keys(runtime, machine));
+  WARY_RETURN_IF_ERROR(print_welcome(context, machine));
+  run_until_signal(runtime);
+  context.out("stopping\n");
+  supervisor.stop_all();
+  return {};
+}
+
+std::vector<cli::Command> table() {
+  std::vector<cli::Command> commands = cli::commands();
+  commands.insert(commands.begin(),
+                  {{"dev"}, {}, "Start everything on this machine, on loopback",
+                   {{"--listen", "ADDRESS:PORT", "where the edge listens (default 127.0.0.1:7443)", false}},
+                   "Keeps its data in the data directory and goes on with it the next time. Ends on Ctrl-C.", run_dev});
+  commands.push_back({{"version"}, {}, "Print the version", {}, "", [](cli::Context& context, const cli::Arguments&) {
+                        context.out("wary " + std::string(kVersion) + "\n");
+                        return Status();
+                      }});
+  return commands;
+}
+
+}  // namespace
+}  // namespace wary::apps
+
+int main(int count, char** arguments) {
+  using namespace wary;
+  apps::Runtime runtime = apps::make_runtime("wary");
+  cli::Context context{*runtime.system_clock, *runtime.random, *runtime.files, apps::default_data(),
+                       [](std::string_view text) { apps::write_all(STDOUT_FILENO, text); },
+                       [](std::string_view text) { apps::write_all(STDERR_FILENO, text); }, false};
+  std::vector<std::string> words(arguments + 1, arguments + count);
+  // Global options come before the command.
+  while (words.size() >= 2 && (words[0] == "--data" || words[0] == "--output")) {
+    if (words[0] == "--data") context.data = words[1];
+    else context.is_json = words[1] == "json";
+    words.erase(words.begin(), words.begin() + 2);
+  }
+  while (context.data.size() > 1 && context.data.ends_with('/')) context.data.pop_back();
+  if (!context.data.starts_with('/')) {
+    char here[4096];  // NOLINT: the C interface wants an array
+    if (getcwd(here, sizeof here) != nullptr) context.data = std::string(here) + "/" + context.data;
+  }
+  return cli::run_cli(context, apps::table(), words);
+}
