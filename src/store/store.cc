@@ -19,11 +19,12 @@ constexpr std::size_t kNameMax = 253;
 constexpr std::size_t kWalMax = std::size_t{1} << 30;
 constexpr std::size_t kSmallDatabase = 64 * 1024;
 
-// Format 1. `digest` covers the row's key, revision and value: SQLite itself has no checksum over its pages.
+// Format 1. `digest` covers the row's key, revision and value: SQLite has no checksum over its pages.
 constexpr std::string_view kSchema = R"(
   CREATE TABLE objects(tenant TEXT, namespace TEXT, kind TEXT, name TEXT, revision INTEGER, created INTEGER, value TEXT,
     digest INTEGER, PRIMARY KEY(tenant, namespace, kind, name)) WITHOUT ROWID;
-  CREATE TABLE changes(revision INTEGER, position INTEGER, tenant TEXT, namespace TEXT, kind TEXT, name TEXT, value TEXT,
+  CREATE TABLE changes(revision INTEGER, position INTEGER, tenant TEXT, namespace TEXT, kind TEXT, name TEXT,
+    value TEXT,
     digest INTEGER, time INTEGER, actor TEXT, PRIMARY KEY(revision, position)) WITHOUT ROWID;
   CREATE INDEX changes_of_key ON changes(tenant, namespace, kind, name, revision);
   CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
