@@ -12,6 +12,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto again = parse_uri(uri->to_string());
     WARY_CHECK(again.ok() ? *again == *uri : again.error().code == "uri_size");
   }
+  if (const auto target = parse_origin_form(text); target.ok()) {
+    WARY_CHECK(std::string(target->path) + (target->query ? "?" + std::string(*target->query) : "") == text);
+  }
   if (const auto path = normalise_path(text); path.ok()) {
     const auto again = normalise_path(*path);
     WARY_CHECK(again.ok() && *again == *path);

@@ -80,6 +80,8 @@ Database::~Database() {
   sqlite3_close(connection_);
 }
 
+void Database::leave_files() { sqlite3_db_config(connection_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr); }
+
 Result<Query> Database::query(std::string_view sql) {
   sqlite3_stmt*& statement = statements_[sql];
   if (statement == nullptr) {

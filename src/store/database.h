@@ -56,6 +56,8 @@ class Database {
   // `sql` is a literal: it is the key under which the statement is kept.
   Result<Query> query(std::string_view sql);
   Status run(const std::string& sql);  // any number of statements, no parameters
+  // Closing will write nothing: the files stay as a killed process would leave them.
+  void leave_files();
 
  private:
   sqlite3* connection_;

@@ -19,11 +19,12 @@ constexpr std::size_t kNameMax = 253;
 constexpr std::size_t kWalMax = std::size_t{1} << 30;
 constexpr std::size_t kSmallDatabase = 64 * 1024;
 
-// Format 1. `digest` covers the row's key, revision and value: SQLite itself has no checksum over its pages.
+// Format 1. `digest` covers the row's key, revision and value: SQLite has no checksum over its pages.
 constexpr std::string_view kSchema = R"(
   CREATE TABLE objects(tenant TEXT, namespace TEXT, kind TEXT, name TEXT, revision INTEGER, created INTEGER, value TEXT,
     digest INTEGER, PRIMARY KEY(tenant, namespace, kind, name)) WITHOUT ROWID;
-  CREATE TABLE changes(revision INTEGER, position INTEGER, tenant TEXT, namespace TEXT, kind TEXT, name TEXT, value TEXT,
+  CREATE TABLE changes(revision INTEGER, position INTEGER, tenant TEXT, namespace TEXT, kind TEXT, name TEXT,
+    value TEXT,
     digest INTEGER, time INTEGER, actor TEXT, PRIMARY KEY(revision, position)) WITHOUT ROWID;
   CREATE INDEX changes_of_key ON changes(tenant, namespace, kind, name, revision);
   CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -113,6 +114,10 @@ class SqliteStore final : public Store {
  public:
   SqliteStore(std::unique_ptr<io::File> lock, std::unique_ptr<Vfs> vfs, Clock& clock)
       : lock_(std::move(lock)), vfs_(std::move(vfs)), clock_(clock) {}
+
+  ~SqliteStore() override {
+    if (database_ && !check_alive().ok()) database_->leave_files();
+  }
 
   Status start(const std::string& path, const StoreOptions& options) {
     WARY_ASSIGN_OR_RETURN(database_, Database::open(*vfs_, path));
@@ -338,8 +343,9 @@ class SqliteStore final : public Store {
   Status write_object(const Write& write, std::uint64_t revision) {
     WARY_ASSIGN_OR_RETURN(const std::optional<Object> before, find(write.key));
     const std::uint64_t found = before ? before->revision : 0;
-    const bool holds = write.expect.kind == Expect::Kind::kAny ||
-                       (write.expect.kind == Expect::Kind::kAbsent ? !before : found == write.expect.revision && before);
+    const bool holds =
+        write.expect.kind == Expect::Kind::kAny ||
+        (write.expect.kind == Expect::Kind::kAbsent ? !before : found == write.expect.revision && before);
     if (!holds) {
       const std::string wanted = write.expect.kind == Expect::Kind::kAbsent
                                      ? "no object" : "revision " + std::to_string(write.expect.revision);
@@ -347,12 +353,14 @@ class SqliteStore final : public Store {
           .expected(wanted).found(before ? "revision " + std::to_string(found) : "no object");
     }
     if (!write.value) {
-      if (!before) return refuse(ErrorKind::kNotFound, "store_not_found", "there is no such object", write.key.to_string());
+      if (!before)
+        return refuse(ErrorKind::kNotFound, "store_not_found", "there is no such object", write.key.to_string());
       WARY_ASSIGN_OR_RETURN(Query query, database_->query(
           "DELETE FROM objects WHERE tenant=? AND namespace=? AND kind=? AND name=?"));
       return bind_key(query, write.key).run();
     }
-    WARY_ASSIGN_OR_RETURN(Query query, database_->query("INSERT OR REPLACE INTO objects VALUES(?, ?, ?, ?, ?, ?, ?, ?)"));
+    WARY_ASSIGN_OR_RETURN(Query query,
+                          database_->query("INSERT OR REPLACE INTO objects VALUES(?, ?, ?, ?, ?, ?, ?, ?)"));
     return bind_key(query, write.key).bind_number(revision).bind_number(before ? before->created : revision)
         .bind(*write.value).bind_number(digest_of(write.key, revision, *write.value)).run();
   }
@@ -456,7 +464,8 @@ Result<std::unique_ptr<Store>> Store::open(io::Files& files, std::string directo
                                            const StoreOptions& options) {
   WARY_RETURN_IF_ERROR(files.make_directory(directory));
   const std::size_t slash = directory.rfind('/');
-  WARY_RETURN_IF_ERROR(files.sync_directory(slash == std::string::npos ? "." : directory.substr(0, std::max<std::size_t>(slash, 1))));
+  WARY_RETURN_IF_ERROR(
+      files.sync_directory(slash == std::string::npos ? "." : directory.substr(0, std::max<std::size_t>(slash, 1))));
   WARY_ASSIGN_OR_RETURN(auto lock, files.open(directory + "/lock", io::OpenMode::kCreate));
   if (const Status locked = lock->lock(); !locked.ok()) {
     if (locked.error().code != "file_locked") return locked.error();
@@ -465,6 +474,7 @@ Result<std::unique_ptr<Store>> Store::open(io::Files& files, std::string directo
   const std::string path = directory + "/objects.db";
   WARY_RETURN_IF_ERROR(write_again(files, path, kSmallDatabase));
   WARY_RETURN_IF_ERROR(write_again(files, path + "-wal", kWalMax));
+  WARY_RETURN_IF_ERROR(files.sync_directory(directory));  // their names too
   auto vfs = std::make_unique<Vfs>(files, directory, clock);
   auto store = std::make_unique<SqliteStore>(std::move(lock), std::move(vfs), clock);
   WARY_RETURN_IF_ERROR(store->start(path, options));

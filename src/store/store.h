@@ -4,9 +4,9 @@
 //   store::Batch batch{.actor = "alice", .writes = {{key, text, store::Expect::exactly(revision)}}};
 //   WARY_ASSIGN_OR_RETURN(std::uint64_t revision, store->commit(std::move(batch)));   // all of it or nothing, durable
 //
-// A batch is one revision; revisions go up by one and are the order of everything. Compare-and-set is on the revision of
-// the object. submit() and flush() are the group commit: all batches that wait share one disk flush, each keeps its own
-// revision and its own conflict. History is kept until compact(); a watch is changes_since() after the callback.
+// A batch is one revision; revisions go up by one and are the order of everything. Compare-and-set is on the revision
+// of the object. submit() and flush() are the group commit: all batches that wait share one disk flush, each keeps its
+// own revision and its own conflict. History is kept until compact(); a watch is changes_since() after the callback.
 //
 // Durable when commit returns or the callback is called: SQLite in WAL mode with synchronous=FULL through a VFS of ours
 // over io::Files, so that the simulated file system tests it. After a failed write or sync the store refuses everything

@@ -133,7 +133,8 @@ TEST_CASE("lists by prefix, in key order, page by page") {
   io::SimFiles files(1);
   TestClock clock;
   auto store = opened(files, clock);
-  for (const char* text : {"local/shop/App/b", "local/shop/App/a", "local/shop/Route/a", "local/bank/App/a", "other/shop/App/a"}) {
+  for (const char* text :
+       {"local/shop/App/b", "local/shop/App/a", "local/shop/Route/a", "local/bank/App/a", "other/shop/App/a"}) {
     REQUIRE(store->commit({.actor = "x", .writes = {{parse_key(text).value(), text}}}).ok());
   }
   const auto names = [&](const Selector& selector, std::size_t limit = 10, std::optional<Key> after = {}) {

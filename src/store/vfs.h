@@ -1,5 +1,5 @@
-// A SQLite VFS over io::Files: the only way SQLite reaches the disk. One instance a store, registered under a name of its
-// own while it lives. No locks and no shared memory: the store holds its lock file and runs in exclusive mode.
+// A SQLite VFS over io::Files: the only way SQLite reaches the disk. One instance a store, registered under a name of
+// its own while it lives. No locks and no shared memory: the store holds its lock file and runs in exclusive mode.
 // Thread rule: one thread.
 #pragma once
 
