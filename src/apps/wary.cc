@@ -63,8 +63,23 @@ struct Machine {
   std::optional<io::Identity> control, signer, edge;  // as root
 };
 
+// As root the processes run as users of their own, who must be able to pass through.
+Status check_passage(const Machine& machine) {
+  if (!machine.control) return {};
+  for (std::size_t slash = machine.data.find('/', 1); slash != std::string::npos; slash = machine.data.find('/', slash + 1)) {
+    const std::string parent = machine.data.substr(0, slash);
+    struct stat status {};
+    if (stat(parent.c_str(), &status) != 0 || (status.st_mode & S_IXOTH) != 0) continue;
+    return fail(ErrorKind::kDenied, "data_directory", "other users cannot pass through this directory, and wary's processes are such")
+        .at(parent)
+        .next("chmod o+x " + parent + ", or choose another directory with --data");
+  }
+  return {};
+}
+
 Status make_directories(const Machine& machine) {
   WARY_RETURN_IF_ERROR(make_directory(machine.data, 0755, std::nullopt));
+  WARY_RETURN_IF_ERROR(check_passage(machine));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/log", 0700, std::nullopt));
   // Every process makes its sockets here and none can remove another's (sticky); who connects is checked by the kernel's word.
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run", machine.control ? 01777 : 0700, std::nullopt));

@@ -16,6 +16,13 @@ std::string joined(const std::vector<std::string>& words) {
   return out;
 }
 
+// What hands have learnt from other tools.
+std::string spelled_out(std::string_view name) {
+  if (name == "-f") return "--file";
+  if (name == "-n") return "--namespace";
+  return std::string(name);
+}
+
 const Flag* find_flag(const Command& command, std::string_view name) {
   for (const Flag& flag : command.flags) {
     if (flag.name == name) return &flag;
@@ -70,7 +77,7 @@ Result<Arguments> parse_arguments(const Command& command, const std::vector<std:
       continue;
     }
     const std::size_t equals = word.find('=');
-    const std::string name = word.substr(0, equals);
+    const std::string name = spelled_out(word.substr(0, equals));
     const Flag* flag = find_flag(command, name);
     if (flag == nullptr) return usage_error(command, "this option is not known", name);
     if (arguments.has(name)) return usage_error(command, "this option is given twice", name);

@@ -52,7 +52,7 @@ Status Plane::load() {
       auto json = codec::parse_json(object.value);
       if (!json) return std::move(json).error().at(object.key.to_string());
       if (object.key.kind != kOutboxKind) {
-        objects_.put(object.key, std::move(json).value(), object.revision);
+        objects_.put(object.key, std::move(json).value(), object.revision + 1);
         continue;
       }
       WARY_ASSIGN_OR_RETURN(const Bytes bytes, codec::decode_base64(json->string_or("event", "")));
@@ -254,7 +254,7 @@ Result<Committed> Plane::commit(Change change) {
   const Committed committed{next->revision(), parts_.clock.monotonic().nanos};
   revision_ = *stored;
   for (Write& write : change.writes) {
-    if (write.json) objects_.put(write.key, std::move(*write.json), revision_);
+    if (write.json) objects_.put(write.key, std::move(*write.json), committed.revision);
     else objects_.remove(write.key);
   }
   const bool site_changed = std::any_of(change.writes.begin(), change.writes.end(), [](const Write& write) {

@@ -21,8 +21,9 @@ bool is_reserved(std::string_view name);
 // Appends what of a request goes on. `cookies` holds the rewritten Cookie value and outlives `out`.
 void forward_request_fields(const codec::http1::RequestHead& head, std::string& cookies,
                             std::vector<codec::http1::Field>& out);
-// Appends what of a response goes on: no hop-by-hop field, no cookie of ours.
-void forward_response_fields(const codec::http1::ResponseHead& head, std::vector<codec::http1::Field>& out);
+// Appends what of a response goes on: no hop-by-hop field, and no cookie of ours but from the console, which signs in.
+void forward_response_fields(const codec::http1::ResponseHead& head, bool is_console,
+                             std::vector<codec::http1::Field>& out);
 // A Cookie value without the cookies of ours.
 std::string strip_own_cookies(std::string_view value);
 

@@ -78,9 +78,12 @@ TEST_CASE("an upstream cannot set our cookies") {
   http1::ResponseHead head;
   REQUIRE(http1::parse_response_head(answer, scan, "GET", head).progress == http1::Progress::kDone);
   std::vector<http1::Field> fields;
-  forward_response_fields(head, fields);
+  forward_response_fields(head, false, fields);
   REQUIRE(fields.size() == 1);
   CHECK(fields[0].value == "ok=1");
+  fields.clear();
+  forward_response_fields(head, true, fields);
+  CHECK(fields.size() == 2);
 }
 
 TEST_CASE("the longest route wins, and what no route names belongs to the app") {

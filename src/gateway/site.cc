@@ -36,6 +36,7 @@ Result<std::unique_ptr<App>> make_app(const contract::Entity& entity) {
   auto app = std::make_unique<App>();
   app->id = entity.id;
   app->tenant = entity.tenant;
+  app->is_console = entity.id.id == kConsoleApp;
   const codec::Json* hosts = find_fact(entity, "hosts");
   if (hosts == nullptr || !hosts->is_array() || hosts->items().empty()) return broken(entity, "an app has hosts");
   for (const codec::Json& host : hosts->items()) {

@@ -188,7 +188,7 @@ bool Connection::take_response_head() {
     return true;
   }
   std::vector<http1::Field> fields;
-  forward_response_fields(head, fields);
+  forward_response_fields(head, app_->is_console, fields);
   fields.push_back({"Wary-Decision", decision_id_});
   http1::ResponseParts parts;
   parts.status = head.status;
