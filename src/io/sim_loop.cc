@@ -220,6 +220,7 @@ class SimStream final : public Stream {
         target.in_flight -= data.size();
         append(target.arrived, data);
         if (world.break_after && (*world.break_after -= std::min<std::uint64_t>(*world.break_after, data.size())) == 0) {
+          world.break_after.reset();
           connection->pipes[0].broken = connection->pipes[1].broken = true;
           if (connection->ends[1 - reader] != nullptr) connection->ends[1 - reader]->wake();
         }

@@ -7,7 +7,7 @@
 //   world.run_for(5 * kNanosPerSecond);   // turns every loop; time jumps to the next timer or arrival
 //
 // Bytes arrive after a seeded latency, in order, in seeded pieces; each direction holds at most 64 KiB before the writer
-// meets kWouldBlock. Faults: break_stream_at cuts a connection after so many bytes in all. Single-threaded: post() too.
+// meets kWouldBlock. Faults: break_streams_after cuts one connection after so many bytes in all. Single-threaded: post() too.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,8 @@ class SimWorld {
   void jump_wall_clock(std::int64_t nanos);  // backwards too; monotonic time is untouched
   std::unique_ptr<Loop> make_loop();
   void run_for(std::int64_t nanos);
-  void break_streams_after(std::uint64_t bytes);  // every open stream fails once this many more bytes were carried
+  // The stream that carries the byte after so many more fails at both ends, once.
+  void break_streams_after(std::uint64_t bytes);
 
   struct Impl;
 

@@ -134,7 +134,8 @@ void add_note(const std::string& id, Explanation& out) {
   }
 }
 
-// The permits with the most of their scope matched; among equals those whose failing clause stands latest.
+// The permits that speak of this resource come first, then of this action, then of this principal: who asks "why not" has
+// a resource in mind. Among equals those whose failing clause stands latest.
 std::vector<PolicyReport> nearest_permits(const Snapshot& snapshot, Reporter& reporter) {
   std::vector<std::pair<std::size_t, PolicyReport>> ranked;
   for (const cedar::Policy& policy : snapshot.policies().policies()) {
@@ -142,7 +143,11 @@ std::vector<PolicyReport> nearest_permits(const Snapshot& snapshot, Reporter& re
     PolicyReport report = reporter.report(policy);
     std::size_t held = 0;
     for (const ClauseReport& clause : report.clauses) held += clause.outcome == Outcome::kTrue ? 1 : 0;
-    const std::size_t rank = Reporter::matched(report) * 1000 + std::min<std::size_t>(held, 999);
+    std::size_t matched = 0;
+    for (std::size_t part = 0; part < report.scope.size(); ++part) {
+      if (report.scope[part].outcome == Outcome::kTrue) matched += part + 1;  // principal 1, action 2, resource 3
+    }
+    const std::size_t rank = matched * 1000 + std::min<std::size_t>(held, 999);
     ranked.emplace_back(rank, std::move(report));
     std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
     if (ranked.size() > kNearestMax) ranked.pop_back();

@@ -1,0 +1,265 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "crypto/sign.h"
+#include "io/sim_files.h"
+#include "io/sim_loop.h"
+#include "link/publisher.h"
+#include "link/subscriber.h"
+
+using namespace wary;
+using namespace wary::link;
+
+namespace {
+
+// A control plane and an enforcement point in one simulated world.
+struct World {
+  explicit World(std::uint64_t seed) : sim(seed), files(seed) {
+    REQUIRE(files.make_directory("edge").ok());
+    open_publisher();
+  }
+
+  void open_publisher() {
+    PublisherHooks hooks;
+    hooks.history = history;
+    hooks.revision = [this] { return revision; };
+    hooks.snapshot = [this] { return "snapshot at " + std::to_string(revision); };
+    hooks.sign = [this](ByteView message) { return key.sign(message); };
+    hooks.is_allowed = [](const io::PeerCredentials&) { return true; };
+    hooks.on_events = [this](const std::string& node, EventBatch batch, std::function<void(Result<Receipt>)> done) {
+      CHECK(node == "edge/test");
+      for (const Bytes& event : batch.events) events.push_back(std::string(as_text(event)));
+      if (ledger_works) done(Receipt{batch.boot, batch.first_sequence + batch.events.size() - 1});
+      else done(fail(ErrorKind::kUnavailable, "ledger_unavailable", "no"));
+    };
+    hooks.on_call = [](const std::string&, const codec::Json& call, std::function<void(codec::Json)> reply) {
+      codec::Json answer = codec::Json::object();
+      answer.set("echo", call);
+      reply(std::move(answer));
+    };
+    publisher = std::make_unique<Publisher>(*control, hooks, null_log(), metrics);
+    REQUIRE(publisher->listen(address, {}).ok());
+  }
+
+  void open_subscriber() {
+    SubscriberHooks hooks;
+    hooks.verify = [this](ByteView message, ByteView signature) { return key.public_key().verify(message, signature); };
+    hooks.on_update = [this](const Update& update) -> Status {
+      if (refuse_updates) return fail(ErrorKind::kInvalid, "test_refused", "no");
+      seen.push_back(update.content);
+      return {};
+    };
+    hooks.on_receipt = [this](const Receipt& receipt) { receipts.push_back(receipt.sequence); };
+    hooks.on_ledger_state = [this](bool available) { ledger_states.push_back(available); };
+    hooks.on_connection = [this](bool connected) { connections.push_back(connected); };
+    subscriber = std::make_unique<Subscriber>(*edge, files, SubscriberOptions{"edge/test", address, "edge", 8}, hooks,
+                                              null_log());
+    REQUIRE(subscriber->start().ok());
+  }
+
+  void commit() {
+    REQUIRE(publisher->commit(revision, revision + 1, {1}, "delta to " + std::to_string(revision + 1)).ok());
+    ++revision;
+  }
+  void run(std::int64_t millis = 2000) { sim.run_for(millis * kNanosPerMilli); }
+
+  io::SimWorld sim;
+  io::SimFiles files;
+  Metrics metrics;
+  io::Address address = io::Address::unix_socket("/link");
+  crypto::PrivateKey key = crypto::PrivateKey::generate(crypto::KeyType::kEd25519).value();
+  std::string history = "one";
+  std::uint64_t revision = 1;
+  bool ledger_works = true;
+  bool refuse_updates = false;
+  std::vector<std::string> seen, events;
+  std::vector<std::uint64_t> receipts;
+  std::vector<bool> ledger_states, connections;
+  std::unique_ptr<io::Loop> control = sim.make_loop();
+  std::unique_ptr<io::Loop> edge = sim.make_loop();
+  std::unique_ptr<Publisher> publisher;
+  std::unique_ptr<Subscriber> subscriber;
+};
+
+using Texts = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("a new enforcement point gets a snapshot, then every commit as a delta") {
+  World world(1);
+  world.open_subscriber();
+  world.run();
+  world.commit();
+  world.commit();
+  world.run();
+  CHECK(world.seen == Texts{"snapshot at 1", "delta to 2", "delta to 3"});
+  CHECK(world.publisher->acknowledged() == 3);
+}
+
+TEST_CASE("one that was away gets the deltas it lacks, and starts from its disk without anybody") {
+  World world(2);
+  world.open_subscriber();
+  world.run();
+  world.commit();
+  world.run();
+  world.subscriber.reset();
+  world.run();
+  world.commit();
+  world.commit();
+  world.publisher.reset();  // the control plane is away
+  world.files.crash();
+  world.seen.clear();
+  world.open_subscriber();
+  CHECK(world.seen == Texts{"snapshot at 1"});  // a delta that was not synced is asked for again
+  world.seen.clear();
+  world.subscriber.reset();
+  world.open_publisher();
+  world.open_subscriber();
+  world.run();
+  // A publisher that started again has no deltas: a whole snapshot.
+  CHECK(world.seen.back() == "snapshot at 4");
+}
+
+TEST_CASE("deltas are kept for those who come back soon") {
+  World world(3);
+  world.open_subscriber();
+  world.run();
+  world.commit();
+  world.run();
+  world.subscriber.reset();
+  world.commit();
+  world.seen.clear();
+  world.open_subscriber();
+  world.run();
+  CHECK(world.seen == Texts{"snapshot at 1", "delta to 2", "delta to 3"});
+}
+
+TEST_CASE("another store's life is not mixed with this one's") {
+  World world(4);
+  world.open_subscriber();
+  world.run();
+  world.publisher.reset();
+  world.history = "two";
+  world.open_publisher();
+  world.seen.clear();
+  world.run(5000);
+  CHECK(world.seen == Texts{"snapshot at 1"});
+}
+
+TEST_CASE("an update that is not signed by the control plane's key changes nothing") {
+  World world(5);
+  world.open_subscriber();
+  world.run();
+  const crypto::PrivateKey honest = std::move(world.key);
+  world.key = crypto::PrivateKey::generate(crypto::KeyType::kEd25519).value();
+  // The publisher signs with the new key, the subscriber still trusts the old one.
+  world.subscriber.reset();
+  world.seen.clear();
+  SubscriberHooks hooks;
+  hooks.verify = [&](ByteView m, ByteView s) { return honest.public_key().verify(m, s); };
+  hooks.on_update = [&](const Update& update) -> Status { world.seen.push_back(update.content); return {}; };
+  hooks.on_receipt = [](const Receipt&) {};
+  hooks.on_ledger_state = [](bool) {};
+  hooks.on_connection = [](bool) {};
+  Subscriber subscriber(*world.edge, world.files, {"edge/test", world.address, "edge", 8}, hooks, null_log());
+  REQUIRE(subscriber.start().ok());
+  CHECK(world.seen == Texts{"snapshot at 1"});  // from its disk, signed by the honest key
+  world.commit();
+  world.run();
+  CHECK(world.seen == Texts{"snapshot at 1"});
+  CHECK(subscriber.revision() != 2);
+}
+
+TEST_CASE("what the enforcement point cannot apply is refused, and what decided before goes on") {
+  World world(6);
+  world.open_subscriber();
+  world.run();
+  world.refuse_updates = true;
+  world.commit();
+  world.run(100);
+  CHECK(world.seen == Texts{"snapshot at 1"});
+  world.refuse_updates = false;
+  world.run(5000);
+  CHECK(world.seen == Texts{"snapshot at 1", "snapshot at 2"});
+}
+
+TEST_CASE("events go up and receipts come down; without a receipt nothing is claimed") {
+  World world(7);
+  world.open_subscriber();
+  world.run();
+  REQUIRE(world.subscriber->send_events({9, 1, {to_bytes("a"), to_bytes("b")}}).ok());
+  world.run();
+  CHECK(world.events == Texts{"a", "b"});
+  CHECK(world.receipts == std::vector<std::uint64_t>{2});
+  world.ledger_works = false;
+  REQUIRE(world.subscriber->send_events({9, 3, {to_bytes("c")}}).ok());
+  world.run();
+  CHECK(world.receipts.size() == 1);
+  world.publisher->set_ledger_available(false);
+  world.run();
+  CHECK(world.ledger_states == std::vector<bool>{true, false});
+}
+
+TEST_CASE("a call is answered, and fails when the control plane is away") {
+  World world(8);
+  world.open_subscriber();
+  world.run();
+  std::string answers;
+  const auto call = [&] {
+    world.subscriber->call(codec::Json(7), [&](Result<codec::Json> reply) {
+      answers += reply ? reply->to_string() : reply.error().code;
+      answers += ' ';
+    });
+  };
+  call();
+  world.run();
+  call();
+  world.publisher.reset();
+  world.run();
+  call();
+  CHECK(answers == "{\"echo\":7} link_closed link_closed ");
+}
+
+TEST_CASE("a connection that breaks at any byte comes back to the same state") {
+  for (std::uint64_t bytes = 1; bytes < 700; bytes += 13) {
+    World world(100 + bytes);
+    world.sim.break_streams_after(bytes);
+    world.open_subscriber();
+    world.run(100);
+    world.commit();
+    world.run(5000);
+    CHECK(world.subscriber->revision() == 2);
+    CHECK(world.publisher->acknowledged() == 2);
+  }
+}
+
+TEST_CASE("a cache with a flipped byte anywhere is not trusted") {
+  World world(9);
+  world.open_subscriber();
+  world.run();
+  world.subscriber.reset();
+  world.publisher.reset();
+  const std::uint64_t size = world.files.status("edge/updates")->size;
+  for (std::uint64_t at = 0; at < size; at += 3) {
+    world.files.flip_bit("edge/updates", at);
+    world.seen.clear();
+    world.open_subscriber();
+    CHECK(world.seen.empty());
+    world.subscriber.reset();
+    world.files.flip_bit("edge/updates", at);
+  }
+  world.open_subscriber();
+  CHECK(world.seen == Texts{"snapshot at 1"});
+}
+
+TEST_CASE("what is no frame ends the connection") {
+  CHECK(decode_frame(to_bytes(std::string("\0\0\0\0", 4)), 100).ok());
+  CHECK(decode_frame(to_bytes(std::string("\0\0\0\0\1", 5)), 100).error().code == "frame_too_large");
+  CHECK(decode_frame(to_bytes(std::string("\0\0\1\0\1", 5)), 100).error().code == "frame_too_large");
+  CHECK(decode_frame(to_bytes(std::string("\0\0\0\2\1", 5)), 100)->size == 0);
+  CHECK(decode_update(to_bytes("WUP1")).error().code == "update_syntax");
+  CHECK(decode_hello(Bytes(100)).error().code == "update_syntax");
+  CHECK(decode_event_batch(Bytes(20, 0xff)).error().code == "update_syntax");
+  CHECK(decode_receipt(Bytes(17)).error().code == "update_syntax");
+}
