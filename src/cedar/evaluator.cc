@@ -1,14 +1,41 @@
 #include "cedar/evaluator.h"
 
 #include <algorithm>
-#include <unordered_set>
 
 namespace wary::cedar {
 
 namespace {
 
+// Ids first: they differ sooner than types do.
 struct UidLess {
-  bool operator()(const EntityUid* a, const EntityUid* b) const { return *a < *b; }
+  bool operator()(const EntityUid* a, const EntityUid* b) const {
+    const int order = a->id.compare(b->id);
+    return order != 0 ? order < 0 : a->type < b->type;
+  }
+};
+
+// Distinct ids; looked through while they are few, in a tree beyond.
+class UidSet {
+ public:
+  bool insert(const EntityUid* uid) {
+    constexpr std::size_t kLinear = 16;
+    if (!index_.empty()) {
+      if (!index_.insert(uid).second) return false;
+    } else if (std::any_of(all_.begin(), all_.end(), [&](const EntityUid* known) { return *known == *uid; })) {
+      return false;
+    }
+    all_.push_back(uid);
+    if (all_.size() == kLinear) index_.insert(all_.begin(), all_.end());
+    return true;
+  }
+  std::vector<const EntityUid*> take_sorted() {
+    std::sort(all_.begin(), all_.end(), UidLess());
+    return std::move(all_);
+  }
+
+ private:
+  std::vector<const EntityUid*> all_;
+  std::set<const EntityUid*, UidLess> index_;
 };
 
 std::string quoted(std::string_view name) { return "`" + std::string(name) + "`"; }
@@ -514,30 +541,30 @@ const std::vector<const EntityUid*>& Evaluator::ancestors(Variable variable) {
 
 const std::vector<const EntityUid*>& Evaluator::ancestors(Subject& known) {
   if (known.ancestors) return *known.ancestors;
-  std::set<const EntityUid*, UidLess> seen;
+  UidSet seen;
   std::vector<const Entity*> open;
   if (const Entity* entity = look_up(known.uid)) open.push_back(entity);
   while (!open.empty()) {
     const Entity* entity = open.back();
     open.pop_back();
     for (const EntityPtr& parent : entity->parents) {
-      if (!seen.insert(parent.get()).second) continue;
+      if (!seen.insert(parent.get())) continue;
       if (const Entity* next = look_up(parent)) open.push_back(next);
     }
   }
-  known.ancestors.emplace(seen.begin(), seen.end());
+  known.ancestors = seen.take_sorted();
   return *known.ancestors;
 }
 
 bool Evaluator::walk_to(const EntityPtr& uid, const EntityUid& ancestor) {
-  std::set<const EntityUid*, UidLess> seen;
+  UidSet seen;
   std::vector<const Entity*> open;
   if (const Entity* entity = look_up(uid)) open.push_back(entity);
   while (!open.empty()) {
     const Entity* entity = open.back();
     open.pop_back();
     for (const EntityPtr& parent : entity->parents) {
-      if (!seen.insert(parent.get()).second) continue;
+      if (!seen.insert(parent.get())) continue;
       if (*parent == ancestor) return true;
       if (const Entity* next = look_up(parent)) open.push_back(next);
     }
