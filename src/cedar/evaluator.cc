@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "cedar/pattern.h"
+
 namespace wary::cedar {
 
 namespace {
@@ -570,33 +572,6 @@ bool Evaluator::walk_to(const EntityPtr& uid, const EntityUid& ancestor) {
     }
   }
   return false;
-}
-
-// Greedy with one point to return to: the last wildcard can take one code point more, and no earlier one needs to.
-bool matches_pattern(std::string_view text, const std::vector<PatternElement>& pattern) {
-  std::size_t at = 0;
-  std::size_t element = 0;
-  std::optional<std::size_t> star;
-  std::size_t star_text = 0;
-  while (at < text.size()) {
-    std::size_t after = at;
-    const char32_t code_point = next_code_point(text, after);
-    if (element < pattern.size() && pattern[element].is_wildcard) {
-      star = element++;
-      star_text = at;
-    } else if (element < pattern.size() && pattern[element].code_point == code_point) {
-      ++element;
-      at = after;
-    } else if (star) {
-      element = *star + 1;
-      next_code_point(text, star_text);
-      at = star_text;
-    } else {
-      return false;
-    }
-  }
-  while (element < pattern.size() && pattern[element].is_wildcard) ++element;
-  return element == pattern.size();
 }
 
 }  // namespace wary::cedar

@@ -10,7 +10,8 @@
 //   evaluator.reads();   // every entity whose attributes, tags or parents were consulted
 //
 // One evaluator belongs to one thread and one request; it borrows both arguments. Time is linear in the policy and what
-// it touches: an ancestor walk enters each entity once. Recursion is bounded by the depth the parser allowed.
+// it touches: an ancestor walk enters each entity once, `like` is linear. Recursion is bounded by the depth the parser
+// allowed.
 #pragma once
 
 #include <array>
@@ -130,8 +131,5 @@ class Evaluator {
   ReadSet reads_;
   EvalError error_;
 };
-
-// Whether the pattern matches the whole text, code point by code point; time is at most the product of the lengths.
-bool matches_pattern(std::string_view text, const std::vector<PatternElement>& pattern);
 
 }  // namespace wary::cedar
