@@ -1,6 +1,7 @@
 #include "cedar/evaluator.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "cedar/pattern.h"
 
@@ -415,10 +416,14 @@ const Value* Evaluator::set(const Expr& e, Value& out) {
   return &out;
 }
 
+// In the order of the names, which decides whose error is told when several attributes fail.
 const Value* Evaluator::record(const Expr& e, Value& out) {
+  std::vector<std::size_t> order(e.operands.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return e.names[a] < e.names[b]; });
   Value::Record members;
   members.reserve(e.operands.size());
-  for (std::size_t i = 0; i < e.operands.size(); ++i) {
+  for (const std::size_t i : order) {
     Value temporary;
     const Value* value = evaluate(e.operands[i], temporary);
     if (value == nullptr) return nullptr;
