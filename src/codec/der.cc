@@ -58,7 +58,8 @@ Status check_level(ByteView bytes, ByteView all, std::size_t depth) {
     ByteView content;
     if (depth == 0) return refuse("der_depth", "the element is nested deeper than allowed");
     if (!reader.read_any(tag, content)) return refuse("der_syntax", "this is no DER element");
-    if (!is_form_of(tag) || !is_content_of(tag, content)) return refuse("der_syntax", "the content is not DER of its tag");
+    if (!is_form_of(tag) || !is_content_of(tag, content))
+      return refuse("der_syntax", "the content is not DER of its tag");
     if (is_constructed(tag)) WARY_RETURN_IF_ERROR(check_level(content, all, depth - 1));
   }
   return {};

@@ -4,8 +4,8 @@
 //   ByteView oid;
 //   if (!outer.read_constructed(der::kSequence, sequence) || !sequence.read(der::kOid, oid) || !outer.is_empty()) ...
 //
-// Strict: one-byte tags (numbers to 30), definite lengths in the fewest bytes, at most 4 length bytes; booleans are 00 or
-// ff; integers are minimal; bit strings have zero unused bits where they say so. A method that returns false has not
+// Strict: one-byte tags (numbers to 30), definite lengths in the fewest bytes, at most 4 length bytes; booleans are 00
+// or ff; integers are minimal; bit strings have zero unused bits where they say so. A method that returns false has not
 // moved the reader. Values that borrow; one thread each. Limits: depth 32 in check_der; a Reader itself never recurses.
 #pragma once
 
@@ -73,7 +73,8 @@ std::optional<std::string> oid_to_text(ByteView content);
 // Error: der_oid_syntax.
 Result<Bytes> oid_from_text(std::string_view text);
 
-// One element and nothing after it, DER at every level. Errors: der_syntax, der_depth, der_trailing, with the byte offset.
+// One element and nothing after it, DER at every level. Errors: der_syntax, der_depth, der_trailing, with the byte
+// offset.
 Status check_der(ByteView bytes, std::size_t depth = limits::kDerDepth);
 
 class Writer {

@@ -1,5 +1,5 @@
-// HTTP/1.1 messages (RFC 9112), strict: bytes to a model, and the model to bytes. Client bytes never go on; what is sent
-// is written again from the model, so that two parsers can never disagree about one message.
+// HTTP/1.1 messages (RFC 9112), strict: bytes to a model, and the model to bytes. Client bytes never go on; what is
+// sent is written again from the model, so that two parsers can never disagree about one message.
 //
 //   http1::RequestHead head;                      // reused for every request of the connection
 //   http1::HeadScan scan;                         // fresh for every head
@@ -156,8 +156,8 @@ class BodyReader {
   bool closed_ = false;
 };
 
-// Writers: append to `out`. `fields` must hold no framing, Host, Connection or Upgrade field: those follow from the other
-// arguments. Errors: http_write_* when a part could not be sent as one message; `out` is then as before.
+// Writers: append to `out`. `fields` must hold no framing, Host, Connection or Upgrade field: those follow from the
+// other arguments. Errors: http_write_* when a part could not be sent as one message; `out` is then as before.
 struct RequestParts {
   std::string_view method;
   std::string_view path;  // starts with '/', or "*"

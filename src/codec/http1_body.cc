@@ -18,8 +18,8 @@ constexpr Refusal kLongTrailer{431, "http_trailer_size", "the trailers are too l
 // RFC 9110 section 6.5.1. No trailer is passed on, so only those are listed whose presence shows that the sender and we
 // may disagree about where the message ends or whose it is.
 bool is_refused_trailer(std::string_view name) {
-  constexpr std::array<std::string_view, 8> kNames = {"host",       "content-length", "authorization", "cookie",
-                                                      "set-cookie", "expect",         "content-type",  "content-encoding"};
+  constexpr std::array<std::string_view, 8> kNames = {
+      "host", "content-length", "authorization", "cookie", "set-cookie", "expect", "content-type", "content-encoding"};
   for (const std::string_view known : kNames) {
     if (equals_ignoring_case(name, known)) return true;
   }

@@ -1,5 +1,5 @@
-// The first byte chooses request, response or chunked body and how the rest is cut. However it is cut, the outcome is the
-// same, and a request that is accepted is written and read back as itself.
+// The first byte chooses request, response or chunked body and how the rest is cut. However it is cut, the outcome is
+// the same, and a request that is accepted is written and read back as itself.
 #include "base/bytes.h"
 #include "base/check.h"
 #include "codec/http1.h"
@@ -23,7 +23,8 @@ void check_rewrite(std::string_view text) {
     if (!own) fields.push_back(field);
   }
   std::string out;
-  const RequestParts parts{head.method, head.path, head.query, head.host, head.framing, Upgrade::kNone, head.keep_alive};
+  const RequestParts parts{head.method,  head.path,      head.query,     head.host,
+                           head.framing, Upgrade::kNone, head.keep_alive};
   WARY_CHECK(append_request_head(out, parts, fields).ok());
   RequestHead again;
   HeadScan scan_again;

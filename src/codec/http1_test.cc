@@ -29,7 +29,9 @@ Refusal refused(std::string_view text) {
   REQUIRE_MESSAGE(result.progress == Progress::kRefused, text);
   return result.refusal;
 }
-std::string get(std::string_view fields) { return "GET / HTTP/1.1\r\nHost: a.example\r\n" + std::string(fields) + "\r\n"; }
+std::string get(std::string_view fields) {
+  return "GET / HTTP/1.1\r\nHost: a.example\r\n" + std::string(fields) + "\r\n";
+}
 
 ResponseHead parsed_response(std::string_view text, std::string_view method = "GET") {
   ResponseHead head;
@@ -166,9 +168,10 @@ TEST_CASE("each refusal has its status and code") {
 
 TEST_CASE("hosts are names, addresses and ports, and nothing else") {
   const auto host = [](std::string_view text) { return "GET / HTTP/1.1\r\nHost: " + std::string(text) + "\r\n\r\n"; };
-  for (const char* text : {"a", "a.example.", "1.2.3.4:80", "[::1]", "[::1]:443", "a_b:0"}) CHECK(parsed(host(text)).host == text);
-  for (const char* text : {"", ":80", "a:", "a:65536", "a:1x", "[]", "[::1", "[::1]x", "[g::]", "[1.2]", ".a", "a..b", "a,b",
-                           "a%2e", "u@a", "a\xc3\xa9"}) {
+  for (const char* text : {"a", "a.example.", "1.2.3.4:80", "[::1]", "[::1]:443", "a_b:0"})
+    CHECK(parsed(host(text)).host == text);
+  for (const char* text : {"", ":80", "a:", "a:65536", "a:1x", "[]", "[::1", "[::1]x", "[g::]", "[1.2]", ".a", "a..b",
+                           "a,b", "a%2e", "u@a", "a\xc3\xa9"}) {
     CHECK_MESSAGE(refused(host(text)).code == "http_host", text);
   }
 }
@@ -234,8 +237,9 @@ TEST_CASE("each chunk defect is refused with its code") {
   check("1\r\nab", "http_chunk_data");
   check("1\r\na\rb", "http_chunk_data");
   check("5;a=" + std::string(1100, 'b'), "http_chunk_line");
-  for (const char* text : {"0\r\n: x\r\n", "0\r\na b: c\r\n", "0\r\na\r\n", "0\r\na: b\rc", "0\r\n\rx", "0\r\n b: c\r\n",
-                           "0\r\nHOST: a\r\n", "0\r\nContent-Length: 5\r\n", "0\r\nProxy-Authorization: a\r\n"}) {
+  for (const char* text :
+       {"0\r\n: x\r\n", "0\r\na b: c\r\n", "0\r\na\r\n", "0\r\na: b\rc", "0\r\n\rx", "0\r\n b: c\r\n",
+        "0\r\nHOST: a\r\n", "0\r\nContent-Length: 5\r\n", "0\r\nProxy-Authorization: a\r\n"}) {
     check(text, "http_trailer");
   }
   check("0\r\na: " + std::string(9000, 'b'), "http_trailer_size");
@@ -259,11 +263,12 @@ TEST_CASE("a response is framed by its request, status and fields") {
 }
 
 TEST_CASE("whatever is wrong with a response is a bad gateway") {
-  for (const char* text : {"HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 099 OK\r\n\r\n", "HTTP/1.1 600 OK\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n",
-                           "ICY 200 OK\r\n\r\n", "HTTP/1.1  200 OK\r\n\r\n", "HTTP/1.1 200 a\rb\r\n\r\n", "\r\nHTTP/1.1 200 OK\r\n\r\n",
-                           "HTTP/1.1 200 OK\nA: b\r\n\r\n", "HTTP/1.1 200 OK\r\nA : b\r\n\r\n", "HTTP/1.1\r\n\r\n",
-                           "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"}) {
+  for (const char* text :
+       {"HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 099 OK\r\n\r\n", "HTTP/1.1 600 OK\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n",
+        "ICY 200 OK\r\n\r\n", "HTTP/1.1  200 OK\r\n\r\n", "HTTP/1.1 200 a\rb\r\n\r\n", "\r\nHTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\nA: b\r\n\r\n", "HTTP/1.1 200 OK\r\nA : b\r\n\r\n", "HTTP/1.1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"}) {
     ResponseHead head;
     HeadScan scan;
     const HeadResult result = parse_response_head(text, scan, "GET", head);

@@ -5,8 +5,8 @@
 //   std::string text = value.to_string();
 //
 // Integers are exact over the whole int64 range and never pass through a double; an integer token outside it is refused
-// (json_integer_range). Duplicate keys, trailing data, invalid UTF-8 and lone surrogates are refused. Objects keep their
-// order. Values; any thread. Limits: see parse_json; base/limits.h has the defaults.
+// (json_integer_range). Duplicate keys, trailing data, invalid UTF-8 and lone surrogates are refused. Objects keep
+// their order. Values; any thread. Limits: see parse_json; base/limits.h has the defaults.
 #pragma once
 
 #include <cstdint>

@@ -135,7 +135,8 @@ class Scanner {
       ++at_;
       return {};
     }
-    if (kind != 'u') return refuse(start, "json_syntax", "this escape is not known", "one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u");
+    if (kind != 'u')
+      return refuse(start, "json_syntax", "this escape is not known", "one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u");
     ++at_;
     std::uint32_t code = 0;
     if (!hex4(code)) return refuse(start, "json_syntax", "\\u wants four hexadecimal digits");

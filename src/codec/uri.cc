@@ -142,9 +142,7 @@ Result<std::string> normalise_path(std::string_view path) {
       return refuse("path_syntax", "this byte does not stand in a path", i);
     }
     const auto code = static_cast<unsigned char>(byte);
-    const bool twice = escaped && byte == '%' && i + 4 < path.size() && hex_value(path[i + 3]) >= 0 &&
-                       hex_value(path[i + 4]) >= 0;
-    if (byte == '\\' || byte == ';' || (escaped && byte == '/') || code < 0x20 || code == 0x7f || twice) {
+    if (byte == '\\' || byte == ';' || (escaped && byte == '/') || code < 0x20 || code == 0x7f) {
       return refuse("path_ambiguous", "servers read this part of a path differently", i);
     }
     plain += byte;
@@ -154,6 +152,12 @@ Result<std::string> normalise_path(std::string_view path) {
       decoded += encode_percent(std::string_view(&byte, 1));
     }
     if (escaped) i += 2;
+  }
+  // Seen on the decoded path, where "%25%36%31" has become what a second decoding would read as "a".
+  for (std::size_t at = decoded.find("%25"); at != std::string::npos; at = decoded.find("%25", at + 1)) {
+    if (at + 4 < decoded.size() && hex_value(decoded[at + 3]) >= 0 && hex_value(decoded[at + 4]) >= 0) {
+      return refuse("path_ambiguous", "servers that decode twice read another path", at);
+    }
   }
   if (!is_utf8(plain)) return refuse("path_ambiguous", "the path is no UTF-8", 0);
   return remove_dot_segments(decoded);

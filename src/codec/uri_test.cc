@@ -18,7 +18,8 @@ TEST_CASE("refuses URIs with more than scheme, host, port, path and query") {
   CHECK(code("ftp://a/") == "uri_scheme");
   CHECK(code("//a/") == "uri_scheme");
   CHECK(code("http:/a") == "uri_scheme");
-  for (const char* text : {"http:///a", "http://u@a/", "http://a:x/", "http://a:65536/", "http://[::1/", "http://a b/"}) {
+  for (const char* text :
+       {"http:///a", "http://u@a/", "http://a:x/", "http://a:65536/", "http://[::1/", "http://a b/"}) {
     CHECK_MESSAGE(code(text) == "uri_authority", text);
   }
   for (const char* text : {"http://a/#b", "http://a/ b", "http://a/%2", "http://a/\"", "http://a#b"}) {
@@ -48,11 +49,13 @@ TEST_CASE("one resource has one path") {
 
 TEST_CASE("refuses paths that servers read differently") {
   for (const char* text : {"/a%2fb", "/a%2Fb", "/a%5cb", "/a\\b", "/a%00", "/a%0d", "/a%7f", "/a;b", "/..;/a", "/a%3bb",
-                           "/%252e", "/%c0%af", "/%ff"}) {
+                           "/%252e", "/%25%36%31", "/%c0%af", "/%ff"}) {
     CHECK_MESSAGE(normalise_path(text).error().code == "path_ambiguous", text);
   }
-  for (const char* text : {"", "a", "/%", "/%u0061", "/a b", "/a?b"}) CHECK(normalise_path(text).error().code == "path_syntax");
-  for (const char* text : {"/..", "/a/../..", "/%2e%2e/a"}) CHECK(normalise_path(text).error().code == "path_escapes_root");
+  for (const char* text : {"", "a", "/%", "/%u0061", "/a b", "/a?b"})
+    CHECK(normalise_path(text).error().code == "path_syntax");
+  for (const char* text : {"/..", "/a/../..", "/%2e%2e/a"})
+    CHECK(normalise_path(text).error().code == "path_escapes_root");
   CHECK(normalise_path("/ab%2f").error().where == "byte 3");
 }
 
@@ -73,12 +76,12 @@ TEST_CASE("refuses what is nearly a SPIFFE ID") {
   for (const char* text : {"", "a", "Spiffe://a", "spiffe:/a", "http://a"}) {
     CHECK(parse_spiffe_id(text).error().code == "spiffe_id_scheme");
   }
-  for (const char* text : {"spiffe://", "spiffe:///a", "spiffe://A", "spiffe://a:1", "spiffe://u@a", "spiffe://a%41", "spiffe://a?b",
-                           "spiffe://a#b"}) {
+  for (const char* text : {"spiffe://", "spiffe:///a", "spiffe://A", "spiffe://a:1", "spiffe://u@a", "spiffe://a%41",
+                           "spiffe://a?b", "spiffe://a#b"}) {
     CHECK_MESSAGE(parse_spiffe_id(text).error().code == "spiffe_id_trust_domain", text);
   }
-  for (const char* text : {"spiffe://a/", "spiffe://a//b", "spiffe://a/b/", "spiffe://a/.", "spiffe://a/../b", "spiffe://a/b?c",
-                           "spiffe://a/b#c", "spiffe://a/%41", "spiffe://a/\xc3\xa9"}) {
+  for (const char* text : {"spiffe://a/", "spiffe://a//b", "spiffe://a/b/", "spiffe://a/.", "spiffe://a/../b",
+                           "spiffe://a/b?c", "spiffe://a/b#c", "spiffe://a/%41", "spiffe://a/\xc3\xa9"}) {
     CHECK_MESSAGE(parse_spiffe_id(text).error().code == "spiffe_id_path", text);
   }
 }

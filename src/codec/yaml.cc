@@ -248,7 +248,8 @@ class Parser {
       key_position_ = reader_.position();
       WARY_RETURN_IF_ERROR(flow_node(parent, depth, out.items().emplace_back()));
       WARY_RETURN_IF_ERROR(flow_space(parent));
-      if (reader_.peek() == ':') return reader_.refuse("yaml_complex_key", "a pair in a sequence is written {key: value}");
+      if (reader_.peek() == ':')
+        return reader_.refuse("yaml_complex_key", "a pair in a sequence is written {key: value}");
       if (reader_.peek() == ']') break;
       if (reader_.peek() != ',') return reader_.refuse("yaml_syntax", "entries are set apart by commas");
       reader_.advance();

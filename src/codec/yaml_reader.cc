@@ -93,7 +93,9 @@ Result<bool> YamlReader::has_key() const {
   return false;
 }
 
-Error YamlReader::refuse(std::string_view code, std::string_view message) const { return refuse_at(at_, code, message); }
+Error YamlReader::refuse(std::string_view code, std::string_view message) const {
+  return refuse_at(at_, code, message);
+}
 
 Error YamlReader::refuse_at(std::size_t at, std::string_view code, std::string_view message) const {
   Error error = fail(ErrorKind::kInvalid, code, message);

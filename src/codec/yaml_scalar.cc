@@ -165,8 +165,8 @@ Result<Json> YamlReader::plain(int parent, bool in_flow) {
   return value;
 }
 
-// At a line feed inside quotes: blanks around it go; one break is a space, more are one less. `keep`: bytes of `out` that
-// came from escapes or text and are never trimmed.
+// At a line feed inside quotes: blanks around it go; one break is a space, more are one less. `keep`: bytes of `out`
+// that came from escapes or text and are never trimmed.
 Status YamlReader::fold_quoted(int parent, std::string& out, std::size_t keep, bool escaped) {
   while (!escaped && out.size() > keep && (out.back() == ' ' || out.back() == '\t')) out.pop_back();
   std::size_t breaks = 0;

@@ -90,11 +90,16 @@ TEST_CASE("agrees with the published YAML suite wherever it accepts, and refuses
 
 TEST_CASE("reads the kinds of a configuration file") {
   const auto documents = parse_yaml(
-      "# first\na: 1\nb:\n- x: 'it''s'\n  y: [1, {k: v, \"q\":2}, ]\n- |\n  line\n   more\n\nc: >-\n  folded\n  text\n\n  next\n"
-      "d: plain\n  goes on\ne: no\n--- second\n", "f").value();
+                             "# first\na: 1\nb:\n- x: 'it''s'\n  y: [1, {k: v, \"q\":2}, ]\n- |\n  line\n   more\n\nc: "
+                             ">-\n  folded\n  text\n\n  next\n"
+                             "d: plain\n  goes on\ne: no\n--- second\n",
+                             "f")
+                             .value();
   REQUIRE(documents.size() == 2);
-  CHECK(documents[0].value.to_string() ==
-        R"({"a":1,"b":[{"x":"it's","y":[1,{"k":"v","q":2}]},"line\n more\n"],"c":"folded text\nnext","d":"plain goes on","e":"no"})");
+  CHECK(
+      documents[0].value.to_string() ==
+      R"({"a":1,"b":[{"x":"it's","y":[1,{"k":"v","q":2}]},"line\n more\n"],)"
+        R"("c":"folded text\nnext","d":"plain goes on","e":"no"})");
   CHECK(documents[1].value == Json("second"));
   CHECK(parse_yaml("", "f").value().empty());
   CHECK(parse_yaml("# only\n", "f").value().empty());
@@ -102,7 +107,9 @@ TEST_CASE("reads the kinds of a configuration file") {
 }
 
 TEST_CASE("resolves plain scalars by the core schema and nothing more") {
-  const auto value = [](const std::string& text) { return parse_yaml("a: " + text, "f").value()[0].value.find("a")->to_string(); };
+  const auto value = [](const std::string& text) {
+    return parse_yaml("a: " + text, "f").value()[0].value.find("a")->to_string();
+  };
   CHECK(value("~") == "null");
   CHECK(value("Null") == "null");
   CHECK(value("") == "null");

@@ -152,7 +152,7 @@ bool verify_consistency(std::span<const Hash> proof, std::uint64_t old_size, std
                         const Hash& old_root, const Hash& new_root) {
   if (old_size > new_size) return false;
   if (old_size == new_size) return proof.empty() && old_root == new_root;
-  if (old_size == 0) return proof.empty();
+  if (old_size == 0) return false;
   std::uint64_t node = old_size - 1;
   std::uint64_t last = new_size - 1;
   while ((node & 1) != 0) {

@@ -67,8 +67,8 @@ Result<Hash> root_of(std::uint64_t size, const NodeReader& read);
 Result<std::vector<Hash>> inclusion_proof(std::uint64_t index, std::uint64_t size, const NodeReader& read);
 Result<std::vector<Hash>> consistency_proof(std::uint64_t old_size, std::uint64_t new_size, const NodeReader& read);
 
-// RFC 9162 sections 2.1.3.2 and 2.1.4.2. A proof of another length than the sizes demand is refused. From size 0 to any
-// tree and from a tree to itself the proof is empty.
+// RFC 9162 sections 2.1.3.2 and 2.1.4.2. A proof of another length than the sizes demand is refused. From a tree
+// to itself the proof is empty; from size 0 nothing can be shown, so nothing is accepted (every tree continues it).
 bool verify_inclusion(std::span<const Hash> proof, std::uint64_t index, std::uint64_t size, const Hash& leaf,
                       const Hash& root);
 bool verify_consistency(std::span<const Hash> proof, std::uint64_t old_size, std::uint64_t new_size,

@@ -67,6 +67,21 @@ void Snapshot::set_hash() {
   content_hash_ = hex(hash.finish());
 }
 
+const contract::Entity* Snapshot::find_entity(const contract::EntityId& id) const {
+  const cedar::Entity* found = entities_.find({id.type, id.id});
+  return found == nullptr ? nullptr : static_cast<const FactEntity*>(found)->facts.get();
+}
+
+std::vector<const contract::Entity*> Snapshot::entities_of_type(std::string_view type) const {
+  std::vector<const contract::Entity*> found;
+  entities_.for_each([&](const cedar::EntityHandle& entity) {
+    const contract::Entity* facts = static_cast<const FactEntity&>(*entity).facts.get();
+    if (facts->id.type == type) found.push_back(facts);
+  });
+  std::sort(found.begin(), found.end(), [](const auto* a, const auto* b) { return a->id < b->id; });
+  return found;
+}
+
 Result<SnapshotPtr> build_snapshot(const SnapshotContent& content, UnixTime built) {
   auto snapshot = std::make_shared<Snapshot>();
   snapshot->tenant_ = content.tenant;

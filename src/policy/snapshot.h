@@ -47,6 +47,10 @@ class Snapshot {
   const std::string& content_hash() const { return content_hash_; }
   const CompiledPolicies& policies() const { return *policies_; }
   const cedar::EntityStore& entities() const { return entities_; }
+  // The facts of an entity as they came; null when there is none. Valid as long as the snapshot.
+  const contract::Entity* find_entity(const contract::EntityId& id) const;
+  // Every entity of a Cedar type, sorted by id.
+  std::vector<const contract::Entity*> entities_of_type(std::string_view type) const;
 
  private:
   friend Result<std::shared_ptr<const Snapshot>> build_snapshot(const SnapshotContent&, UnixTime);

@@ -1,0 +1,102 @@
+#include "apps/process.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <csignal>
+#include <cstdlib>
+
+#include "io/process.h"
+#include "io/system.h"
+
+namespace wary::apps {
+
+Result<Options> Options::parse(int count, char** arguments, const std::vector<std::string>& known) {
+  Options options;
+  for (int i = 1; i < count; i += 2) {
+    const std::string name = arguments[i];
+    const bool is_known = std::find(known.begin(), known.end(), name) != known.end();
+    if (!is_known || i + 1 >= count || options.values_.contains(name)) {
+      return fail(ErrorKind::kInvalid, "usage", "an option is unknown, given twice or without a value").found(name);
+    }
+    options.values_[name] = arguments[i + 1];
+  }
+  return options;
+}
+
+std::string Options::text(const std::string& name, const std::string& fallback) const {
+  const auto found = values_.find(name);
+  return found == values_.end() ? fallback : found->second;
+}
+
+std::int64_t Options::number(const std::string& name, std::int64_t fallback) const {
+  const std::string value = text(name);
+  std::int64_t out = fallback;
+  std::from_chars(value.data(), value.data() + value.size(), out);
+  return out;
+}
+
+UnixTime FloorClock::unix_time() {
+  const UnixTime now = system_.unix_time();
+  return {std::max(now.nanos, floor_.load(std::memory_order_relaxed))};
+}
+
+void FloorClock::raise(UnixTime floor) {
+  std::int64_t known = floor_.load();
+  while (known < floor.nanos && !floor_.compare_exchange_weak(known, floor.nanos)) {
+  }
+}
+
+Runtime make_runtime(const std::string& process) {
+  Runtime runtime;
+  runtime.system_clock = io::make_system_clock();
+  runtime.clock = std::make_unique<FloorClock>(*runtime.system_clock);
+  runtime.random = io::make_system_random();
+  runtime.files = io::make_real_files();
+  const auto sink = [](std::string_view line) {
+    while (!line.empty()) {
+      const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
+      if (written <= 0) return;  // nobody reads the log: not a reason to stop
+      line.remove_prefix(static_cast<std::size_t>(written));
+    }
+  };
+  runtime.log = std::make_unique<Log>(*runtime.system_clock, process, sink, runtime.random->number(),
+                                      runtime.random->number());
+  runtime.loop = io::make_epoll_loop(*runtime.clock);
+  return runtime;
+}
+
+namespace {
+
+int signal_descriptor = -1;  // of this process, made before its threads
+
+}  // namespace
+
+void block_signals() {
+  auto made = io::make_signal_descriptor({SIGTERM, SIGINT});
+  WARY_CHECK(made.ok());
+  signal_descriptor = *made;
+  signal(SIGPIPE, SIG_IGN);
+}
+
+void run_until_signal(Runtime& runtime) {
+  WARY_CHECK(runtime.loop->watch(signal_descriptor, [&] {
+    if (io::read_signal(signal_descriptor) != 0) runtime.loop->stop();
+  }).ok());
+  runtime.log->info("process.ready", {{"pid", std::int64_t{getpid()}}});
+  runtime.loop->run();
+  runtime.log->info("process.ended");
+}
+
+int report_failure(Log& log, const Error& error) {
+  log.error("process.failed", {{"code", error.code},
+                               {"message", error.message},
+                               {"where", error.where},
+                               {"expected", error.expected_text},
+                               {"found", error.found_text},
+                               {"next", error.next_step}});
+  return exit_code(error.kind);
+}
+
+}  // namespace wary::apps

@@ -1,0 +1,62 @@
+// Process: what every daemon of ours does first and last: read its options, log JSON lines, say when it is ready, end on
+// SIGTERM. Only apps/ reads the environment and the command line; parts get values.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "base/time.h"
+#include "io/files.h"
+#include "io/loop.h"
+
+namespace wary::apps {
+
+// --name value pairs; every name must be known and given at most once. Error: usage, with the name.
+class Options {
+ public:
+  static Result<Options> parse(int count, char** arguments, const std::vector<std::string>& known);
+  std::string text(const std::string& name, const std::string& fallback = "") const;
+  std::int64_t number(const std::string& name, std::int64_t fallback) const;
+  bool has(const std::string& name) const { return values_.contains(name); }
+
+ private:
+  std::map<std::string, std::string> values_;
+};
+
+// A clock whose wall time never goes behind a floor: what was recorded before is not in the future again when the
+// machine's clock is set back, and no session that had ended lives again.
+class FloorClock final : public Clock {
+ public:
+  explicit FloorClock(Clock& system) : system_(system) {}
+  UnixTime unix_time() override;
+  Monotonic monotonic() override { return system_.monotonic(); }
+  void raise(UnixTime floor);
+
+ private:
+  Clock& system_;
+  std::atomic<std::int64_t> floor_{0};
+};
+
+struct Runtime {
+  std::unique_ptr<Clock> system_clock;
+  std::unique_ptr<FloorClock> clock;
+  std::unique_ptr<Random> random;
+  std::unique_ptr<io::Files> files;
+  std::unique_ptr<Log> log;
+  std::unique_ptr<io::Loop> loop;
+};
+Runtime make_runtime(const std::string& process);
+
+// Runs the loop until SIGTERM or SIGINT. Signals must be blocked before other threads start: call block_signals() first.
+void block_signals();
+void run_until_signal(Runtime& runtime);
+// Logs process.failed with the error's parts, which the supervisor shows, and gives the exit code.
+int report_failure(Log& log, const Error& error);
+
+}  // namespace wary::apps

@@ -1,0 +1,70 @@
+// wary-edge: the data plane. It holds no key that lives longer than a day and no privilege at all.
+#include <unistd.h>
+
+#include "apps/process.h"
+#include "gateway/edge.h"
+#include "identity/signer_service.h"
+#include "io/sandbox.h"
+
+namespace wary::apps {
+namespace {
+
+// "127.0.0.1:7443" or "[::1]:7443"; loopback only, until there is a mode in which anything else is meant.
+Result<io::Address> parse_listen(const std::string& text) {
+  WARY_ASSIGN_OR_RETURN(const io::Address address, gateway::parse_upstream("http://" + text));
+  const bool loopback = address.host.starts_with("127.") || address.host == "::1";
+  if (loopback) return address;
+  return fail(ErrorKind::kDenied, "listen_not_loopback", "development mode listens on loopback only")
+      .found(std::string_view(text))
+      .next("use 127.0.0.1:PORT");
+}
+
+Status start(const Options& options, Runtime& runtime, Metrics& metrics, identity::SignerClient& signer,
+             std::unique_ptr<gateway::Edge>& edge) {
+  WARY_RETURN_IF_ERROR(io::harden_process());
+  const std::string directory = options.text("--directory");
+  const std::string run = options.text("--run");
+  WARY_ASSIGN_OR_RETURN(const identity::SignerClient::PublicKeys keys, signer.public_keys());
+  gateway::EdgeOptions edge_options;
+  edge_options.directory = directory;
+  WARY_ASSIGN_OR_RETURN(edge_options.listen, parse_listen(options.text("--listen", "127.0.0.1:7443")));
+  edge_options.link = io::Address::unix_socket(run + "/link.sock");
+  edge_options.console_origin = options.text("--console-origin");
+  edge_options.trust_domain = keys.trust_domain;
+  edge_options.snapshot_key = keys.snapshot;
+  edge_options.ca = keys.ca;
+  edge_options.workers = static_cast<std::size_t>(options.number("--workers", 2));
+  const auto issue = [&signer](ByteView csr, const std::vector<std::string>& names) -> Result<gateway::ServerCertificate> {
+    WARY_ASSIGN_OR_RETURN(identity::SignerClient::Issued issued, signer.issue_names(csr, names));
+    return gateway::ServerCertificate{{std::move(issued.certificate)}, issued.not_after};
+  };
+  edge = std::make_unique<gateway::Edge>(gateway::EdgeParts{*runtime.loop, *runtime.clock, *runtime.random,
+                                                            *runtime.files, *runtime.log, metrics, issue},
+                                         std::move(edge_options));
+  WARY_RETURN_IF_ERROR(edge->open());
+  WARY_RETURN_IF_ERROR(io::drop_to({getuid(), getgid()}));
+  const Status files = io::restrict_files({directory, run}, {});
+  if (!files && files.error().code != "sandbox_landlock_missing") return files;
+  WARY_RETURN_IF_ERROR(io::restrict_calls(io::network_process_calls()));
+  return edge->start();
+}
+
+}  // namespace
+}  // namespace wary::apps
+
+int main(int count, char** arguments) {
+  using namespace wary;
+  apps::block_signals();
+  apps::Runtime runtime = apps::make_runtime("wary-edge");
+  const auto options =
+      apps::Options::parse(count, arguments, {"--directory", "--run", "--listen", "--workers", "--console-origin"});
+  if (!options) return apps::report_failure(*runtime.log, options.error());
+  Metrics metrics;
+  identity::SignerClient signer(*runtime.clock, options->text("--run") + "/signer-edge.sock");
+  std::unique_ptr<gateway::Edge> edge;
+  const Status started = apps::start(*options, runtime, metrics, signer, edge);
+  if (!started) return apps::report_failure(*runtime.log, started.error());
+  apps::run_until_signal(runtime);
+  edge->stop();
+  return 0;
+}

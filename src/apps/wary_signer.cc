@@ -1,0 +1,46 @@
+// wary-signer: holds the keys of the trust domain, and does nothing but what its table allows. No network.
+#include <unistd.h>
+
+#include "apps/process.h"
+#include "identity/signer_service.h"
+#include "io/sandbox.h"
+
+namespace wary::apps {
+namespace {
+
+Status start(const Options& options, Runtime& runtime, std::unique_ptr<identity::Signer>& signer,
+             std::unique_ptr<identity::SignerService>& service) {
+  const std::string directory = options.text("--directory");
+  const std::string run = options.text("--run");
+  WARY_RETURN_IF_ERROR(io::harden_process());
+  WARY_ASSIGN_OR_RETURN(signer, identity::Signer::open(*runtime.files, directory, *runtime.clock, *runtime.random,
+                                                       {.trust_domain = options.text("--trust-domain", "local")}));
+  service = std::make_unique<identity::SignerService>(*runtime.loop, *signer, *runtime.log);
+  const auto uid = [&](const std::string& name) {
+    return static_cast<uid_t>(options.number(name, std::int64_t{getuid()}));
+  };
+  WARY_RETURN_IF_ERROR(service->listen(identity::Role::kControl, run + "/signer-control.sock", uid("--control-uid")));
+  WARY_RETURN_IF_ERROR(service->listen(identity::Role::kEdge, run + "/signer-edge.sock", uid("--edge-uid")));
+  WARY_RETURN_IF_ERROR(io::drop_to({getuid(), getgid()}));
+  const Status files = io::restrict_files({directory, run}, {});
+  if (!files && files.error().code != "sandbox_landlock_missing") return files;
+  return io::restrict_calls(io::signer_process_calls());
+}
+
+}  // namespace
+}  // namespace wary::apps
+
+int main(int count, char** arguments) {
+  using namespace wary;
+  apps::block_signals();
+  apps::Runtime runtime = apps::make_runtime("wary-signer");
+  const auto options = apps::Options::parse(
+      count, arguments, {"--directory", "--run", "--trust-domain", "--control-uid", "--edge-uid"});
+  if (!options) return apps::report_failure(*runtime.log, options.error());
+  std::unique_ptr<identity::Signer> signer;
+  std::unique_ptr<identity::SignerService> service;
+  const Status started = apps::start(*options, runtime, signer, service);
+  if (!started) return apps::report_failure(*runtime.log, started.error());
+  apps::run_until_signal(runtime);
+  return 0;
+}

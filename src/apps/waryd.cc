@@ -1,0 +1,174 @@
+// waryd: the control plane: resources, policy, ledger, API. Its sockets are local; the edge is its only door to a network.
+#include <unistd.h>
+
+#include "apps/process.h"
+#include "codec/text.h"
+#include "control/api.h"
+#include "identity/signer_service.h"
+#include "io/sandbox.h"
+#include "ledger/note.h"
+
+namespace wary::apps {
+namespace {
+
+constexpr std::int64_t kSweepEvery = 600 * kNanosPerSecond;
+
+// Everything that lives as long as the process, in the order in which it must go.
+struct Control {
+  Metrics metrics;
+  std::unique_ptr<identity::SignerClient> signer;         // this thread's
+  std::unique_ptr<identity::SignerClient> ledger_signer;  // the ledger's thread's
+  std::unique_ptr<control::Plane> plane;
+  std::unique_ptr<control::SignIn> sign_in;
+  std::unique_ptr<control::Api> api;
+  std::unique_ptr<http::Server> admin;
+  std::unique_ptr<http::Server> console;
+  std::unique_ptr<ledger::LedgerWriter> ledger;
+};
+
+Result<std::unique_ptr<ledger::LedgerWriter>> open_ledger(const Options& options, Runtime& runtime, Control& control,
+                                                          const std::string& vkey) {
+  identity::SignerClient* signer = control.ledger_signer.get();
+  const auto sign = [signer](ByteView text) { return signer->sign("ledger.sign", text); };
+  WARY_ASSIGN_OR_RETURN(auto opened, ledger::Ledger::open(*runtime.files, options.text("--directory") + "/ledger",
+                                                          *runtime.clock, sign, {.vkey = vkey}));
+  // Time does not go back before what was recorded: nothing that ended begins again.
+  if (const std::uint64_t size = opened->head().size; size != 0) {
+    WARY_ASSIGN_OR_RETURN(const contract::Event last, opened->read(size - 1));
+    if (runtime.system_clock->unix_time() < last.receive_time) {
+      runtime.log->warn("clock.behind", {{"last_recorded", to_rfc3339(last.receive_time)},
+                                         {"now", to_rfc3339(runtime.system_clock->unix_time())}});
+    }
+    runtime.clock->raise(last.receive_time);
+  }
+  return std::make_unique<ledger::LedgerWriter>(std::move(opened), *runtime.clock, ledger::LedgerWriterOptions{});
+}
+
+Result<codec::Json> issue_workload(identity::SignerClient& signer, const std::string& csr, const std::string& id) {
+  WARY_ASSIGN_OR_RETURN(const Bytes request, codec::decode_base64(csr));
+  WARY_ASSIGN_OR_RETURN(const identity::SignerClient::Issued issued, signer.issue_workload(request, id));
+  codec::Json out = codec::Json::object();
+  out.set("certificate", codec::encode_base64(issued.certificate)).set("ca", codec::encode_base64(issued.ca));
+  out.set("expires", to_rfc3339(issued.not_after));
+  return out;
+}
+
+// The first start makes whom the machine belongs to, and the namespace that commands use when none is named.
+Status make_owner(control::Plane& plane) {
+  const store::Key owner = control::key_of(control::kTenantWide, "User", "owner");
+  if (plane.objects().find(owner) != nullptr) return {};
+  const auto stored = [](codec::Json spec) { return codec::Json::object({{"labels", codec::Json::object()}, {"spec", std::move(spec)}}); };
+  codec::Json user = codec::Json::object();
+  user.set("displayName", "Owner").set("groups", codec::Json::array({codec::Json("owners")}));
+  control::Change change;
+  change.writes.push_back({control::key_of(control::kTenantWide, "Group", "owners"), stored(codec::Json::object())});
+  change.writes.push_back({owner, stored(std::move(user))});
+  change.writes.push_back({control::key_of(control::kTenantWide, "Namespace", "default"), stored(codec::Json::object())});
+  change.event.class_uid = contract::EventClass::kApplicationLifecycle;
+  change.event.action = "platform.initialise";
+  change.event.detail = "{}";
+  auto committed = plane.commit(std::move(change));
+  return committed ? Status() : Status(std::move(committed).error());
+}
+
+Status open_plane(const Options& options, Runtime& runtime, Control& control,
+                  const identity::SignerClient::PublicKeys& keys) {
+  const uid_t edge = static_cast<uid_t>(options.number("--edge-uid", std::int64_t{getuid()}));
+  control::Settings settings;
+  settings.trust_domain = keys.trust_domain;
+  settings.console_host = "console.localhost";
+  settings.console_socket = options.text("--run") + "/console.sock";
+  identity::SignerClient* signer = control.signer.get();
+  control::PlaneParts parts{*runtime.loop, *runtime.clock, *runtime.random, *runtime.files, *runtime.log,
+                            control.metrics, *control.ledger,
+                            [signer](ByteView message) { return signer->sign("snapshot.sign", message); },
+                            [edge](const io::PeerCredentials& peer) { return peer.uid == edge; }};
+  WARY_ASSIGN_OR_RETURN(control.plane, control::Plane::open(parts, settings, options.text("--directory")));
+  return make_owner(*control.plane);
+}
+
+Status listen(const Options& options, Runtime& runtime, Control& control) {
+  const std::string run = options.text("--run");
+  const uid_t admin = static_cast<uid_t>(options.number("--admin-uid", std::int64_t{getuid()}));
+  const uid_t edge = static_cast<uid_t>(options.number("--edge-uid", std::int64_t{getuid()}));
+  control::Api* api = control.api.get();
+  control.admin = std::make_unique<http::Server>(*runtime.loop, [api, admin](const control::Api::ExchangePtr& exchange) {
+    // The kernel says who this is: the machine's owner, or nobody.
+    const uid_t uid = exchange->request().peer.uid;
+    if (uid != admin && uid != 0) {
+      return control::send_error(exchange, fail(ErrorKind::kDenied, "admin_socket", "this socket is the owner's"));
+    }
+    api->handle({{"Wary::User", "owner"}, "", ""}, exchange);
+  });
+  control.console = std::make_unique<http::Server>(*runtime.loop, [api, edge](const control::Api::ExchangePtr& exchange) {
+    if (exchange->request().peer.uid != edge) {
+      return control::send_error(exchange, fail(ErrorKind::kDenied, "console_socket", "this socket is the edge's"));
+    }
+    api->handle_console(exchange);
+  });
+  WARY_RETURN_IF_ERROR(control.admin->listen(io::Address::unix_socket(run + "/admin.sock"), {.mode = 0666}));
+  WARY_RETURN_IF_ERROR(control.console->listen(io::Address::unix_socket(run + "/console.sock"), {.mode = 0666}));
+  return control.plane->listen(io::Address::unix_socket(run + "/link.sock"));
+}
+
+void sweep(Runtime& runtime, Control& control) {
+  control.sign_in->sweep();
+  runtime.loop->after(kSweepEvery, [&] { sweep(runtime, control); });
+}
+
+Status start(const Options& options, Runtime& runtime, Control& control) {
+  WARY_RETURN_IF_ERROR(io::harden_process());
+  const std::string run = options.text("--run"), directory = options.text("--directory");
+  const std::string socket = run + "/signer-control.sock";
+  control.signer = std::make_unique<identity::SignerClient>(*runtime.clock, socket);
+  control.ledger_signer = std::make_unique<identity::SignerClient>(*runtime.clock, socket);
+  WARY_ASSIGN_OR_RETURN(const identity::SignerClient::PublicKeys keys, control.signer->public_keys());
+  WARY_RETURN_IF_ERROR(io::drop_to({getuid(), getgid()}));
+  const Status files = io::restrict_files({directory, run}, {});
+  if (!files && files.error().code != "sandbox_landlock_missing") return files;
+  WARY_RETURN_IF_ERROR(io::restrict_calls(io::network_process_calls()));
+
+  WARY_ASSIGN_OR_RETURN(const ledger::NoteVerifier verifier, ledger::NoteVerifier::make(keys.origin, keys.ledger));
+  WARY_ASSIGN_OR_RETURN(control.ledger, open_ledger(options, runtime, control, verifier.to_vkey()));
+  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/ledger.vkey", as_bytes(verifier.to_vkey() + "\n")));
+  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/ca.der", keys.ca));
+  WARY_RETURN_IF_ERROR(open_plane(options, runtime, control, keys));
+  control.sign_in = std::make_unique<control::SignIn>(*control.plane, *runtime.clock, *runtime.random);
+  control::ApiParts parts{*runtime.loop, *runtime.clock, *runtime.random, *runtime.log, control.metrics, verifier.to_vkey(),
+                          keys.ca, options.text("--console-origin"),
+                          [&control](const std::string& csr, const std::string& id) {
+                            return issue_workload(*control.signer, csr, id);
+                          }};
+  control.api = std::make_unique<control::Api>(*control.plane, *control.sign_in, std::move(parts));
+  control.plane->on_call = [&control](const std::string&, const codec::Json& call, std::function<void(codec::Json)> reply) {
+    codec::Json answer = codec::Json::object();
+    if (call.string_or("op", "") == "redeem") {
+      const auto token = control.sign_in->redeem_code(std::string(call.string_or("code", "")),
+                                                      std::string(call.string_or("host", "")),
+                                                      std::string(call.string_or("state", "")));
+      if (token) answer.set("token", std::string_view(token->secret));
+    }
+    reply(std::move(answer));
+  };
+  WARY_RETURN_IF_ERROR(listen(options, runtime, control));
+  sweep(runtime, control);
+  return {};
+}
+
+}  // namespace
+}  // namespace wary::apps
+
+int main(int count, char** arguments) {
+  using namespace wary;
+  apps::block_signals();
+  apps::Runtime runtime = apps::make_runtime("waryd");
+  const auto options = apps::Options::parse(
+      count, arguments, {"--directory", "--run", "--edge-uid", "--admin-uid", "--console-origin"});
+  if (!options) return apps::report_failure(*runtime.log, options.error());
+  apps::Control control;
+  const Status started = apps::start(*options, runtime, control);
+  if (!started) return apps::report_failure(*runtime.log, started.error());
+  apps::run_until_signal(runtime);
+  control.ledger.reset();  // makes durable what it took
+  return 0;
+}

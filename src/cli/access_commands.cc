@@ -1,0 +1,154 @@
+// try, explain, revoke, session create, workload issue, status.
+#include "cli/api.h"
+#include "cli/commands.h"
+#include "codec/text.h"
+#include "crypto/pem.h"
+#include "crypto/sign.h"
+#include "crypto/x509.h"
+
+namespace wary::cli {
+
+namespace {
+
+std::string text_of(const codec::Json& json, std::string_view name) { return std::string(json.string_or(name, "")); }
+
+void print_decision(Context& context, const codec::Json& answer) {
+  const bool allowed = answer.string_or("decision", "") == "allow";
+  context.out(std::string(allowed ? "ALLOW" : "DENY") + "  " + text_of(answer, "reason") + "  revision " +
+              std::to_string(answer.integer_or("revision", 0)) + "\n");
+  if (const codec::Json* policies = answer.find("policies")) {
+    for (const codec::Json& policy : policies->items()) {
+      if (policy.is_string()) context.out("  policy " + policy.as_string() + "\n");
+    }
+  }
+  if (const std::string text = text_of(answer, "text"); !text.empty()) context.out(text + "\n");
+}
+
+Status try_access(Context& context, const Arguments& arguments) {
+  codec::Json body = codec::Json::object();
+  body.set("principal", std::string_view(arguments.positional[0]));
+  body.set("method", std::string_view(arguments.positional[1])).set("url", std::string_view(arguments.positional[2]));
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "POST", "/v1/try", body));
+  if (context.is_json) context.out(answer.to_string() + "\n");
+  else print_decision(context, answer);
+  return {};
+}
+
+Status explain(Context& context, const Arguments& arguments) {
+  const std::string path = "/v1/explain/" + codec::encode_percent(arguments.positional[0]);
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "GET", path));
+  if (context.is_json) context.out(answer.to_string() + "\n");
+  else context.out(text_of(answer, "text") + "\n");
+  return {};
+}
+
+std::string millis(std::int64_t nanos) {
+  std::string micros = std::to_string(nanos / 1000 % 1000);
+  micros.insert(0, 3 - micros.size(), '0');
+  return std::to_string(nanos / 1'000'000) + "." + micros + " ms";
+}
+
+Status revoke(Context& context, const Arguments& arguments) {
+  codec::Json body = codec::Json::object();
+  body.set("kind", std::string_view(arguments.positional[0])).set("name", std::string_view(arguments.positional[1]));
+  body.set("reason", std::string_view(arguments.flag("--reason")));
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "POST", "/v1/revoke", body));
+  if (context.is_json) {
+    context.out(answer.to_string() + "\n");
+    return {};
+  }
+  context.out("revoked " + text_of(answer, "object") + " at revision " +
+              std::to_string(answer.integer_or("revision", 0)) + "\n");
+  const codec::Json* cuts = answer.find("cut");
+  if (cuts == nullptr || cuts->items().empty()) {
+    context.out("no open connection depended on it\n");
+    return {};
+  }
+  for (const codec::Json& cut : cuts->items()) {
+    context.out("cut " + text_of(cut, "resource") + "  decision " + text_of(cut, "decision") + "  " +
+                millis(cut.integer_or("after_ns", 0)) + " after commit\n");
+  }
+  return {};
+}
+
+Status restore(Context& context, const Arguments& arguments) {
+  codec::Json body = codec::Json::object();
+  body.set("kind", std::string_view(arguments.positional[0])).set("name", std::string_view(arguments.positional[1]));
+  body.set("reason", std::string_view(arguments.flag("--reason")));
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "POST", "/v1/restore", body));
+  context.out("restored " + text_of(answer, "object") + " at revision " +
+              std::to_string(answer.integer_or("revision", 0)) + "; sessions that ended stay ended\n");
+  return {};
+}
+
+Status create_session(Context& context, const Arguments& arguments) {
+  codec::Json body = codec::Json::object();
+  body.set("user", std::string_view(arguments.positional[0]));
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "POST", "/v1/sessions", body));
+  if (context.is_json) context.out(answer.to_string() + "\n");
+  else context.out(text_of(answer, "link") + "\nworks once, until " + text_of(answer, "expires") + "\n");
+  return {};
+}
+
+// Built in a Secret's place from the start; encode_pem's own text is wiped by the move into it.
+Secret secret_pem(const Secret& pkcs8) {
+  std::string text = crypto::encode_pem("PRIVATE KEY", pkcs8.reveal());
+  Secret secret = Secret::copy_of(as_bytes(text));
+  wipe(text.data(), text.size());
+  return secret;
+}
+
+Status write_private(Context& context, const std::string& path, ByteView bytes) {
+  return io::write_file_atomically(context.files, path, bytes);  // made with mode 0600
+}
+
+// The key is made here: it never leaves this machine, and the control plane never sees it.
+Status issue_workload(Context& context, const Arguments& arguments) {
+  const std::string directory = arguments.flag("--out");
+  WARY_ASSIGN_OR_RETURN(const crypto::PrivateKey key, crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256));
+  WARY_ASSIGN_OR_RETURN(const Bytes csr, crypto::make_csr(key, arguments.positional[0]));
+  codec::Json body = codec::Json::object();
+  body.set("name", std::string_view(arguments.positional[0]));
+  body.set("namespace", std::string_view(arguments.flag("--namespace", "default")));
+  body.set("csr", codec::encode_base64(csr));
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "POST", "/v1/workloads/issue", body));
+  WARY_ASSIGN_OR_RETURN(const Bytes certificate, codec::decode_base64(answer.string_or("certificate", "")));
+  WARY_ASSIGN_OR_RETURN(const Bytes ca, codec::decode_base64(answer.string_or("ca", "")));
+  WARY_ASSIGN_OR_RETURN(const Secret pkcs8, key.to_pkcs8());
+  WARY_RETURN_IF_ERROR(context.files.make_directory(directory));
+  const Secret pem = secret_pem(pkcs8);
+  WARY_RETURN_IF_ERROR(write_private(context, directory + "/svid.key", pem.reveal()));
+  WARY_RETURN_IF_ERROR(write_private(context, directory + "/svid.pem", as_bytes(crypto::encode_pem("CERTIFICATE", certificate))));
+  WARY_RETURN_IF_ERROR(write_private(context, directory + "/bundle.pem", as_bytes(crypto::encode_pem("CERTIFICATE", ca))));
+  context.out(text_of(answer, "spiffe_id") + "\n" + directory + "/svid.pem, svid.key, bundle.pem; valid until " +
+              text_of(answer, "expires") + "\n");
+  return {};
+}
+
+Status status(Context& context, const Arguments&) {
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "GET", "/v1/health"));
+  context.out(answer.to_pretty_string() + "\n");
+  return {};
+}
+
+}  // namespace
+
+std::vector<Command> access_commands() {
+  const Flag reason{"--reason", "TEXT", "why; it is recorded", true};
+  return {
+      {{"try"}, {"PRINCIPAL", "METHOD", "URL"}, "Decide an access without sending it", {},
+       "PRINCIPAL is a user's name, a workload as workload:NAMESPACE/NAME, or anonymous.", try_access},
+      {{"explain"}, {"REF"}, "Say why a decision was as it was, at its own revision", {}, "", explain},
+      {{"revoke"}, {"KIND", "NAME"}, "End all access of a user, workload or session, now", {reason},
+       "KIND is user, workload (NAME is NAMESPACE/NAME) or session.", revoke},
+      {{"restore"}, {"KIND", "NAME"}, "Take a revocation back", {reason}, "", restore},
+      {{"session", "create"}, {"USER"}, "Print a one-time link that signs a user in", {}, "", create_session},
+      {{"workload", "issue"}, {"NAME"}, "Write a workload's X509-SVID, key and bundle",
+       {{"--out", "DIR", "where svid.pem, svid.key and bundle.pem go", true},
+        {"--namespace", "NAME", "the workload's namespace (default: default)", false}},
+       "", issue_workload},
+      {{"status"}, {}, "Show health: revision, ledger, enforcement points", {}, "", status},
+  };
+}
+
+}  // namespace wary::cli

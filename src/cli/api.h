@@ -1,0 +1,23 @@
+// Api: how a command asks the control plane: JSON over the admin socket of the data directory.
+//
+//   WARY_ASSIGN_OR_RETURN(codec::Json answer, call_api(context, "POST", "/v1/sessions", body));
+//
+// An error answer becomes the Error it carried. Errors of our own: not_running, api_answer.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "cli/command.h"
+
+namespace wary::cli {
+
+Result<codec::Json> call_api(Context& context, const std::string& method, const std::string& path,
+                             const std::optional<codec::Json>& body = std::nullopt, const std::string& query = "");
+// A stream of JSON lines; `on_line` answers whether to go on.
+Status stream_api(Context& context, const std::string& path, const std::string& query,
+                  const std::function<bool(const codec::Json&)>& on_line);
+Error error_from_json(const codec::Json& error, ErrorKind fallback);
+
+}  // namespace wary::cli

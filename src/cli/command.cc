@@ -1,0 +1,189 @@
+#include "cli/command.h"
+
+#include <algorithm>
+
+namespace wary::cli {
+
+namespace {
+
+Error usage_error(const Command& command, std::string message, std::string_view found) {
+  return fail(ErrorKind::kInvalid, "usage", message).found(found).next("usage: " + usage_line(command));
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string out;
+  for (const std::string& word : words) out += (out.empty() ? "" : " ") + word;
+  return out;
+}
+
+const Flag* find_flag(const Command& command, std::string_view name) {
+  for (const Flag& flag : command.flags) {
+    if (flag.name == name) return &flag;
+  }
+  return nullptr;
+}
+
+void print_error(Context& context, const Error& error) {
+  if (context.is_json) {
+    codec::Json body = codec::Json::object();
+    body.set("code", std::string_view(error.code)).set("message", std::string_view(error.message));
+    body.set("where", std::string_view(error.where)).set("expected", std::string_view(error.expected_text));
+    body.set("found", std::string_view(error.found_text)).set("next", std::string_view(error.next_step));
+    context.err(codec::Json::object({{"error", std::move(body)}}).to_string() + "\n");
+    return;
+  }
+  context.err("error: " + error.to_string() + "\n");
+  if (!error.next_step.empty()) context.err("  " + error.next_step + "\n");
+}
+
+}  // namespace
+
+std::string Arguments::flag(const std::string& name, const std::string& fallback) const {
+  const auto found = flags.find(name);
+  return found == flags.end() ? fallback : found->second;
+}
+
+const Command* find_command(const std::vector<Command>& table, const std::vector<std::string>& words,
+                            std::size_t& used) {
+  const Command* best = nullptr;
+  used = 0;
+  for (const Command& command : table) {
+    if (command.words.size() > words.size() || command.words.size() <= used) continue;
+    if (!std::equal(command.words.begin(), command.words.end(), words.begin())) continue;
+    best = &command;
+    used = command.words.size();
+  }
+  return best;
+}
+
+Result<Arguments> parse_arguments(const Command& command, const std::vector<std::string>& words) {
+  Arguments arguments;
+  bool only_positional = false;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (only_positional || !word.starts_with("-") || word == "-") {
+      arguments.positional.push_back(word);
+      continue;
+    }
+    if (word == "--") {
+      only_positional = true;
+      continue;
+    }
+    const std::size_t equals = word.find('=');
+    const std::string name = word.substr(0, equals);
+    const Flag* flag = find_flag(command, name);
+    if (flag == nullptr) return usage_error(command, "this option is not known", name);
+    if (arguments.has(name)) return usage_error(command, "this option is given twice", name);
+    if (flag->value.empty()) {
+      if (equals != std::string::npos) return usage_error(command, "this option takes no value", name);
+      arguments.flags[name] = "";
+    } else if (equals != std::string::npos) {
+      arguments.flags[name] = word.substr(equals + 1);
+    } else if (i + 1 < words.size()) {
+      arguments.flags[name] = words[++i];
+    } else {
+      return usage_error(command, "this option needs a value", name);
+    }
+  }
+  const bool open_ended = !command.positional.empty() && command.positional.back() == "...";
+  const std::size_t wanted = command.positional.size() - (open_ended ? 1 : 0);
+  if (arguments.positional.size() < wanted || (!open_ended && arguments.positional.size() > wanted)) {
+    return usage_error(command, "wrong number of arguments", std::to_string(arguments.positional.size()));
+  }
+  for (const Flag& flag : command.flags) {
+    if (flag.is_required && !arguments.has(flag.name)) return usage_error(command, "an option is missing", flag.name);
+  }
+  return arguments;
+}
+
+std::string usage_line(const Command& command) {
+  std::string out = "wary " + joined(command.words);
+  for (const std::string& name : command.positional) out += name == "..." ? " ..." : " " + name;
+  for (const Flag& flag : command.flags) {
+    const std::string text = flag.name + (flag.value.empty() ? "" : " " + flag.value);
+    out += flag.is_required ? " " + text : " [" + text + "]";
+  }
+  return out;
+}
+
+std::string help_one(const Command& command) {
+  std::string out = command.summary + "\n\nusage: " + usage_line(command) + "\n";
+  if (!command.flags.empty()) out += "\n";
+  for (const Flag& flag : command.flags) {
+    std::string left = "  " + flag.name + (flag.value.empty() ? "" : " " + flag.value);
+    if (left.size() < 26) left.resize(26, ' ');
+    out += left + " " + flag.help + "\n";
+  }
+  if (!command.details.empty()) out += "\n" + command.details + "\n";
+  return out;
+}
+
+std::string help_all(const std::vector<Command>& table) {
+  std::string out =
+      "wary: verified identity, one policy, one ledger.\n\nusage: wary [--data DIR] [--output json] COMMAND ...\n\n";
+  for (const Command& command : table) {
+    std::string left = "  " + joined(command.words);
+    for (const std::string& name : command.positional) left += " " + name;
+    if (left.size() < 30) left.resize(30, ' ');
+    out += left + " " + command.summary + "\n";
+  }
+  return out +
+         "\n  wary help COMMAND            options and details\n"
+         "  wary completion              completion for bash: source <(wary completion)\n\n"
+         "--data DIR defaults to $WARY_DATA, then ~/.local/share/wary (as root /var/lib/wary).\n";
+}
+
+std::string bash_completion(const std::vector<Command>& table) {
+  std::string out = "_wary() {\n  local line=\"${COMP_WORDS[*]:1:COMP_CWORD-1}\"\n  case \"$line\" in\n";
+  std::map<std::string, std::vector<std::string>> next;
+  for (const Command& command : table) {
+    std::string before;
+    for (const std::string& word : command.words) {
+      auto& list = next[before];
+      if (std::find(list.begin(), list.end(), word) == list.end()) list.push_back(word);
+      before += (before.empty() ? "" : " ") + word;
+    }
+    for (const Flag& flag : command.flags) next[before].push_back(flag.name);
+  }
+  for (const auto& [before, list] : next) {
+    const std::string pattern = before.empty() ? "''" : "'" + before + "'*";
+    if (before.empty()) continue;
+    out += "    " + pattern + ") COMPREPLY=($(compgen -W '" + joined(list) + "' -- \"${COMP_WORDS[COMP_CWORD]}\")) ;;\n";
+  }
+  out += "    *) COMPREPLY=($(compgen -W '" + joined(next[""]) + " help' -- \"${COMP_WORDS[COMP_CWORD]}\")) ;;\n  esac\n}\n";
+  return out + "complete -F _wary wary\n";
+}
+
+int run_cli(Context& context, const std::vector<Command>& table, const std::vector<std::string>& words) {
+  if (words.empty() || words[0] == "help" || words[0] == "--help" || words[0] == "-h") {
+    std::size_t used = 0;
+    const std::vector<std::string> rest(words.begin() + (words.empty() ? 0 : 1), words.end());
+    const Command* command = find_command(table, rest, used);
+    context.out(command != nullptr ? help_one(*command) : help_all(table));
+    return 0;
+  }
+  if (words[0] == "completion") {
+    context.out(bash_completion(table));
+    return 0;
+  }
+  std::size_t used = 0;
+  const Command* command = find_command(table, words, used);
+  if (command == nullptr) {
+    print_error(context, fail(ErrorKind::kInvalid, "usage", "there is no such command")
+                             .found(joined(words))
+                             .next("wary help lists the commands"));
+    return exit_code(ErrorKind::kInvalid);
+  }
+  const std::vector<std::string> rest(words.begin() + static_cast<std::ptrdiff_t>(used), words.end());
+  if (std::find(rest.begin(), rest.end(), "--help") != rest.end()) {
+    context.out(help_one(*command));
+    return 0;
+  }
+  auto arguments = parse_arguments(*command, rest);
+  const Status done = arguments ? command->run(context, *arguments) : Status(arguments.error());
+  if (done) return 0;
+  print_error(context, done.error());
+  return exit_code(done.error().kind);
+}
+
+}  // namespace wary::cli

@@ -1,0 +1,118 @@
+// ledger tail, prove, verify, key, check: what happened, and the proof of it.
+#include "cli/api.h"
+#include "cli/commands.h"
+#include "codec/text.h"
+#include "contract/event.h"
+#include "ledger/proof.h"
+
+namespace wary::cli {
+
+namespace {
+
+constexpr std::size_t kProofMax = 512 * 1024;
+constexpr std::string_view kProofFormat = "wary-proof-1";
+
+std::string text_of(const codec::Json& json, std::string_view name) { return std::string(json.string_or(name, "")); }
+
+void print_event(Context& context, const codec::Json& line) {
+  if (context.is_json) {
+    context.out(line.to_string() + "\n");
+    return;
+  }
+  std::string row = "#" + std::to_string(line.integer_or("index", 0));
+  row.resize(std::max<std::size_t>(row.size() + 1, 9), ' ');
+  row += text_of(line, "time") + "  ";
+  std::string outcome = text_of(line, "outcome");
+  outcome.resize(std::max<std::size_t>(outcome.size(), 6), ' ');
+  row += outcome + " " + text_of(line, "actor") + "  " + text_of(line, "action") + "  " + text_of(line, "resource");
+  if (const std::string summary = text_of(line, "summary"); !summary.empty()) row += "  " + summary;
+  if (const std::string reference = text_of(line, "decision"); !reference.empty()) row += "  ref=" + reference;
+  context.out(row + "\n");
+}
+
+Status tail(Context& context, const Arguments& arguments) {
+  std::string query = "last=" + codec::encode_percent(arguments.flag("--last", "20"));
+  if (arguments.has("--follow")) query += "&follow=1";
+  if (arguments.has("--actor")) query += "&actor=" + codec::encode_percent(arguments.flag("--actor"));
+  return stream_api(context, "/v1/ledger/events", query, [&](const codec::Json& line) {
+    print_event(context, line);
+    return true;
+  });
+}
+
+Status prove(Context& context, const Arguments& arguments) {
+  const std::string path = "/v1/ledger/proof/" + codec::encode_percent(arguments.positional[0]);
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "GET", path));
+  const std::string text = answer.to_pretty_string() + "\n";
+  if (!arguments.has("--out")) {
+    context.out(text);
+    return {};
+  }
+  return io::write_file_atomically(context.files, arguments.flag("--out"), as_bytes(text));
+}
+
+Result<std::string> log_key(Context& context, const Arguments& arguments) {
+  const std::string path = arguments.flag("--key", context.data + "/ledger.vkey");
+  WARY_ASSIGN_OR_RETURN(const Bytes bytes, io::read_file(context.files, path, 4096));
+  return std::string(codec::trim(as_text(bytes).substr(0, as_text(bytes).find('\n'))));
+}
+
+// Offline: the file and the log's public key, nothing else.
+Status verify(Context& context, const Arguments& arguments) {
+  WARY_ASSIGN_OR_RETURN(const std::string key, log_key(context, arguments));
+  WARY_ASSIGN_OR_RETURN(const Bytes bytes, io::read_file(context.files, arguments.positional[0], kProofMax));
+  WARY_ASSIGN_OR_RETURN(const codec::Json file, codec::parse_json(as_text(bytes)));
+  if (file.string_or("format", "") != kProofFormat) {
+    return fail(ErrorKind::kInvalid, "proof_format", "this is no proof of wary").at(arguments.positional[0])
+        .expected(kProofFormat).found(file.string_or("format", ""));
+  }
+  WARY_ASSIGN_OR_RETURN(const Bytes event_bytes, codec::decode_base64(file.string_or("event", "")));
+  auto verified = ledger::verify_proof(file.string_or("proof", ""), event_bytes, key);
+  if (!verified) return std::move(verified).error().at(arguments.positional[0]);
+  WARY_ASSIGN_OR_RETURN(const contract::Event event, contract::decode_event(event_bytes));
+  context.out("verified: event " + std::to_string(verified->index) + " of " +
+              std::to_string(verified->checkpoint.head.size) + " in " + verified->checkpoint.origin + "\n");
+  context.out(contract::to_ocsf(event).to_pretty_string() + "\n");
+  return {};
+}
+
+Status key(Context& context, const Arguments&) {
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "GET", "/v1/ledger/key"));
+  context.out(text_of(answer, "vkey") + "\n");
+  return {};
+}
+
+Status check(Context& context, const Arguments&) {
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "POST", "/v1/ledger/check", codec::Json::object()));
+  const codec::Json* findings = answer.find("findings");
+  if (findings != nullptr) {
+    for (const codec::Json& finding : findings->items()) context.err(finding.as_string() + "\n");
+  }
+  context.out(std::to_string(answer.integer_or("entries", 0)) + " events in " +
+              std::to_string(answer.integer_or("segments", 0)) + " segments checked\n");
+  if (findings == nullptr || findings->items().empty()) return {};
+  return fail(ErrorKind::kDataLoss, "ledger_corrupt", "stored bytes are not what was written")
+      .found(std::to_string(findings->items().size()) + " places")
+      .next("stop wary, keep a copy of the directory, and restore the ledger from a backup");
+}
+
+}  // namespace
+
+std::vector<Command> ledger_commands() {
+  return {
+      {{"ledger", "tail"}, {}, "Show the newest events",
+       {{"--last", "N", "how many (default 20)", false},
+        {"--follow", "", "go on as they come", false},
+        {"--actor", "ENTITY", "only this one's, as Wary::User::\"alice\"", false}},
+       "", tail},
+      {{"ledger", "prove"}, {"REF"}, "Write the proof that an event is in the ledger",
+       {{"--out", "FILE", "where (default: standard output)", false}},
+       "REF is a decision's reference or #INDEX.", prove},
+      {{"ledger", "verify"}, {"FILE"}, "Check a proof offline",
+       {{"--key", "FILE", "the log's public key (default: DATA/ledger.vkey)", false}}, "", verify},
+      {{"ledger", "key"}, {}, "Print the log's public key", {}, "", key},
+      {{"ledger", "check"}, {}, "Read every stored byte and say where one is wrong", {}, "", check},
+  };
+}
+
+}  // namespace wary::cli

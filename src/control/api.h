@@ -1,0 +1,103 @@
+// Api: the control plane's HTTP interface, the same for the CLI (admin socket) and the console (behind the edge). Every call
+// is decided by Cedar and recorded.
+//
+//   Api api(plane, sign_in, parts);
+//   http::Server admin(loop, [&](auto exchange) { api.handle(Caller::owner(), exchange); });
+//
+// On the admin socket the caller is the owner, known by the kernel; behind the edge, whom the edge names. Paths: /v1/...;
+// the console's own are /api/..., /continue and its files. Errors are {"error": {code, message, ...}} with the status of
+// their kind. Thread rule: the plane's. Limits: 900 objects an apply; 64 streams.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "control/plane.h"
+#include "control/sign_in.h"
+#include "http/server.h"
+
+namespace wary::control {
+
+struct Caller {
+  contract::EntityId principal;
+  std::string session;       // id, or empty
+  std::string edge_decision; // when the edge brought it
+};
+
+struct ApiParts {
+  io::Loop& loop;
+  Clock& clock;
+  Random& random;
+  Log& log;
+  Metrics& metrics;
+  std::string vkey;             // the log's public key
+  Bytes ca;                     // DER
+  std::string console_origin;   // "https://console.localhost:7443"
+  std::function<Result<codec::Json>(const std::string& csr, const std::string& spiffe_id)> issue_workload;
+};
+
+class Api {
+ public:
+  using ExchangePtr = std::shared_ptr<http::Exchange>;  // shared: some answers come after the handler returned
+  Api(Plane& plane, SignIn& sign_in, ApiParts parts);
+  ~Api();
+  // The admin socket: /v1/... as this caller.
+  void handle(const Caller& caller, const ExchangePtr& exchange);
+  // Behind the edge: the console's files, sign-in, and /api/v1/... as whom the edge names.
+  void handle_console(const ExchangePtr& exchange);
+
+ private:
+  using Handler = void (Api::*)(const Caller&, const ExchangePtr&, const std::string& rest);
+  struct Entry {
+    std::string_view method;
+    std::string_view prefix;  // ends with '/' when a rest follows
+    std::string_view action;
+    Handler handler;
+  };
+  static std::span<const Entry> table();
+  Status authorise(const Caller& caller, std::string_view action, const http::Request& request, std::string& decision);
+
+  // api_resources.cc
+  void apply(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void get_objects(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void delete_object(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void watch(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  // api_access.cc
+  void try_access(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void explain(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void revoke(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void restore(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void create_session(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void issue_workload(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void health(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  // api_ledger.cc
+  void ledger_events(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void ledger_proof(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void ledger_key(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void ledger_check(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  // console.cc
+  void sign_in_page(const ExchangePtr& exchange);
+  void continue_to(const ExchangePtr& exchange);
+  void serve_file(const ExchangePtr& exchange);
+
+  Result<std::pair<contract::Request, contract::Event>> recorded_request(const std::string& decision_id);
+  void begin_follow(const ExchangePtr& exchange, const std::string& actor, bool is_sse, std::uint64_t after,
+                    std::size_t last);
+
+  Plane& plane_;
+  SignIn& sign_in_;
+  ApiParts parts_;
+  std::size_t streams_ = 0;
+  std::uint64_t last_call_ = 0;
+  std::string call_prefix_;
+};
+
+// Helpers of the handlers.
+void send_json(const Api::ExchangePtr& exchange, int status, const codec::Json& body);
+void send_error(const Api::ExchangePtr& exchange, const Error& error);
+Result<codec::Json> body_of(const Api::ExchangePtr& exchange);
+codec::Json event_row(std::uint64_t index, const contract::Event& event);
+
+}  // namespace wary::control

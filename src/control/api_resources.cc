@@ -1,0 +1,264 @@
+// apply, get, delete, watch.
+#include "codec/text.h"
+#include "control/api.h"
+
+namespace wary::control {
+
+using codec::Json;
+
+namespace {
+
+constexpr std::size_t kObjectsMax = 900;
+
+struct Bundle {
+  std::vector<Write> writes;
+  std::vector<std::size_t> object_of_write;  // which object of the request made each
+  Json results = Json::array();
+  std::vector<ResourceError> errors;
+};
+
+ResourceError at(std::size_t object, std::string pointer, Error error) {
+  return {object, std::move(pointer), std::move(error), {}};
+}
+
+void check_policy(const Resource& resource, std::size_t object, Bundle& bundle) {
+  const std::string id = resource.key.name_space + "/" + resource.key.name;
+  const policy::PolicyText text{id, std::string(resource.spec.string_or("cedar", "")),
+                                std::string(resource.spec.string_or("source", id)), 1};
+  for (const cedar::SyntaxError& wrong : policy::check_policies(text).errors) {
+    ResourceError error = at(object, "/spec/cedar", wrong.error);
+    error.caret = wrong.caret;
+    bundle.errors.push_back(std::move(error));
+  }
+}
+
+// What a schema cannot say: names that must exist, hosts that only one app may have.
+void check_references(const Plane& plane, const Objects& next, const Resource& resource, std::size_t object,
+                      Bundle& bundle) {
+  const auto missing = [&](const std::string& pointer, std::string_view what, std::string_view name) {
+    bundle.errors.push_back(at(object, pointer, fail(ErrorKind::kInvalid, "reference_unknown",
+                                                     "this refers to something that does not exist")
+                                                    .expected("an existing " + std::string(what)).found(name)));
+  };
+  const auto check_groups = [&](const char* member) {
+    const Json* groups = resource.spec.find(member);
+    if (groups == nullptr || !groups->is_array()) return;
+    for (std::size_t i = 0; i < groups->items().size(); ++i) {
+      const std::string& name = groups->items()[i].as_string();
+      if (next.find(key_of(kTenantWide, "Group", name)) == nullptr) {
+        missing("/spec/" + std::string(member) + "/" + std::to_string(i), "Group", name);
+      }
+    }
+  };
+  const std::string& kind = resource.key.kind;
+  if (kind == "User" || kind == "Workload") check_groups("groups");
+  if (kind == "Group") check_groups("parents");
+  if (kind == "Route") {
+    const std::string app(resource.spec.string_or("app", ""));
+    if (next.find(key_of(resource.key.name_space, "App", app)) == nullptr) missing("/spec/app", "App of this namespace", app);
+    const std::string_view path = resource.spec.string_or("path", "");
+    if (!path.starts_with('/') || path.substr(0, path.size() - 1).find('*') != std::string_view::npos) {
+      bundle.errors.push_back(at(object, "/spec/path", fail(ErrorKind::kInvalid, "route_path", "this is no path of a route")
+                                                           .expected("/exact or /below/*").found(path)));
+    }
+  }
+  if (kind != "App") return;
+  auto upstream = gateway::parse_upstream(resource.spec.string_or("upstream", ""));
+  if (!upstream) bundle.errors.push_back(at(object, "/spec/upstream", std::move(upstream).error()));
+  const std::string own = resource.key.name_space + "/" + resource.key.name;
+  for (const Json& host : resource.spec.find("hosts")->items()) {
+    const std::string name = codec::to_lower(host.as_string());
+    bool taken = name == plane.settings().console_host;
+    for (const auto& [key, value] : next.of_kind("App")) {
+      if (*key == resource.key) continue;
+      for (const Json& other : value->json.find("spec")->find("hosts")->items()) {
+        taken = taken || codec::equals_ignoring_case(other.as_string(), name);
+      }
+    }
+    if (taken) {
+      bundle.errors.push_back(at(object, "/spec/hosts", fail(ErrorKind::kConflict, "host_taken", "another app serves this host")
+                                                            .found(std::string_view(name))));
+    }
+  }
+}
+
+Bundle read_bundle(const Plane& plane, const std::vector<Json>& objects) {
+  Bundle bundle;
+  std::vector<std::pair<Resource, std::size_t>> resources;
+  for (std::size_t i = 0; i < objects.size(); ++i) {
+    if (auto resource = parse_resource(plane.kinds(), objects[i], i, bundle.errors)) {
+      resources.emplace_back(std::move(*resource), i);
+    }
+  }
+  Objects next = Objects::over(plane.objects());
+  for (const auto& [resource, object] : resources) {
+    for (const Write& earlier : bundle.writes) {
+      if (earlier.key != resource.key) continue;
+      bundle.errors.push_back(at(object, "/metadata/name", fail(ErrorKind::kInvalid, "resource_twice",
+                                                                "this resource is described twice")
+                                                               .found(name_of(resource.key))));
+    }
+    Json stored = codec::parse_json(to_stored(resource)).value();
+    const Value* old = plane.objects().find(resource.key);
+    const bool same = old != nullptr && old->json.to_canonical_string() == stored.to_canonical_string();
+    Json result = Json::object();
+    result.set("object", name_of(resource.key)).set("action", same ? "unchanged" : old != nullptr ? "changed" : "created");
+    bundle.results.push(std::move(result));
+    next.put(resource.key, stored, plane.revision() + 1);
+    if (same) continue;
+    bundle.writes.push_back({resource.key, std::move(stored)});
+    bundle.object_of_write.push_back(object);
+  }
+  for (const auto& [resource, object] : resources) {
+    check_references(plane, next, resource, object, bundle);
+    if (resource.key.kind == "Policy") check_policy(resource, object, bundle);
+  }
+  return bundle;
+}
+
+// NAMESPACE from the query where the kind has one; "App" and "apps" are the same.
+Result<store::Key> key_from(const Plane& plane, const std::string& rest, const http::Request& request) {
+  const std::size_t slash = rest.find('/');
+  const Kind* kind = plane.kinds().find(rest.substr(0, slash));
+  if (kind == nullptr) {
+    std::string known;
+    for (const auto& [name, each] : plane.kinds().all()) known += (known.empty() ? "" : ", ") + name;
+    return fail(ErrorKind::kNotFound, "resource_kind", "there is no such kind").expected(known).found(rest.substr(0, slash));
+  }
+  std::string name_space = request.parameter("namespace");
+  if (!kind->is_namespaced) name_space = kTenantWide;
+  else if (name_space.empty() && slash != std::string::npos) name_space = "default";
+  std::string name;
+  if (slash != std::string::npos) {
+    WARY_ASSIGN_OR_RETURN(name, codec::decode_percent(std::string_view(rest).substr(slash + 1)));
+  }
+  return key_of(name_space, kind->name, name);
+}
+
+contract::Event change_event(const Caller& caller, std::string_view action, Json detail) {
+  contract::Event event;
+  event.class_uid = contract::EventClass::kEntityManagement;
+  event.actor = caller.principal.to_string();
+  event.session = caller.session;
+  event.action = action;
+  event.resource = contract::EntityId{"Wary::Platform", "wary"}.to_string();
+  event.detail = detail.to_canonical_string();
+  return event;
+}
+
+}  // namespace
+
+void Api::apply(const Caller& caller, const ExchangePtr& exchange, const std::string&) {
+  const auto body = body_of(exchange);
+  if (!body) return send_error(exchange, body.error());
+  const Json* objects = body->find("objects");
+  if (objects == nullptr || !objects->is_array() || objects->items().empty() || objects->items().size() > kObjectsMax) {
+    return send_error(exchange, fail(ErrorKind::kInvalid, "apply_objects", "an apply has 1 to 900 objects"));
+  }
+  Bundle bundle = read_bundle(plane_, objects->items());
+  if (bundle.errors.empty()) {
+    // What only the whole can show: cycles, ids taken twice, a policy set that does not compile together.
+    const auto preview = plane_.preview(bundle.writes);
+    if (!preview) bundle.errors.push_back(at(0, "", preview.error()));
+  }
+  Json answer = Json::object();
+  if (!bundle.errors.empty()) {
+    Json errors = Json::array();
+    for (const ResourceError& error : bundle.errors) errors.push(to_json(error));
+    answer.set("errors", std::move(errors));
+    return send_json(exchange, 200, answer);  // asked and answered: the errors are the answer
+  }
+  answer.set("results", bundle.results);
+  if (body->bool_or("dryRun", false) || bundle.writes.empty()) {
+    answer.set("revision", static_cast<std::int64_t>(plane_.snapshot()->revision() + (bundle.writes.empty() ? 0 : 1)));
+    return send_json(exchange, 200, answer);
+  }
+  Json names = Json::array();
+  for (const Write& write : bundle.writes) names.push(Json(name_of(write.key)));
+  const auto committed = plane_.commit({std::move(bundle.writes), change_event(caller, "resources.apply",
+                                                                               Json::object({{"objects", std::move(names)}}))});
+  if (!committed) return send_error(exchange, committed.error());
+  answer.set("revision", static_cast<std::int64_t>(committed->revision));
+  send_json(exchange, 200, answer);
+}
+
+void Api::get_objects(const Caller&, const ExchangePtr& exchange, const std::string& rest) {
+  const auto key = key_from(plane_, rest, exchange->request());
+  if (!key) return send_error(exchange, key.error());
+  if (!key->name.empty()) {
+    const Value* value = plane_.objects().find(*key);
+    if (value == nullptr) {
+      return send_error(exchange, fail(ErrorKind::kNotFound, "resource_unknown", "there is no such resource").found(name_of(*key)));
+    }
+    const auto resource = from_stored(*key, value->json.to_string());
+    return send_json(exchange, 200, to_json(*resource, value->revision));
+  }
+  Json list = Json::array();
+  for (const auto& [found, value] : plane_.objects().of_kind(key->kind)) {
+    if (!key->name_space.empty() && found->name_space != key->name_space) continue;
+    const auto resource = from_stored(*found, value->json.to_string());
+    list.push(to_json(*resource, value->revision));
+  }
+  send_json(exchange, 200, Json::object({{"objects", std::move(list)}}));
+}
+
+void Api::delete_object(const Caller& caller, const ExchangePtr& exchange, const std::string& rest) {
+  const auto key = key_from(plane_, rest, exchange->request());
+  if (!key) return send_error(exchange, key.error());
+  if (key->name.empty() || plane_.objects().find(*key) == nullptr) {
+    return send_error(exchange, fail(ErrorKind::kNotFound, "resource_unknown", "there is no such resource").found(name_of(*key)));
+  }
+  Change change;
+  change.writes.push_back({*key, std::nullopt});
+  change.event = change_event(caller, "resources.delete", Json::object({{"object", Json(name_of(*key))}}));
+  const auto committed = plane_.commit(std::move(change));
+  if (!committed) return send_error(exchange, committed.error());
+  Json answer = Json::object();
+  answer.set("object", name_of(*key)).set("revision", static_cast<std::int64_t>(committed->revision));
+  send_json(exchange, 200, answer);
+}
+
+void Api::watch(const Caller&, const ExchangePtr& exchange, const std::string&) {
+  constexpr std::size_t kStreamsMax = 64;
+  if (streams_ >= kStreamsMax) {
+    return send_error(exchange, fail(ErrorKind::kExhausted, "api_streams", "too many streams are open"));
+  }
+  std::string kind = exchange->request().parameter("kind");
+  const Kind* known = plane_.kinds().find(kind);
+  if (!kind.empty() && known == nullptr) {
+    return send_error(exchange, fail(ErrorKind::kNotFound, "resource_kind", "there is no such kind").found(std::string_view(kind)));
+  }
+  if (known != nullptr) kind = known->name;
+  std::uint64_t since = 0;
+  for (const char digit : exchange->request().parameter("since")) {
+    if (digit >= '0' && digit <= '9') since = since * 10 + static_cast<std::uint64_t>(digit - '0');
+  }
+  // The client counts decided revisions, the store is one behind.
+  const auto at = std::make_shared<std::uint64_t>(since == 0 ? plane_.store().revision() : since - 1);
+  const auto send_new = [this, exchange, kind, at]() -> bool {
+    for (;;) {
+      const auto changes = plane_.store().changes_since(*at, 500);
+      if (!changes || changes->empty()) return true;
+      for (const store::Change& change : *changes) {
+        *at = change.revision;
+        if (plane_.kinds().find(change.key.kind) == nullptr || (!kind.empty() && change.key.kind != kind)) continue;
+        Json line = Json::object();
+        line.set("revision", static_cast<std::int64_t>(change.revision + 1)).set("action", change.value ? "put" : "delete");
+        line.set("object", name_of(change.key));
+        if (!exchange->write(line.to_string() + "\n")) return false;
+      }
+    }
+  };
+  exchange->start(200, {{"Content-Type", "application/x-ndjson"}, {"Cache-Control", "no-store"}});
+  ++streams_;
+  const std::uint64_t listener = plane_.on_event([send_new, exchange](std::uint64_t, const contract::Event&) {
+    if (!send_new()) exchange->end();
+  });
+  exchange->on_closed([this, listener] {
+    plane_.remove_listener(listener);
+    --streams_;
+  });
+  if (!send_new()) exchange->end();
+}
+
+}  // namespace wary::control

@@ -1,0 +1,292 @@
+#include "control/derive.h"
+
+#include <algorithm>
+
+#include "control/kinds.h"
+
+namespace wary::control {
+
+using codec::Json;
+using contract::Entity;
+using contract::EntityId;
+using contract::Fact;
+
+namespace {
+
+Json reference(std::string_view type, std::string_view id) {
+  Json target = Json::object();
+  target.set("type", type).set("id", id);
+  return Json::object({{"__entity", std::move(target)}});
+}
+
+Fact fact(std::string_view name, Json value, std::string_view source) {
+  return {std::string(name), std::move(value), std::string(source), {}, {}, {}};
+}
+
+const Json& spec_of(const Value& value) {
+  static const Json kEmpty = Json::object();  // immutable
+  const Json* spec = value.json.find("spec");
+  return spec != nullptr ? *spec : kEmpty;
+}
+
+std::vector<std::string> texts(const Json& spec, std::string_view name) {
+  std::vector<std::string> out;
+  const Json* list = spec.find(name);
+  if (list == nullptr || !list->is_array()) return out;
+  for (const Json& item : list->items()) {
+    if (item.is_string()) out.push_back(item.as_string());
+  }
+  return out;
+}
+
+std::vector<EntityId> groups(const Json& spec, std::string_view member) {
+  std::vector<EntityId> out;
+  for (std::string& name : texts(spec, member)) out.push_back({"Wary::Group", std::move(name)});
+  return out;
+}
+
+// "demo/metrics" of Wary::App::"demo/metrics".
+std::optional<std::pair<std::string, std::string>> split(std::string_view id) {
+  const std::size_t slash = id.find('/');
+  if (slash == std::string_view::npos) return std::nullopt;
+  return std::pair(std::string(id.substr(0, slash)), std::string(id.substr(slash + 1)));
+}
+
+bool is_revoked(const Objects& objects, std::string_view kind, std::string_view name_space, std::string_view name) {
+  const std::string target = std::string(kind) + "." + std::string(name_space) + "." + std::string(name);
+  return objects.find(key_of(kTenantWide, "Revocation", target)) != nullptr;
+}
+
+Entity base(const EntityId& id) {
+  Entity entity;
+  entity.tenant = std::string(contract::kDefaultTenant);
+  entity.id = id;
+  return entity;
+}
+
+std::optional<Entity> derive_user(const Objects& objects, const EntityId& id) {
+  const Value* value = objects.find(key_of(kTenantWide, "User", id.id));
+  if (value == nullptr) return std::nullopt;
+  const Json& spec = spec_of(*value);
+  Entity entity = base(id);
+  entity.parents = groups(spec, "groups");
+  entity.attributes.push_back(fact("disabled", spec.bool_or("disabled", false), "resource"));
+  entity.attributes.push_back(fact("revoked", is_revoked(objects, "user", kTenantWide, id.id), "revocation"));
+  return entity;
+}
+
+std::optional<Entity> derive_group(const Objects& objects, const EntityId& id) {
+  const Value* value = objects.find(key_of(kTenantWide, "Group", id.id));
+  if (value == nullptr) return std::nullopt;
+  Entity entity = base(id);
+  entity.parents = groups(spec_of(*value), "parents");
+  return entity;
+}
+
+std::optional<Entity> derive_workload(const Objects& objects, const EntityId& id, const Settings& settings) {
+  const std::string prefix = "spiffe://" + settings.trust_domain + "/";
+  if (!id.id.starts_with(prefix)) return std::nullopt;
+  const auto name = split(std::string_view(id.id).substr(prefix.size()));
+  const Value* value = name ? objects.find(key_of(name->first, "Workload", name->second)) : nullptr;
+  if (value == nullptr) return std::nullopt;
+  const Json& spec = spec_of(*value);
+  Entity entity = base(id);
+  entity.parents = groups(spec, "groups");
+  entity.parents.push_back({"Wary::Namespace", name->first});
+  entity.attributes.push_back(fact("disabled", spec.bool_or("disabled", false), "resource"));
+  entity.attributes.push_back(fact("revoked", is_revoked(objects, "workload", name->first, name->second), "revocation"));
+  return entity;
+}
+
+std::optional<Entity> derive_app(const Objects& objects, const EntityId& id) {
+  const auto name = split(id.id);
+  const Value* value = name ? objects.find(key_of(name->first, "App", name->second)) : nullptr;
+  if (value == nullptr) return std::nullopt;
+  const Json& spec = spec_of(*value);
+  Entity entity = base(id);
+  entity.parents.push_back({"Wary::Namespace", name->first});
+  Json hosts = Json::array();
+  for (std::string& host : texts(spec, "hosts")) hosts.push(Json(std::move(host)));
+  entity.attributes.push_back(fact("hosts", std::move(hosts), "resource"));
+  entity.attributes.push_back(fact("upstream", spec.string_or("upstream", ""), "resource"));
+  entity.attributes.push_back(fact("sign_in", spec.string_or("signIn", "session"), "resource"));
+  entity.attributes.push_back(fact("record", spec.string_or("record", "with"), "resource"));
+  return entity;
+}
+
+std::optional<Entity> derive_route(const Objects& objects, const EntityId& id) {
+  const auto name = split(id.id);
+  const Value* value = name ? objects.find(key_of(name->first, "Route", name->second)) : nullptr;
+  if (value == nullptr) return std::nullopt;
+  const Json& spec = spec_of(*value);
+  const std::string app = name->first + "/" + std::string(spec.string_or("app", ""));
+  Entity entity = base(id);
+  entity.parents.push_back({"Wary::App", app});
+  entity.attributes.push_back(fact("app", reference("Wary::App", app), "resource"));
+  entity.attributes.push_back(fact("path", spec.string_or("path", ""), "resource"));
+  if (const std::string_view record = spec.string_or("record", ""); !record.empty()) {
+    entity.attributes.push_back(fact("record", record, "resource"));
+  }
+  return entity;
+}
+
+std::optional<Entity> derive_session(const Objects& objects, const EntityId& id) {
+  const Value* value = objects.find(key_of(kTenantWide, "Session", id.id));
+  if (value == nullptr) return std::nullopt;
+  const Json& spec = spec_of(*value);
+  Entity entity = base(id);
+  entity.attributes.push_back(fact("user", reference("Wary::User", spec.string_or("user", "")), "identity"));
+  Fact active = fact("active", true, "identity");
+  active.since = {spec.integer_or("created", 0)};
+  active.expires = UnixTime{spec.integer_or("expires", 0)};
+  active.on_expiry = false;
+  entity.attributes.push_back(std::move(active));
+  const bool revoked = spec.bool_or("revoked", false) || is_revoked(objects, "session", kTenantWide, id.id);
+  entity.attributes.push_back(fact("revoked", revoked, "revocation"));
+  return entity;
+}
+
+std::optional<Entity> derive_credential(const Objects& objects, const EntityId& id) {
+  const Value* value = objects.find(key_of(kTenantWide, "Credential", id.id));
+  if (value == nullptr) return std::nullopt;
+  const Json& spec = spec_of(*value);
+  Entity entity = base(id);
+  entity.attributes.push_back(fact("session", reference("Wary::Session", spec.string_or("session", "")), "identity"));
+  entity.attributes.push_back(fact("host", spec.string_or("host", ""), "identity"));
+  return entity;
+}
+
+Entity action(std::string_view name, std::string_view parent) {
+  Entity entity = base({"Wary::Action", std::string(name)});
+  if (!parent.empty()) entity.parents.push_back({"Wary::Action", std::string(parent)});
+  return entity;
+}
+
+Entity console_route(std::string_view name, std::string_view path, std::string_view app_id) {
+  Entity entity = base({"Wary::Route", "wary/" + std::string(name)});
+  entity.parents.push_back({"Wary::App", std::string(app_id)});
+  entity.attributes = {fact("app", reference("Wary::App", app_id), "built-in"), fact("path", path, "built-in")};
+  return entity;
+}
+
+}  // namespace
+
+const Value* Objects::find(const store::Key& key) const {
+  const auto found = objects_.find(key);
+  if (found != objects_.end()) return found->second ? &*found->second : nullptr;
+  return base_ != nullptr ? base_->find(key) : nullptr;
+}
+
+void Objects::put(const store::Key& key, Json json, std::uint64_t revision) {
+  objects_[key] = Value{std::move(json), revision};
+}
+
+void Objects::remove(const store::Key& key) {
+  if (base_ != nullptr) objects_[key] = std::nullopt;
+  else objects_.erase(key);
+}
+
+std::vector<std::pair<const store::Key*, const Value*>> Objects::of_kind(std::string_view kind) const {
+  std::vector<std::pair<const store::Key*, const Value*>> out;
+  if (base_ != nullptr) out = base_->of_kind(kind);
+  std::erase_if(out, [&](const auto& entry) { return objects_.contains(*entry.first); });
+  for (const auto& [key, value] : objects_) {
+    if (key.kind == kind && value) out.emplace_back(&key, &*value);
+  }
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return *a.first < *b.first; });
+  return out;
+}
+
+store::Key key_of(std::string_view name_space, std::string_view kind, std::string_view name) {
+  return {std::string(contract::kDefaultTenant), std::string(name_space), std::string(kind), std::string(name)};
+}
+
+std::string spiffe_id_of(const Settings& settings, std::string_view name_space, std::string_view name) {
+  return "spiffe://" + settings.trust_domain + "/" + std::string(name_space) + "/" + std::string(name);
+}
+
+std::vector<EntityId> entities_of(const store::Key& key, const Settings& settings) {
+  const std::string scoped = key.name_space + "/" + key.name;
+  if (key.kind == "App" || key.kind == "Route") return {{"Wary::" + key.kind, scoped}};
+  if (key.kind == "Workload") return {{"Wary::Workload", spiffe_id_of(settings, key.name_space, key.name)}};
+  if (key.kind == "Revocation") {
+    // user.-.alice, workload.demo.reader, session.-.ID
+    const std::size_t first = key.name.find('.'), second = key.name.find('.', first + 1);
+    const std::string kind = key.name.substr(0, first), name_space = key.name.substr(first + 1, second - first - 1);
+    const std::string name = key.name.substr(second + 1);
+    if (kind == "workload") return {{"Wary::Workload", spiffe_id_of(settings, name_space, name)}};
+    return {{kind == "user" ? "Wary::User" : "Wary::Session", name}};
+  }
+  for (const std::string_view kind : {"User", "Group", "Namespace", "Session", "Credential"}) {
+    if (key.kind == kind) return {{"Wary::" + key.kind, key.name}};
+  }
+  return {};
+}
+
+std::optional<Entity> derive_entity(const Objects& objects, const EntityId& id, const Settings& settings) {
+  if (id.type == "Wary::User") return derive_user(objects, id);
+  if (id.type == "Wary::Group") return derive_group(objects, id);
+  if (id.type == "Wary::Workload") return derive_workload(objects, id, settings);
+  if (id.type == "Wary::App") return derive_app(objects, id);
+  if (id.type == "Wary::Route") return derive_route(objects, id);
+  if (id.type == "Wary::Session") return derive_session(objects, id);
+  if (id.type == "Wary::Credential") return derive_credential(objects, id);
+  if (id.type == "Wary::Namespace" && objects.find(key_of(kTenantWide, "Namespace", id.id)) != nullptr) return base(id);
+  return std::nullopt;
+}
+
+std::vector<Entity> built_in_entities(const Settings& settings) {
+  std::vector<Entity> out;
+  out.push_back(action("read", ""));
+  out.push_back(action("write", ""));
+  out.push_back(action("manage", ""));
+  for (const std::string_view name : {"GET", "HEAD", "OPTIONS"}) out.push_back(action(name, "read"));
+  for (const std::string_view name : {"POST", "PUT", "PATCH", "DELETE"}) out.push_back(action(name, "write"));
+  for (const std::string_view name : {"apply", "get", "delete", "watch", "try", "explain", "revoke", "restore",
+                                      "session.create", "workload.issue", "ledger.read", "ledger.check", "status"}) {
+    out.push_back(action(name, "manage"));
+  }
+  out.push_back(base({"Wary::Anonymous", "anonymous"}));
+  out.push_back(base({"Wary::Platform", "wary"}));
+  constexpr std::string_view kConsole = "wary/console";
+  Entity console = base({"Wary::App", std::string(kConsole)});
+  console.attributes = {fact("hosts", Json::array({Json(settings.console_host)}), "built-in"),
+                        fact("upstream", "unix:" + settings.console_socket, "built-in"),
+                        fact("sign_in", "none", "built-in"), fact("record", "with", "built-in")};
+  out.push_back(std::move(console));
+  out.push_back(console_route("console-sign-in", "/api/signin", kConsole));
+  out.push_back(console_route("console-continue", "/continue", kConsole));
+  out.push_back(console_route("console-api", "/api/*", kConsole));
+  return out;
+}
+
+std::vector<policy::PolicyText> built_in_policies() {
+  // Annotated, so that explanations name them.
+  constexpr std::string_view kText = R"cedar(@id("owners-manage")
+permit (principal in Wary::Group::"owners", action in Wary::Action::"manage", resource == Wary::Platform::"wary");
+
+// The console's page, its files and its sign-in hold nothing secret; what it shows comes from its API.
+@id("console-page")
+permit (principal, action == Wary::Action::"GET", resource == Wary::App::"wary/console");
+
+@id("console-sign-in")
+permit (principal, action, resource in [Wary::Route::"wary/console-sign-in", Wary::Route::"wary/console-continue"]);
+
+// Each call is authorised again by the control plane itself.
+@id("console-api")
+permit (principal is Wary::User, action, resource == Wary::Route::"wary/console-api");
+)cedar";
+  return {{"wary", std::string(kText), "built-in", 1}};
+}
+
+std::vector<policy::PolicyText> derive_policies(const Objects& objects) {
+  std::vector<policy::PolicyText> out = built_in_policies();
+  for (const auto& [key, value] : objects.of_kind("Policy")) {
+    const Json& spec = spec_of(*value);
+    const std::string id = key->name_space + "/" + key->name;
+    out.push_back({id, std::string(spec.string_or("cedar", "")), std::string(spec.string_or("source", id)), 1});
+  }
+  return out;
+}
+
+}  // namespace wary::control

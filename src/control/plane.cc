@@ -1,0 +1,371 @@
+#include "control/plane.h"
+
+#include <algorithm>
+
+#include "codec/text.h"
+#include "crypto/random_id.h"
+#include "policy/serialize.h"
+
+namespace wary::control {
+
+using contract::Entity;
+using contract::EntityId;
+
+namespace {
+
+constexpr std::size_t kRememberedMax = 4096;
+constexpr std::size_t kListPage = 1000;
+constexpr std::size_t kBatchWritesMax = 1000;  // the store's
+constexpr std::int64_t kProbeEvery = 200 * kNanosPerMilli;
+constexpr std::string_view kSource = "waryd";
+constexpr std::string_view kOutboxKind = "Outbox";
+
+store::Key outbox_key(std::uint64_t number) { return key_of(kTenantWide, kOutboxKind, "e" + std::to_string(number)); }
+
+}  // namespace
+
+Plane::Plane(PlaneParts parts, Settings settings, std::string directory, Kinds kinds)
+    : parts_(parts),
+      settings_(std::move(settings)),
+      directory_(std::move(directory)),
+      kinds_(std::move(kinds)),
+      boot_(parts_.random.number()) {}
+
+Plane::~Plane() = default;
+
+Result<std::unique_ptr<Plane>> Plane::open(PlaneParts parts, Settings settings, std::string directory) {
+  WARY_ASSIGN_OR_RETURN(Kinds kinds, Kinds::load(embedded::kinds()));
+  auto plane = std::unique_ptr<Plane>(  // NOLINT: private constructor
+      new Plane(parts, std::move(settings), std::move(directory), std::move(kinds)));
+  WARY_RETURN_IF_ERROR(plane->load());
+  WARY_RETURN_IF_ERROR(plane->make_publisher());
+  return plane;
+}
+
+Status Plane::load() {
+  WARY_ASSIGN_OR_RETURN(store_, store::Store::open(parts_.files, directory_ + "/objects", parts_.clock));
+  WARY_ASSIGN_OR_RETURN(history_, make_history());
+  std::optional<store::Key> after;
+  for (;;) {
+    WARY_ASSIGN_OR_RETURN(const std::vector<store::Object> page, store_->list({}, kListPage, after));
+    for (const store::Object& object : page) {
+      auto json = codec::parse_json(object.value);
+      if (!json) return std::move(json).error().at(object.key.to_string());
+      if (object.key.kind != kOutboxKind) {
+        objects_.put(object.key, std::move(json).value(), object.revision);
+        continue;
+      }
+      WARY_ASSIGN_OR_RETURN(const Bytes bytes, codec::decode_base64(json->string_or("event", "")));
+      const auto number = static_cast<std::uint64_t>(json->integer_or("number", 0));
+      WARY_ASSIGN_OR_RETURN(outbox_[number], contract::decode_event(bytes));
+      stored_outbox_.insert(number);
+    }
+    if (page.size() < kListPage) break;
+    after = page.back().key;
+  }
+  revision_ = store_->revision();
+  // Revision 0 means "nothing known" on the link, so the decided revision is one ahead of the store's.
+  const policy::SnapshotContent content = content_of_objects(objects_, revision_ + 1);
+  WARY_ASSIGN_OR_RETURN(policy::SnapshotPtr snapshot, policy::build_snapshot(content, parts_.clock.unix_time()));
+  remember(std::move(snapshot));
+  rebuild_site();
+  if (!outbox_.empty()) last_outbox_ = outbox_.rbegin()->first;
+  for (const auto& [number, event] : outbox_) send(event, number);
+  return {};
+}
+
+// Names this store's life on the link: revisions of another one never mix with its own.
+Result<std::string> Plane::make_history() {
+  WARY_ASSIGN_OR_RETURN(const std::optional<std::string> stored, store_->meta("history"));
+  if (stored) return *stored;
+  std::string made = crypto::random_id(parts_.random);
+  WARY_ASSIGN_OR_RETURN([[maybe_unused]] const std::uint64_t revision,
+                        store_->commit({.actor = "waryd", .writes = {}, .meta = {{"history", made}}}));
+  return made;
+}
+
+// A store that failed once takes nothing until it is opened again: nothing may be assumed of unsynced bytes.
+Error Plane::refuse_store(Error error) {
+  parts_.log.error("control.store", {{"code", error.code}, {"where", error.where}});
+  if (error.code == "store_failed" || error.code == "store_no_space") {
+    store_.reset();
+    auto reopened = store::Store::open(parts_.files, directory_ + "/objects", parts_.clock);
+    // A revision that became durable although its commit failed would make this state a lie.
+    WARY_CHECK(reopened.ok() && (*reopened)->revision() == revision_);
+    store_ = std::move(reopened).value();
+  }
+  return error;
+}
+
+Status Plane::make_publisher() {
+  link::PublisherHooks hooks;
+  hooks.history = history_;
+  hooks.revision = [this] { return snapshot_->revision(); };
+  hooks.snapshot = [this] { return policy::serialize_snapshot(policy::content_of(*snapshot_)); };
+  hooks.sign = parts_.sign_snapshot;
+  hooks.is_allowed = parts_.is_edge;
+  hooks.on_events = [this](const std::string& node, link::EventBatch batch,
+                           std::function<void(Result<link::Receipt>)> done) {
+    on_edge_events(node, std::move(batch), std::move(done));
+  };
+  hooks.on_call = [this](const std::string& node, const codec::Json& call, std::function<void(codec::Json)> reply) {
+    if (on_call) on_call(node, call, std::move(reply));
+  };
+  publisher_ = std::make_unique<link::Publisher>(parts_.loop, std::move(hooks), parts_.log, parts_.metrics);
+  return {};
+}
+
+Status Plane::listen(const io::Address& link) { return publisher_->listen(link, {.mode = 0666}); }
+
+Result<policy::SnapshotPtr> Plane::snapshot_at(std::uint64_t revision) {
+  for (const policy::SnapshotPtr& snapshot : remembered_) {
+    if (snapshot->revision() == revision) return snapshot;
+  }
+  const auto gone = [&] {
+    return fail(ErrorKind::kGone, "revision_compacted", "what was decided by at that revision is no longer kept")
+        .found(std::to_string(revision));
+  };
+  // A decided revision is one ahead of the store's; older ones are made again from the store's history.
+  if (revision == 0 || revision - 1 < store_->compacted() || revision > snapshot_->revision()) return gone();
+  Objects objects;
+  std::uint64_t at = store_->compacted();
+  if (at != 0) return gone();
+  while (at < revision - 1) {
+    WARY_ASSIGN_OR_RETURN(const std::vector<store::Change> changes, store_->changes_since(at, kListPage));
+    if (changes.empty()) break;
+    for (const store::Change& change : changes) {
+      at = change.revision;
+      if (change.revision > revision - 1 || change.key.kind == kOutboxKind) continue;
+      if (!change.value) {
+        objects.remove(change.key);
+        continue;
+      }
+      WARY_ASSIGN_OR_RETURN(codec::Json json, codec::parse_json(*change.value));
+      objects.put(change.key, std::move(json), change.revision);
+    }
+  }
+  return policy::build_snapshot(content_of_objects(objects, revision), parts_.clock.unix_time());
+}
+
+policy::SnapshotContent Plane::content_of_objects(const Objects& objects, std::uint64_t revision) const {
+  policy::SnapshotContent content;
+  content.revision = revision;
+  content.policies = derive_policies(objects);
+  content.entities = built_in_entities(settings_);
+  for (const auto& [key, value] : objects.all()) {
+    if (key.kind == "Revocation") continue;  // a part of what it revokes
+    for (const EntityId& id : entities_of(key, settings_)) {
+      if (auto entity = derive_entity(objects, id, settings_)) content.entities.push_back(std::move(*entity));
+    }
+  }
+  return content;
+}
+
+void Plane::remember(policy::SnapshotPtr snapshot) {
+  snapshot_ = std::move(snapshot);
+  remembered_.push_back(snapshot_);
+  if (remembered_.size() > kRememberedMax) remembered_.pop_front();
+}
+
+void Plane::rebuild_site() {
+  std::vector<Error> problems;
+  site_ = gateway::Site::build(snapshot_->entities_of_type("Wary::App"), snapshot_->entities_of_type("Wary::Route"),
+                               problems);
+  for (const Error& problem : problems) {
+    parts_.log.warn("control.site_entity", {{"entity", problem.where}, {"why", problem.message}});
+  }
+}
+
+Objects Plane::overlay(const std::vector<Write>& writes, std::uint64_t revision) const {
+  Objects next = Objects::over(objects_);
+  for (const Write& write : writes) {
+    if (write.json) next.put(write.key, *write.json, revision);
+    else next.remove(write.key);
+  }
+  return next;
+}
+
+policy::SnapshotDelta Plane::delta_of(const Objects& next, const std::vector<Write>& writes) const {
+  policy::SnapshotDelta delta;
+  delta.from = snapshot_->revision();
+  delta.to = delta.from + 1;
+  std::map<EntityId, bool> seen;
+  bool policies = false;
+  for (const Write& write : writes) {
+    policies = policies || write.key.kind == "Policy";
+    for (const EntityId& id : entities_of(write.key, settings_)) {
+      if (!seen.emplace(id, true).second) continue;
+      if (auto entity = derive_entity(next, id, settings_)) delta.upserts.push_back(std::move(*entity));
+      else if (snapshot_->find_entity(id) != nullptr) delta.removals.push_back(id);
+    }
+  }
+  if (policies) delta.policies = derive_policies(next);
+  return delta;
+}
+
+Result<policy::SnapshotDelta> Plane::preview(const std::vector<Write>& writes) const {
+  policy::SnapshotDelta delta = delta_of(overlay(writes, revision_ + 1), writes);
+  WARY_RETURN_IF_ERROR([&]() -> Status {
+    auto next = policy::apply_delta(*snapshot_, delta, parts_.clock.unix_time());
+    return next ? Status() : Status(std::move(next).error());
+  }());
+  return delta;
+}
+
+contract::Event Plane::stamped(contract::Event event) {
+  event.id = {std::string(kSource), boot_, ++last_sequence_};
+  event.tenant = std::string(contract::kDefaultTenant);
+  event.event_time = parts_.clock.unix_time();
+  return event;
+}
+
+Result<Committed> Plane::commit(Change change) {
+  if (!ledger_available_) {
+    return fail(ErrorKind::kUnavailable, "ledger_unavailable", "nothing is changed while it cannot be recorded")
+        .next("wary status shows the ledger; it goes on by itself once there is room");
+  }
+  const Objects next_objects = overlay(change.writes, revision_ + 1);
+  const policy::SnapshotDelta delta = delta_of(next_objects, change.writes);
+  WARY_ASSIGN_OR_RETURN(policy::SnapshotPtr next, policy::apply_delta(*snapshot_, delta, parts_.clock.unix_time()));
+
+  const contract::Event event = stamped(std::move(change.event));
+  WARY_ASSIGN_OR_RETURN(const Bytes encoded, contract::encode(event));
+  const std::uint64_t number = ++last_outbox_;
+  store::Batch batch;
+  batch.actor = event.actor.substr(0, 200);
+  for (const Write& write : change.writes) {
+    batch.writes.push_back({write.key, write.json ? std::optional(write.json->to_canonical_string()) : std::nullopt});
+  }
+  codec::Json outbox = codec::Json::object();
+  outbox.set("number", static_cast<std::int64_t>(number)).set("event", codec::encode_base64(encoded));
+  batch.writes.push_back({outbox_key(number), outbox.to_canonical_string()});
+  std::vector<std::uint64_t> settled;
+  while (!settled_outbox_.empty() && batch.writes.size() < kBatchWritesMax) {
+    settled.push_back(settled_outbox_.back());
+    settled_outbox_.pop_back();
+    batch.writes.push_back({outbox_key(settled.back()), std::nullopt});
+  }
+  auto stored = store_->commit(std::move(batch));
+  if (!stored) {
+    --last_sequence_;  // the event was never anywhere: its number is free
+    settled_outbox_.insert(settled_outbox_.end(), settled.begin(), settled.end());
+    return refuse_store(std::move(stored).error());
+  }
+  const Committed committed{next->revision(), parts_.clock.monotonic().nanos};
+  revision_ = *stored;
+  for (Write& write : change.writes) {
+    if (write.json) objects_.put(write.key, std::move(*write.json), revision_);
+    else objects_.remove(write.key);
+  }
+  const bool site_changed = std::any_of(change.writes.begin(), change.writes.end(), [](const Write& write) {
+    return write.key.kind == "App" || write.key.kind == "Route";
+  });
+  remember(std::move(next));
+  // What ends access goes out before anything else is done with the change.
+  const Status published =
+      publisher_->commit(delta.from, delta.to, {committed.monotonic}, policy::serialize_delta(delta));
+  if (!published) parts_.log.error("control.not_published", {{"code", published.error().code}});
+  if (site_changed) rebuild_site();
+  outbox_[number] = event;
+  stored_outbox_.insert(number);
+  send(event, number);
+  return committed;
+}
+
+void Plane::record(contract::Event event) { send(stamped(std::move(event)), 0); }
+
+void Plane::send(contract::Event event, std::uint64_t outbox) {
+  const auto done = [this, event, outbox](const Result<std::vector<ledger::Receipt>>& receipts) {
+    // On the ledger's thread: copied over to ours.
+    parts_.loop.post([this, event, outbox, receipts] { sent(event, outbox, receipts); });
+  };
+  const Status taken = parts_.ledger.submit({&event, 1}, done);
+  if (!taken) sent(event, outbox, taken.error());
+}
+
+void Plane::sent(const contract::Event& event, std::uint64_t outbox,
+                 const Result<std::vector<ledger::Receipt>>& receipts) {
+  if (!receipts) {
+    set_ledger_available(false);
+    // An event without a change waits in memory; a change's event in the outbox on disk too. Both are sent again.
+    if (outbox == 0) outbox_[++last_outbox_] = event;
+    return;
+  }
+  set_ledger_available(true);
+  announce(*receipts, {event});
+  if (outbox == 0) return;
+  outbox_.erase(outbox);
+  // Goes with the next change; a restart before that sends the event again, which stores it once.
+  if (stored_outbox_.erase(outbox) != 0) settled_outbox_.push_back(outbox);
+}
+
+void Plane::set_ledger_available(bool available) {
+  if (available == ledger_available_) return;
+  ledger_available_ = available;
+  parts_.log.warn(available ? "ledger.available" : "ledger.unavailable");
+  publisher_->set_ledger_available(available);
+  if (!available) probe_ledger();
+}
+
+// Tries until it takes something again: what waits, or, when nothing does, the record of the gap itself.
+void Plane::probe_ledger() {
+  if (probing_) return;
+  probing_ = true;
+  parts_.loop.after(kProbeEvery, [this] {
+    probing_ = false;
+    if (ledger_available_) return;
+    if (outbox_.empty()) {
+      contract::Event gap;
+      gap.class_uid = contract::EventClass::kApplicationLifecycle;
+      gap.action = "ledger.gap";
+      gap.detail = "{\"activity_name\":\"ledger.gap\"}";
+      outbox_[++last_outbox_] = stamped(std::move(gap));
+    }
+    const auto waiting = outbox_;
+    for (const auto& [number, event] : waiting) send(event, number);
+    probe_ledger();
+  });
+}
+
+void Plane::on_edge_events(const std::string& node, link::EventBatch batch,
+                           std::function<void(Result<link::Receipt>)> done) {
+  std::vector<contract::Event> events;
+  for (const Bytes& bytes : batch.events) {
+    auto event = contract::decode_event(bytes);
+    const bool fits = event && event->id.boot == batch.boot && event->id.source.starts_with(node + "/") &&
+                      event->id.sequence == batch.first_sequence + events.size();
+    if (!fits) {
+      // A node that sends what it could not have made is broken or hostile; its ring must not be freed.
+      parts_.log.error("control.event_refused", {{"node", node}});
+      return done(fail(ErrorKind::kInvalid, "event_source", "an event is not its sender's"));
+    }
+    events.push_back(std::move(event).value());
+  }
+  if (events.empty()) return;
+  const link::Receipt receipt{batch.boot, batch.first_sequence + events.size() - 1};
+  const Status taken = parts_.ledger.submit(
+      events, [this, events, receipt, done](const Result<std::vector<ledger::Receipt>>& receipts) {
+        parts_.loop.post([this, events, receipt, done, receipts] {
+          set_ledger_available(receipts.ok());
+          if (!receipts) return done(receipts.error());
+          done(receipt);
+          announce(*receipts, events);
+        });
+      });
+  if (!taken) done(taken.error());
+}
+
+std::uint64_t Plane::on_event(OnEvent listener) {
+  listeners_.emplace(++last_listener_, std::move(listener));
+  return last_listener_;
+}
+
+void Plane::announce(const std::vector<ledger::Receipt>& receipts, const std::vector<contract::Event>& events) {
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    if (receipts[i].duplicate) continue;
+    const auto listeners = listeners_;  // one may take itself out
+    for (const auto& [id, listener] : listeners) listener(receipts[i].index, events[i]);
+  }
+}
+
+}  // namespace wary::control

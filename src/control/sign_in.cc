@@ -1,0 +1,150 @@
+#include "control/sign_in.h"
+
+#include "crypto/random_id.h"
+#include "enforce/point.h"
+
+namespace wary::control {
+
+using codec::Json;
+
+namespace {
+
+constexpr std::int64_t kLinkLife = 10 * 60 * kNanosPerSecond;
+constexpr std::int64_t kCodeLife = 30 * kNanosPerSecond;
+constexpr std::int64_t kSessionLife = 8 * 3600 * kNanosPerSecond;
+constexpr std::size_t kCodesMax = 10'000;
+constexpr std::size_t kSweepMax = 500;
+
+Error refused() {
+  return fail(ErrorKind::kDenied, "sign_in_refused", "this link was used already, is too old, or is not for here")
+      .next("ask for a new one: wary session create NAME");
+}
+
+Json stored(Json spec) { return Json::object({{"spec", std::move(spec)}}); }
+
+contract::Event event_of(std::string_view actor, std::string_view action, std::string_view resource) {
+  contract::Event event;
+  event.class_uid = contract::EventClass::kAuthentication;
+  event.activity_id = 1;
+  event.actor = actor;
+  event.action = action;
+  event.resource = resource;
+  event.detail = "{\"activity_name\":\"" + std::string(action) + "\"}";
+  return event;
+}
+
+std::string user_text(std::string_view user) { return contract::EntityId{"Wary::User", std::string(user)}.to_string(); }
+
+}  // namespace
+
+Status SignIn::check_user(const std::string& user) const {
+  const contract::Entity* entity = plane_.snapshot()->find_entity({"Wary::User", user});
+  if (entity == nullptr) {
+    return fail(ErrorKind::kNotFound, "user_unknown", "there is no such user").found(std::string_view(user))
+        .next("wary get users lists them");
+  }
+  for (const contract::Fact& fact : entity->attributes) {
+    const bool barred = fact.name == "disabled" || fact.name == "revoked";
+    if (barred && fact.value.is_bool() && fact.value.as_bool()) {
+      return fail(ErrorKind::kDenied, "user_disabled", "this user has no access now").found(fact.name);
+    }
+  }
+  return {};
+}
+
+Write SignIn::credential(const std::string& token, const std::string& session, const std::string& host) const {
+  Json spec = Json::object();
+  spec.set("session", std::string_view(session)).set("host", std::string_view(host));
+  return {key_of(kTenantWide, "Credential", enforce::credential_id(token)), stored(std::move(spec))};
+}
+
+Result<Issued> SignIn::create_link(const contract::EntityId& by, const std::string& user) {
+  WARY_RETURN_IF_ERROR(check_user(user));
+  Issued issued{crypto::random_id(random_), {}, {clock_.unix_time().nanos + kLinkLife}};
+  Json spec = Json::object();
+  spec.set("user", std::string_view(user)).set("expires", issued.expires.nanos);
+  Change change;
+  change.writes.push_back(
+      {key_of(kTenantWide, "LoginCode", enforce::credential_id(issued.secret)), stored(std::move(spec))});
+  change.event = event_of(by.to_string(), "session.create", user_text(user));
+  WARY_ASSIGN_OR_RETURN([[maybe_unused]] const Committed committed, plane_.commit(std::move(change)));
+  return issued;
+}
+
+Result<Issued> SignIn::redeem_link(const std::string& code) {
+  const store::Key key = key_of(kTenantWide, "LoginCode", enforce::credential_id(code));
+  const Value* value = plane_.objects().find(key);
+  const Json* found = value != nullptr ? value->json.find("spec") : nullptr;
+  const std::int64_t now = clock_.unix_time().nanos;
+  if (found == nullptr || found->integer_or("expires", 0) <= now) return refused();
+  const std::string user(found->string_or("user", ""));
+  WARY_RETURN_IF_ERROR(check_user(user));
+  Issued issued{crypto::random_id(random_), crypto::random_id(random_), {now + kSessionLife}};
+  Json session = Json::object();
+  session.set("user", std::string_view(user)).set("created", now).set("expires", issued.expires.nanos);
+  Change change;
+  change.writes.push_back({key, std::nullopt});
+  change.writes.push_back({key_of(kTenantWide, "Session", issued.session), stored(std::move(session))});
+  change.writes.push_back(credential(issued.secret, issued.session, plane_.settings().console_host));
+  change.event = event_of(user_text(user), "session.begin", user_text(user));
+  change.event.session = issued.session;
+  WARY_ASSIGN_OR_RETURN([[maybe_unused]] const Committed committed, plane_.commit(std::move(change)));
+  return issued;
+}
+
+Result<Issued> SignIn::create_code(const std::string& session, const std::string& host, const std::string& state) {
+  sweep();
+  if (codes_.size() >= kCodesMax) return fail(ErrorKind::kExhausted, "sign_in_busy", "too many sign-ins at once");
+  if (plane_.site()->find_app(host) == nullptr || state.size() != 64) return refused();
+  Issued issued{crypto::random_id(random_), session, {clock_.unix_time().nanos + kCodeLife}};
+  const std::string name = host.substr(0, host.rfind(':'));
+  codes_[enforce::credential_id(issued.secret)] = {session, name, state, clock_.monotonic().nanos + kCodeLife};
+  return issued;
+}
+
+Result<Issued> SignIn::redeem_code(const std::string& code, const std::string& host, const std::string& state) {
+  const auto found = codes_.find(enforce::credential_id(code));
+  if (found == codes_.end()) return refused();
+  const Code kept = found->second;
+  codes_.erase(found);  // whatever comes of it, it was used
+  if (kept.expires <= clock_.monotonic().nanos || kept.host != host || kept.state != state) return refused();
+  const Value* session = plane_.objects().find(key_of(kTenantWide, "Session", kept.session));
+  const Json* spec = session != nullptr ? session->json.find("spec") : nullptr;
+  if (spec == nullptr) return refused();
+  Issued issued{crypto::random_id(random_), kept.session, {spec->integer_or("expires", 0)}};
+  Change change;
+  change.writes.push_back(credential(issued.secret, kept.session, host));
+  change.event = event_of(user_text(spec->string_or("user", "")), "session.extend", host);
+  change.event.session = kept.session;
+  WARY_ASSIGN_OR_RETURN([[maybe_unused]] const Committed committed, plane_.commit(std::move(change)));
+  return issued;
+}
+
+void SignIn::sweep() {
+  const std::int64_t monotonic = clock_.monotonic().nanos;
+  std::erase_if(codes_, [&](const auto& entry) { return entry.second.expires <= monotonic; });
+  const std::int64_t now = clock_.unix_time().nanos;
+  Change change;
+  for (const std::string_view kind : {"LoginCode", "Session"}) {
+    for (const auto& [key, value] : plane_.objects().of_kind(kind)) {
+      const Json* spec = value->json.find("spec");
+      // A day of grace keeps an ended session's explanation readable.
+      const std::int64_t grace = kind == "Session" ? 24 * 3600 * kNanosPerSecond : 0;
+      if (spec == nullptr || spec->integer_or("expires", 0) + grace > now || change.writes.size() >= kSweepMax) continue;
+      change.writes.push_back({*key, std::nullopt});
+    }
+  }
+  for (const auto& [key, value] : plane_.objects().of_kind("Credential")) {
+    const Json* spec = value->json.find("spec");
+    const std::string session(spec != nullptr ? spec->string_or("session", "") : "");
+    const store::Key owner = key_of(kTenantWide, "Session", session);
+    const bool orphan = plane_.objects().find(owner) == nullptr;
+    if (orphan && change.writes.size() < kSweepMax) change.writes.push_back({*key, std::nullopt});
+  }
+  if (change.writes.empty()) return;
+  change.event = event_of("", "session.sweep", "");
+  // What could not be removed now is tried at the next sweep; expiry itself is in the decision.
+  (void)plane_.commit(std::move(change));
+}
+
+}  // namespace wary::control

@@ -1,0 +1,103 @@
+// Point: one enforcement point's thread: who is asking, may they, and the record of it. Every kind of enforcement point
+// (gateway, tunnel, mesh, ...) asks through this, so that they all fail the same way: closed.
+//
+//   Point::Subject who = point.identify(token, host, spiffe_id);
+//   Point::Answer answer = point.decide(request, detail);        // the event is in the ring before this returns
+//   if (!answer.decision.is_allowed()) ...
+//
+// What all points of a process share (snapshot, ledger and link state) is in Shared, written by the link's thread.
+// Thread rule: a Point belongs to its worker's thread. Limits: the ring's.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/metrics.h"
+#include "base/random.h"
+#include "base/time.h"
+#include "contract/decision.h"
+#include "contract/event.h"
+#include "enforce/event_ring.h"
+#include "policy/snapshot.h"
+#include "policy/snapshot_cell.h"
+
+namespace wary::enforce {
+
+// The cookie or token of a session is known by its hash alone: id of the Wary::Credential that holds it.
+std::string credential_id(std::string_view token);
+
+struct Shared {
+  policy::SnapshotCell snapshot;
+  std::atomic<bool> ledger_available{true};
+  // Monotonic nanoseconds when the control plane was last heard; staleness counts from here.
+  std::atomic<std::int64_t> control_heard{0};
+};
+
+struct PointOptions {
+  std::string source;                    // of its events: "edge/NAME/0"
+  std::string tenant;
+  std::int64_t stale_after_nanos = 3600 * kNanosPerSecond;
+  std::vector<std::string> obligations;  // those this kind of point can keep
+};
+
+// What an access event says beside the decision.
+struct AccessDetail {
+  std::string_view method;
+  std::string_view host;
+  std::string_view path;
+  std::string_view client;
+  std::string_view trace_id;
+};
+
+class Point {
+ public:
+  struct Subject {
+    contract::EntityId principal;
+    std::optional<contract::EntityId> session;
+    bool is_anonymous = true;
+  };
+  struct Answer {
+    contract::Decision decision;
+    std::uint64_t sequence = 0;  // of its event; 0 when the ring had no room (then the decision is a deny)
+  };
+
+  Point(Shared& shared, EventRing& ring, Clock& clock, Random& random, PointOptions options, Metrics& metrics);
+
+  // A SPIFFE ID (already verified) wins over a session token. Whoever cannot be told is anonymous: what they may do is
+  // the policy's to say.
+  Subject identify(std::string_view session_token, std::string_view host, std::string_view spiffe_id);
+  Answer decide(const contract::Request& request, const AccessDetail& detail);
+  // The same question again, without a new event.
+  contract::Decision reconsider(const contract::Request& request);
+  // An open session was cut: says when the change was committed and when the last byte was handed over.
+  void record_cut(const contract::Request& request, const contract::Decision& decision, std::string_view first_decision,
+                  std::int64_t committed, std::int64_t cut);
+
+  std::uint64_t boot() const { return ring_.boot(); }
+  // Called after each recorded event, so that the shipper wakes.
+  std::function<void()> on_recorded;
+
+ private:
+  contract::Decision evaluate(const contract::Request& request, std::string decision_id);
+  std::optional<std::uint64_t> record(contract::Event event);
+  std::string next_decision_id();
+
+  Shared& shared_;
+  policy::SnapshotReader snapshot_;
+  EventRing& ring_;
+  Clock& clock_;
+  PointOptions options_;
+  std::string decision_prefix_;
+  std::uint64_t last_decision_ = 0;
+  Metric& allowed_;
+  Metric& denied_;
+  Metric& ring_full_;
+};
+
+}  // namespace wary::enforce

@@ -1,0 +1,122 @@
+// Connection: one client of the gateway: TLS, then requests one after the other: parse to a model, decide, record, and
+// only then write the upstream's request from the model. Private to gateway/.
+//
+// States: handshake → head → (waiting for a receipt | for a redeemed code) → connecting → exchange → head ..., or tunnel
+// after a WebSocket upgrade. Every state has a deadline. A revoked connection is cut in whatever state it is.
+// Thread rule: its worker's. Limits: 64 KiB of a request and 256 KiB of an answer held here; backpressure beyond.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "codec/http1.h"
+#include "contract/decision.h"
+#include "crypto/tls.h"
+#include "enforce/live_sessions.h"
+#include "enforce/point.h"
+#include "gateway/site.h"
+#include "gateway/worker.h"
+
+namespace wary::gateway {
+
+class Connection final : public enforce::LiveSession {
+ public:
+  Connection(Worker& worker, std::uint64_t id, std::unique_ptr<io::Stream> stream,
+             const crypto::TlsServerContext& context);
+  ~Connection() override;
+  void begin();
+
+  std::int64_t deadline() const { return deadline_; }
+  void on_deadline();
+  void on_durable();
+  // A fact changed that the decision of this connection depended on: ask again, and cut if the answer is no.
+  void reconsider(std::int64_t committed);
+
+ private:
+  enum class State { kHandshake, kHead, kWaiting, kConnecting, kExchange, kTunnel, kEnding, kEnded };
+
+  // connection.cc: the client's side and the turns of the state machine
+  void ready();
+  bool read_client();
+  void drive();
+  void flush_client();
+  void interest();
+  void end_gracefully();   // send what is queued, close_notify, then close
+  void end_now(bool reset);
+  void set_deadline(std::int64_t nanos);
+  bool client_may_read() const;
+
+  // request.cc: from a head to a decision to an answer or an upstream
+  bool take_head();
+  void handle(const codec::http1::RequestHead& head);
+  void decide(const codec::http1::RequestHead& head, const App& app, const std::string& path);
+  void prepare_upstream(const codec::http1::RequestHead& head, const App& app, const std::string& path,
+                        const enforce::Point::Subject& subject);
+  void deny(const codec::http1::RequestHead& head, const App& app, const std::string& path,
+            const enforce::Point::Subject& subject);
+  void continue_sign_in(const codec::http1::RequestHead& head, const App& app);
+  void redeemed(Result<Redeemed> result, const std::string& host, const std::string& path);
+  void answer(int status, std::vector<codec::http1::Field> fields, std::string_view body);
+  void refuse(const codec::http1::Refusal& refusal);
+
+  // upstream.cc: the upstream's side
+  void connect_upstream();
+  void upstream_connected(Result<std::unique_ptr<io::Stream>> stream);
+  void adopt_upstream(std::unique_ptr<io::Stream> stream);
+  void upstream_ready();
+  void pump_request();
+  void pump_response();
+  bool take_response_head();
+  void pump_tunnel();
+  void flush_upstream();
+  void finish_exchange();
+  void upstream_failed(int status, std::string_view code, std::string_view message);
+  bool may_retry() const;
+
+  Worker& worker_;
+  const std::uint64_t id_;
+  std::unique_ptr<io::Stream> client_;
+  crypto::TlsSession tls_;
+  State state_ = State::kHandshake;
+  std::int64_t deadline_ = 0;
+  bool client_ended_ = false;
+
+  std::string in_;        // plaintext of the client, from in_at_ on not yet used
+  std::size_t in_at_ = 0;
+  std::string plain_;     // plaintext for the client, written to TLS once a turn
+  codec::http1::HeadScan scan_;
+  codec::http1::RequestHead head_;
+
+  // The request at hand.
+  contract::Request request_;              // kept for as long as the connection is live under its decision
+  std::string decision_id_;
+  bool is_live_ = false;
+  std::string method_;
+  bool client_is_1_1_ = true;
+  bool keep_alive_ = true;
+  bool wants_upgrade_ = false;
+  std::optional<codec::http1::BodyReader> request_body_;
+  bool request_body_ended_ = false;        // its last byte is in upstream_out_
+  codec::http1::Framing request_framing_;
+  bool any_body_sent_ = false;
+  std::string websocket_key_;
+
+  // Its upstream.
+  std::shared_ptr<const Site> site_;       // keeps app_ valid while this exchange runs
+  const App* app_ = nullptr;
+  std::unique_ptr<io::Stream> upstream_;
+  bool upstream_reused_ = false;
+  bool upstream_ended_ = false;
+  std::string upstream_head_;              // kept until the first byte of an answer, for one retry
+  std::string upstream_out_;
+  std::size_t upstream_out_at_ = 0;
+  std::string upstream_in_;
+  codec::http1::HeadScan upstream_scan_;
+  std::optional<codec::http1::BodyReader> response_body_;
+  bool response_chunked_ = false;          // towards the client
+  bool response_ends_connection_ = false;
+  bool upstream_keep_alive_ = false;
+};
+
+}  // namespace wary::gateway

@@ -1,0 +1,217 @@
+#include "gateway/edge.h"
+
+#include <algorithm>
+
+#include "codec/json.h"
+#include "crypto/x509.h"
+#include "policy/serialize.h"
+
+namespace wary::gateway {
+
+namespace {
+
+constexpr std::int64_t kFreshnessCheck = kNanosPerSecond;
+constexpr std::string_view kAppType = "Wary::App";
+constexpr std::string_view kRouteType = "Wary::Route";
+
+}  // namespace
+
+struct Edge::Lane {
+  std::unique_ptr<io::MappedFile> memory;
+  std::unique_ptr<enforce::EventRing> ring;
+  std::unique_ptr<io::Loop> loop;
+  std::unique_ptr<Worker> worker;
+  std::thread thread;
+};
+
+Edge::Edge(EdgeParts parts, EdgeOptions options) : parts_(parts), options_(std::move(options)) {}
+Edge::~Edge() { stop(); }
+
+Status Edge::open() {
+  std::vector<enforce::EventRing*> rings;
+  for (std::size_t i = 0; i < options_.workers; ++i) {
+    auto lane = std::make_unique<Lane>();
+    const std::string path = options_.directory + "/events." + std::to_string(i) + ".ring";
+    WARY_ASSIGN_OR_RETURN(lane->memory, io::MappedFile::open(path, options_.ring_bytes));
+    auto ring = enforce::EventRing::open(lane->memory->memory(), parts_.random.number());
+    if (!ring) return std::move(ring).error().at(path);
+    lane->ring = std::make_unique<enforce::EventRing>(std::move(ring).value());
+    rings.push_back(lane->ring.get());
+    lanes_.push_back(std::move(lane));
+  }
+  shipper_ = std::make_unique<enforce::Shipper>(
+      parts_.loop, rings,
+      enforce::Shipper::Hooks{
+          [this](const link::EventBatch& batch) { return subscriber_->send_events(batch); },
+          [this](const link::Receipt& receipt) {
+            for (const auto& lane : lanes_) lane->worker->post_receipt(receipt.boot, receipt.sequence);
+          },
+          [this](bool available) {
+            if (!told_unavailable_) shared_.ledger_available.store(available, std::memory_order_relaxed);
+          }});
+  return {};
+}
+
+Status Edge::start() {
+  shared_.control_heard.store(parts_.clock.monotonic().nanos);
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    Lane& lane = *lanes_[i];
+    lane.loop = io::make_epoll_loop(parts_.clock);
+    enforce::PointOptions point;
+    point.source = options_.node + "/" + std::to_string(i);
+    point.tenant = std::string(contract::kDefaultTenant);
+    io::Loop& back = *lane.loop;
+    lane.worker = std::make_unique<Worker>(
+        *lane.loop, parts_.clock, parts_.random, shared_, *lane.ring, std::move(point),
+        WorkerOptions{options_.listen, options_.console_origin},
+        [this, &back](const std::string& code, const std::string& host, const std::string& state,
+                      std::function<void(Result<Redeemed>)> done) { redeem(code, host, state, back, std::move(done)); },
+        parts_.log, parts_.metrics);
+    lane.worker->point().on_recorded = [this] { shipper_->wake(); };
+    WARY_RETURN_IF_ERROR(lane.worker->listen());
+  }
+  WARY_ASSIGN_OR_RETURN(const crypto::PublicKey key,
+                        crypto::PublicKey::from_raw(crypto::KeyType::kEd25519, options_.snapshot_key));
+  link::SubscriberHooks hooks;
+  hooks.verify = [key](ByteView message, ByteView signature) { return key.verify(message, signature); };
+  hooks.on_update = [this](const link::Update& update) { return on_update(update); };
+  hooks.on_receipt = [this](const link::Receipt& receipt) { shipper_->on_receipt(receipt); };
+  hooks.on_ledger_state = [this](bool available) {
+    told_unavailable_ = !available;
+    shared_.ledger_available.store(available, std::memory_order_relaxed);
+  };
+  hooks.on_connection = [this](bool connected) {
+    connected ? shipper_->on_connected() : shipper_->on_disconnected();
+    // Away is not unavailable: the rings hold what is decided meanwhile, and a full ring denies.
+    if (!connected) {
+      told_unavailable_ = false;
+      shared_.ledger_available.store(true, std::memory_order_relaxed);
+    }
+  };
+  subscriber_ = std::make_unique<link::Subscriber>(
+      parts_.loop, parts_.files, link::SubscriberOptions{options_.node, options_.link, options_.directory}, hooks,
+      parts_.log);
+  for (const auto& lane : lanes_) lane->thread = std::thread([loop = lane->loop.get()] { loop->run(); });
+  keep_fresh();
+  return subscriber_->start();
+}
+
+void Edge::stop() {
+  for (const auto& lane : lanes_) {
+    if (lane->thread.joinable()) {
+      lane->loop->stop();
+      lane->thread.join();
+    }
+  }
+  subscriber_.reset();
+  shipper_.reset();
+  // Workers before their loops: a worker's streams are its loop's.
+  for (const auto& lane : lanes_) lane->worker.reset();
+  lanes_.clear();
+}
+
+void Edge::keep_fresh() {
+  if (subscriber_ && subscriber_->is_connected()) {
+    shared_.control_heard.store(parts_.clock.monotonic().nanos, std::memory_order_relaxed);
+  }
+  if (!names_.empty() && parts_.clock.unix_time() >= renew_at_) {
+    const Status renewed = renew_certificate(names_);
+    if (!renewed) parts_.log.warn("edge.certificate_not_renewed", {{"code", renewed.error().code}});
+  }
+  parts_.loop.after(kFreshnessCheck, [this] { keep_fresh(); });
+}
+
+Status Edge::on_update(const link::Update& update) {
+  policy::SnapshotPtr next;
+  auto changed = std::make_shared<std::vector<contract::EntityId>>();
+  bool everything = update.is_snapshot();
+  bool site_changed = update.is_snapshot();
+  if (update.is_snapshot()) {
+    WARY_ASSIGN_OR_RETURN(const policy::SnapshotContent content, policy::parse_snapshot(update.content));
+    WARY_ASSIGN_OR_RETURN(next, policy::build_snapshot(content, parts_.clock.unix_time()));
+  } else {
+    const policy::SnapshotPtr base = shared_.snapshot.current();
+    WARY_ASSIGN_OR_RETURN(const policy::SnapshotDelta delta, policy::parse_delta(update.content));
+    if (!base) return fail(ErrorKind::kConflict, "update_order", "a delta came before any snapshot");
+    WARY_ASSIGN_OR_RETURN(next, policy::apply_delta(*base, delta, parts_.clock.unix_time()));
+    everything = delta.policies.has_value();
+    for (const contract::EntityId& id : delta.removals) changed->push_back(id);
+    for (const contract::Entity& entity : delta.upserts) changed->push_back(entity.id);
+    site_changed = std::any_of(changed->begin(), changed->end(), [](const contract::EntityId& id) {
+      return id.type == kAppType || id.type == kRouteType;
+    });
+  }
+  if (next->revision() != update.to) {
+    return fail(ErrorKind::kInvalid, "update_order", "an update's content has another revision than its envelope");
+  }
+  shared_.snapshot.swap(next);
+  shared_.control_heard.store(parts_.clock.monotonic().nanos, std::memory_order_relaxed);
+  // First what ends access, then what is served.
+  for (const auto& lane : lanes_) lane->worker->post_changed(changed, everything, update.committed);
+  if (site_changed) rebuild_site(*next);
+  return {};
+}
+
+void Edge::rebuild_site(const policy::Snapshot& snapshot) {
+  std::vector<const contract::Entity*> apps = snapshot.entities_of_type(kAppType);
+  std::vector<const contract::Entity*> routes = snapshot.entities_of_type(kRouteType);
+  std::vector<Error> problems;
+  const auto site = Site::build(apps, routes, problems);
+  for (const Error& problem : problems) {
+    parts_.log.warn("edge.site_entity", {{"entity", problem.where}, {"why", problem.message}});
+  }
+  const std::vector<std::string> names = site->hosts();
+  if (!names.empty() && names != names_) {
+    const Status renewed = renew_certificate(names);
+    if (!renewed) {
+      parts_.log.error("edge.certificate_not_issued", {{"code", renewed.error().code}, {"why", renewed.error().message}});
+    }
+  }
+  for (const auto& lane : lanes_) lane->worker->post_site(site);
+}
+
+// The key is made here and never leaves; the certificate lives at most 24 h and is asked for again after a third of that.
+Status Edge::renew_certificate(const std::vector<std::string>& names) {
+  WARY_ASSIGN_OR_RETURN(crypto::PrivateKey key, crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256));
+  WARY_ASSIGN_OR_RETURN(const Bytes csr, crypto::make_csr(key, options_.node));
+  WARY_ASSIGN_OR_RETURN(ServerCertificate certificate, parts_.issue(csr, names));
+  WARY_ASSIGN_OR_RETURN(crypto::TrustRoots roots, crypto::TrustRoots::build({options_.ca}));
+  crypto::TlsServerOptions tls;
+  crypto::TlsServerOptions::Site site;
+  site.names = names;
+  site.identity.chain = std::move(certificate.chain);
+  site.identity.key = std::make_shared<const crypto::PrivateKey>(std::move(key));
+  tls.sites.push_back(std::move(site));
+  tls.alpn = {"http/1.1"};
+  tls.client_auth = crypto::ClientAuth::kOptional;
+  tls.verify_client = crypto::verify_svid(std::move(roots), options_.trust_domain,
+                                          crypto::VerifyOptions::Use::kClient, parts_.clock);
+  WARY_ASSIGN_OR_RETURN(crypto::TlsServerContext built, crypto::TlsServerContext::build(std::move(tls)));
+  const auto context = std::make_shared<const crypto::TlsServerContext>(std::move(built));
+  for (const auto& lane : lanes_) lane->worker->post_context(context);
+  const std::int64_t now = parts_.clock.unix_time().nanos;
+  renew_at_ = {now + (certificate.not_after.nanos - now) / 3};
+  names_ = names;
+  parts_.log.info("edge.certificate", {{"names", std::int64_t(names.size())}, {"not_after", to_rfc3339(certificate.not_after)}});
+  return {};
+}
+
+void Edge::redeem(const std::string& code, const std::string& host, const std::string& state_hash, io::Loop& back,
+                  std::function<void(Result<Redeemed>)> done) {
+  codec::Json call = codec::Json::object();
+  call.set("op", "redeem").set("code", std::string_view(code)).set("host", std::string_view(host));
+  call.set("state", std::string_view(state_hash));
+  parts_.loop.post([this, call = std::move(call), &back, done = std::move(done)] {
+    subscriber_->call(call, [&back, done](Result<codec::Json> reply) {
+      Result<Redeemed> result = fail(ErrorKind::kDenied, "sign_in_refused", "the code was not accepted");
+      if (!reply) {
+        result = std::move(reply).error();
+      } else if (const std::string_view token = reply->string_or("token", ""); !token.empty()) {
+        result = Redeemed{std::string(token)};
+      }
+      back.post([done, result = std::move(result)] { done(result); });
+    });
+  });
+}
+
+}  // namespace wary::gateway

@@ -1,0 +1,89 @@
+// Edge: the gateway's data plane as one value: its workers, its rings, its end of the link and its certificates. main()
+// makes it and hands it the parts of the system.
+//
+//   Edge edge(parts, options);
+//   WARY_RETURN_IF_ERROR(edge.open());     // files and rings; then main() gives up its privileges
+//   WARY_RETURN_IF_ERROR(edge.start());    // listens, connects, starts the workers' threads
+//   loop.run(); edge.stop();
+//
+// Thread rule: the main loop's thread; each worker has its own.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "crypto/sign.h"
+#include "enforce/point.h"
+#include "enforce/shipper.h"
+#include "gateway/worker.h"
+#include "io/files.h"
+#include "io/mapped_file.h"
+#include "link/subscriber.h"
+
+namespace wary::gateway {
+
+// A server certificate for these names: leaf and CA in DER, and when to ask again. Blocking; the main thread.
+struct ServerCertificate {
+  std::vector<Bytes> chain;
+  UnixTime not_after;
+};
+using IssueCertificate = std::function<Result<ServerCertificate>(ByteView csr, const std::vector<std::string>& names)>;
+
+struct EdgeParts {
+  io::Loop& loop;
+  Clock& clock;
+  Random& random;
+  io::Files& files;
+  Log& log;
+  Metrics& metrics;
+  IssueCertificate issue;
+};
+
+struct EdgeOptions {
+  std::string node = "edge/local";
+  std::string directory;
+  io::Address listen;
+  io::Address link;
+  std::string console_origin;
+  std::string trust_domain;
+  Bytes snapshot_key;   // Ed25519, 32 bytes
+  Bytes ca;             // DER: who vouches for workloads
+  std::size_t workers = 2;
+  std::size_t ring_bytes = std::size_t{8} << 20;
+};
+
+class Edge {
+ public:
+  Edge(EdgeParts parts, EdgeOptions options);
+  ~Edge();
+  Status open();
+  Status start();
+  void stop();
+
+ private:
+  struct Lane;
+  Status on_update(const link::Update& update);
+  void rebuild_site(const policy::Snapshot& snapshot);
+  Status renew_certificate(const std::vector<std::string>& names);
+  void redeem(const std::string& code, const std::string& host, const std::string& state_hash, io::Loop& back,
+              std::function<void(Result<Redeemed>)> done);
+  void keep_fresh();
+
+  EdgeParts parts_;
+  EdgeOptions options_;
+  enforce::Shared shared_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::unique_ptr<enforce::Shipper> shipper_;
+  std::unique_ptr<link::Subscriber> subscriber_;
+  std::vector<std::string> names_;       // what the certificate at hand is for
+  UnixTime renew_at_;
+  bool told_unavailable_ = false;        // by the control plane itself
+};
+
+}  // namespace wary::gateway

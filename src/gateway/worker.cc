@@ -1,0 +1,130 @@
+#include "gateway/worker.h"
+
+#include "gateway/connection.h"
+
+namespace wary::gateway {
+
+namespace {
+
+constexpr std::int64_t kSweepEvery = kNanosPerSecond / 2;
+constexpr std::int64_t kIdleUpstream = 15 * kNanosPerSecond;
+constexpr std::size_t kIdlePerUpstream = 64;
+
+}  // namespace
+
+Worker::Worker(io::Loop& loop, Clock& clock, Random& random, enforce::Shared& shared, enforce::EventRing& ring,
+               enforce::PointOptions point, WorkerOptions options, Redeem redeem, Log& log, Metrics& metrics)
+    : loop_(loop),
+      clock_(clock),
+      random_(random),
+      log_(log),
+      point_(shared, ring, clock, random, std::move(point), metrics),
+      options_(std::move(options)),
+      redeem_(std::move(redeem)),
+      connections_metric_(metrics.gauge("wary_gateway_connections", "Open client connections")),
+      refused_metric_(metrics.counter("wary_gateway_refused_total", "Connections refused at the limit or without a key")) {}
+
+Worker::~Worker() = default;
+
+Status Worker::listen() {
+  WARY_ASSIGN_OR_RETURN(listener_, loop_.listen(options_.listen, {.reuse_port = true},
+                                                [this](std::unique_ptr<io::Stream> s) { accepted(std::move(s)); }));
+  loop_.after(kSweepEvery, [this] { sweep(); });
+  return {};
+}
+
+void Worker::accepted(std::unique_ptr<io::Stream> stream) {
+  if (!context_ || connections_.size() >= options_.connections_max) {
+    refused_metric_.add();
+    stream->reset_on_close();
+    return;
+  }
+  const std::uint64_t id = ++last_connection_;
+  auto connection = std::make_unique<Connection>(*this, id, std::move(stream), *context_);
+  Connection* raw = connection.get();
+  connections_.emplace(id, std::move(connection));
+  connections_metric_.add();
+  raw->begin();
+}
+
+Connection* Worker::find(std::uint64_t id) {
+  const auto found = connections_.find(id);
+  return found == connections_.end() ? nullptr : found->second.get();
+}
+
+void Worker::finished(std::uint64_t id) {
+  const auto found = connections_.find(id);
+  if (found == connections_.end()) return;
+  if (ended_.empty()) loop_.post([this] { ended_.clear(); });
+  ended_.push_back(std::move(found->second));
+  connections_.erase(found);
+  connections_metric_.add(-1);
+}
+
+void Worker::sweep() {
+  const std::int64_t now = loop_.now().nanos;
+  std::vector<Connection*> late;
+  for (const auto& [id, connection] : connections_) {
+    if (connection->deadline() <= now) late.push_back(connection.get());
+  }
+  for (Connection* connection : late) connection->on_deadline();
+  for (auto& [address, list] : idle_) {
+    std::erase_if(list, [&](const Idle& idle) { return now - idle.since > kIdleUpstream; });
+  }
+  loop_.after(kSweepEvery, [this] { sweep(); });
+}
+
+void Worker::post_site(std::shared_ptr<const Site> site) {
+  loop_.post([this, site = std::move(site)] { site_ = site; });
+}
+
+void Worker::post_context(std::shared_ptr<const crypto::TlsServerContext> context) {
+  loop_.post([this, context = std::move(context)] { context_ = context; });
+}
+
+void Worker::post_changed(std::shared_ptr<const std::vector<contract::EntityId>> list, bool everything,
+                          std::int64_t committed) {
+  loop_.post([this, list = std::move(list), everything, committed] { changed(*list, everything, committed); });
+}
+
+void Worker::changed(const std::vector<contract::EntityId>& list, bool everything, std::int64_t committed) {
+  const auto sessions = everything ? live_.all() : live_.affected(list);
+  for (enforce::LiveSession* session : sessions) static_cast<Connection*>(session)->reconsider(committed);
+}
+
+void Worker::when_durable(std::uint64_t sequence, std::uint64_t connection) {
+  waiting_for_receipt_.emplace(sequence, connection);
+}
+
+void Worker::post_receipt(std::uint64_t boot, std::uint64_t sequence) {
+  if (boot != point_.boot()) return;
+  loop_.post([this, sequence] {
+    while (!waiting_for_receipt_.empty() && waiting_for_receipt_.begin()->first <= sequence) {
+      const std::uint64_t id = waiting_for_receipt_.begin()->second;
+      waiting_for_receipt_.erase(waiting_for_receipt_.begin());
+      if (Connection* connection = find(id)) connection->on_durable();
+    }
+  });
+}
+
+std::unique_ptr<io::Stream> Worker::take_idle(const io::Address& address) {
+  auto& list = idle_[address.to_string()];
+  if (list.empty()) return nullptr;
+  auto stream = std::move(list.back().stream);
+  list.pop_back();
+  return stream;
+}
+
+void Worker::give_idle(const io::Address& address, std::unique_ptr<io::Stream> stream) {
+  auto& list = idle_[address.to_string()];
+  if (list.size() >= kIdlePerUpstream) return;
+  // Whatever an idle upstream says, its end or bytes nobody asked for, it is not used again.
+  io::Stream* raw = stream.get();
+  stream->on_ready([this, key = address.to_string(), raw](bool, bool) {
+    std::erase_if(idle_[key], [&](const Idle& idle) { return idle.stream.get() == raw; });
+  });
+  stream->want(true, false);
+  list.push_back({std::move(stream), loop_.now().nanos});
+}
+
+}  // namespace wary::gateway

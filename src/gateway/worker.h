@@ -1,0 +1,103 @@
+// Worker: one thread of the edge: a loop, a listener on the shared port, its connections and its idle upstreams. Nothing
+// on a request's path is shared with another thread but immutable values.
+//
+// The link's thread talks to it by post(): a new site, a new snapshot with what changed, receipts. Thread rule: its loop's,
+// but for the post_* functions. Limits: 16,384 connections, 64 idle upstream connections an app.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/log.h"
+#include "crypto/tls.h"
+#include "enforce/live_sessions.h"
+#include "enforce/point.h"
+#include "gateway/site.h"
+#include "io/loop.h"
+
+namespace wary::gateway {
+
+class Connection;
+
+struct WorkerOptions {
+  io::Address listen;
+  std::string console_origin;     // "https://console.localhost:7443": where sign-in happens
+  std::size_t connections_max = 16'384;
+};
+
+// Asks the control plane to redeem a one-time code; the answer comes on the worker's thread.
+struct Redeemed {
+  std::string token;
+};
+using Redeem = std::function<void(const std::string& code, const std::string& host, const std::string& state_hash,
+                                  std::function<void(Result<Redeemed>)> done)>;
+
+class Worker {
+ public:
+  Worker(io::Loop& loop, Clock& clock, Random& random, enforce::Shared& shared, enforce::EventRing& ring,
+         enforce::PointOptions point, WorkerOptions options, Redeem redeem, Log& log, Metrics& metrics);
+  ~Worker();
+  Status listen();
+
+  // From any thread.
+  void post_site(std::shared_ptr<const Site> site);
+  void post_context(std::shared_ptr<const crypto::TlsServerContext> context);
+  // `everything`: policies changed, so every open session is decided again.
+  void post_changed(std::shared_ptr<const std::vector<contract::EntityId>> changed, bool everything,
+                    std::int64_t committed);
+  void post_receipt(std::uint64_t boot, std::uint64_t sequence);
+
+  // For connections, on the loop's thread.
+  io::Loop& loop() { return loop_; }
+  Clock& clock() { return clock_; }
+  Random& random() { return random_; }
+  Log& log() { return log_; }
+  enforce::Point& point() { return point_; }
+  enforce::LiveSessions& live() { return live_; }
+  const std::shared_ptr<const Site>& site() const { return site_; }
+  const WorkerOptions& options() const { return options_; }
+  const Redeem& redeem() const { return redeem_; }
+  Connection* find(std::uint64_t id);
+  void finished(std::uint64_t id);  // destroys the connection at the end of this turn
+  // Calls back on this thread once the event is durable.
+  void when_durable(std::uint64_t sequence, std::uint64_t connection);
+
+  std::unique_ptr<io::Stream> take_idle(const io::Address& address);
+  void give_idle(const io::Address& address, std::unique_ptr<io::Stream> stream);
+
+ private:
+  void accepted(std::unique_ptr<io::Stream> stream);
+  void sweep();
+  void changed(const std::vector<contract::EntityId>& changed, bool everything, std::int64_t committed);
+
+  struct Idle {
+    std::unique_ptr<io::Stream> stream;
+    std::int64_t since;
+  };
+
+  io::Loop& loop_;
+  Clock& clock_;
+  Random& random_;
+  Log& log_;
+  enforce::Point point_;
+  WorkerOptions options_;
+  Redeem redeem_;
+  Metric& connections_metric_;
+  Metric& refused_metric_;
+  enforce::LiveSessions live_;  // before the connections, which take themselves out
+  std::shared_ptr<const Site> site_;
+  std::shared_ptr<const crypto::TlsServerContext> context_;  // shared: sessions keep the one they began with
+  std::unique_ptr<io::Listener> listener_;
+  std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
+  std::vector<std::unique_ptr<Connection>> ended_;
+  std::uint64_t last_connection_ = 0;
+  std::unordered_map<std::string, std::vector<Idle>> idle_;
+  std::multimap<std::uint64_t, std::uint64_t> waiting_for_receipt_;  // sequence → connection
+};
+
+}  // namespace wary::gateway

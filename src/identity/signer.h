@@ -1,0 +1,63 @@
+// Signer: the keys of a trust domain and the table of who may have what done with them. It runs alone in wary-signer; this
+// is its core, without sockets: a caller's role and a request in, an answer or an error out.
+//
+//   WARY_ASSIGN_OR_RETURN(auto signer, Signer::open(files, "signer", clock, random, {.trust_domain = "local"}));
+//   codec::Json answer = signer->handle(Role::kControl, request);
+//
+// Keys: an ECDSA P-256 CA, one Ed25519 key for ledger checkpoints and one for snapshots, each sealed on disk and made at
+// the first start. What is signed is checked for its form, so that no key signs in another's place: a checkpoint must be of
+// this log and never smaller than one signed before; a snapshot must carry its own domain.
+//
+// Requests {"op": ...}: public; ledger.sign {message}; snapshot.sign {message}; certificate.issue {csr, dns_names |
+// spiffe_id, ttl_seconds}. Bytes are base64. A role that asks for what its row does not have is a broken or hostile
+// process: the caller is told nothing and its connection ends (signer_forbidden).
+// Thread rule: one thread. Limits: 64 KiB a request; certificates live at most 24 h (names) or 1 h (workloads).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/random.h"
+#include "base/time.h"
+#include "codec/json.h"
+#include "crypto/seal.h"
+#include "crypto/sign.h"
+#include "io/files.h"
+
+namespace wary::identity {
+
+enum class Role { kControl, kEdge };
+
+struct SignerOptions {
+  std::string trust_domain = "local";
+};
+
+class Signer {
+ public:
+  static Result<std::unique_ptr<Signer>> open(io::Files& files, const std::string& directory, Clock& clock,
+                                              Random& random, const SignerOptions& options);
+  // An error of code signer_forbidden ends the caller's connection; any other is its answer.
+  Result<codec::Json> handle(Role role, const codec::Json& request);
+
+  std::string origin() const { return origin_; }
+
+ private:
+  Signer(Clock& clock, SignerOptions options, crypto::PrivateKey ca, crypto::PrivateKey ledger,
+         crypto::PrivateKey snapshot);
+  Result<codec::Json> public_keys() const;
+  Result<codec::Json> sign_checkpoint(const codec::Json& request);
+  Result<codec::Json> sign_snapshot(const codec::Json& request);
+  Result<codec::Json> issue_certificate(Role role, const codec::Json& request);
+
+  Clock& clock_;
+  SignerOptions options_;
+  std::string origin_;
+  crypto::PrivateKey ca_key_;
+  crypto::PrivateKey ledger_key_;
+  crypto::PrivateKey snapshot_key_;
+  Bytes ca_certificate_;
+  std::uint64_t largest_tree_ = 0;
+};
+
+}  // namespace wary::identity

@@ -1,0 +1,163 @@
+#include "identity/signer_service.h"
+
+#include <optional>
+
+#include "codec/text.h"
+
+namespace wary::identity {
+
+namespace {
+
+constexpr std::uint8_t kRequest = 1;
+constexpr std::uint8_t kAnswer = 2;
+constexpr std::int64_t kCallTime = 5 * kNanosPerSecond;
+constexpr std::size_t kCallersMax = 64;
+constexpr link::FrameLimits kLimits{.frame_bytes = 64 * 1024, .queued_bytes = 1024 * 1024};
+
+codec::Json to_json(const Error& error) {
+  codec::Json out = codec::Json::object();
+  out.set("kind", to_string(error.kind)).set("code", std::string_view(error.code));
+  out.set("message", std::string_view(error.message));
+  return codec::Json::object({{"error", std::move(out)}});
+}
+
+}  // namespace
+
+struct SignerService::Caller {
+  Caller(Role its_role, std::unique_ptr<io::Stream> stream) : role(its_role), frames(std::move(stream), kLimits) {}
+  Role role;
+  link::FrameStream frames;
+};
+
+SignerService::SignerService(io::Loop& loop, Signer& signer, Log& log) : loop_(loop), signer_(signer), log_(log) {}
+SignerService::~SignerService() = default;
+
+Status SignerService::listen(Role role, const std::string& path, uid_t uid) {
+  WARY_ASSIGN_OR_RETURN(auto listener, loop_.listen(io::Address::unix_socket(path), {.mode = 0666},
+                                                    [this, role, uid](std::unique_ptr<io::Stream> stream) {
+                                                      accepted(role, uid, std::move(stream));
+                                                    }));
+  listeners_.push_back(std::move(listener));
+  return {};
+}
+
+void SignerService::accepted(Role role, uid_t uid, std::unique_ptr<io::Stream> stream) {
+  const io::PeerCredentials peer = stream->peer_credentials();
+  if (peer.uid != uid || callers_.size() >= kCallersMax) {
+    log_.warn("signer.refused", {{"uid", std::int64_t{peer.uid}}});
+    return;
+  }
+  auto caller = std::make_unique<Caller>(role, std::move(stream));
+  Caller* raw = caller.get();
+  callers_.emplace(raw, std::move(caller));
+  raw->frames.start([this, raw](std::uint8_t type, ByteView payload) { on_request(*raw, type, payload); },
+                    [this, raw](const Error&) { callers_.erase(raw); });
+}
+
+void SignerService::on_request(Caller& caller, std::uint8_t type, ByteView payload) {
+  const auto request = codec::parse_json(as_text(payload), {.bytes = 64 * 1024, .depth = 8});
+  if (type != kRequest || !request) return caller.frames.close();
+  const auto answer = signer_.handle(caller.role, *request);
+  if (!answer && answer.error().code == "signer_forbidden") {
+    log_.error("signer.forbidden", {{"role", caller.role == Role::kEdge ? "edge" : "control"}});
+    return caller.frames.close();
+  }
+  const codec::Json out = answer ? *answer : to_json(answer.error());
+  (void)caller.frames.send(kAnswer, as_bytes(out.to_string()));
+}
+
+SignerClient::SignerClient(Clock& clock, std::string path)
+    : loop_(io::make_epoll_loop(clock)), path_(std::move(path)) {}
+SignerClient::~SignerClient() = default;
+
+Result<codec::Json> SignerClient::call(const codec::Json& request) {
+  const bool was_connected = frames_ != nullptr;
+  auto answer = call_once(request);
+  // A signer that was restarted since the last call: once more, over a fresh connection.
+  if (!answer && answer.error().code == "signer_unavailable" && was_connected) answer = call_once(request);
+  if (!answer) return answer;
+  if (const codec::Json* error = answer->find("error")) {
+    return fail(ErrorKind::kInvalid, error->string_or("code", "signer_failed"), error->string_or("message", ""));
+  }
+  return answer;
+}
+
+Result<codec::Json> SignerClient::call_once(const codec::Json& request) {
+  std::optional<Result<codec::Json>> outcome;
+  const auto finish = [&](Result<codec::Json> result) {
+    if (outcome) return;
+    outcome.emplace(std::move(result));
+    loop_->stop();
+  };
+  const auto unavailable = [&](const Error& why) {
+    return fail(ErrorKind::kUnavailable, "signer_unavailable", "the signer does not answer").at(path_).found(why.code);
+  };
+  const auto begin = [&] {
+    frames_->start([&](std::uint8_t, ByteView payload) { finish(codec::parse_json(as_text(payload))); },
+                   [&](const Error& why) { finish(unavailable(why)); });
+    const Status sent = frames_->send(kRequest, as_bytes(request.to_string()));
+    if (!sent) finish(unavailable(sent.error()));
+  };
+  const io::TimerId timer = loop_->after(kCallTime, [&] {
+    finish(fail(ErrorKind::kUnavailable, "signer_unavailable", "the signer does not answer").at(path_));
+  });
+  if (frames_) {
+    begin();
+  } else {
+    loop_->connect(io::Address::unix_socket(path_), kCallTime, [&](Result<std::unique_ptr<io::Stream>> stream) {
+      if (!stream) return finish(unavailable(stream.error()));
+      frames_ = std::make_unique<link::FrameStream>(std::move(stream).value(), kLimits);
+      begin();
+    });
+  }
+  if (!outcome) loop_->run();
+  loop_->cancel(timer);
+  if (!*outcome) frames_.reset();
+  return std::move(*outcome);
+}
+
+Result<SignerClient::PublicKeys> SignerClient::public_keys() {
+  codec::Json request = codec::Json::object();
+  request.set("op", "public");
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call(request));
+  PublicKeys keys;
+  keys.origin = answer.string_or("origin", "");
+  keys.trust_domain = answer.string_or("trust_domain", "");
+  WARY_ASSIGN_OR_RETURN(keys.ledger, codec::decode_base64(answer.string_or("ledger", "")));
+  WARY_ASSIGN_OR_RETURN(keys.snapshot, codec::decode_base64(answer.string_or("snapshot", "")));
+  WARY_ASSIGN_OR_RETURN(keys.ca, codec::decode_base64(answer.string_or("ca", "")));
+  return keys;
+}
+
+Result<Bytes> SignerClient::sign(std::string_view operation, ByteView message) {
+  codec::Json request = codec::Json::object();
+  request.set("op", operation).set("message", codec::encode_base64(message));
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call(request));
+  return codec::decode_base64(answer.string_or("signature", ""));
+}
+
+Result<SignerClient::Issued> SignerClient::issue(codec::Json request) {
+  request.set("op", "certificate.issue");
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call(request));
+  Issued issued;
+  WARY_ASSIGN_OR_RETURN(issued.certificate, codec::decode_base64(answer.string_or("certificate", "")));
+  WARY_ASSIGN_OR_RETURN(issued.ca, codec::decode_base64(answer.string_or("ca", "")));
+  issued.not_after = {answer.integer_or("not_after", 0)};
+  return issued;
+}
+
+Result<SignerClient::Issued> SignerClient::issue_names(ByteView csr, const std::vector<std::string>& names) {
+  codec::Json request = codec::Json::object();
+  codec::Json list = codec::Json::array();
+  for (const std::string& name : names) list.push(codec::Json(name));
+  request.set("csr", codec::encode_base64(csr)).set("dns_names", std::move(list));
+  return issue(std::move(request));
+}
+
+Result<SignerClient::Issued> SignerClient::issue_workload(ByteView csr, const std::string& spiffe_id) {
+  codec::Json request = codec::Json::object();
+  request.set("csr", codec::encode_base64(csr)).set("spiffe_id", std::string_view(spiffe_id));
+  return issue(std::move(request));
+}
+
+}  // namespace wary::identity

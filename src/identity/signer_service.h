@@ -1,0 +1,72 @@
+// The signer's sockets, and what the other processes call it with.
+//
+// SignerService listens on one socket a role; the kernel tells the peer's user, which must be the role's. A request is a
+// frame (link/frames.h) of type 1 with JSON, its answer one of type 2, in order.
+// SignerClient asks and waits: its own thread or a start-up path, never a request's path. It connects anew when the
+// signer was restarted. Errors: signer_unavailable, signer_syntax, and what the signer answered.
+// Thread rules: the service belongs to its loop; a client to one thread at a time.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "base/log.h"
+#include "identity/signer.h"
+#include "io/loop.h"
+#include "link/frames.h"
+
+namespace wary::identity {
+
+class SignerService {
+ public:
+  SignerService(io::Loop& loop, Signer& signer, Log& log);
+  ~SignerService();
+  // `uid` is the only user that may connect there (and root may not stand in for it).
+  Status listen(Role role, const std::string& path, uid_t uid);
+
+ private:
+  struct Caller;
+  void accepted(Role role, uid_t uid, std::unique_ptr<io::Stream> stream);
+  void on_request(Caller& caller, std::uint8_t type, ByteView payload);
+
+  io::Loop& loop_;
+  Signer& signer_;
+  Log& log_;
+  std::vector<std::unique_ptr<io::Listener>> listeners_;
+  std::map<Caller*, std::unique_ptr<Caller>> callers_;
+};
+
+class SignerClient {
+ public:
+  SignerClient(Clock& clock, std::string path);
+  ~SignerClient();
+  Result<codec::Json> call(const codec::Json& request);
+
+  struct PublicKeys {
+    std::string origin;
+    std::string trust_domain;
+    Bytes ledger;    // Ed25519, 32 bytes
+    Bytes snapshot;  // Ed25519, 32 bytes
+    Bytes ca;        // DER
+  };
+  Result<PublicKeys> public_keys();
+  Result<Bytes> sign(std::string_view operation, ByteView message);
+  struct Issued {
+    Bytes certificate;
+    Bytes ca;
+    UnixTime not_after;
+  };
+  Result<Issued> issue_names(ByteView csr, const std::vector<std::string>& names);
+  Result<Issued> issue_workload(ByteView csr, const std::string& spiffe_id);
+
+ private:
+  Result<Issued> issue(codec::Json request);
+  Result<codec::Json> call_once(const codec::Json& request);
+  std::unique_ptr<io::Loop> loop_;
+  std::string path_;
+  std::unique_ptr<link::FrameStream> frames_;
+};
+
+}  // namespace wary::identity

@@ -1,0 +1,113 @@
+#include "identity/signer.h"
+
+#include <doctest/doctest.h>
+
+#include "codec/text.h"
+#include "crypto/x509.h"
+#include "io/sim_files.h"
+#include "io/sim_loop.h"
+#include "io/system.h"
+
+using namespace wary;
+using namespace wary::identity;
+
+namespace {
+
+struct Fixture {
+  io::SimFiles files{1};
+  io::SimWorld world{1};
+  std::unique_ptr<Random> random = io::make_system_random();
+  std::unique_ptr<Signer> signer;
+
+  Fixture() {
+    REQUIRE(files.make_directory("signer").ok());
+    open();
+  }
+  void open() { signer = Signer::open(files, "signer", world.clock(), *random, {.trust_domain = "local"}).value(); }
+
+  codec::Json ask(std::string_view operation) {
+    codec::Json request = codec::Json::object();
+    return request.set("op", operation);
+  }
+  Result<codec::Json> sign(Role role, std::string_view operation, std::string_view message) {
+    codec::Json request = ask(operation);
+    request.set("message", codec::encode_base64(as_bytes(message)));
+    return signer->handle(role, request);
+  }
+  Result<codec::Json> issue(Role role, std::string_view member, codec::Json value, std::int64_t ttl) {
+    const auto key = crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256).value();
+    codec::Json request = ask("certificate.issue");
+    request.set("csr", codec::encode_base64(crypto::make_csr(key, "x").value()));
+    request.set(member, std::move(value)).set("ttl_seconds", ttl);
+    return signer->handle(role, request);
+  }
+  std::string checkpoint(int size) const {
+    return signer->origin() + "\n" + std::to_string(size) + "\n" + codec::encode_base64(Bytes(32, 7)) + "\n";
+  }
+};
+
+std::string code_of(const Result<codec::Json>& result) { return result.ok() ? "ok" : result.error().code; }
+
+}  // namespace
+
+TEST_CASE("the table: each role has its own operations and no others") {
+  Fixture f;
+  CHECK(code_of(f.sign(Role::kControl, "ledger.sign", f.checkpoint(1))) == "ok");
+  CHECK(code_of(f.sign(Role::kControl, "snapshot.sign", "wary snapshot v1\nx")) == "ok");
+  CHECK(code_of(f.sign(Role::kEdge, "ledger.sign", f.checkpoint(2))) == "signer_forbidden");
+  CHECK(code_of(f.sign(Role::kEdge, "snapshot.sign", "wary snapshot v1\nx")) == "signer_forbidden");
+  CHECK(code_of(f.signer->handle(Role::kEdge, f.ask("ca.export"))) == "signer_forbidden");
+  CHECK(code_of(f.signer->handle(Role::kControl, codec::Json::array())) == "signer_forbidden");
+  CHECK(code_of(f.signer->handle(Role::kEdge, f.ask("public"))) == "ok");
+}
+
+TEST_CASE("no key signs in another's place, and a log never shrinks") {
+  Fixture f;
+  CHECK(code_of(f.sign(Role::kControl, "ledger.sign", "wary snapshot v1\nx")) == "signer_checkpoint");
+  CHECK(code_of(f.sign(Role::kControl, "snapshot.sign", f.checkpoint(1))) == "signer_snapshot");
+  CHECK(code_of(f.sign(Role::kControl, "ledger.sign", "other/log\n1\nAA==\n")) == "signer_checkpoint");
+  CHECK(code_of(f.sign(Role::kControl, "ledger.sign", f.checkpoint(1) + "extra\n")) == "signer_checkpoint");
+  CHECK(code_of(f.sign(Role::kControl, "ledger.sign", f.signer->origin() + "\n-1\nAA==\n")) == "signer_checkpoint");
+  CHECK(code_of(f.sign(Role::kControl, "ledger.sign", f.signer->origin() + "\n")) == "signer_checkpoint");
+  CHECK(code_of(f.sign(Role::kControl, "ledger.sign", f.checkpoint(10))) == "ok");
+  CHECK(code_of(f.sign(Role::kControl, "ledger.sign", f.checkpoint(10))) == "ok");
+  CHECK(code_of(f.sign(Role::kControl, "ledger.sign", f.checkpoint(9))) == "signer_rollback");
+}
+
+TEST_CASE("certificates: names for the edge, workloads for the control plane, none for long") {
+  Fixture f;
+  const codec::Json names = codec::Json::array({codec::Json("a.localhost")});
+  CHECK(code_of(f.issue(Role::kEdge, "dns_names", names, 3600)) == "ok");
+  CHECK(code_of(f.issue(Role::kEdge, "dns_names", names, 86'400)) == "ok");
+  CHECK(code_of(f.issue(Role::kEdge, "dns_names", names, 86'401)) == "signer_ttl");
+  CHECK(code_of(f.issue(Role::kEdge, "dns_names", names, 0)) == "signer_ttl");
+  CHECK(code_of(f.issue(Role::kEdge, "dns_names", codec::Json::array({codec::Json(1)}), 60)) == "signer_names");
+  CHECK(code_of(f.issue(Role::kEdge, "spiffe_id", "spiffe://local/x", 60)) == "signer_forbidden");
+  CHECK(code_of(f.issue(Role::kControl, "dns_names", names, 60)) == "signer_forbidden");
+  CHECK(code_of(f.issue(Role::kControl, "spiffe_id", "spiffe://local/x", 3600)) == "ok");
+  CHECK(code_of(f.issue(Role::kControl, "spiffe_id", "spiffe://local/x", 3601)) == "signer_ttl");
+  CHECK(code_of(f.issue(Role::kControl, "spiffe_id", "spiffe://other/x", 60)) == "signer_trust_domain");
+  CHECK(code_of(f.issue(Role::kControl, "spiffe_id", "spiffe://local", 60)) == "signer_trust_domain");
+}
+
+TEST_CASE("the keys are the same after a restart, and lie on disk only sealed") {
+  Fixture f;
+  const codec::Json before = f.signer->handle(Role::kEdge, f.ask("public")).value();
+  f.signer.reset();
+  f.files.crash();
+  f.open();
+  CHECK(f.signer->handle(Role::kEdge, f.ask("public")).value() == before);
+  for (const char* name : {"ca.key", "ledger.key", "snapshot.key"}) {
+    const Bytes stored = io::read_file(f.files, std::string("signer/") + name, 1 << 16).value();
+    CHECK(as_text(stored).starts_with("WSEA"));
+  }
+}
+
+TEST_CASE("an altered key file is refused, and no new key takes its place") {
+  Fixture f;
+  f.signer.reset();
+  f.files.flip_bit("signer/ledger.key", 30);
+  const auto opened = Signer::open(f.files, "signer", f.world.clock(), *f.random, {});
+  REQUIRE(!opened.ok());
+  CHECK(opened.error().code == "seal_broken");
+}
