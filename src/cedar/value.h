@@ -25,6 +25,8 @@ struct EntityUid {
   std::string type;  // "Wary::User"
   std::string id;
   auto operator<=>(const EntityUid&) const = default;
+  // Ids first: they differ more often than types do.
+  bool operator==(const EntityUid& other) const { return id == other.id && type == other.type; }
   std::string to_string() const;  // Wary::User::"alice"
 };
 // Shared, because one id stands in policies, entities, requests and the record of what a decision read.

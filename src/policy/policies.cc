@@ -171,6 +171,7 @@ const cedar::Policy* CompiledPolicies::find(std::string_view id) const {
 
 void CompiledPolicies::candidates(cedar::Evaluator& evaluator, const cedar::EntityUid& action,
                                   std::vector<std::uint32_t>& out) const {
+  out.reserve(policies_.size() < 64 ? policies_.size() : 64);
   out = any_action_;
   const auto add = [&](const auto& lists, const cedar::EntityUid& uid) {
     const auto at = lists.find(uid);
