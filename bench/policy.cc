@@ -1,5 +1,6 @@
-// bench policy: what a decision costs. 20 policies, 1,000 entities, one thread, the request already built; then the same
-// with 100,000 entities, the cost of changing one of them, and the published OOPSLA applications where they are present.
+// bench policy: what a decision costs. 20 policies, 1,000 entities, one thread, the request already built; then the
+// same with 100,000 entities, the cost of changing one of them, and the published OOPSLA applications where they are
+// present.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -37,17 +38,21 @@ std::string policy_text() {
   std::string out;
   for (int i = 0; i < 12; ++i) {
     const std::string n = std::to_string(i);
-    out += "permit (principal in Wary::Group::\"g" + n + "\", action in Wary::Action::\"read\", resource in Wary::App::\"app" + n + "\");\n";
+    out += "permit (principal in Wary::Group::\"g" + n +
+           "\", action in Wary::Action::\"read\", resource in Wary::App::\"app" + n + "\");\n";
   }
   for (int i = 0; i < 4; ++i) {
     const std::string n = std::to_string(i);
     out += "permit (principal is Wary::User, action == Wary::Action::\"post\", resource in Wary::App::\"app" + n +
            "\") when { resource has owner && resource.owner == principal };\n";
   }
-  out += "permit (principal, action in Wary::Action::\"write\", resource) when { principal.level > 5 && context.mfa };\n";
+  out +=
+      "permit (principal, action in Wary::Action::\"write\", resource) when { principal.level > 5 && context.mfa };\n";
   out += "permit (principal is Wary::Workload, action, resource) when { context.path like \"/api/*\" };\n";
   out += "forbid (principal, action, resource) unless { ip(context.ip).isInRange(ip(\"10.0.0.0/8\")) };\n";
-  out += "forbid (principal, action in Wary::Action::\"write\", resource) when { principal has risk && principal.risk > 50 };\n";
+  out +=
+      "forbid (principal, action in Wary::Action::\"write\", resource) when { principal has risk && principal.risk > "
+      "50 };\n";
   return out;
 }
 
@@ -59,12 +64,17 @@ policy::SnapshotContent content(int users) {
     out.entities.push_back(entity("Wary::Group", "g" + std::to_string(i), {}, {{"Wary::Group", "all"}}));
     out.entities.push_back(entity("Wary::App", "app" + std::to_string(i), {}, {}));
   }
-  for (const char* action : {"get", "head"}) out.entities.push_back(entity("Wary::Action", action, {}, {{"Wary::Action", "read"}}));
-  for (const char* action : {"post", "put"}) out.entities.push_back(entity("Wary::Action", action, {}, {{"Wary::Action", "write"}}));
+  for (const char* action : {"get", "head"})
+    out.entities.push_back(entity("Wary::Action", action, {}, {{"Wary::Action", "read"}}));
+  for (const char* action : {"post", "put"})
+    out.entities.push_back(entity("Wary::Action", action, {}, {{"Wary::Action", "write"}}));
   for (int i = 0; i < users; ++i) {
-    out.entities.push_back(entity("Wary::User", "user" + std::to_string(i), {fact("level", i % 10), fact("risk", i % 100)},
-                                  {{"Wary::Group", "g" + std::to_string(i % 12)}, {"Wary::Group", "g" + std::to_string(i % 7)}}));
-    if (i % 2 == 0) out.entities.push_back(entity("Wary::Route", "route" + std::to_string(i), {}, {{"Wary::App", "app" + std::to_string(i % 12)}}));
+    out.entities.push_back(
+        entity("Wary::User", "user" + std::to_string(i), {fact("level", i % 10), fact("risk", i % 100)},
+               {{"Wary::Group", "g" + std::to_string(i % 12)}, {"Wary::Group", "g" + std::to_string(i % 7)}}));
+    if (i % 2 == 0)
+      out.entities.push_back(
+          entity("Wary::Route", "route" + std::to_string(i), {}, {{"Wary::App", "app" + std::to_string(i % 12)}}));
   }
   out.entities.push_back(entity("Wary::Session", "s", {fact("active", true)}, {}));
   return out;
@@ -75,9 +85,13 @@ std::vector<contract::Request> requests(int users) {
   for (int i = 0; i < 1000; ++i) {
     const int user = static_cast<int>(static_cast<unsigned>(i) * 2654435761U % static_cast<unsigned>(users));
     Json context = Json::object({{"ip", Json("10.1.2.3")}, {"mfa", Json(true)}, {"path", Json("/api/v1/query")}});
-    context.set("session", Json::object({{"__entity", Json::object({{"type", Json("Wary::Session")}, {"id", Json("s")}})}}));
-    out.push_back({"local", {"Wary::User", "user" + std::to_string(user)}, {"Wary::Action", i % 4 == 0 ? "post" : "get"},
-                   {"Wary::Route", "route" + std::to_string(user / 2 * 2)}, std::move(context)});
+    context.set("session",
+                Json::object({{"__entity", Json::object({{"type", Json("Wary::Session")}, {"id", Json("s")}})}}));
+    out.push_back({"local",
+                   {"Wary::User", "user" + std::to_string(user)},
+                   {"Wary::Action", i % 4 == 0 ? "post" : "get"},
+                   {"Wary::Route", "route" + std::to_string(user / 2 * 2)},
+                   std::move(context)});
   }
   return out;
 }
@@ -117,7 +131,8 @@ void change(int users) {
     policy::SnapshotDelta delta;
     delta.from = current->revision();
     delta.to = delta.from + 1;
-    delta.upserts = {entity("Wary::User", "user" + std::to_string(i), {fact("level", i), fact("revoked", true)}, {{"Wary::Group", "g1"}})};
+    delta.upserts = {entity("Wary::User", "user" + std::to_string(i), {fact("level", i), fact("revoked", true)},
+                            {{"Wary::Group", "g1"}})};
     const auto start = std::chrono::steady_clock::now();
     auto next = policy::apply_delta(*current, delta, {});
     each.push_back(nanos_since(start));
@@ -125,7 +140,8 @@ void change(int users) {
     current = *next;
   }
   std::sort(each.begin(), each.end());
-  std::printf("%-28s %6.0f us p50  %6.0f us p99\n", "change one of 100,000", each[each.size() / 2] / 1000, each[each.size() * 99 / 100] / 1000);
+  std::printf("%-28s %6.0f us p50  %6.0f us p99\n", "change one of 100,000", each[each.size() / 2] / 1000,
+              each[each.size() * 99 / 100] / 1000);
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 // The syntax tree of Cedar policies. Plain values; what the parser makes, the evaluator walks and the printer prints.
 //
-// `&&`, `||` and chains of + - or * are one node with many operands, so that a long chain is not a deep tree; every node
-// knows its depth, which the parser bounds (limits::kPolicyDepth), so walking a tree may recurse.
-// `a > b` stays what was written; the evaluator gives it Cedar's meaning, !(a <= b).
+// `&&`, `||` and chains of + - or * are one node with many operands, so that a long chain is not a deep tree; every
+// node knows its depth, which the parser bounds (limits::kPolicyDepth), so walking a tree may recurse. `a > b` stays
+// what was written; the evaluator gives it Cedar's meaning, !(a <= b).
 #pragma once
 
 #include <cstdint>
@@ -26,12 +26,20 @@ std::string_view to_string(Variable variable);
 std::string_view to_string(Slot slot);  // "?principal"
 
 enum class ExprKind : std::uint8_t {
-  kLiteral,       // literal
-  kVariable,      // variable
-  kIf,            // condition, then, else
-  kOr, kAnd,      // two or more operands
-  kNot, kNegate,  // one operand
-  kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual, kIn,  // two operands
+  kLiteral,   // literal
+  kVariable,  // variable
+  kIf,        // condition, then, else
+  kOr,
+  kAnd,  // two or more operands
+  kNot,
+  kNegate,  // one operand
+  kEqual,
+  kNotEqual,
+  kLess,
+  kLessEqual,
+  kGreater,
+  kGreaterEqual,
+  kIn,            // two operands
   kAdd,           // two or more operands; `subtracts[i]` tells the sign of operand i (0 is never set)
   kMultiply,      // two or more operands
   kGetAttribute,  // one operand, name
@@ -40,9 +48,13 @@ enum class ExprKind : std::uint8_t {
   kIs,            // one operand and name (the type); a second operand is what it must be `in`
   kSet,           // operands
   kRecord,        // operands with names
-  kContains, kContainsAll, kContainsAny, kGetTag, kHasTag,  // two operands: receiver, argument
-  kIsEmpty,       // one operand
-  kCall,          // extension function or method, operands with the receiver first
+  kContains,
+  kContainsAll,
+  kContainsAny,
+  kGetTag,
+  kHasTag,   // two operands: receiver, argument
+  kIsEmpty,  // one operand
+  kCall,     // extension function or method, operands with the receiver first
 };
 
 struct Expr {
@@ -98,7 +110,7 @@ struct PolicyBody {
   ScopeConstraint action;
   ScopeConstraint resource;
   std::vector<Condition> conditions;
-  Span span;  // from the first annotation to the semicolon
+  Span span;                             // from the first annotation to the semicolon
   std::shared_ptr<const Source> source;  // shared by the policies of one text
 
   bool is_template() const { return principal.is_slot || resource.is_slot; }

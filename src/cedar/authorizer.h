@@ -2,9 +2,9 @@
 //
 //   Response response = is_authorized(set, request, view);
 //
-// Allow when no forbid and at least one permit is satisfied. A policy that errors is as if absent, whatever its effect: what
-// that means for a product is the decision point's business, not Cedar's. Every matching policy is evaluated, so reasons and
-// errors are complete. Pure; any thread.
+// Allow when no forbid and at least one permit is satisfied. A policy that errors is as if absent, whatever its effect:
+// what that means for a product is the decision point's business, not Cedar's. Every matching policy is evaluated, so
+// reasons and errors are complete. Pure; any thread.
 #pragma once
 
 #include <string>

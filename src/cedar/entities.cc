@@ -10,7 +10,7 @@ namespace wary::cedar {
 
 namespace {
 
-constexpr std::size_t kPerBucket = 16;  // when built; a bucket may grow to four times that before all are rebuilt
+constexpr std::size_t kPerBucket = 8;  // when built; a bucket may grow to four times that before all are rebuilt
 
 bool same_content(const Entity& a, const Entity& b) {
   const auto equal_uids = [](const EntityPtr& x, const EntityPtr& y) { return *x == *y; };

@@ -5,8 +5,8 @@
 //   Result<EntityStore> next = store->with({.upserts = {changed}, .removals = {gone}});
 //   const Entity* alice = store->find({"User", "alice"});
 //
-// Immutable; any thread. A store is a DAG: a cycle of parents is refused (cedar_entity_cycle). Ancestors are walked when
-// asked for, never stored: a change of one group then touches one entity.
+// Immutable; any thread. A store is a DAG: a cycle of parents is refused (cedar_entity_cycle). Ancestors are walked
+// when asked for, never stored: a change of one group then touches one entity.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +50,7 @@ class EntityStore {
     std::uint64_t hash;
     EntityHandle entity;
   };
-  using Bucket = std::vector<Slot>;  // sorted by hash, then id
+  using Bucket = std::vector<Slot>;                            // sorted by hash, then id
   using Buckets = std::vector<std::shared_ptr<const Bucket>>;  // a power of two; null when empty
 
   static std::uint64_t hash(const EntityUid& uid);
@@ -64,8 +64,8 @@ class EntityStore {
   std::size_t size_ = 0;
 };
 
-// What an evaluation asks about entities. The plain one looks into a store; a decision point may answer for one point in
-// time. Pointers it returned stay valid as long as it lives.
+// What an evaluation asks about entities. The plain one looks into a store; a decision point may answer for one point
+// in time. Pointers it returned stay valid as long as it lives.
 class EntityView {
  public:
   virtual ~EntityView() = default;

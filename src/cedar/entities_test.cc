@@ -38,7 +38,8 @@ TEST_CASE("a store finds what was put in, and a changed store leaves the old one
   const auto store = EntityStore::make(many);
   REQUIRE(store.ok());
   CHECK(store->size() == 5000);
-  const auto next = store->with({.upserts = {entity("17", {}, 1), entity("new")}, .removals = {{"T", "18"}, {"T", "absent"}}});
+  const auto next =
+      store->with({.upserts = {entity("17", {}, 1), entity("new")}, .removals = {{"T", "18"}, {"T", "absent"}}});
   REQUIRE(next.ok());
   CHECK(next->size() == 5000);
   CHECK(*find_member(next->find({"T", "17"})->attributes, "n") == Value(1));
@@ -63,7 +64,8 @@ TEST_CASE("a store grown one by one finds everything") {
 }
 
 TEST_CASE("cycles are refused when loaded and when a change would close one") {
-  CHECK(EntityStore::make({entity("a", {"b"}), entity("b", {"c"}), entity("c", {"a"})}).error().code == "cedar_entity_cycle");
+  CHECK(EntityStore::make({entity("a", {"b"}), entity("b", {"c"}), entity("c", {"a"})}).error().code ==
+        "cedar_entity_cycle");
   CHECK(EntityStore::make({entity("a", {"a"})}).error().code == "cedar_entity_cycle");
   const auto store = EntityStore::make({entity("a", {"b"}), entity("b", {"c"})});
   REQUIRE(store.ok());
@@ -103,15 +105,18 @@ TEST_CASE("a long chain and a wide lattice of parents are walked in linear time 
 }
 
 TEST_CASE("what a decision read is named, each once") {
-  const auto store = EntityStore::make({entity("a", {"g"}, 1), entity("g", {"top"}), entity("r", {}, 2), entity("o", {}, 3)});
+  const auto store =
+      EntityStore::make({entity("a", {"g"}, 1), entity("g", {"top"}), entity("r", {}, 2), entity("o", {}, 3)});
   REQUIRE(store.ok());
   const auto reads = [&](const std::string& condition) {
-    const auto parsed = parse_policies(Source::make("t", "permit(principal, action, resource) when { " + condition + " };"));
+    const auto parsed =
+        parse_policies(Source::make("t", "permit(principal, action, resource) when { " + condition + " };"));
     REQUIRE(parsed.errors.empty());
     StoreView view(*store);
     const Request request{make_entity("T", "a"), make_entity("Action", "v"), make_entity("T", "r")};
     std::string out;
-    for (const EntityPtr& uid : is_authorized(PolicySet::from(parsed.policies), request, view).reads) out += uid->id + " ";
+    for (const EntityPtr& uid : is_authorized(PolicySet::from(parsed.policies), request, view).reads)
+      out += uid->id + " ";
     return out;
   };
   CHECK(reads("true") == "");
@@ -131,7 +136,11 @@ TEST_CASE("what a decision read is named, each once") {
 
 TEST_CASE("entity JSON is read strictly and names the place of an error") {
   CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{},"parents":[]}])") == "");
-  CHECK(json_code(R"([{"uid":{"__entity":{"type":"U","id":"a"}},"attrs":{"x":[1,"y",true,{"z":{}}]},"parents":[{"__entity":{"type":"U","id":"b"}}],"tags":{"t":1}}])") == "");
+  CHECK(
+      json_code(
+          R"([{"uid":{"__entity":{"type":"U","id":"a"}},"attrs":{"x":[1,"y",true,{"z":{}}]},)"
+                  R"("parents":[{"__entity":{"type":"U","id":"b"}}],"tags":{"t":1}}])") ==
+      "");
   CHECK(json_code(R"({})") == "cedar_json_type ");
   CHECK(json_code(R"([1])") == "cedar_json_type /0");
   CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{}}])") == "cedar_json_member /0");
@@ -141,18 +150,29 @@ TEST_CASE("entity JSON is read strictly and names the place of an error") {
   CHECK(json_code(R"([{"uid":"U::\"a\"","attrs":{},"parents":[]}])") == "cedar_json_type /0/uid");
   CHECK(json_code(R"([{"uid":{"type":"if","id":"a"},"attrs":{},"parents":[]}])") == "cedar_type_name /0/uid");
   CHECK(json_code(R"([{"uid":{"type":"A:B","id":"a"},"attrs":{},"parents":[]}])") == "cedar_type_name /0/uid");
-  CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":null},"parents":[]}])") == "cedar_json_type /0/attrs/x");
-  CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":[{"y":1.5}]},"parents":[]}])") == "cedar_json_type /0/attrs/x/0/y");
+  CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":null},"parents":[]}])") ==
+        "cedar_json_type /0/attrs/x");
+  CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":[{"y":1.5}]},"parents":[]}])") ==
+        "cedar_json_type /0/attrs/x/0/y");
   CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":[],"parents":[]}])") == "cedar_json_type /0/attrs");
   CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{},"parents":{}}])") == "cedar_json_type /0/parents");
   CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{},"parents":[1]}])") == "cedar_json_type /0/parents/0");
-  CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":{"__entity":{"type":"U","id":"b"},"y":1}},"parents":[]}])") == "cedar_json_escape /0/attrs/x");
-  CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":{"__expr":"1"}},"parents":[]}])") == "cedar_json_escape /0/attrs/x");
-  CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":{"__extn":{"fn":"nope","arg":"1"}}},"parents":[]}])") == "cedar_json_escape /0/attrs/x/__extn");
-  CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":{"__extn":{"fn":"ip"}}},"parents":[]}])") == "cedar_json_escape /0/attrs/x/__extn");
-  CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":{"__extn":{"fn":"offset","args":[1]}}},"parents":[]}])") == "cedar_json_escape /0/attrs/x/__extn");
-  CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":{"__extn":{"fn":"ip","arg":"no"}}},"parents":[]}])") == "cedar_extension /0/attrs/x/__extn");
-  CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":{"__extn":1}},"parents":[]}])") == "cedar_json_type /0/attrs/x/__extn");
+  CHECK(json_code(
+            R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":{"__entity":{"type":"U","id":"b"},"y":1}},"parents":[]}])") ==
+        "cedar_json_escape /0/attrs/x");
+  CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":{"__expr":"1"}},"parents":[]}])") ==
+        "cedar_json_escape /0/attrs/x");
+  CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":{"__extn":{"fn":"nope","arg":"1"}}},"parents":[]}])") ==
+        "cedar_json_escape /0/attrs/x/__extn");
+  CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":{"__extn":{"fn":"ip"}}},"parents":[]}])") ==
+        "cedar_json_escape /0/attrs/x/__extn");
+  CHECK(json_code(
+            R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":{"__extn":{"fn":"offset","args":[1]}}},"parents":[]}])") ==
+        "cedar_json_escape /0/attrs/x/__extn");
+  CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":{"__extn":{"fn":"ip","arg":"no"}}},"parents":[]}])") ==
+        "cedar_extension /0/attrs/x/__extn");
+  CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{"x":{"__extn":1}},"parents":[]}])") ==
+        "cedar_json_type /0/attrs/x/__extn");
 }
 
 TEST_CASE("entity JSON has bounds on depth, attributes and parents") {

@@ -1,14 +1,44 @@
 #include "cedar/evaluator.h"
 
 #include <algorithm>
-#include <unordered_set>
+#include <numeric>
+
+#include "cedar/pattern.h"
 
 namespace wary::cedar {
 
 namespace {
 
+// Ids first: they differ sooner than types do.
 struct UidLess {
-  bool operator()(const EntityUid* a, const EntityUid* b) const { return *a < *b; }
+  bool operator()(const EntityUid* a, const EntityUid* b) const {
+    const int order = a->id.compare(b->id);
+    return order != 0 ? order < 0 : a->type < b->type;
+  }
+};
+
+// Distinct ids; looked through while they are few, in a tree beyond.
+class UidSet {
+ public:
+  bool insert(const EntityUid* uid) {
+    constexpr std::size_t kLinear = 16;
+    if (!index_.empty()) {
+      if (!index_.insert(uid).second) return false;
+    } else if (std::any_of(all_.begin(), all_.end(), [&](const EntityUid* known) { return *known == *uid; })) {
+      return false;
+    }
+    all_.push_back(uid);
+    if (all_.size() == kLinear) index_.insert(all_.begin(), all_.end());
+    return true;
+  }
+  std::vector<const EntityUid*> take_sorted() {
+    std::sort(all_.begin(), all_.end(), UidLess());
+    return std::move(all_);
+  }
+
+ private:
+  std::vector<const EntityUid*> all_;
+  std::set<const EntityUid*, UidLess> index_;
 };
 
 std::string quoted(std::string_view name) { return "`" + std::string(name) + "`"; }
@@ -386,10 +416,14 @@ const Value* Evaluator::set(const Expr& e, Value& out) {
   return &out;
 }
 
+// In the order of the names, which decides whose error is told when several attributes fail.
 const Value* Evaluator::record(const Expr& e, Value& out) {
+  std::vector<std::size_t> order(e.operands.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return e.names[a] < e.names[b]; });
   Value::Record members;
   members.reserve(e.operands.size());
-  for (std::size_t i = 0; i < e.operands.size(); ++i) {
+  for (const std::size_t i : order) {
     Value temporary;
     const Value* value = evaluate(e.operands[i], temporary);
     if (value == nullptr) return nullptr;
@@ -514,62 +548,35 @@ const std::vector<const EntityUid*>& Evaluator::ancestors(Variable variable) {
 
 const std::vector<const EntityUid*>& Evaluator::ancestors(Subject& known) {
   if (known.ancestors) return *known.ancestors;
-  std::set<const EntityUid*, UidLess> seen;
+  UidSet seen;
   std::vector<const Entity*> open;
   if (const Entity* entity = look_up(known.uid)) open.push_back(entity);
   while (!open.empty()) {
     const Entity* entity = open.back();
     open.pop_back();
     for (const EntityPtr& parent : entity->parents) {
-      if (!seen.insert(parent.get()).second) continue;
+      if (!seen.insert(parent.get())) continue;
       if (const Entity* next = look_up(parent)) open.push_back(next);
     }
   }
-  known.ancestors.emplace(seen.begin(), seen.end());
+  known.ancestors = seen.take_sorted();
   return *known.ancestors;
 }
 
 bool Evaluator::walk_to(const EntityPtr& uid, const EntityUid& ancestor) {
-  std::set<const EntityUid*, UidLess> seen;
+  UidSet seen;
   std::vector<const Entity*> open;
   if (const Entity* entity = look_up(uid)) open.push_back(entity);
   while (!open.empty()) {
     const Entity* entity = open.back();
     open.pop_back();
     for (const EntityPtr& parent : entity->parents) {
-      if (!seen.insert(parent.get()).second) continue;
+      if (!seen.insert(parent.get())) continue;
       if (*parent == ancestor) return true;
       if (const Entity* next = look_up(parent)) open.push_back(next);
     }
   }
   return false;
-}
-
-// Greedy with one point to return to: the last wildcard can take one code point more, and no earlier one needs to.
-bool matches_pattern(std::string_view text, const std::vector<PatternElement>& pattern) {
-  std::size_t at = 0;
-  std::size_t element = 0;
-  std::optional<std::size_t> star;
-  std::size_t star_text = 0;
-  while (at < text.size()) {
-    std::size_t after = at;
-    const char32_t code_point = next_code_point(text, after);
-    if (element < pattern.size() && pattern[element].is_wildcard) {
-      star = element++;
-      star_text = at;
-    } else if (element < pattern.size() && pattern[element].code_point == code_point) {
-      ++element;
-      at = after;
-    } else if (star) {
-      element = *star + 1;
-      next_code_point(text, star_text);
-      at = star_text;
-    } else {
-      return false;
-    }
-  }
-  while (element < pattern.size() && pattern[element].is_wildcard) ++element;
-  return element == pattern.size();
 }
 
 }  // namespace wary::cedar

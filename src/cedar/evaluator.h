@@ -9,8 +9,9 @@
 //   }
 //   evaluator.reads();   // every entity whose attributes, tags or parents were consulted
 //
-// One evaluator belongs to one thread and one request; it borrows both arguments. Time is linear in the policy and what it
-// touches: an ancestor walk enters each entity once. Recursion is bounded by the depth the parser allowed.
+// One evaluator belongs to one thread and one request; it borrows both arguments. Time is linear in the policy and what
+// it touches: an ancestor walk enters each entity once, `like` is linear. Recursion is bounded by the depth the parser
+// allowed.
 #pragma once
 
 #include <array>
@@ -82,7 +83,7 @@ class Evaluator {
   // The principal, action and resource themselves are read when something asks for what is behind them.
   const ReadSet& reads() const { return reads_; }
   bool is_in(const EntityPtr& uid, const EntityUid& ancestor);
-  // All ancestors of the principal, action or resource (not of the context), sorted by value.
+  // All ancestors of the principal, action or resource (not of the context), each once.
   const std::vector<const EntityUid*>& ancestors(Variable variable);
 
  private:
@@ -91,7 +92,7 @@ class Evaluator {
     EntityPtr uid;
     const Entity* entity = nullptr;
     bool is_looked_up = false;
-    std::optional<std::vector<const EntityUid*>> ancestors;  // sorted by value
+    std::optional<std::vector<const EntityUid*>> ancestors;  // sorted, as is_in searches them
   };
 
   const Value* variable(const Expr& e, Value& out);
@@ -130,8 +131,5 @@ class Evaluator {
   ReadSet reads_;
   EvalError error_;
 };
-
-// Whether the pattern matches the whole text, code point by code point; time is at most the product of the lengths.
-bool matches_pattern(std::string_view text, const std::vector<PatternElement>& pattern);
 
 }  // namespace wary::cedar

@@ -1,5 +1,5 @@
-// The extension types of Cedar: decimal, ipaddr, datetime, duration. Literals in text form, their canonical text, and the
-// table of functions and methods an expression may call.
+// The extension types of Cedar: decimal, ipaddr, datetime, duration. Literals in text form, their canonical text, and
+// the table of functions and methods an expression may call.
 //
 //   Result<IpAddress> network = parse_ip("10.0.0.0/8");
 //   const ExtensionFunction* f = find_extension("isInRange");
@@ -22,9 +22,9 @@ Result<IpAddress> parse_ip(std::string_view text);
 Result<Datetime> parse_datetime(std::string_view text);
 Result<Duration> parse_duration(std::string_view text);
 
-std::string format_decimal(Decimal value);             // "12.3400"
-std::string format_ip(const IpAddress& value);         // "10.0.0.0/8"; without a prefix for a single address
-std::string format_duration(Duration value);           // "1234ms"
+std::string format_decimal(Decimal value);      // "12.3400"
+std::string format_ip(const IpAddress& value);  // "10.0.0.0/8"; without a prefix for a single address
+std::string format_duration(Duration value);    // "1234ms"
 // Every datetime has a Cedar text: datetime("...") inside years 0 to 9999, an offset from 1970 outside.
 std::string format_datetime_call(Datetime value);
 
@@ -35,11 +35,28 @@ Datetime date_of_checked(Datetime value, bool& overflow);  // midnight at or bef
 Duration time_of(Datetime value);                          // since that midnight
 
 enum class ExtensionOp : std::uint8_t {
-  kDecimal, kIp, kDatetime, kDuration,
-  kLessThan, kLessThanOrEqual, kGreaterThan, kGreaterThanOrEqual,
-  kIsIpv4, kIsIpv6, kIsLoopback, kIsMulticast, kIsInRange,
-  kOffset, kDurationSince, kToDate, kToTime,
-  kToMilliseconds, kToSeconds, kToMinutes, kToHours, kToDays,
+  kDecimal,
+  kIp,
+  kDatetime,
+  kDuration,
+  kLessThan,
+  kLessThanOrEqual,
+  kGreaterThan,
+  kGreaterThanOrEqual,
+  kIsIpv4,
+  kIsIpv6,
+  kIsLoopback,
+  kIsMulticast,
+  kIsInRange,
+  kOffset,
+  kDurationSince,
+  kToDate,
+  kToTime,
+  kToMilliseconds,
+  kToSeconds,
+  kToMinutes,
+  kToHours,
+  kToDays,
 };
 
 struct ExtensionFunction {

@@ -43,10 +43,14 @@ std::optional<unsigned> hex_group(std::string_view text) {
   unsigned value = 0;
   for (const char c : text) {
     unsigned digit = 0;
-    if (is_digit(c)) digit = static_cast<unsigned>(c - '0');
-    else if (c >= 'a' && c <= 'f') digit = static_cast<unsigned>(c - 'a') + 10;
-    else if (c >= 'A' && c <= 'F') digit = static_cast<unsigned>(c - 'A') + 10;
-    else return std::nullopt;
+    if (is_digit(c))
+      digit = static_cast<unsigned>(c - '0');
+    else if (c >= 'a' && c <= 'f')
+      digit = static_cast<unsigned>(c - 'a') + 10;
+    else if (c >= 'A' && c <= 'F')
+      digit = static_cast<unsigned>(c - 'A') + 10;
+    else
+      return std::nullopt;
     value = value * 16 + digit;
   }
   return value;
@@ -95,8 +99,10 @@ std::array<std::uint8_t, 16> edge(const IpAddress& address, bool last) {
   const std::size_t bits = address.is_v6 ? 128 : 32;
   for (std::size_t bit = address.prefix; bit < bits; ++bit) {
     const auto mask = static_cast<std::uint8_t>(0x80U >> (bit % 8));
-    if (last) bytes[bit / 8] = static_cast<std::uint8_t>(bytes[bit / 8] | mask);
-    else bytes[bit / 8] = static_cast<std::uint8_t>(bytes[bit / 8] & ~mask);
+    if (last)
+      bytes[bit / 8] = static_cast<std::uint8_t>(bytes[bit / 8] | mask);
+    else
+      bytes[bit / 8] = static_cast<std::uint8_t>(bytes[bit / 8] & ~mask);
   }
   return bytes;
 }

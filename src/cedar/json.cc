@@ -173,7 +173,8 @@ Result<Value::Record> parse_members(const Json& json, std::string_view name) {
   if (!json.is_object()) return inside(wrong_type("an object", json), name);
   if (json.members().size() > kEntityAttributesMax) {
     return inside(fail(ErrorKind::kInvalid, "cedar_json_items", "too many members")
-                      .expected("at most " + std::to_string(kEntityAttributesMax)), name);
+                      .expected("at most " + std::to_string(kEntityAttributesMax)),
+                  name);
   }
   Value::Record out;
   for (const auto& [key, member] : json.members()) {
@@ -260,7 +261,8 @@ Result<EntityHandle> entity_from_json(const Json& json) {
   if (!parents->is_array()) return inside(wrong_type("an array", *parents), "parents");
   if (parents->items().size() > kEntityParentsMax) {
     return inside(fail(ErrorKind::kInvalid, "cedar_json_items", "too many parents")
-                      .expected("at most " + std::to_string(kEntityParentsMax)), "parents");
+                      .expected("at most " + std::to_string(kEntityParentsMax)),
+                  "parents");
   }
   for (std::size_t i = 0; i < parents->items().size(); ++i) {
     auto parent = entity_uid_from_json(parents->items()[i]);

@@ -131,7 +131,8 @@ TEST_CASE("agrees with the published semantic probes") {
     // One probe is short of a parenthesis, which the run that made it took for a policy that denies.
     if (expected == " deny") expected = "reject";
     CAPTURE(when);
-    const auto parsed = parse_policies(Source::make("probe", "permit(principal,action,resource) when { " + when + " };"));
+    const auto parsed =
+        parse_policies(Source::make("probe", "permit(principal,action,resource) when { " + when + " };"));
     std::string outcome = "reject";
     if (parsed.errors.empty()) {
       StoreView view(*store);
@@ -149,7 +150,8 @@ TEST_CASE("decides the handwritten cases and every 40th case of a corpus as publ
   if (!root) WARY_SKIP("WARY_TESTDATA is not set");
   test::CorpusCount count;
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(*root + "/policy/cedar-integration-tests/tests")) {
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(*root + "/policy/cedar-integration-tests/tests")) {
     if (entry.path().extension() == ".json") files.push_back(entry.path());
   }
   CHECK(files.size() == 13);

@@ -21,15 +21,20 @@ struct Punctuation {
 
 // Longer before shorter.
 constexpr std::array<Punctuation, 27> kPunctuation = {{
-    {"::", TokenKind::kDoubleColon}, {"==", TokenKind::kEqual},       {"!=", TokenKind::kNotEqual},
-    {"<=", TokenKind::kLessEqual},   {">=", TokenKind::kGreaterEqual}, {"||", TokenKind::kOr},
-    {"&&", TokenKind::kAnd},         {"@", TokenKind::kAt},           {".", TokenKind::kDot},
-    {",", TokenKind::kComma},        {";", TokenKind::kSemicolon},    {":", TokenKind::kColon},
-    {"(", TokenKind::kLeftParen},    {")", TokenKind::kRightParen},   {"{", TokenKind::kLeftBrace},
-    {"}", TokenKind::kRightBrace},   {"[", TokenKind::kLeftBracket},  {"]", TokenKind::kRightBracket},
-    {"<", TokenKind::kLess},         {">", TokenKind::kGreater},      {"+", TokenKind::kPlus},
-    {"-", TokenKind::kMinus},        {"*", TokenKind::kStar},         {"/", TokenKind::kSlash},
-    {"%", TokenKind::kPercent},      {"!", TokenKind::kNot},          {"=", TokenKind::kAssign},
+    {"::", TokenKind::kDoubleColon},  {"==", TokenKind::kEqual},
+    {"!=", TokenKind::kNotEqual},     {"<=", TokenKind::kLessEqual},
+    {">=", TokenKind::kGreaterEqual}, {"||", TokenKind::kOr},
+    {"&&", TokenKind::kAnd},          {"@", TokenKind::kAt},
+    {".", TokenKind::kDot},           {",", TokenKind::kComma},
+    {";", TokenKind::kSemicolon},     {":", TokenKind::kColon},
+    {"(", TokenKind::kLeftParen},     {")", TokenKind::kRightParen},
+    {"{", TokenKind::kLeftBrace},     {"}", TokenKind::kRightBrace},
+    {"[", TokenKind::kLeftBracket},   {"]", TokenKind::kRightBracket},
+    {"<", TokenKind::kLess},          {">", TokenKind::kGreater},
+    {"+", TokenKind::kPlus},          {"-", TokenKind::kMinus},
+    {"*", TokenKind::kStar},          {"/", TokenKind::kSlash},
+    {"%", TokenKind::kPercent},       {"!", TokenKind::kNot},
+    {"=", TokenKind::kAssign},
 }};
 
 class Lexer {
@@ -118,9 +123,12 @@ class Lexer {
     refusal.message = "a character that starts nothing in Cedar";
     refusal.expected = "a token";
     refusal.found = std::string(character);
-    if (character == "&" || character == "|") refusal.hint = "Cedar writes && and ||";
-    else if (character == "'") refusal.hint = "strings stand in double quotes";
-    else if (character == "#") refusal.hint = "comments start with //";
+    if (character == "&" || character == "|")
+      refusal.hint = "Cedar writes && and ||";
+    else if (character == "'")
+      refusal.hint = "strings stand in double quotes";
+    else if (character == "#")
+      refusal.hint = "comments start with //";
     refusal.span = {static_cast<std::uint32_t>(at_), static_cast<std::uint32_t>(after)};
   }
 
@@ -159,7 +167,10 @@ class Unescaper {
       case '\\':
       case '\'':
       case '"': out = static_cast<unsigned char>(escape); return true;
-      case '*': star = true; out = '*'; return true;
+      case '*':
+        star = true;
+        out = '*';
+        return true;
       case 'x': return hex_escape(from, out, refusal);
       case 'u': return unicode_escape(from, out, refusal);
       default:
@@ -298,8 +309,10 @@ bool unescape_pattern(std::string_view token_text, std::uint32_t begin, std::vec
     char32_t code_point = 0;
     bool star = false;
     if (!unescaper.next(code_point, star, refusal)) return false;
-    if (code_point == '*' && !star) out.push_back({true, 0});
-    else out.push_back({false, code_point});
+    if (code_point == '*' && !star)
+      out.push_back({true, 0});
+    else
+      out.push_back({false, code_point});
   }
   return true;
 }

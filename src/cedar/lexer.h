@@ -1,8 +1,8 @@
 // The lexer: Cedar text to tokens. Private to cedar/.
 //
-// Tokens are spans of the source; a string token keeps its quotes and escapes until the parser asks for its value, because
-// the same text means different things as a string and as a `like` pattern. Whitespace is Unicode White_Space; a comment
-// runs from // to the end of its line.
+// Tokens are spans of the source; a string token keeps its quotes and escapes until the parser asks for its value,
+// because the same text means different things as a string and as a `like` pattern. Whitespace is Unicode White_Space;
+// a comment runs from // to the end of its line.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,38 @@
 namespace wary::cedar {
 
 enum class TokenKind : std::uint8_t {
-  kEnd, kIdentifier, kSlot, kNumber, kString,
-  kAt, kDot, kComma, kSemicolon, kColon, kDoubleColon,
-  kLeftParen, kRightParen, kLeftBrace, kRightBrace, kLeftBracket, kRightBracket,
-  kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual, kAssign,
-  kOr, kAnd, kPlus, kMinus, kStar, kSlash, kPercent, kNot,
+  kEnd,
+  kIdentifier,
+  kSlot,
+  kNumber,
+  kString,
+  kAt,
+  kDot,
+  kComma,
+  kSemicolon,
+  kColon,
+  kDoubleColon,
+  kLeftParen,
+  kRightParen,
+  kLeftBrace,
+  kRightBrace,
+  kLeftBracket,
+  kRightBracket,
+  kEqual,
+  kNotEqual,
+  kLess,
+  kLessEqual,
+  kGreater,
+  kGreaterEqual,
+  kAssign,
+  kOr,
+  kAnd,
+  kPlus,
+  kMinus,
+  kStar,
+  kSlash,
+  kPercent,
+  kNot,
 };
 
 struct Token {

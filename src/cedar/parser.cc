@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kErrorsMax = 50;
 
 bool is_reserved_word(std::string_view word) {
-  constexpr std::array<std::string_view, 9> kReserved = {"true", "false", "if",  "then", "else",
+  constexpr std::array<std::string_view, 9> kReserved = {"true", "false", "if",   "then", "else",
                                                          "in",   "is",    "like", "has"};
   return std::find(kReserved.begin(), kReserved.end(), word) != kReserved.end();
 }
@@ -43,7 +43,8 @@ Refusal make_refusal(std::string_view code, std::string_view message, std::strin
 std::vector<Token> scan(const Source& source, const Limits& limits, std::vector<Refusal>& refusals) {
   const std::string& text = source.text();
   if (text.size() > limits.bytes) {
-    refusals.push_back(make_refusal("cedar_size", "the text is too long", "at most " + std::to_string(limits.bytes) + " bytes"));
+    refusals.push_back(
+        make_refusal("cedar_size", "the text is too long", "at most " + std::to_string(limits.bytes) + " bytes"));
   } else if (!is_valid_utf8(text)) {
     refusals.push_back(make_refusal("cedar_utf8", "the text is not UTF-8", "UTF-8"));
   } else {
@@ -155,9 +156,12 @@ bool Parser::annotations(PolicyBody& out) {
 }
 
 bool Parser::effect(PolicyBody& out) {
-  if (take_word("permit")) out.effect = Effect::kPermit;
-  else if (take_word("forbid")) out.effect = Effect::kForbid;
-  else return refuse_found("permit or forbid", "a policy starts with its effect");
+  if (take_word("permit"))
+    out.effect = Effect::kPermit;
+  else if (take_word("forbid"))
+    out.effect = Effect::kForbid;
+  else
+    return refuse_found("permit or forbid", "a policy starts with its effect");
   return true;
 }
 
@@ -188,18 +192,21 @@ bool Parser::scope_variable(std::string_view name, ScopeConstraint& out) {
   if (take_word("is")) {
     out.kind = ScopeConstraint::Kind::kIs;
     if (!type_name(out.type, "an entity type")) return false;
-    if (peek().kind == TokenKind::kEqual) return refuse_found("in", "`is` and == together", "== names the type already");
+    if (peek().kind == TokenKind::kEqual)
+      return refuse_found("in", "`is` and == together", "== names the type already");
   }
   if (take_word("in")) {
     out.kind = out.kind == ScopeConstraint::Kind::kIs ? ScopeConstraint::Kind::kIsIn : ScopeConstraint::Kind::kIn;
     if (!scope_target(variable, out)) return false;
-    if (is_word("is")) return refuse_found(",", "`is` after `in`", "write: " + std::string(name) + " is Type in entity");
+    if (is_word("is"))
+      return refuse_found(",", "`is` after `in`", "write: " + std::string(name) + " is Type in entity");
   } else if (take(TokenKind::kEqual)) {
     out.kind = ScopeConstraint::Kind::kEqual;
     if (!scope_target(variable, out)) return false;
   } else if (out.kind == ScopeConstraint::Kind::kAny && peek().kind != TokenKind::kComma &&
              peek().kind != TokenKind::kRightParen) {
-    return refuse_found("==, in, is or ,", "a scope constraint that Cedar does not have", "other tests go into when { ... }");
+    return refuse_found("==, in, is or ,", "a scope constraint that Cedar does not have",
+                        "other tests go into when { ... }");
   }
   out.span = {begin, last_end()};
   return true;
@@ -209,8 +216,9 @@ bool Parser::scope_variable(std::string_view name, ScopeConstraint& out) {
 bool Parser::scope_target(Variable variable, ScopeConstraint& out) {
   const std::size_t parentheses = take_parentheses();
   if (peek().kind == TokenKind::kSlot) {
-    const std::string_view wanted = variable == Variable::kPrincipal ? "?principal"
-                                    : variable == Variable::kResource ? "?resource" : "an entity";
+    const std::string_view wanted = variable == Variable::kPrincipal  ? "?principal"
+                                    : variable == Variable::kResource ? "?resource"
+                                                                      : "an entity";
     if (token_text(peek()) != wanted) return refuse_found(wanted, "a slot that does not belong here");
     ++at_;
     out.is_slot = true;
@@ -245,7 +253,8 @@ bool Parser::scope_list(ScopeConstraint& out) {
     if (out.entities.size() == limits_.items) return refuse(peek().span, "cedar_items", "too many actions");
     const std::size_t parentheses = take_parentheses();
     if (!entity_reference(out.entities.emplace_back()) || !close_parentheses(parentheses)) return false;
-    if (peek().kind != TokenKind::kRightBracket && !want(TokenKind::kComma, ", or ]", "a list is not closed")) return false;
+    if (peek().kind != TokenKind::kRightBracket && !want(TokenKind::kComma, ", or ]", "a list is not closed"))
+      return false;
   }
   return true;
 }
@@ -253,7 +262,8 @@ bool Parser::scope_list(ScopeConstraint& out) {
 bool Parser::action_types(const ScopeConstraint& action) {
   for (const EntityPtr& uid : action.entities) {
     const std::size_t separator = uid->type.rfind("::");
-    const std::string_view last = std::string_view(uid->type).substr(separator == std::string::npos ? 0 : separator + 2);
+    const std::string_view last =
+        std::string_view(uid->type).substr(separator == std::string::npos ? 0 : separator + 2);
     if (last == "Action") continue;
     return refuse(action.span, "cedar_action_type", "an action whose type is not Action", "Action::\"...\"",
                   uid->to_string());
@@ -279,8 +289,10 @@ bool Parser::entity_reference(EntityPtr& out) {
 
 bool Parser::condition(Condition& out) {
   const std::uint32_t begin = peek().span.begin;
-  if (take_word("unless")) out.is_unless = true;
-  else if (!take_word("when")) return refuse_found("when, unless or ;", "no such clause");
+  if (take_word("unless"))
+    out.is_unless = true;
+  else if (!take_word("when"))
+    return refuse_found("when, unless or ;", "no such clause");
   if (!want(TokenKind::kLeftBrace, "{", "a condition without its brace")) return false;
   if (peek().kind == TokenKind::kRightBrace) return refuse_found("an expression", "an empty condition");
   if (!expression(out.expression)) return false;

@@ -4,9 +4,9 @@
 //   if (!parsed.errors.empty()) print(parsed.errors[0].error.to_string(), parsed.errors[0].caret);
 //   Result<Expr> expression = parse_expression("context.n > 3");
 //
-// After an error the parser goes on behind the next semicolon, so one run reports every policy that is wrong; a text with
-// errors gives no policies to use. Pure; any thread. Limits: bytes and elements of one list from `limits`, nesting from
-// limits.depth (cedar_depth; default limits::kPolicyDepth), at most 50 errors.
+// After an error the parser goes on behind the next semicolon, so one run reports every policy that is wrong; a text
+// with errors gives no policies to use. Pure; any thread. Limits: bytes and elements of one list from `limits`, nesting
+// from limits.depth (cedar_depth; default limits::kPolicyDepth), at most 50 errors.
 #pragma once
 
 #include <vector>
@@ -16,10 +16,8 @@
 
 namespace wary::cedar {
 
-constexpr Limits kParseLimits{.bytes = std::size_t{16} << 20,
-                              .depth = limits::kPolicyDepth,
-                              .items = 10'000,
-                              .total = 1'000'000};
+constexpr Limits kParseLimits{
+    .bytes = std::size_t{16} << 20, .depth = limits::kPolicyDepth, .items = 10'000, .total = 1'000'000};
 
 struct ParsedPolicies {
   std::vector<std::shared_ptr<const PolicyBody>> policies;  // static policies and templates, in file order

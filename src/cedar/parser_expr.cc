@@ -89,7 +89,8 @@ bool Parser::if_expression(Expr& out) {
   if (!expression(out.operands[0])) return false;
   if (!take_word("then")) return refuse_found("then", "an `if` without its `then`");
   if (!expression(out.operands[1])) return false;
-  if (!take_word("else")) return refuse_found("else", "an `if` without its `else`", "Cedar's `if` always has an `else`");
+  if (!take_word("else"))
+    return refuse_found("else", "an `if` without its `else`", "Cedar's `if` always has an `else`");
   return expression(out.operands[2]) && finish(out, begin);
 }
 
@@ -211,7 +212,8 @@ bool Parser::unary(Expr& out) {
   for (; take(TokenKind::kNot); ++count) {
     if (count == kMax) return refuse_found("at most four `!`", "too many `!` in a row");
   }
-  if (count > 0 && peek().kind == TokenKind::kMinus) return refuse_found("an operand", "`-` after `!`", "use parentheses");
+  if (count > 0 && peek().kind == TokenKind::kMinus)
+    return refuse_found("an operand", "`-` after `!`", "use parentheses");
   if (!member(out)) return false;
   for (int i = 0; i < count; ++i) {
     wrap(out, ExprKind::kNot);
@@ -268,9 +270,10 @@ bool Parser::member(Expr& out) {
 bool Parser::first_access(Primary& start, Expr& out) {
   const Span at = {tokens_[at_ - 1].span.begin, last_end()};
   if (peek().kind == TokenKind::kLeftParen) return function(start.name, at, out);
-  return refuse(at, "cedar_syntax", "a name that is no variable", "principal, action, resource, context or a function",
-                "`" + start.name + "`", "attributes stand behind a variable: context." + start.name +
-                "; strings in quotes; entities as Type::\"id\"");
+  return refuse(
+      at, "cedar_syntax", "a name that is no variable", "principal, action, resource, context or a function",
+      "`" + start.name + "`",
+      "attributes stand behind a variable: context." + start.name + "; strings in quotes; entities as Type::\"id\"");
 }
 
 bool Parser::access(Expr& out) {
@@ -298,8 +301,9 @@ bool Parser::method(std::string_view name, Span at, Expr& out) {
     const bool is_function = extension != nullptr;
     return refuse(at, "cedar_method", is_function ? "a function called as a method" : "no such method", {},
                   "`" + std::string(name) + "`",
-                  is_function ? "write " + std::string(name) + "(...)" : std::string("sets have contains, containsAll, "
-                  "containsAny, isEmpty; entities hasTag, getTag"));
+                  is_function ? "write " + std::string(name) + "(...)"
+                              : std::string("sets have contains, containsAll, "
+                                            "containsAny, isEmpty; entities hasTag, getTag"));
   }
   wrap(out, method != nullptr ? method->kind : ExprKind::kCall);
   if (extension != nullptr) out.call = extension->op;
@@ -418,7 +422,8 @@ bool Parser::set_literal(Expr& out) {
       return refuse(peek().span, "cedar_items", "too many elements", "at most " + std::to_string(limits_.items));
     }
     if (!expression(out.operands.emplace_back())) return false;
-    if (peek().kind != TokenKind::kRightBracket && !want(TokenKind::kComma, ", or ]", "a set is not closed")) return false;
+    if (peek().kind != TokenKind::kRightBracket && !want(TokenKind::kComma, ", or ]", "a set is not closed"))
+      return false;
   }
   return true;
 }
@@ -439,7 +444,8 @@ bool Parser::record_literal(Expr& out) {
     }
     if (!want(TokenKind::kColon, ":", "an attribute without its value")) return false;
     if (!expression(out.operands.emplace_back())) return false;
-    if (peek().kind != TokenKind::kRightBrace && !want(TokenKind::kComma, ", or }", "a record is not closed")) return false;
+    if (peek().kind != TokenKind::kRightBrace && !want(TokenKind::kComma, ", or }", "a record is not closed"))
+      return false;
   }
   return true;
 }

@@ -1,7 +1,8 @@
-// The parser's inside, shared by its two files: parser.cc (policies) and parser_expr.cc (expressions). Private to cedar/.
+// The parser's inside, shared by its two files: parser.cc (policies) and parser_expr.cc (expressions). Private to
+// cedar/.
 //
-// Recursive descent. Each function returns false after it set `refusal`; the caller returns at once. Depth is counted on
-// the way down (so the parser's own stack is bounded) and on the way up (so every tree is bounded for its walkers).
+// Recursive descent. Each function returns false after it set `refusal`; the caller returns at once. Depth is counted
+// on the way down (so the parser's own stack is bounded) and on the way up (so every tree is bounded for its walkers).
 #pragma once
 
 #include <string_view>

@@ -31,7 +31,8 @@ std::string code_of(const std::string& text) {
 }  // namespace
 
 TEST_CASE("an error names file, line and column, what was expected and found, and marks the place") {
-  const auto parsed = parse_policies(Source::make("photos.cedar", "// first\npermit(principal, action, resource)\nwhen { 1 = 2 };"));
+  const auto parsed =
+      parse_policies(Source::make("photos.cedar", "// first\npermit(principal, action, resource)\nwhen { 1 = 2 };"));
   REQUIRE(parsed.errors.size() == 1);
   const SyntaxError& error = parsed.errors[0];
   CHECK(error.error.where == "photos.cedar:3:10");
@@ -51,13 +52,16 @@ TEST_CASE("columns count code points, and a first line may be given") {
 }
 
 TEST_CASE("every policy that is wrong is reported in one run, and none is used") {
-  const auto parsed = parse_policies(Source::make("t", "permit(principal); permit(principal, action, resource); forbid(x, y, z); permit("));
+  const auto parsed = parse_policies(
+      Source::make("t", "permit(principal); permit(principal, action, resource); forbid(x, y, z); permit("));
   CHECK(parsed.errors.size() == 3);
   CHECK(parsed.policies.empty());
 }
 
 TEST_CASE("a policy knows the lines it stands on") {
-  const auto parsed = parse_policies(Source::make("t", "permit(principal, action, resource);\n\n@id(\"x\")\nforbid(principal, action, resource)\nwhen { true };\n"));
+  const auto parsed = parse_policies(Source::make(
+      "t",
+      "permit(principal, action, resource);\n\n@id(\"x\")\nforbid(principal, action, resource)\nwhen { true };\n"));
   REQUIRE(parsed.policies.size() == 2);
   const PolicyBody& second = *parsed.policies[1];
   CHECK(second.source->position(second.span.begin).line == 3);
@@ -73,10 +77,16 @@ TEST_CASE("nesting bombs end in a clean error within milliseconds") {
     const char* close;
     const char* code;
   };
-  const Bomb bombs[] = {{"(", ")", "cedar_depth"}, {"[", "]", "cedar_depth"}, {"{a: ", "}", "cedar_depth"},
-                        {"if ", " then 1 else 2", "cedar_depth"}, {"if 1 then 2 else ", "", "cedar_depth"},
-                        {"!(", ")", "cedar_depth"}, {"-(", ")", "cedar_depth"}, {"ip(", ")", "cedar_depth"},
-                        {"!", "", "cedar_syntax"}, {"-", "", "cedar_syntax"}};
+  const Bomb bombs[] = {{"(", ")", "cedar_depth"},
+                        {"[", "]", "cedar_depth"},
+                        {"{a: ", "}", "cedar_depth"},
+                        {"if ", " then 1 else 2", "cedar_depth"},
+                        {"if 1 then 2 else ", "", "cedar_depth"},
+                        {"!(", ")", "cedar_depth"},
+                        {"-(", ")", "cedar_depth"},
+                        {"ip(", ")", "cedar_depth"},
+                        {"!", "", "cedar_syntax"},
+                        {"-", "", "cedar_syntax"}};
   for (const Bomb& bomb : bombs) {
     CAPTURE(bomb.open);
     const std::string text = policy_with(repeat(bomb.open, 100'000) + "1" + repeat(bomb.close, 100'000));
@@ -106,8 +116,9 @@ TEST_CASE("nesting is allowed up to the limit and refused one above it") {
 TEST_CASE("long chains are not deep") {
   const EntityStore store;
   const Request request{make_entity("U", "a"), make_entity("Action", "v"), make_entity("R", "r")};
-  for (const std::string& text : {"true" + repeat(" && true", 20'000), "1" + repeat(" + 1", 20'000) + " == 20001",
-                                  "1" + repeat(" * 1", 20'000) + " == 1", "false" + repeat(" || false", 20'000) + " || true"}) {
+  for (const std::string& text :
+       {"true" + repeat(" && true", 20'000), "1" + repeat(" + 1", 20'000) + " == 20001",
+        "1" + repeat(" * 1", 20'000) + " == 1", "false" + repeat(" || false", 20'000) + " || true"}) {
     const auto expression = parse_expression(text);
     REQUIRE(expression.ok());
     StoreView view(store);
@@ -126,13 +137,16 @@ TEST_CASE("limits of bytes and elements are kept") {
   CHECK(parse_expression("[1, 2, 3, 4]", limits).error().code == "cedar_items");
   CHECK(parse_expression("{a: 1, b: 2, c: 3, d: 4}", limits).error().code == "cedar_items");
   CHECK(parse_expression("ip(1, 2, 3, 4)", limits).error().code == "cedar_items");
-  const auto list = parse_policies(Source::make("t", "permit(principal, action in [Action::\"a\", Action::\"b\", Action::\"c\", Action::\"d\"], resource);"), limits);
+  const auto list = parse_policies(
+      Source::make(
+          "t", "permit(principal, action in [Action::\"a\", Action::\"b\", Action::\"c\", Action::\"d\"], resource);"),
+      limits);
   REQUIRE(!list.errors.empty());
   CHECK(list.errors[0].error.code == "cedar_items");
   limits.bytes = 9;
   CHECK(parse_expression("[1, 2, 3]", limits).ok());
   CHECK(parse_expression("[1, 2, 3] ", limits).error().code == "cedar_size");
-  CHECK(code_of(repeat("@a" , 1) + "(\"\")permit(principal, action, resource);") == "");
+  CHECK(code_of(repeat("@a", 1) + "(\"\")permit(principal, action, resource);") == "");
   std::string annotations;
   for (int i = 0; i < 65; ++i) annotations += "@a" + std::to_string(i) + " ";
   CHECK(code_of(annotations + "permit(principal, action, resource);") == "cedar_items");
@@ -158,7 +172,8 @@ TEST_CASE("an entity id parses alone and nothing may follow it") {
 
 TEST_CASE("templates are linked with exactly the slots they have") {
   const auto parsed = parse_policies(Source::make("t",
-      "permit(principal == ?principal, action, resource in ?resource); forbid(principal, action, resource) when { false };"));
+                                                  "permit(principal == ?principal, action, resource in ?resource); "
+                                                  "forbid(principal, action, resource) when { false };"));
   REQUIRE(parsed.errors.empty());
   PolicySet set = PolicySet::from(parsed.policies);
   CHECK(set.templates().size() == 1);

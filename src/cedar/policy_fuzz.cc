@@ -1,4 +1,5 @@
-// Policy text: parses, prints to the same tree, and decides against a small world without end or crash.
+// parse_policies, parse_expression, parse_entity_uid: what parses prints to the same tree, and a policy decides
+// against a small world without end or crash.
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
@@ -28,6 +29,15 @@ const EntityStore& world() {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
+  if (const auto uid = parse_entity_uid(text); uid.ok()) {
+    const auto again = parse_entity_uid(uid->to_string());
+    if (!again.ok() || *again != *uid) std::abort();
+  }
+  if (const auto expression = parse_expression(text); expression.ok()) {
+    const std::string printed = print(*expression);
+    const auto again = parse_expression(printed);
+    if (!again.ok() || print(*again) != printed) std::abort();
+  }
   const auto parsed = parse_policies(Source::make("fuzz", text));
   Request request{make_entity("U", "a"), make_entity("Action", "v"), make_entity("R", "r"),
                   Value::record({{"a", Value::record({{"b", Value(1)}})}})};

@@ -14,8 +14,8 @@ PolicySet PolicySet::from(const std::vector<std::shared_ptr<const PolicyBody>>& 
 }
 
 bool PolicySet::is_taken(std::string_view id) const {
-  return by_id_.contains(id) || std::any_of(templates_.begin(), templates_.end(),
-                                            [&](const Policy& policy) { return policy.id == id; });
+  return by_id_.contains(id) ||
+         std::any_of(templates_.begin(), templates_.end(), [&](const Policy& policy) { return policy.id == id; });
 }
 
 Status PolicySet::add(std::string_view id, std::shared_ptr<const PolicyBody> body) {
@@ -36,7 +36,8 @@ Status PolicySet::link(std::string_view template_id, std::string_view new_id, co
   if (at == templates_.end()) {
     return fail(ErrorKind::kNotFound, "cedar_no_template", "no template has this id").found(template_id);
   }
-  if (is_taken(new_id)) return fail(ErrorKind::kConflict, "cedar_policy_id", "a policy has this id already").found(new_id);
+  if (is_taken(new_id))
+    return fail(ErrorKind::kConflict, "cedar_policy_id", "a policy has this id already").found(new_id);
   const bool principal_fits = at->body->principal.is_slot == (values.principal != nullptr);
   const bool resource_fits = at->body->resource.is_slot == (values.resource != nullptr);
   if (!principal_fits || !resource_fits) {

@@ -42,7 +42,7 @@ class PolicySet {
 
   const std::vector<Policy>& policies() const { return policies_; }    // static ones and links, in order of arrival
   const std::vector<Policy>& templates() const { return templates_; }  // never evaluated by themselves
-  const Policy* find(std::string_view id) const;  // a policy, not a template
+  const Policy* find(std::string_view id) const;                       // a policy, not a template
 
  private:
   bool is_taken(std::string_view id) const;

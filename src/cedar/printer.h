@@ -10,6 +10,6 @@ namespace wary::cedar {
 
 std::string print(const Expr& expression);
 std::string print(const ScopeConstraint& constraint, Variable variable);  // principal in Group::"sre"
-std::string print(const PolicyBody& policy);  // with annotations
+std::string print(const PolicyBody& policy);                              // with annotations
 
 }  // namespace wary::cedar

@@ -1,5 +1,5 @@
-// Source: one Cedar text with a name, and places in it. Every policy and expression keeps a Span, so that an error or an
-// explanation can quote the line it speaks of.
+// Source: one Cedar text with a name, and places in it. Every policy and expression keeps a Span, so that an error or
+// an explanation can quote the line it speaks of.
 //
 //   auto source = Source::make("photos.cedar", text);
 //   Position at = source->position(span.begin);   // 1-based line and column (columns count code points)
@@ -40,9 +40,9 @@ class Source {
   std::uint32_t first_line() const { return first_line_; }
   std::string_view slice(Span span) const;
   Position position(std::uint32_t offset) const;
-  std::string place(std::uint32_t offset) const;  // "name:line:column"
+  std::string place(std::uint32_t offset) const;           // "name:line:column"
   std::string_view line_text(std::uint32_t offset) const;  // the line that holds the offset, without its end
-  std::string caret(Span span) const;             // two lines; a span over several lines is marked on its first
+  std::string caret(Span span) const;  // two lines; a span over several lines is marked on its first
 
  private:
   std::size_t line_index(std::uint32_t offset) const;
@@ -54,7 +54,8 @@ class Source {
 
 // An error in a Cedar text: the Error to report, and where it is, for a caret under the line.
 struct SyntaxError {
-  Error error;  // codes: cedar_syntax, cedar_depth, cedar_size, cedar_items, cedar_utf8, cedar_escape, cedar_integer, ...
+  Error
+      error;  // codes: cedar_syntax, cedar_depth, cedar_size, cedar_items, cedar_utf8, cedar_escape, cedar_integer, ...
   Span span;
   Position from;
   std::string line;   // the text of the line

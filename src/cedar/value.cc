@@ -25,8 +25,8 @@ std::strong_ordering compare_members(const Value::Member& a, const Value::Member
 bool starts_identifier(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 
 bool is_reserved_word(std::string_view text) {
-  constexpr std::array<std::string_view, 10> kReserved = {"true", "false", "if", "then", "else",
-                                                          "in",   "is",    "like", "has", "__cedar"};
+  constexpr std::array<std::string_view, 10> kReserved = {"true", "false", "if",   "then", "else",
+                                                          "in",   "is",    "like", "has",  "__cedar"};
   return std::find(kReserved.begin(), kReserved.end(), text) != kReserved.end();
 }
 
@@ -85,8 +85,8 @@ const Value* Value::find(std::string_view key) const {
 
 bool Value::contains(const Value& element) const {
   const Set* set = as_set();
-  return set != nullptr && std::binary_search(set->begin(), set->end(), element,
-                                              [](const Value& a, const Value& b) { return a < b; });
+  return set != nullptr &&
+         std::binary_search(set->begin(), set->end(), element, [](const Value& a, const Value& b) { return a < b; });
 }
 
 std::strong_ordering Value::operator<=>(const Value& other) const {
@@ -201,8 +201,7 @@ void append_string_literal(std::string& out, std::string_view text) {
 
 bool is_identifier(std::string_view text) {
   if (text.empty() || !starts_identifier(text.front()) || is_reserved_word(text)) return false;
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return starts_identifier(c) || (c >= '0' && c <= '9'); });
+  return std::all_of(text.begin(), text.end(), [](char c) { return starts_identifier(c) || (c >= '0' && c <= '9'); });
 }
 
 bool is_type_name(std::string_view text) {
@@ -217,7 +216,12 @@ bool is_type_name(std::string_view text) {
 bool is_valid_utf8(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
     const auto lead = static_cast<unsigned char>(text[i]);
-    const std::size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+    const std::size_t length = lead < 0x80   ? 1
+                               : lead < 0xC2 ? 0
+                               : lead < 0xE0 ? 2
+                               : lead < 0xF0 ? 3
+                               : lead < 0xF5 ? 4
+                                             : 0;
     if (length == 0 || i + length > text.size()) return false;
     for (std::size_t k = 1; k < length; ++k) {
       if ((static_cast<unsigned char>(text[i + k]) & 0xC0) != 0x80) return false;

@@ -25,6 +25,8 @@ struct EntityUid {
   std::string type;  // "Wary::User"
   std::string id;
   auto operator<=>(const EntityUid&) const = default;
+  // Ids first: they differ more often than types do.
+  bool operator==(const EntityUid& other) const { return id == other.id && type == other.type; }
   std::string to_string() const;  // Wary::User::"alice"
 };
 // Shared, because one id stands in policies, entities, requests and the record of what a decision read.
@@ -73,7 +75,7 @@ class Value {
   explicit Value(Datetime value) : data_(value) {}
   explicit Value(Duration value) : data_(value) {}
   static Value entity(EntityPtr uid);
-  static Value set(Set elements);      // sorts and removes duplicates
+  static Value set(Set elements);       // sorts and removes duplicates
   static Value record(Record members);  // sorts; keys must differ
 
   Kind kind() const { return static_cast<Kind>(data_.index()); }
@@ -104,7 +106,8 @@ class Value {
   using SetPtr = std::shared_ptr<const Set>;
   using RecordPtr = std::shared_ptr<const Record>;
   // In the order of Kind.
-  std::variant<bool, std::int64_t, StringPtr, EntityPtr, SetPtr, RecordPtr, Decimal, IpAddress, Datetime, Duration> data_;
+  std::variant<bool, std::int64_t, StringPtr, EntityPtr, SetPtr, RecordPtr, Decimal, IpAddress, Datetime, Duration>
+      data_;
 };
 
 const Value* find_member(const Value::Record& record, std::string_view key);

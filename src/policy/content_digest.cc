@@ -21,8 +21,10 @@ void ContentDigest::apply(const std::vector<Change>& changes) {
     std::map<crypto::Digest, crypto::Digest> content;
     if (buckets_[index] != nullptr) content.insert(buckets_[index]->items.begin(), buckets_[index]->items.end());
     for (const auto& [key, digest] : items) {
-      if (digest == nullptr) content.erase(key);
-      else content[key] = *digest;
+      if (digest == nullptr)
+        content.erase(key);
+      else
+        content[key] = *digest;
     }
     if (content.empty()) {
       buckets_[index] = nullptr;

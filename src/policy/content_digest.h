@@ -1,6 +1,6 @@
-// ContentDigest: one SHA-256 over many named items that is cheap to change: the items lie in 1,024 buckets by the hash of
-// their name; the digest covers the digests of the buckets. Equal contents have equal digests whatever the order of the
-// changes that led there. Private to policy/. A value that shares what did not change; any thread.
+// ContentDigest: one SHA-256 over many named items that is cheap to change: the items lie in 1,024 buckets by the hash
+// of their name; the digest covers the digests of the buckets. Equal contents have equal digests whatever the order of
+// the changes that led there. Private to policy/. A value that shares what did not change; any thread.
 #pragma once
 
 #include <memory>

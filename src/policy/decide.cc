@@ -30,9 +30,8 @@ bool within(const codec::Json& json, std::size_t depth, std::size_t& left) {
     return std::all_of(json.items().begin(), json.items().end(),
                        [&](const codec::Json& item) { return within(item, depth + 1, left); });
   }
-  return !json.is_object() || std::all_of(json.members().begin(), json.members().end(), [&](const auto& member) {
-    return within(member.second, depth + 1, left);
-  });
+  return !json.is_object() || std::all_of(json.members().begin(), json.members().end(),
+                                          [&](const auto& member) { return within(member.second, depth + 1, left); });
 }
 
 // What the policies said, before it becomes a decision.
@@ -53,12 +52,14 @@ Verdict evaluate(const CompiledPolicies& policies, const cedar::Request& request
     switch (evaluator.evaluate(policy)) {
       case cedar::Outcome::kNotSatisfied: break;
       case cedar::Outcome::kSatisfied:
-        if (is_forbid) verdict.forbids.push_back(policy.id);
-        else verdict.permits.push_back(&policy);
+        if (is_forbid)
+          verdict.forbids.push_back(policy.id);
+        else
+          verdict.permits.push_back(&policy);
         break;
       case cedar::Outcome::kError:
-        verdict.errors.push_back({policy.id, std::string(cedar::to_string(evaluator.error().kind)),
-                                  evaluator.error().message});
+        verdict.errors.push_back(
+            {policy.id, std::string(cedar::to_string(evaluator.error().kind)), evaluator.error().message});
         if (is_forbid) verdict.failed_forbids.push_back(policy.id);
     }
   }
@@ -126,8 +127,8 @@ std::vector<contract::EntityId> dependencies(const contract::Request& request, c
   if (request.action != request.principal) out.push_back(request.action);
   if (request.resource != request.principal && request.resource != request.action) out.push_back(request.resource);
   for (const cedar::EntityPtr& uid : reads.entities()) {
-    const bool is_subject = *uid == *cedar_request.principal || *uid == *cedar_request.action ||
-                            *uid == *cedar_request.resource;
+    const bool is_subject =
+        *uid == *cedar_request.principal || *uid == *cedar_request.action || *uid == *cedar_request.resource;
     if (!is_subject) out.push_back({uid->type, uid->id});
   }
   return out;

@@ -9,11 +9,10 @@
 //   forbid_error        a forbid failed, so nobody knows whether it holds; `determining` names it and satisfied forbids
 //   forbid              a forbid is satisfied, or the principal or device is not known at all (guardrail/unknown-...)
 //   no_permit           nothing permits it
-//   obligation_unknown  a determining permit obliges to what this enforcement point cannot do; `obligations` holds those
-//   permit              allowed, with `obligations` to fulfil
-//   snapshot_missing    there is nothing to decide by
-// depends_on always names principal, action and resource, then every entity that was read. valid_until is when the first
-// fact that was read changes by itself. Any thread; no locks; a few microseconds.
+//   obligation_unknown  a determining permit obliges to what this enforcement point cannot do; `obligations` holds
+//   those permit              allowed, with `obligations` to fulfil snapshot_missing    there is nothing to decide by
+// depends_on always names principal, action and resource, then every entity that was read. valid_until is when the
+// first fact that was read changes by itself. Any thread; no locks; a few microseconds.
 #pragma once
 
 #include <string>
@@ -38,7 +37,8 @@ contract::Decision decide(const Snapshot& snapshot, const contract::Request& req
 contract::Decision decide(const SnapshotPtr& snapshot, const contract::Request& request, UnixTime now,
                           const DecideOptions& options);
 
-// The request as Cedar sees it. Errors: request_invalid. Limits: ids of 1,024 bytes, context of 64 levels and 10,000 values.
+// The request as Cedar sees it. Errors: request_invalid. Limits: ids of 1,024 bytes, context of 64 levels and 10,000
+// values.
 Result<cedar::Request> to_cedar(const Snapshot& snapshot, const contract::Request& request);
 
 }  // namespace wary::policy

@@ -50,8 +50,8 @@ SnapshotContent content(std::string_view policies, std::vector<contract::Entity>
   SnapshotContent out;
   out.revision = 7;
   out.policies = {{"main", std::string(policies), "main.cedar", 1}};
-  out.entities = {entity("Wary::User", "alice", {fact("level", 3)}, {{"Wary::Group", "sre"}}), entity("Wary::Group", "sre"),
-                  entity("Wary::Action", "get", {}, {{"Wary::Action", "read"}}),
+  out.entities = {entity("Wary::User", "alice", {fact("level", 3)}, {{"Wary::Group", "sre"}}),
+                  entity("Wary::Group", "sre"), entity("Wary::Action", "get", {}, {{"Wary::Action", "read"}}),
                   entity("Wary::Route", "metrics", {fact("owner", "sre")})};
   for (contract::Entity& one : more) {
     std::erase_if(out.entities, [&](const contract::Entity& old) { return old.id == one.id; });
@@ -66,7 +66,9 @@ SnapshotPtr snapshot(std::string_view policies, std::vector<contract::Entity> mo
   return *built;
 }
 
-contract::Request request(Json context = Json::object()) { return {"local", kAlice, kGet, kMetrics, std::move(context)}; }
+contract::Request request(Json context = Json::object()) {
+  return {"local", kAlice, kGet, kMetrics, std::move(context)};
+}
 
 contract::Decision decided(const SnapshotPtr& by, Json context = Json::object(), UnixTime now = kNow) {
   return decide(by, request(std::move(context)), now, {.decision_id = "d1", .known_obligations = {"step-up"}});
@@ -76,7 +78,8 @@ Json reference(std::string_view type, std::string_view id) {
   return Json::object({{"__entity", Json::object({{"type", Json(type)}, {"id", Json(id)}})}});
 }
 
-constexpr std::string_view kPermit = "permit (principal in Wary::Group::\"sre\", action in Wary::Action::\"read\", resource);";
+constexpr std::string_view kPermit =
+    "permit (principal in Wary::Group::\"sre\", action in Wary::Action::\"read\", resource);";
 
 }  // namespace
 
@@ -110,15 +113,17 @@ TEST_CASE("nothing that permits is a deny, and so is no snapshot") {
 }
 
 TEST_CASE("a satisfied forbid overrides every permit") {
-  const auto by = snapshot("@id(\"open\") permit (principal, action, resource);\n"
-                           "@id(\"closed\") forbid (principal, action, resource) when { resource.owner == \"sre\" };");
+  const auto by = snapshot(
+      "@id(\"open\") permit (principal, action, resource);\n"
+      "@id(\"closed\") forbid (principal, action, resource) when { resource.owner == \"sre\" };");
   const contract::Decision decision = decided(by);
   CHECK(decision.reason_code == "forbid");
   CHECK(decision.determining == std::vector<std::string>{"main/closed"});
 }
 
 TEST_CASE("a forbid that fails denies; a permit that fails is as if absent") {
-  const auto forbid = snapshot("permit (principal, action, resource); forbid (principal, action, resource) when { principal.nope };");
+  const auto forbid =
+      snapshot("permit (principal, action, resource); forbid (principal, action, resource) when { principal.nope };");
   const contract::Decision denied = decided(forbid);
   CHECK(!denied.is_allowed());
   CHECK(denied.reason_code == "forbid_error");
@@ -126,33 +131,39 @@ TEST_CASE("a forbid that fails denies; a permit that fails is as if absent") {
   REQUIRE(denied.errors.size() == 1);
   CHECK(denied.errors[0].policy == "main/policy1");
   CHECK(denied.errors[0].kind == "EntityAttrDoesNotExist");
-  const auto permit = snapshot("permit (principal, action, resource); permit (principal, action, resource) when { principal.nope };");
+  const auto permit =
+      snapshot("permit (principal, action, resource); permit (principal, action, resource) when { principal.nope };");
   const contract::Decision allowed = decided(permit);
   CHECK(allowed.is_allowed());
   CHECK(allowed.errors.size() == 1);
   // A forbid whose scope does not match cannot fail.
-  const auto other = snapshot("permit (principal, action, resource); forbid (principal is Wary::Pipeline, action, resource) when { principal.nope };");
+  const auto other = snapshot(
+      "permit (principal, action, resource); forbid (principal is Wary::Pipeline, action, resource) when { "
+      "principal.nope };");
   CHECK(decided(other).is_allowed());
 }
 
 TEST_CASE("obligations of determining permits are handed on, and an unknown one denies") {
-  const auto known = snapshot("@obligation(\"step-up\") @obligation_value(\"mfa\") permit (principal, action, resource);"
-                              "permit (principal, action, resource) when { true };");
+  const auto known = snapshot(
+      "@obligation(\"step-up\") @obligation_value(\"mfa\") permit (principal, action, resource);"
+      "permit (principal, action, resource) when { true };");
   const contract::Decision allowed = decided(known);
   CHECK(allowed.is_allowed());
   REQUIRE(allowed.obligations.size() == 1);
   CHECK(allowed.obligations[0].name == "step-up");
   CHECK(allowed.obligations[0].value == "mfa");
-  const auto unknown = snapshot("@obligation(\"watermark\") permit (principal, action, resource);"
-                                "@obligation(\"step-up\") permit (principal, action, resource) when { true };");
+  const auto unknown = snapshot(
+      "@obligation(\"watermark\") permit (principal, action, resource);"
+      "@obligation(\"step-up\") permit (principal, action, resource) when { true };");
   const contract::Decision denied = decided(unknown);
   CHECK(!denied.is_allowed());
   CHECK(denied.reason_code == "obligation_unknown");
   REQUIRE(denied.obligations.size() == 1);
   CHECK(denied.obligations[0].name == "watermark");
   // The obligation of a permit that is not satisfied binds nobody.
-  const auto unsatisfied = snapshot("permit (principal, action, resource);"
-                                    "@obligation(\"watermark\") permit (principal, action, resource) when { false };");
+  const auto unsatisfied = snapshot(
+      "permit (principal, action, resource);"
+      "@obligation(\"watermark\") permit (principal, action, resource) when { false };");
   CHECK(decided(unsatisfied).is_allowed());
 }
 
@@ -166,10 +177,11 @@ TEST_CASE("malformed requests are denied as invalid") {
   contract::Request asked = request();
   asked.tenant = "other";
   CHECK(code(asked) == "request_invalid");
-  for (contract::EntityId contract::Request::*part :
+  for (contract::EntityId contract::Request::* part :
        {&contract::Request::principal, &contract::Request::action, &contract::Request::resource}) {
-    for (const contract::EntityId& bad : {contract::EntityId{"", "x"}, contract::EntityId{"if", "x"}, contract::EntityId{"A::", "x"},
-                                          contract::EntityId{"U", std::string(1025, 'x')}, contract::EntityId{"U", "\xff"}}) {
+    for (const contract::EntityId& bad :
+         {contract::EntityId{"", "x"}, contract::EntityId{"if", "x"}, contract::EntityId{"A::", "x"},
+          contract::EntityId{"U", std::string(1025, 'x')}, contract::EntityId{"U", "\xff"}}) {
       asked = request();
       asked.*part = bad;
       CHECK(code(asked) == "request_invalid");
@@ -200,7 +212,8 @@ TEST_CASE("revoked or disabled principals and devices, and sessions that are not
   CHECK(with({entity("Wary::User", "alice", {fact("revoked", false), fact("disabled", false)})}).is_allowed());
   const Json session = Json::object({{"session", reference("Wary::Session", "s")}});
   CHECK(with({entity("Wary::Session", "s", {fact("active", true)})}, session).is_allowed());
-  CHECK(denied_by(with({entity("Wary::Session", "s", {fact("active", false)})}, session)) == "guardrail/inactive-session");
+  CHECK(denied_by(with({entity("Wary::Session", "s", {fact("active", false)})}, session)) ==
+        "guardrail/inactive-session");
   CHECK(denied_by(with({entity("Wary::Session", "s", {fact("active", true), fact("revoked", true)})}, session)) ==
         "guardrail/revoked-session");
   const Json device = Json::object({{"device", reference("Wary::Device", "d")}});
@@ -217,30 +230,36 @@ TEST_CASE("a missing fact never weakens a forbid") {
   const contract::Decision unknown = decided(*build_snapshot(without, kNow));
   CHECK(unknown.reason_code == "forbid");
   CHECK(unknown.determining == std::vector<std::string>{"guardrail/unknown-principal"});
-  CHECK(decide(*build_snapshot(without, kNow), request(), kNow, {.decision_id = "", .known_obligations = {}, .require_known = false})
+  CHECK(decide(*build_snapshot(without, kNow), request(), kNow,
+               {.decision_id = "", .known_obligations = {}, .require_known = false})
             .is_allowed());
-  const contract::Decision device = decided(snapshot(open), Json::object({{"device", reference("Wary::Device", "gone")}}));
+  const contract::Decision device =
+      decided(snapshot(open), Json::object({{"device", reference("Wary::Device", "gone")}}));
   CHECK(device.determining == std::vector<std::string>{"guardrail/unknown-device"});
-  CHECK(std::count(device.depends_on.begin(), device.depends_on.end(), contract::EntityId{"Wary::Device", "gone"}) == 1);
+  CHECK(std::count(device.depends_on.begin(), device.depends_on.end(), contract::EntityId{"Wary::Device", "gone"}) ==
+        1);
   // A session without its fact, or without its entity.
   const Json session = Json::object({{"session", reference("Wary::Session", "s")}});
   CHECK(!decided(snapshot(open), session).is_allowed());
   CHECK(!decided(snapshot(open, {entity("Wary::Session", "s")}), session).is_allowed());
   // A fact of another type is an error, and the error of a forbid denies.
-  CHECK(decided(snapshot(open, {entity("Wary::User", "alice", {fact("revoked", "yes")})})).reason_code == "forbid_error");
+  CHECK(decided(snapshot(open, {entity("Wary::User", "alice", {fact("revoked", "yes")})})).reason_code ==
+        "forbid_error");
   CHECK(decided(snapshot(open), Json::object({{"session", Json("s")}})).reason_code == "forbid_error");
   CHECK(decided(snapshot(open), Json::object({{"device", Json(1)}})).reason_code == "forbid_error");
   // A fact of a forbid that expired takes its value on expiry, whether it is read or asked for with `has`.
-  const std::string_view risky = "permit (principal, action, resource);"
-                                 "forbid (principal, action, resource) when { principal has risk && principal.risk > 50 };";
+  const std::string_view risky =
+      "permit (principal, action, resource);"
+      "forbid (principal, action, resource) when { principal has risk && principal.risk > 50 };";
   const auto by = snapshot(risky, {entity("Wary::User", "alice", {expiring("risk", 10, kLater, 100)})});
   CHECK(decided(by, Json::object(), kNow).is_allowed());
   CHECK(!decided(by, Json::object(), kLater).is_allowed());
 }
 
 TEST_CASE("facts expire at their time, and a decision that read one says until when it holds") {
-  const std::string_view text = "permit (principal, action, resource) when { principal.compliant };"
-                                "permit (principal, action, resource) when { resource.owner == \"x\" };";
+  const std::string_view text =
+      "permit (principal, action, resource) when { principal.compliant };"
+      "permit (principal, action, resource) when { resource.owner == \"x\" };";
   const auto by = snapshot(text, {entity("Wary::User", "alice",
                                          {expiring("compliant", true, kLater, false), expiring("other", 1, kNow, 2)})});
   const contract::Decision before = decided(by, Json::object(), {kLater.nanos - 1});
@@ -253,15 +272,17 @@ TEST_CASE("facts expire at their time, and a decision that read one says until w
   // Tags expire as well; the earliest of several counts.
   contract::Entity tagged = entity("Wary::User", "alice", {expiring("a", 1, {3'000 * kNanosPerSecond}, 0)});
   tagged.tags = {expiring("t", 1, kLater, 0)};
-  const auto tags = snapshot("permit (principal, action, resource) when { principal.getTag(\"t\") == principal.a };", {tagged});
+  const auto tags =
+      snapshot("permit (principal, action, resource) when { principal.getTag(\"t\") == principal.a };", {tagged});
   CHECK(*decided(tags, Json::object(), kNow).valid_until == kLater);
   CHECK(!decided(tags, Json::object(), kLater).is_allowed());
 }
 
 TEST_CASE("a decision does not change with entities it does not depend on") {
-  const std::string_view text = "permit (principal in Wary::Group::\"sre\", action in [Wary::Action::\"read\"], resource) "
-                                "when { resource.owner == \"sre\" && principal.level > 2 };"
-                                "forbid (principal, action, resource) when { context has n && context.n > 5 };";
+  const std::string_view text =
+      "permit (principal in Wary::Group::\"sre\", action in [Wary::Action::\"read\"], resource) "
+      "when { resource.owner == \"sre\" && principal.level > 2 };"
+      "forbid (principal, action, resource) when { context has n && context.n > 5 };";
   const SnapshotPtr base = snapshot(text);
   std::uint64_t seed = 1;
   for (int round = 0; round < 200; ++round) {
@@ -286,13 +307,14 @@ TEST_CASE("a decision does not change with entities it does not depend on") {
 }
 
 TEST_CASE("the index by action leaves no policy out that could match") {
-  const std::string_view text = "@id(\"any\") permit (principal, action, resource);"
-                                "@id(\"get\") permit (principal, action == Wary::Action::\"get\", resource);"
-                                "@id(\"put\") permit (principal, action == Wary::Action::\"put\", resource);"
-                                "@id(\"read\") permit (principal, action in Wary::Action::\"read\", resource);"
-                                "@id(\"self\") permit (principal, action in [Wary::Action::\"get\", Wary::Action::\"read\"], resource);"
-                                "@id(\"write\") permit (principal, action in Wary::Action::\"write\", resource);"
-                                "@id(\"none\") permit (principal, action in [], resource);";
+  const std::string_view text =
+      "@id(\"any\") permit (principal, action, resource);"
+      "@id(\"get\") permit (principal, action == Wary::Action::\"get\", resource);"
+      "@id(\"put\") permit (principal, action == Wary::Action::\"put\", resource);"
+      "@id(\"read\") permit (principal, action in Wary::Action::\"read\", resource);"
+      "@id(\"self\") permit (principal, action in [Wary::Action::\"get\", Wary::Action::\"read\"], resource);"
+      "@id(\"write\") permit (principal, action in Wary::Action::\"write\", resource);"
+      "@id(\"none\") permit (principal, action in [], resource);";
   const contract::Decision decision = decided(snapshot(text));
   CHECK(decision.determining == std::vector<std::string>{"main/any", "main/get", "main/read", "main/self"});
 }
@@ -312,12 +334,13 @@ TEST_CASE("readers see a swapped snapshot at their next get") {
 }
 
 TEST_CASE("an explanation names policies, lines, clauses and the values they met") {
-  const auto by = snapshot("// who may read\n"
-                           "@id(\"readers\")\n"
-                           "permit (principal in Wary::Group::\"sre\", action, resource)\n"
-                           "when { principal.level > 5 }\n"
-                           "unless { resource.owner == \"nobody\" };\n"
-                           "@id(\"far\") permit (principal is Wary::Pipeline, action == Wary::Action::\"put\", resource);");
+  const auto by = snapshot(
+      "// who may read\n"
+      "@id(\"readers\")\n"
+      "permit (principal in Wary::Group::\"sre\", action, resource)\n"
+      "when { principal.level > 5 }\n"
+      "unless { resource.owner == \"nobody\" };\n"
+      "@id(\"far\") permit (principal is Wary::Pipeline, action == Wary::Action::\"put\", resource);");
   const auto why = explain(*by, {request(), 7, kNow, {}});
   REQUIRE(why.ok());
   CHECK(why->decision.reason_code == "no_permit");
@@ -354,29 +377,34 @@ TEST_CASE("an explanation names policies, lines, clauses and the values they met
 }
 
 TEST_CASE("an explanation of a forbid, an error, an obligation and a malformed request says so") {
-  const auto forbid = explain(*snapshot(kPermit, {entity("Wary::User", "alice", {fact("revoked", true)}, {{"Wary::Group", "sre"}})}),
-                              {request(), 7, kNow, {}});
+  const auto forbid =
+      explain(*snapshot(kPermit, {entity("Wary::User", "alice", {fact("revoked", true)}, {{"Wary::Group", "sre"}})}),
+              {request(), 7, kNow, {}});
   REQUIRE(forbid.ok());
   REQUIRE(forbid->determining.size() == 1);
   CHECK(forbid->determining[0].id == "guardrail/revoked-principal");
   CHECK(forbid->determining[0].outcome == "satisfied");
   CHECK(to_text(*forbid).find("principal.revoked = true") != std::string::npos);
   CHECK(forbid->nearest.empty());
-  const auto failed = explain(*snapshot("forbid (principal, action, resource) when { principal.nope };"), {request(), 7, kNow, {}});
+  const auto failed =
+      explain(*snapshot("forbid (principal, action, resource) when { principal.nope };"), {request(), 7, kNow, {}});
   REQUIRE(failed.ok());
   REQUIRE(failed->errors.size() == 1);
   CHECK(failed->errors[0].outcome == "error");
   CHECK(to_text(*failed).find("EntityAttrDoesNotExist") != std::string::npos);
-  const auto obliged = explain(*snapshot("@obligation(\"watermark\") permit (principal, action, resource);"), {request(), 7, kNow, {}});
+  const auto obliged =
+      explain(*snapshot("@obligation(\"watermark\") permit (principal, action, resource);"), {request(), 7, kNow, {}});
   CHECK(to_text(*obliged).find("obligation: watermark") != std::string::npos);
   contract::Request bad = request();
   bad.principal.type = "";
   CHECK(to_text(*explain(*snapshot(kPermit), {bad, 7, kNow, {}})).find("malformed") != std::string::npos);
   contract::Request stranger = request();
   stranger.principal.id = "mallory";
-  CHECK(to_text(*explain(*snapshot(kPermit), {stranger, 7, kNow, {}})).find("guardrail/unknown-principal") != std::string::npos);
+  CHECK(to_text(*explain(*snapshot(kPermit), {stranger, 7, kNow, {}})).find("guardrail/unknown-principal") !=
+        std::string::npos);
   const auto timed = explain(*snapshot("permit (principal, action, resource) when { principal.ok };",
-                                       {entity("Wary::User", "alice", {expiring("ok", true, kLater, false)})}), {request(), 7, kNow, {}});
+                                       {entity("Wary::User", "alice", {expiring("ok", true, kLater, false)})}),
+                             {request(), 7, kNow, {}});
   CHECK(to_text(*timed).find("valid until 1970-01-01T00:33:20.000Z") != std::string::npos);
   CHECK(to_json(*timed).find("valid_until") != nullptr);
 }

@@ -71,9 +71,9 @@ class Reporter {
   }
 
   static std::size_t matched(const PolicyReport& report) {
-    return static_cast<std::size_t>(std::count_if(report.scope.begin(), report.scope.end(), [](const ClauseReport& part) {
-      return part.outcome == Outcome::kTrue;
-    }));
+    return static_cast<std::size_t>(
+        std::count_if(report.scope.begin(), report.scope.end(),
+                      [](const ClauseReport& part) { return part.outcome == Outcome::kTrue; }));
   }
 
  private:
@@ -175,8 +175,10 @@ Result<Explanation> explain(const Snapshot& snapshot, const DecisionRecord& reco
   Reporter reporter(*cedar_request, view);
   for (const std::string& id : out.decision.determining) {
     const cedar::Policy* policy = snapshot.policies().find(id);
-    if (policy == nullptr) add_note(id, out);
-    else if (out.determining.size() < kPoliciesMax) out.determining.push_back(reporter.report(*policy));
+    if (policy == nullptr)
+      add_note(id, out);
+    else if (out.determining.size() < kPoliciesMax)
+      out.determining.push_back(reporter.report(*policy));
   }
   for (const contract::PolicyError& error : out.decision.errors) {
     const cedar::Policy* policy = snapshot.policies().find(error.policy);

@@ -1,14 +1,14 @@
-// explain: why a decision came out as it did, at its own revision: the policies that decided, with file and lines, what each
-// part of the scope and each when/unless clause gave, and the values it met. For a deny that nothing permitted: the permits
-// that came nearest and their first false clause.
+// explain: why a decision came out as it did, at its own revision: the policies that decided, with file and lines, what
+// each part of the scope and each when/unless clause gave, and the values it met. For a deny that nothing permitted:
+// the permits that came nearest and their first false clause.
 //
 //   Result<Explanation> why = explain(snapshot, {.request = request, .revision = r, .decided = t});
 //   print(to_text(*why));            // for a person
 //   send(to_json(*why));             // for the console
 //
 // The record is decided again, so the snapshot must be the one of that revision: revision_compacted (kGone) otherwise.
-// Values are quoted only as far as a clause met them. Pure; any thread. Limits: 10 policies of a kind, 3 near permits, 20
-// values a clause, 200 bytes a value.
+// Values are quoted only as far as a clause met them. Pure; any thread. Limits: 10 policies of a kind, 3 near permits,
+// 20 values a clause, 200 bytes a value.
 #pragma once
 
 #include <string>
@@ -45,8 +45,8 @@ struct PolicyReport {
   std::uint32_t first_line = 0;
   std::uint32_t last_line = 0;
   bool is_forbid = false;
-  std::string outcome;  // "satisfied", "not satisfied", "error"
-  std::string text;     // as written
+  std::string outcome;                // "satisfied", "not satisfied", "error"
+  std::string text;                   // as written
   std::vector<ClauseReport> scope;    // principal, action, resource
   std::vector<ClauseReport> clauses;  // in order
 };

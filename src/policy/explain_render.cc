@@ -58,7 +58,8 @@ std::string sentence(const contract::Decision& decision) {
   if (code == "forbid") return "denied: a forbid is satisfied";
   if (code == "forbid_error") return "denied: a forbid failed, so it is not known whether it holds";
   if (code == "no_permit") return "denied: no permit is satisfied";
-  if (code == "obligation_unknown") return "denied: permitted only with an obligation this enforcement point cannot keep";
+  if (code == "obligation_unknown")
+    return "denied: permitted only with an obligation this enforcement point cannot keep";
   if (code == "request_invalid") return "denied: the request is malformed";
   return "denied: " + code;
 }
@@ -124,8 +125,8 @@ Json to_json(const Explanation& explanation) {
   for (const std::string& note : explanation.notes) notes.push(Json(note));
   Json messages = Json::array();
   for (const contract::PolicyError& error : decision.errors) {
-    messages.push(Json::object(
-        {{"policy", Json(error.policy)}, {"kind", Json(error.kind)}, {"message", Json(error.message)}}));
+    messages.push(
+        Json::object({{"policy", Json(error.policy)}, {"kind", Json(error.kind)}, {"message", Json(error.message)}}));
   }
   Json out = Json::object({{"allowed", Json(decision.is_allowed())},
                            {"reason_code", Json(decision.reason_code)},

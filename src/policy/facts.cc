@@ -39,7 +39,8 @@ Status add_facts(const std::vector<contract::Fact>& facts, bool is_tag, cedar::V
     timed.push_back({fact.name, is_tag, *fact.expires, std::move(*then)});
   }
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  const auto twice = std::adjacent_find(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.first == b.first; });
+  const auto twice =
+      std::adjacent_find(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.first == b.first; });
   if (twice == out.end()) return {};
   return fail(ErrorKind::kInvalid, "policy_fact", "a fact stands twice").at(twice->first);
 }

@@ -1,8 +1,8 @@
-// From the facts of a contract Entity to what Cedar evaluates: attributes and tags by name, and for each fact that expires
-// the value it takes then. Private to policy/.
+// From the facts of a contract Entity to what Cedar evaluates: attributes and tags by name, and for each fact that
+// expires the value it takes then. Private to policy/.
 //
-// A fact that expires must say what it becomes (policy_fact_expiry otherwise): an expired fact never vanishes, so a forbid
-// that asks `has` keeps its answer.
+// A fact that expires must say what it becomes (policy_fact_expiry otherwise): an expired fact never vanishes, so a
+// forbid that asks `has` keeps its answer.
 #pragma once
 
 #include <vector>

@@ -25,7 +25,8 @@ cedar::SyntaxError error_at(const cedar::PolicyBody& body, std::string_view code
 // Letters, digits and -_. : what a person can type behind `wary explain`.
 bool is_name(std::string_view text) {
   return !text.empty() && text.size() <= limits::kNameBytes && std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.';
   });
 }
 
@@ -41,7 +42,8 @@ void check_body(const cedar::PolicyBody& body, std::vector<cedar::SyntaxError>& 
                               "write @obligation(\"name\") before a permit"));
   }
   if (value != nullptr && obligation == nullptr) {
-    errors.push_back(error_at(body, "policy_obligation", "@obligation_value without @obligation", "name the obligation"));
+    errors.push_back(
+        error_at(body, "policy_obligation", "@obligation_value without @obligation", "name the obligation"));
   }
 }
 
@@ -83,8 +85,8 @@ PolicyCheck check_policies(const PolicyText& text) {
   return check;
 }
 
-// Written so that what is not known forbids: a fact of another type is an error, and an error of a forbid denies; a session
-// is good only while it says so itself.
+// Written so that what is not known forbids: a fact of another type is an error, and an error of a forbid denies; a
+// session is good only while it says so itself.
 const std::vector<PolicyText>& guardrails() {
   static const std::vector<PolicyText> kGuardrails = {
       {"guardrail/revoked-principal",
@@ -169,6 +171,7 @@ const cedar::Policy* CompiledPolicies::find(std::string_view id) const {
 
 void CompiledPolicies::candidates(cedar::Evaluator& evaluator, const cedar::EntityUid& action,
                                   std::vector<std::uint32_t>& out) const {
+  out.reserve(policies_.size() < 64 ? policies_.size() : 64);
   out = any_action_;
   const auto add = [&](const auto& lists, const cedar::EntityUid& uid) {
     const auto at = lists.find(uid);

@@ -1,12 +1,12 @@
-// The policies of a snapshot: texts as resources carry them, compiled once, found by action. The built-in guardrails are
-// among them and cannot be left out.
+// The policies of a snapshot: texts as resources carry them, compiled once, found by action. The built-in guardrails
+// are among them and cannot be left out.
 //
 //   PolicyCheck check = check_policies({.id = "photos", .text = text, .file = "photos.cedar"});   // `wary apply`
 //   for (const cedar::SyntaxError& e : check.errors) print(e.error.to_string(), e.caret);
 //
-// A text may hold several policies. Their ids: the text's own id when it holds one policy; otherwise ID/NAME with NAME from
-// the annotation @id, or policy0, policy1, ... in file order. Immutable once compiled; any thread.
-// Limits: 64 KiB a text (limits::kPolicyBytes), nesting limits::kPolicyDepth.
+// A text may hold several policies. Their ids: the text's own id when it holds one policy; otherwise ID/NAME with NAME
+// from the annotation @id, or policy0, policy1, ... in file order. Immutable once compiled; any thread. Limits: 64 KiB
+// a text (limits::kPolicyBytes), nesting limits::kPolicyDepth.
 #pragma once
 
 #include <map>
@@ -34,8 +34,9 @@ struct PolicyCheck {
   std::vector<cedar::SyntaxError> errors;
 };
 
-// Everything that is wrong with the text, by position. Beyond syntax (cedar_*): policy_template (a slot that nothing would
-// fill), policy_obligation (@obligation on a forbid, or without a name), policy_id (an @id twice in one text, or no name).
+// Everything that is wrong with the text, by position. Beyond syntax (cedar_*): policy_template (a slot that nothing
+// would fill), policy_obligation (@obligation on a forbid, or without a name), policy_id (an @id twice in one text, or
+// no name).
 PolicyCheck check_policies(const PolicyText& text);
 
 // Facts and context members that the guardrails read.
@@ -52,7 +53,7 @@ class CompiledPolicies {
   // Errors: those of check_policies (the first, with the place), policy_duplicate_id, policy_reserved_id.
   static Result<std::shared_ptr<const CompiledPolicies>> compile(std::vector<PolicyText> texts);
 
-  const std::vector<PolicyText>& texts() const { return texts_; }  // without the guardrails
+  const std::vector<PolicyText>& texts() const { return texts_; }           // without the guardrails
   const std::vector<cedar::Policy>& policies() const { return policies_; }  // the guardrails first
   const cedar::Policy* find(std::string_view id) const;
   // The policies whose action part can match, in order. Exact: a policy left out fails its scope, which cannot error.

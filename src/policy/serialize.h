@@ -3,10 +3,11 @@
 //   std::string text = serialize_snapshot(content);
 //   Result<SnapshotContent> again = parse_snapshot(text);
 //   {"entities":[...],"format":"wary-snapshot-1","policies":[...],"revision":7,"tenant":"local"}
-//   {"format":"wary-delta-1","from":7,"policies"?:[...],"removals":[{"id","type"}],"tenant":"local","to":8,"upserts":[...]}
+//   {"format":"wary-delta-1","from":7,"policies"?:[...],"removals":[{"id","type"}],"tenant":"local","to":8,
+//    "upserts":[...]}
 //
-// Strict: an unknown or missing member, a wrong type, another format are refused with the place. Parsing checks the form;
-// build_snapshot and apply_delta check the meaning. Pure; any thread. Limits: 64 MiB a text, 1,000,000 entities.
+// Strict: an unknown or missing member, a wrong type, another format are refused with the place. Parsing checks the
+// form; build_snapshot and apply_delta check the meaning. Pure; any thread. Limits: 64 MiB a text, 1,000,000 entities.
 #pragma once
 
 #include <string>

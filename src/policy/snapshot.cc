@@ -111,7 +111,12 @@ Result<SnapshotPtr> apply_delta(const Snapshot& base, const SnapshotDelta& delta
         .found(std::to_string(delta.from) + " to " + std::to_string(delta.to))
         .next("ask for a whole snapshot");
   }
-  auto next = std::make_shared<Snapshot>(base);
+  // Member by member: the entities are not copied only to be replaced.
+  auto next = std::make_shared<Snapshot>();
+  next->tenant_ = base.tenant_;
+  next->policies_ = base.policies_;
+  next->policies_digest_ = base.policies_digest_;
+  next->entities_digest_ = base.entities_digest_;
   next->revision_ = delta.to;
   next->built_ = built;
   if (delta.policies) {

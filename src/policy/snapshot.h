@@ -1,12 +1,12 @@
-// Snapshot: everything a decision stands on, at one revision: policies, guardrails, entities. Immutable and shared; the next
-// revision shares with this one all that did not change.
+// Snapshot: everything a decision stands on, at one revision: policies, guardrails, entities. Immutable and shared; the
+// next revision shares with this one all that did not change.
 //
 //   auto snapshot = build_snapshot(content, clock.unix_time());
 //   auto next = apply_delta(**snapshot, delta, clock.unix_time());   // one entity of 100,000: tens of microseconds
 //   contract::Decision decision = decide(**next, request, now, options);
 //
-// Immutable; any thread. A snapshot holds one tenant. A content that is wrong anywhere is refused whole: the caller keeps
-// the snapshot it has.
+// Immutable; any thread. A snapshot holds one tenant. A content that is wrong anywhere is refused whole: the caller
+// keeps the snapshot it has.
 #pragma once
 
 #include <memory>
@@ -33,7 +33,7 @@ struct SnapshotDelta {
   std::uint64_t from = 0;
   std::uint64_t to = 0;  // after `from`
   std::vector<contract::Entity> upserts;
-  std::vector<contract::EntityId> removals;            // before the upserts
+  std::vector<contract::EntityId> removals;         // before the upserts
   std::optional<std::vector<PolicyText>> policies;  // all of them, when they changed
 };
 

@@ -1,5 +1,5 @@
-// SnapshotCell: where a process keeps its current snapshot. One writer swaps; each deciding thread has its own reader, whose
-// get() is one acquire load while nothing changed.
+// SnapshotCell: where a process keeps its current snapshot. One writer swaps; each deciding thread has its own reader,
+// whose get() is one acquire load while nothing changed.
 //
 //   SnapshotCell cell;                     // the process's
 //   SnapshotReader reader(cell);           // a thread's

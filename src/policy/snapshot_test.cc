@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 
-
 #include "policy/decide.h"
 #include "policy/facts.h"
 #include "policy/serialize.h"
@@ -92,19 +91,34 @@ TEST_CASE("text that is not exactly a snapshot or delta is refused with the plac
     return parsed.ok() ? std::string("accepted") : parsed.error().code + " " + parsed.error().where;
   };
   CHECK(where("[]") == "policy_json /");
-  CHECK(where(R"({"format":"wary-snapshot-2","tenant":"local","revision":1,"policies":[],"entities":[]})") == "policy_json /format");
-  CHECK(where(R"({"format":"wary-snapshot-1","tenant":1,"revision":1,"policies":[],"entities":[]})") == "policy_json /tenant");
-  CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":-1,"policies":[],"entities":[]})") == "policy_json /revision");
-  CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"entities":[]})") == "policy_json /policies");
-  CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"policies":[{}],"entities":[]})") == "policy_json /id");
-  CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"policies":[{"id":"a","text":"","file":"","first_line":1,"x":1}],"entities":[]})") == "policy_json /x");
-  CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"policies":[],"entities":{}})") == "policy_json /entities");
-  CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"policies":[],"entities":[],"more":1})") == "policy_json /more");
-  CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"policies":[],"entities":[1]})").find("/entities/0") != std::string::npos);
+  CHECK(where(R"({"format":"wary-snapshot-2","tenant":"local","revision":1,"policies":[],"entities":[]})") ==
+        "policy_json /format");
+  CHECK(where(R"({"format":"wary-snapshot-1","tenant":1,"revision":1,"policies":[],"entities":[]})") ==
+        "policy_json /tenant");
+  CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":-1,"policies":[],"entities":[]})") ==
+        "policy_json /revision");
+  CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"entities":[]})") ==
+        "policy_json /policies");
+  CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"policies":[{}],"entities":[]})") ==
+        "policy_json /id");
+  CHECK(
+      where(
+          R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"policies":[)"
+              R"({"id":"a","text":"","file":"","first_line":1,"x":1}],"entities":[]})") ==
+      "policy_json /x");
+  CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"policies":[],"entities":{}})") ==
+        "policy_json /entities");
+  CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"policies":[],"entities":[],"more":1})") ==
+        "policy_json /more");
+  CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"policies":[],"entities":[1]})")
+            .find("/entities/0") != std::string::npos);
   CHECK(where("{").starts_with("json_"));
   CHECK(where(serialize_snapshot(some_content()) + " 1").starts_with("json_"));
   CHECK(parse_delta(serialize_snapshot(some_content())).error().code == "policy_json");
-  CHECK(parse_delta(R"({"format":"wary-delta-1","tenant":"local","from":1,"to":2,"upserts":[],"removals":[{"type":"U"}]})").error().where == "/id");
+  CHECK(parse_delta(
+            R"({"format":"wary-delta-1","tenant":"local","from":1,"to":2,"upserts":[],"removals":[{"type":"U"}]})")
+            .error()
+            .where == "/id");
 }
 
 TEST_CASE("the content hash is the same however the content was reached, and differs for any change") {
@@ -115,13 +129,24 @@ TEST_CASE("the content hash is the same however the content was reached, and dif
   std::swap(shuffled.policies[0], shuffled.policies[1]);
   shuffled.revision = 99;
   CHECK((*build_snapshot(shuffled, {}))->content_hash() == (*full)->content_hash());
-  SnapshotDelta there{.tenant = "local", .from = 3, .to = 4, .upserts = {user("carol"), user("bob", 9)}, .removals = {}, .policies = {}};
+  SnapshotDelta there{.tenant = "local",
+                      .from = 3,
+                      .to = 4,
+                      .upserts = {user("carol"), user("bob", 9)},
+                      .removals = {},
+                      .policies = {}};
   const auto changed = apply_delta(**full, there, kNow);
   REQUIRE(changed.ok());
   CHECK((*changed)->content_hash() != (*full)->content_hash());
-  SnapshotDelta back{.tenant = "local", .from = 4, .to = 5, .upserts = {user("bob", 2)}, .removals = {{"Wary::User", "carol"}}, .policies = {}};
+  SnapshotDelta back{.tenant = "local",
+                     .from = 4,
+                     .to = 5,
+                     .upserts = {user("bob", 2)},
+                     .removals = {{"Wary::User", "carol"}},
+                     .policies = {}};
   CHECK((*apply_delta(**changed, back, kNow))->content_hash() == (*full)->content_hash());
-  SnapshotDelta texts{.tenant = "local", .from = 3, .to = 4, .upserts = {}, .removals = {}, .policies = std::vector<PolicyText>{}};
+  SnapshotDelta texts{
+      .tenant = "local", .from = 3, .to = 4, .upserts = {}, .removals = {}, .policies = std::vector<PolicyText>{}};
   CHECK((*apply_delta(**full, texts, kNow))->content_hash() != (*full)->content_hash());
   CHECK((*full)->content_hash().size() == 64);
 }
@@ -163,9 +188,19 @@ TEST_CASE("a delta that does not continue the snapshot is refused and changes no
   CHECK(code("local", 4, 5) == "policy_delta_base");
   CHECK(code("local", 3, 3) == "policy_delta_base");
   CHECK(code("other", 3, 4) == "policy_delta_base");
-  SnapshotDelta broken{.tenant = "local", .from = 3, .to = 4, .upserts = {}, .removals = {}, .policies = std::vector<PolicyText>{{"x", "permit", "", 1}}};
+  SnapshotDelta broken{.tenant = "local",
+                       .from = 3,
+                       .to = 4,
+                       .upserts = {},
+                       .removals = {},
+                       .policies = std::vector<PolicyText>{{"x", "permit", "", 1}}};
   CHECK(apply_delta(**base, broken, kNow).error().code == "cedar_syntax");
-  SnapshotDelta cycle{.tenant = "local", .from = 3, .to = 4, .upserts = {user("alice", 1, {{"Wary::User", "alice"}})}, .removals = {}, .policies = {}};
+  SnapshotDelta cycle{.tenant = "local",
+                      .from = 3,
+                      .to = 4,
+                      .upserts = {user("alice", 1, {{"Wary::User", "alice"}})},
+                      .removals = {},
+                      .policies = {}};
   CHECK(apply_delta(**base, cycle, kNow).error().code == "cedar_entity_cycle");
 }
 
@@ -221,9 +256,11 @@ TEST_CASE("content that is wrong anywhere is refused whole") {
 TEST_CASE("a policy text is checked whole and every error has its place") {
   const PolicyCheck good = check_policies({"t", "permit (principal, action, resource);", "t.cedar", 1});
   CHECK(good.ids == std::vector<std::string>{"t"});
-  const PolicyCheck two = check_policies({"t", "@id(\"x\") permit (principal, action, resource); forbid (principal, action, resource);", "t.cedar", 1});
+  const PolicyCheck two = check_policies(
+      {"t", "@id(\"x\") permit (principal, action, resource); forbid (principal, action, resource);", "t.cedar", 1});
   CHECK(two.ids == std::vector<std::string>{"t/x", "t/policy1"});
-  const PolicyCheck bad = check_policies({"t", "permit (principal);\npermit (principal, action, resource) when { 1 = 1 };", "t.cedar", 10});
+  const PolicyCheck bad =
+      check_policies({"t", "permit (principal);\npermit (principal, action, resource) when { 1 = 1 };", "t.cedar", 10});
   REQUIRE(bad.errors.size() == 2);
   CHECK(bad.policies.empty());
   CHECK(bad.errors[0].error.where == "t.cedar:10:18");
@@ -235,7 +272,9 @@ TEST_CASE("a policy text is checked whole and every error has its place") {
   CHECK(check_code("@obligation_value(\"x\") permit (principal, action, resource);") == "policy_obligation");
   CHECK(check_code("@id(\"a b\") permit (principal, action, resource);") == "policy_id");
   CHECK(check_code("@id(\"\") permit (principal, action, resource);") == "policy_id");
-  CHECK(check_code("@id(\"a\") permit (principal, action, resource); @id(\"a\") forbid (principal, action, resource);") == "policy_id");
+  CHECK(
+      check_code("@id(\"a\") permit (principal, action, resource); @id(\"a\") forbid (principal, action, resource);") ==
+      "policy_id");
   CHECK(check_code("// " + std::string(limits::kPolicyBytes, 'x')) == "cedar_size");
   CHECK(check_code("// " + std::string(limits::kPolicyBytes - 3, 'x')) == "");
 }
@@ -261,7 +300,8 @@ TEST_CASE("one changed entity among a hundred thousand does not copy the others"
   for (int i = 0; i < 20'000; ++i) content.entities.push_back(user("u" + std::to_string(i)));
   const auto base = build_snapshot(content, kNow);
   REQUIRE(base.ok());
-  SnapshotDelta delta{.tenant = "local", .from = 1, .to = 2, .upserts = {user("u7", 5)}, .removals = {}, .policies = {}};
+  SnapshotDelta delta{
+      .tenant = "local", .from = 1, .to = 2, .upserts = {user("u7", 5)}, .removals = {}, .policies = {}};
   const auto next = apply_delta(**base, delta, kNow);
   REQUIRE(next.ok());
   std::size_t copied = 0;

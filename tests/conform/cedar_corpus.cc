@@ -28,15 +28,18 @@ bool ends_with_any(const std::string& name, std::initializer_list<std::string_vi
 
 using PolicyTexts = std::map<std::string, std::string>;  // of the OOPSLA applications, by name
 
-void run_folder(const fs::path& folder, const PolicyTexts& applications, CorpusCount& count, std::set<std::string>& unknown) {
+void run_folder(const fs::path& folder, const PolicyTexts& applications, CorpusCount& count,
+                std::set<std::string>& unknown) {
   for (const fs::path& file : files_below(folder)) {
     const std::string name = file.filename().string();
     if (file.parent_path().filename() == "validator-cases") {  // their decisions are those of a validating run
       unknown.insert(file.parent_path().string());
     } else if (ends_with_any(name, {".requests.json"})) {
       const auto policies = applications.find(name.substr(0, name.find('.')));
-      if (policies == applications.end()) unknown.insert(file.parent_path().string());
-      else run_oopsla_case(file, policies->second, count);
+      if (policies == applications.end())
+        unknown.insert(file.parent_path().string());
+      else
+        run_oopsla_case(file, policies->second, count);
     } else if (ends_with_any(name, {".tar.zst", ".tar.gz"})) {
       const UnpackedArchive archive(file.string());
       if (!archive.ok()) {
@@ -45,7 +48,8 @@ void run_folder(const fs::path& folder, const PolicyTexts& applications, CorpusC
         continue;
       }
       run_folder(archive.path(), applications, count, unknown);
-    } else if (name.ends_with(".json") && !ends_with_any(name, {".entities.json", ".validation.json", ".cedarschema.json"})) {
+    } else if (name.ends_with(".json") &&
+               !ends_with_any(name, {".entities.json", ".validation.json", ".cedarschema.json"})) {
       if (!run_corpus_case(file, count)) unknown.insert(file.parent_path().string());
     }
   }
@@ -62,7 +66,8 @@ int run(const std::string& folder) {
   std::set<std::string> unknown;
   run_folder(folder, applications, count, unknown);
   for (const std::string& note : count.notes) std::printf("%s\n", note.c_str());
-  for (const std::string& other : unknown) std::printf("[skip] %s: holds JSON that is no authorization case\n", other.c_str());
+  for (const std::string& other : unknown)
+    std::printf("[skip] %s: holds JSON that is no authorization case\n", other.c_str());
   std::printf("%zu passed, %zu failed, %zu skipped\n", count.passed, count.failed, count.skipped);
   return count.failed == 0 && count.passed > 0 ? 0 : 1;
 }

@@ -42,7 +42,8 @@ inline std::vector<std::string> string_list(const codec::Json* json) {
 inline std::optional<std::string> read_named(const std::filesystem::path& case_file, std::string_view name) {
   const std::filesystem::path relative{std::string(name)};
   if (auto text = read_file((case_file.parent_path() / relative.filename()).string())) return text;
-  for (std::filesystem::path folder = case_file.parent_path(); folder.has_relative_path(); folder = folder.parent_path()) {
+  for (std::filesystem::path folder = case_file.parent_path(); folder.has_relative_path();
+       folder = folder.parent_path()) {
     if (auto text = read_file((folder / relative).string())) return text;
   }
   return std::nullopt;
@@ -57,11 +58,14 @@ inline void run_corpus_request(const std::string& place, const cedar::PolicySet&
     const codec::Json* member = json.find(name);
     auto parsed = member != nullptr ? cedar::entity_uid_from_json(*member)
                                     : Result<cedar::EntityPtr>(wary::fail(ErrorKind::kInvalid, "missing", name));
-    if (parsed.ok()) out = *parsed;
-    else count.fail(place + ": " + parsed.error().to_string());
+    if (parsed.ok())
+      out = *parsed;
+    else
+      count.fail(place + ": " + parsed.error().to_string());
     return parsed.ok();
   };
-  if (!uid("principal", request.principal) || !uid("action", request.action) || !uid("resource", request.resource)) return;
+  if (!uid("principal", request.principal) || !uid("action", request.action) || !uid("resource", request.resource))
+    return;
   const codec::Json* context_json = json.find("context");
   auto context = context_json != nullptr ? cedar::value_from_json(*context_json) : cedar::Value::record({});
   if (!context.ok() || context->as_record() == nullptr) return count.fail(place + ": context");
@@ -74,8 +78,8 @@ inline void run_corpus_request(const std::string& place, const cedar::PolicySet&
   std::sort(reasons.begin(), reasons.end());
   std::sort(errors.begin(), errors.end());
   const bool allowed = json.string_or("decision", "") == "allow";
-  const bool same_ids = decision_only ||
-                        (reasons == string_list(json.find("reason")) && errors == string_list(json.find("errors")));
+  const bool same_ids =
+      decision_only || (reasons == string_list(json.find("reason")) && errors == string_list(json.find("errors")));
   if (response.is_allowed == allowed && same_ids) {
     ++count.passed;
   } else {
@@ -83,8 +87,8 @@ inline void run_corpus_request(const std::string& place, const cedar::PolicySet&
   }
 }
 
-// In the handwritten cases entity attributes are {"type","id"} and only the schema tells that they are entities: written
-// out here, below "attrs", as the schema would have it.
+// In the handwritten cases entity attributes are {"type","id"} and only the schema tells that they are entities:
+// written out here, below "attrs", as the schema would have it.
 inline void write_entities_out(codec::Json& json, bool in_attributes) {
   if (json.is_array()) {
     for (codec::Json& item : json.items()) write_entities_out(item, in_attributes);
@@ -155,7 +159,8 @@ inline std::vector<cedar::EntityHandle> github_actions() {
 }
 
 // APP.N.H.requests.json beside APP.N.H.entities.json. Decisions only: ids differ between implementations there.
-inline void run_oopsla_case(const std::filesystem::path& requests_file, const std::string& policies, CorpusCount& count) {
+inline void run_oopsla_case(const std::filesystem::path& requests_file, const std::string& policies,
+                            CorpusCount& count) {
   std::string entities_file = requests_file.string();
   entities_file.replace(entities_file.rfind(".requests.json"), std::string::npos, ".entities.json");
   const auto requests = codec::parse_json(read_file(requests_file.string()).value_or(""), kCorpusLimits);
