@@ -20,6 +20,7 @@ struct Segment {
   std::uint64_t first_index = 0;
   std::uint64_t end = kSegmentHeaderSize;  // offset after the last durable record
   std::uint64_t size = 0;                  // of the file: with what is reserved
+  std::uint64_t written = 0;               // up to here the reserved space was written once
   io::FileIdentity identity;
 };
 
@@ -96,6 +97,7 @@ struct Ledger::Impl {
   };
   Result<Staged> stage(std::span<const PreparedEvent* const> events);
   std::uint64_t find_known(const contract::EventId& id);
+  Status write_ahead(ByteView batch);
   Status make_ready();
   Status check_files();
   Status check_file(const Segment& segment);

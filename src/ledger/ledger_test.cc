@@ -135,10 +135,21 @@ TEST_CASE("the number of streams that are remembered is bounded, the longest sil
   sequences.add({"s0", 1, 2}, 3);
   sequences.add({"s3", 1, 1}, 4);
   CHECK(sequences.streams() == 3);
-  CHECK(sequences.has({"s0", 1, 1}));
-  CHECK_FALSE(sequences.has({"s1", 1, 1}));
-  CHECK(sequences.fits({"s0", 1, 12}));
-  CHECK_FALSE(sequences.fits({"s0", 1, 13}));
+  CHECK(sequences.stream({"s0", 1}).has(1));
+  CHECK_FALSE(sequences.stream({"s1", 1}).has(1));
+  CHECK(sequences.stream({"s0", 1}).fits(12, 10));
+  CHECK_FALSE(sequences.stream({"s0", 1}).fits(13, 10));
+}
+
+TEST_CASE("the sequence window counts what the same batch brings") {
+  World world;
+  auto ledger = world.open(1 << 20);
+  CHECK(ledger->append_batch(test_events(1, 5000)).ok());  // more than the window, without a gap
+  auto gap = test_events(1, 10);
+  for (auto& event : gap) event.id.boot = 2;
+  gap.push_back(test_event(1'000'000, "edge/a", 2));
+  CHECK(ledger->append_batch(gap).error().code == "ledger_sequence");
+  CHECK(ledger->head().size == 5000);
 }
 
 TEST_CASE("events are found by decision and by filter, newest first") {
