@@ -1,7 +1,8 @@
 // ledger_bench OUT.json [DIRECTORY]: durable appends a second, beside SQLite committing each event by itself (WAL,
-// synchronous=FULL) on the same disk. Both sides are told "durable" only after the disk said so. Writers are closed loops:
-// each has one event under way and sends the next when the receipt is there; SQLite takes one writer at a time, so more of
-// them cannot help it and one is measured. Rounds alternate; medians are shown; at the end every event is read back.
+// synchronous=FULL) on the same disk. Both sides are told "durable" only after the disk said so. Writers are closed
+// loops: each has one event under way and sends the next when the receipt is there; SQLite takes one writer at a time,
+// so more of them cannot help it and one is measured. Rounds alternate; medians are shown; at the end every event is
+// read back.
 #include <sqlite3.h>
 #include <stdlib.h>
 
@@ -112,8 +113,9 @@ class Sqlite {
     if (sqlite3_open(path.c_str(), &db_) != SQLITE_OK) die("sqlite3_open");
     execute("PRAGMA journal_mode=WAL");
     execute("PRAGMA synchronous=FULL");
-    execute("CREATE TABLE events(id INTEGER PRIMARY KEY, source TEXT, boot INTEGER, sequence INTEGER, entry BLOB,"
-            "UNIQUE(source, boot, sequence))");
+    execute(
+        "CREATE TABLE events(id INTEGER PRIMARY KEY, source TEXT, boot INTEGER, sequence INTEGER, entry BLOB,"
+        "UNIQUE(source, boot, sequence))");
     if (sqlite3_prepare_v2(db_, "INSERT INTO events(source, boot, sequence, entry) VALUES('edge/bench', 1, ?, ?)", -1,
                            &insert_, nullptr) != SQLITE_OK) {
       die("sqlite3_prepare");
@@ -189,10 +191,11 @@ void write_json(const char* path, const std::vector<Figure>& figures) {
                                    {"peer_value", figure.peer},
                                    {"ratio", figure.value / figure.peer}}));
   }
-  const codec::Json json = codec::Json::object(
-      {{"commit", command_output("git rev-parse HEAD 2>/dev/null")},
-       {"machine", command_output("uname -srm") + ", " + std::to_string(std::thread::hardware_concurrency()) + " cores"},
-       {"figures", std::move(list)}});
+  const codec::Json json =
+      codec::Json::object({{"commit", command_output("git rev-parse HEAD 2>/dev/null")},
+                           {"machine", command_output("uname -srm") + ", " +
+                                           std::to_string(std::thread::hardware_concurrency()) + " cores"},
+                           {"figures", std::move(list)}});
   std::ofstream(path) << json.to_pretty_string() << "\n";
 }
 
@@ -249,7 +252,8 @@ int main(int argc, char** argv) {
   std::filesystem::remove_all(directory);
   std::printf("%-24s %14s %14s %8s\n", "durable appends/s", "wary", "SQLite", "ratio");
   for (const Figure& figure : figures) {
-    std::printf("%-24s %14.0f %14.0f %7.1fx\n", figure.name.c_str(), figure.value, figure.peer, figure.value / figure.peer);
+    std::printf("%-24s %14.0f %14.0f %7.1fx\n", figure.name.c_str(), figure.value, figure.peer,
+                figure.value / figure.peer);
   }
   write_json(argv[1], figures);
 }

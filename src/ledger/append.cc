@@ -77,8 +77,9 @@ Result<std::vector<Receipt>> Ledger::append_prepared(std::span<const PreparedEve
   return std::move(staged.receipts);
 }
 
-// Writes the batch, and zeros after it each time the written part of the file runs out: a flush that only overwrites needs
-// no change of the file system's own records, and takes half the time of one that turns reserved blocks into written ones.
+// Writes the batch, and zeros after it each time the written part of the file runs out: a flush that only overwrites
+// needs no change of the file system's own records, and takes half the time of one that turns reserved blocks into
+// written ones.
 Status Ledger::Impl::write_ahead(ByteView batch) {
   Segment& segment = segments.back();
   const std::uint64_t end = segment.end + batch.size();
@@ -104,7 +105,8 @@ std::uint64_t Ledger::Impl::find_known(const contract::EventId& id) {
 
 // Encodes what is new; the state stays as it is.
 Result<Ledger::Impl::Staged> Ledger::Impl::stage(std::span<const PreparedEvent* const> events) {
-  if (events.size() > kBatchEventsMax) return fail(ErrorKind::kExhausted, "ledger_range", "a batch has at most 16384 events");
+  if (events.size() > kBatchEventsMax)
+    return fail(ErrorKind::kExhausted, "ledger_range", "a batch has at most 16384 events");
   Staged staged;
   std::map<contract::EventId, std::uint64_t> here;
   std::map<Sequences::Key, SequenceStream> streams;  // as they will be with this batch
@@ -188,7 +190,8 @@ Status Ledger::Impl::repair() {
     if (status.identity != segment.identity || status.size < segment.end) return replaced(segment_path(segment));
     Bytes header(kSegmentHeaderSize);
     WARY_ASSIGN_OR_RETURN(const std::size_t got, file->read_at(0, header));
-    if (got != header.size() || !is_segment_header(header, identity_of(segment))) return replaced(segment_path(segment));
+    if (got != header.size() || !is_segment_header(header, identity_of(segment)))
+      return replaced(segment_path(segment));
     WARY_RETURN_IF_ERROR(file->truncate(segment.end));
     segment.written = segment.end;
     WARY_RETURN_IF_ERROR(file->sync());

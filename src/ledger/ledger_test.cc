@@ -405,10 +405,13 @@ TEST_CASE("many threads append through one writer, and every receipt is true") {
     const auto good = test_event(kEach + 1, "edge/1");
     std::string gap_code;
     REQUIRE(writer.submit({&gap, 1}, [&](const auto& r) { gap_code = r.ok() ? "stored" : r.error().code; }).ok());
-    REQUIRE(writer.submit({&good, 1}, [&](const auto& r) {
-      const std::lock_guard lock(mutex);
-      if (r.ok()) stored[r->front().index] = {1, kEach + 1};
-    }).ok());
+    REQUIRE(writer
+                .submit({&good, 1},
+                        [&](const auto& r) {
+                          const std::lock_guard lock(mutex);
+                          if (r.ok()) stored[r->front().index] = {1, kEach + 1};
+                        })
+                .ok());
     std::promise<std::string> done;
     REQUIRE(writer.run([&](Ledger& ledger) { done.set_value(*ledger.checkpoint()); }).ok());
     CHECK(verify_checkpoint(done.get_future().get(), world.signer.verifier)->head.size == kThreads * kEach + 1);
@@ -428,10 +431,12 @@ TEST_CASE("a writer whose queue is full refuses and takes nothing") {
   LedgerWriter writer(world.open(), world.clock, {.queue_bytes_max = 4096});
   std::promise<void> release;
   std::promise<void> holding;
-  REQUIRE(writer.run([&](Ledger&) {
-    holding.set_value();
-    release.get_future().wait();
-  }).ok());
+  REQUIRE(writer
+              .run([&](Ledger&) {
+                holding.set_value();
+                release.get_future().wait();
+              })
+              .ok());
   holding.get_future().wait();
   std::size_t taken = 0;
   Status last;
@@ -467,9 +472,10 @@ TEST_CASE("an independent program verifies the exported log and its earlier head
   CHECK(std::filesystem::exists(out + "/tile/1/000.p/9"));
   CHECK(std::filesystem::exists(out + "/tile/entries/009.p/253"));
   const auto verify = [&] {
-    const std::string script = std::filesystem::path(__FILE__).is_absolute()
-                                   ? std::filesystem::path(__FILE__).parent_path().string() + "/../../tests/interop/tlog/run.sh"
-                                   : "tests/interop/tlog/run.sh";
+    const std::string script =
+        std::filesystem::path(__FILE__).is_absolute()
+            ? std::filesystem::path(__FILE__).parent_path().string() + "/../../tests/interop/tlog/run.sh"
+            : "tests/interop/tlog/run.sh";
     return WEXITSTATUS(std::system(("bash " + script + " " + out + " '" + ledger->verifier().to_vkey() + "'").c_str()));
   };
   const int result = verify();

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "ledger/segment.h"
+#include "ledger/ledger_impl.h"
 
 // A segment from a stranger's disk: parse_record one after the other, and the end as recovery finds it.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -18,6 +18,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     ledger::append_record(again, identity, **record);
     if (!std::equal(again.begin(), again.end(), data + at)) std::abort();
     at += again.size();
+  }
+  if (const auto head = ledger::decode_head(file); head.ok()) {
+    if (ledger::encode_head(*head) != Bytes(file.begin(), file.end())) std::abort();
   }
   (void)ledger::segment_index_of(as_text(file));
   return 0;

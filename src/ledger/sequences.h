@@ -1,5 +1,5 @@
-// Sequences: which event ids the ledger has already. For each (source, boot) the highest sequence below which nothing is
-// missing, and a bounded set of those ahead of a gap. Private to ledger/; one thread.
+// Sequences: which event ids the ledger has already. For each (source, boot) the highest sequence below which nothing
+// is missing, and a bounded set of those ahead of a gap. Private to ledger/; one thread.
 #pragma once
 
 #include <cstdint>
