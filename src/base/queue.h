@@ -1,5 +1,5 @@
-// BoundedQueue: how threads hand work to the one thread that owns a state. Refuses when full; never grows, never waits on
-// the side that pushes.
+// BoundedQueue: how threads hand work to the one thread that owns a state. Refuses when full; never grows, never waits
+// on the side that pushes.
 //
 //   BoundedQueue<Job> queue(10'000);
 //   if (!queue.try_push(std::move(job), weight)) refuse();

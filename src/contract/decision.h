@@ -1,7 +1,7 @@
 // Decision: the answer to "may this principal do this action on this resource, in this context"; the second contract.
 //
-// There is no default decision and no conversion to bool: a caller asks is_allowed() of a decision that was made. Whatever
-// goes wrong on the way makes a deny with a reason code. Values; any thread.
+// There is no default decision and no conversion to bool: a caller asks is_allowed() of a decision that was made.
+// Whatever goes wrong on the way makes a deny with a reason code. Values; any thread.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ struct Request {
 
 struct PolicyError {
   std::string policy;
-  std::string kind;     // Cedar's error kind, e.g. EntityDoesNotExist
+  std::string kind;  // Cedar's error kind, e.g. EntityDoesNotExist
   std::string message;
 };
 
@@ -44,7 +44,7 @@ class Decision {
   bool is_allowed() const { return effect_ == Effect::kAllow; }
   Effect effect() const { return effect_; }
 
-  std::string id;       // unique; what a deny page shows and `wary explain` takes
+  std::string id;  // unique; what a deny page shows and `wary explain` takes
   std::string tenant;
   std::vector<std::string> determining;  // policy ids
   std::vector<PolicyError> errors;

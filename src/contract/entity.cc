@@ -74,9 +74,7 @@ Status read_escape(std::string_view text, std::size_t& at, std::string& out) {
   }
 }
 
-codec::Json id_json(const EntityId& id) {
-  return codec::Json::object({{"type", id.type}, {"id", id.id}});
-}
+codec::Json id_json(const EntityId& id) { return codec::Json::object({{"type", id.type}, {"id", id.id}}); }
 
 codec::Json facts_json(const std::vector<Fact>& facts) {
   codec::Json list = codec::Json::array();

@@ -1,8 +1,8 @@
 // Entity: what is known and verified about a principal or a resource; the first of the three contracts.
 //
-// Each fact has one owning source, a time, and a value on expiry, so that a missing or stale fact never weakens a forbid:
-// an expired fact does not vanish, it takes its `on_expiry` value. Facts become Cedar attributes or tags by name.
-// Values; any thread. Limits: 1,024 facts, 256 parents an entity.
+// Each fact has one owning source, a time, and a value on expiry, so that a missing or stale fact never weakens a
+// forbid: an expired fact does not vanish, it takes its `on_expiry` value. Facts become Cedar attributes or tags by
+// name. Values; any thread. Limits: 1,024 facts, 256 parents an entity.
 #pragma once
 
 #include <compare>

@@ -6,8 +6,9 @@ namespace wary::contract {
 namespace {
 
 TEST_CASE("an entity id comes back from its Cedar text") {
-  for (const EntityId& id : {EntityId{"Wary::User", "alice"}, EntityId{"A", ""}, EntityId{"_a::B9", "a\"b\\c\n\x7f\x01"},
-                             EntityId{"A", std::string("z\0z", 3)}, EntityId{"A", "日本"}}) {
+  for (const EntityId& id :
+       {EntityId{"Wary::User", "alice"}, EntityId{"A", ""}, EntityId{"_a::B9", "a\"b\\c\n\x7f\x01"},
+        EntityId{"A", std::string("z\0z", 3)}, EntityId{"A", "日本"}}) {
     const auto back = parse_entity_id(id.to_string());
     REQUIRE(back.ok());
     CHECK(*back == id);
@@ -18,10 +19,30 @@ TEST_CASE("an entity id comes back from its Cedar text") {
 }
 
 TEST_CASE("text that is no entity id is refused with the offset") {
-  for (const char* bad : {"", "A", "A::", "A::\"", "A::\"x", "A::\"x\"y", "\"x\"", "::\"x\"", "A:\"x\"", "9::\"x\"",
-                          "A::B", "A::::\"x\"", "A ::\"x\"", R"(A::"\q")", R"(A::"\)", R"(A::"\x8f")", R"(A::"\x4")",
-                          R"(A::"\u{}")", R"(A::"\u{d800}")", R"(A::"\u{110000}")", R"(A::"\u{1234567}")",
-                          R"(A::"\u41")", R"(A::"\u{+1}")", "A::\"\xff\""}) {
+  for (const char* bad : {"",
+                          "A",
+                          "A::",
+                          "A::\"",
+                          "A::\"x",
+                          "A::\"x\"y",
+                          "\"x\"",
+                          "::\"x\"",
+                          "A:\"x\"",
+                          "9::\"x\"",
+                          "A::B",
+                          "A::::\"x\"",
+                          "A ::\"x\"",
+                          R"(A::"\q")",
+                          R"(A::"\)",
+                          R"(A::"\x8f")",
+                          R"(A::"\x4")",
+                          R"(A::"\u{}")",
+                          R"(A::"\u{d800}")",
+                          R"(A::"\u{110000}")",
+                          R"(A::"\u{1234567}")",
+                          R"(A::"\u41")",
+                          R"(A::"\u{+1}")",
+                          "A::\"\xff\""}) {
     CAPTURE(bad);
     const auto id = parse_entity_id(bad);
     REQUIRE_FALSE(id.ok());
@@ -73,11 +94,13 @@ TEST_CASE("JSON that is no entity is refused with the pointer") {
         "entity_json_value /id/type");
   CHECK(refusal([](Json& j) { j.set("parents", Json::array({Json::object()})); }) ==
         "entity_json_missing /parents/0/type");
-  CHECK(refusal([](Json& j) { j.set("parents", Json::array(std::vector<Json>(257))); }) == "entity_json_limit /parents");
+  CHECK(refusal([](Json& j) { j.set("parents", Json::array(std::vector<Json>(257))); }) ==
+        "entity_json_limit /parents");
   CHECK(refusal([&](Json& j) { attribute(j).set("since", "now"); }) == "entity_json_type /attributes/0/since");
   CHECK(refusal([&](Json& j) { attribute(j).set("name", "email"); }) == "entity_json_value /attributes/1/name");
-  CHECK(refusal([&](Json& j) { std::erase_if(attribute(j).members(), [](auto& m) { return m.first == "on_expiry"; }); }) ==
-        "entity_json_missing /attributes/0/on_expiry");
+  CHECK(refusal([&](Json& j) {
+          std::erase_if(attribute(j).members(), [](auto& m) { return m.first == "on_expiry"; });
+        }) == "entity_json_missing /attributes/0/on_expiry");
 }
 
 }  // namespace

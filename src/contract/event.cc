@@ -17,8 +17,8 @@ constexpr std::size_t kTextMax = limits::kFreeTextBytes;
 // The texts of an event in the order of the encoding; `Self` is Event or const Event.
 template <typename Self>
 auto texts_of(Self& event) {
-  return std::array{&event.actor,       &event.device,   &event.session, &event.resource, &event.action,
-                    &event.decision_id, &event.trace_id, &event.detail};
+  return std::array{&event.actor,  &event.device,      &event.session,  &event.resource,
+                    &event.action, &event.decision_id, &event.trace_id, &event.detail};
 }
 
 // The detail may use what the entry has; the others are names.
@@ -170,14 +170,13 @@ codec::Json to_ocsf(const Event& event) {
                             {"type_uid", class_uid * 100 + event.activity_id},
                             {"severity_id", 1},
                             {"time", event.event_time.nanos / kNanosPerMilli}});
-  json.set("metadata",
-           Json::object({{"version", "1.4.0"},
-                         {"uid", event.id.source + "/" + std::to_string(event.id.boot) + "/" +
-                                     std::to_string(event.id.sequence)},
-                         {"tenant_uid", event.tenant},
-                         {"logged_time", event.receive_time.nanos / kNanosPerMilli},
-                         {"correlation_uid", event.trace_id},
-                         {"product", Json::object({{"name", "wary"}, {"vendor_name", "wary"}})}}));
+  json.set("metadata", Json::object({{"version", "1.4.0"},
+                                     {"uid", event.id.source + "/" + std::to_string(event.id.boot) + "/" +
+                                                 std::to_string(event.id.sequence)},
+                                     {"tenant_uid", event.tenant},
+                                     {"logged_time", event.receive_time.nanos / kNanosPerMilli},
+                                     {"correlation_uid", event.trace_id},
+                                     {"product", Json::object({{"name", "wary"}, {"vendor_name", "wary"}})}}));
   if (!event.actor.empty()) {
     Json user = Json::object({{"uid", event.actor}});
     if (const auto id = parse_entity_id(event.actor); id.ok()) user.set("name", id->id).set("type", id->type);
@@ -201,7 +200,8 @@ codec::Json to_ocsf(const Event& event) {
       }
       unmapped.set("detail", std::move(detail).value());
     } else {
-      unmapped.set("detail_text", codec::is_utf8(event.detail) ? event.detail : codec::encode_base64(as_bytes(event.detail)));
+      unmapped.set("detail_text",
+                   codec::is_utf8(event.detail) ? event.detail : codec::encode_base64(as_bytes(event.detail)));
     }
   }
   json.set("unmapped", std::move(unmapped));

@@ -1,5 +1,5 @@
-// Event: what happened; the third contract. The ledger stores its deterministic encoding as a leaf; OCSF JSON is rendered
-// from it for people and other tools.
+// Event: what happened; the third contract. The ledger stores its deterministic encoding as a leaf; OCSF JSON is
+// rendered from it for people and other tools.
 //
 // The id (source, boot, sequence) makes an event one: appended twice it is stored once. Values; any thread.
 // Limits: 65,535 bytes encoded (the ledger's entry limit); text fields 4 KiB.
@@ -36,9 +36,9 @@ struct Event {
   std::string tenant;
   EventClass class_uid = EventClass::kApiActivity;
   std::uint32_t activity_id = 99;  // OCSF activity within the class; 99 is "other", named by detail.activity_name
-  UnixTime event_time;    // when it happened, by the source's clock
-  UnixTime receive_time;  // when the ledger took it; set there
-  std::string actor;      // entity ids as Cedar text, or empty
+  UnixTime event_time;             // when it happened, by the source's clock
+  UnixTime receive_time;           // when the ledger took it; set there
+  std::string actor;               // entity ids as Cedar text, or empty
   std::string device;
   std::string session;
   std::string resource;

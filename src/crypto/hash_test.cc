@@ -22,7 +22,8 @@ class CountingRandom final : public Random {
 };
 
 TEST_CASE("SHA-256 gives the FIPS 180-4 examples, at once and in pieces") {
-  CHECK(codec::encode_hex(sha256(as_bytes("abc"))) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  CHECK(codec::encode_hex(sha256(as_bytes("abc"))) ==
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   CHECK(codec::encode_hex(sha256({})) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   Sha256 hash;
   for (int round = 0; round < 2; ++round) {
@@ -57,9 +58,10 @@ TEST_CASE("HKDF gives the RFC 5869 test cases 1 to 3") {
     salt[i] = static_cast<std::uint8_t>(0x60 + i);
     purpose[i] = static_cast<std::uint8_t>(0xb0 + i);
   }
-  CHECK(codec::encode_hex(hkdf_sha256(key, salt, purpose, 82).reveal()) ==
-        "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c59045a99cac7827271cb41c65e590e09da3275600c2f09b8"
-        "367793a9aca3db71cc30c58179ec3e87c14c01d5c1f3434f1d87");
+  CHECK(
+      codec::encode_hex(hkdf_sha256(key, salt, purpose, 82).reveal()) ==
+      "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c59045a99cac7827271cb41c65e590e09da3275600c2f09b8"
+      "367793a9aca3db71cc30c58179ec3e87c14c01d5c1f3434f1d87");
   CHECK(codec::encode_hex(hkdf_sha256(Bytes(22, 0x0b), {}, {}, 42).reveal()) ==
         "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8");
 }

@@ -5,7 +5,8 @@
 //   WARY_ASSIGN_OR_RETURN(Secret pkcs8, crypto::unseal(key, "ca.key", sealed));
 //
 // This is a software seal: it keeps a stolen disk image of the sealed files, or a backup of them, from giving the keys
-// away as long as seal.key is not part of it. Root of the running machine can unseal. A TPM or HSM takes the key's place.
+// away as long as seal.key is not part of it. Root of the running machine can unseal. A TPM or HSM takes the key's
+// place.
 //
 // Sealed format, version 1: "WSEA" | u8 version=1 | nonce[12] | ciphertext | tag[16]. Additional data: the first five
 // bytes, then the name. Key file: "WSEK" | u8 version=1 | key[32] | first 4 bytes of SHA-256 over what stands before.

@@ -10,7 +10,9 @@ constexpr std::string_view kScheme = "spiffe://";
 constexpr std::size_t kIdMax = 2048;
 constexpr std::size_t kTrustDomainMax = 255;
 
-bool is_domain_byte(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_'; }
+bool is_domain_byte(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+}
 bool is_path_byte(char c) { return is_domain_byte(c) || (c >= 'A' && c <= 'Z'); }
 
 Error syntax(std::size_t offset, std::string_view message) {

@@ -203,7 +203,8 @@ bool TlsSession::is_closed_by_peer() const { return impl_->closed_by_peer; }
 
 Result<std::size_t> TlsSession::read(std::span<std::uint8_t> out) {
   Impl& session = *impl_;
-  if (session.state == Impl::State::kFailed) return fail(ErrorKind::kUnavailable, "tls_closed", "the session has failed");
+  if (session.state == Impl::State::kFailed)
+    return fail(ErrorKind::kUnavailable, "tls_closed", "the session has failed");
   if (session.state == Impl::State::kHandshaking || session.closed_by_peer || out.empty()) return std::size_t{0};
   std::size_t total = 0;
   // One call may take several records: fewer turns through the caller's loop.

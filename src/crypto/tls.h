@@ -2,16 +2,16 @@
 //
 //   WARY_ASSIGN_OR_RETURN(auto context, crypto::TlsServerContext::build(std::move(options)));  // once; shared
 //   crypto::TlsSession session(context);
-//   WARY_RETURN_IF_ERROR(session.feed(from_socket));       // an error still leaves an alert in output(): send it, close
-//   to_socket(session.output()); session.consume_output(sent);
-//   if (session.is_open()) { WARY_ASSIGN_OR_RETURN(std::size_t n, session.read(buffer)); ... session.write(answer); }
+//   WARY_RETURN_IF_ERROR(session.feed(from_socket));       // an error still leaves an alert in output(): send it,
+//   close to_socket(session.output()); session.consume_output(sent); if (session.is_open()) {
+//   WARY_ASSIGN_OR_RETURN(std::size_t n, session.read(buffer)); ... session.write(answer); }
 //
-// TLS 1.3 only; X25519 and P-256; AES-GCM and ChaCha20-Poly1305; no tickets, no resumption, no early data, so that every
-// connection proves its identity anew. Contexts are immutable and shareable; a session belongs to one thread at a time.
-// Idle sessions hold no record buffers. Limits: 256 KiB of ciphertext fed and not yet read (tls_backpressure: read first);
-// the plaintext written and not yet taken is bounded by the caller, who sees output().size().
-// Errors: tls_option, tls_handshake, tls_protocol, tls_peer (the verifier's own error is passed on instead when there is
-// one), tls_alpn, tls_backpressure, tls_closed, tls_truncated.
+// TLS 1.3 only; X25519 and P-256; AES-GCM and ChaCha20-Poly1305; no tickets, no resumption, no early data, so that
+// every connection proves its identity anew. Contexts are immutable and shareable; a session belongs to one thread at a
+// time. Idle sessions hold no record buffers. Limits: 256 KiB of ciphertext fed and not yet read (tls_backpressure:
+// read first); the plaintext written and not yet taken is bounded by the caller, who sees output().size(). Errors:
+// tls_option, tls_handshake, tls_protocol, tls_peer (the verifier's own error is passed on instead when there is one),
+// tls_alpn, tls_backpressure, tls_closed, tls_truncated.
 #pragma once
 
 #include <functional>
@@ -36,8 +36,8 @@ struct TlsIdentity {
   std::shared_ptr<const PrivateKey> key;  // shared: one key serves several contexts across a reload
 };
 
-// Decides about the peer's chain (leaf first, at most 10). `server_name` is what the client asked for; empty on a server.
-// Called during the handshake, on the session's thread.
+// Decides about the peer's chain (leaf first, at most 10). `server_name` is what the client asked for; empty on a
+// server. Called during the handshake, on the session's thread.
 using VerifyPeer = std::function<Result<Certificate>(const std::vector<Bytes>& chain, std::string_view server_name)>;
 
 // The usual verifiers. The clock must outlive the context.
@@ -51,11 +51,11 @@ struct TlsServerOptions {
     std::vector<std::string> names;  // "app.example", or "*.example" for exactly one label
     TlsIdentity identity;
   };
-  std::vector<Site> sites;           // the first one answers names that none has
+  std::vector<Site> sites;            // the first one answers names that none has
   bool refuse_unknown_names = false;  // then such a name is refused (unrecognized_name); no name at all is served
-  std::vector<std::string> alpn;     // in the order of preference; empty: none is spoken
+  std::vector<std::string> alpn;      // in the order of preference; empty: none is spoken
   ClientAuth client_auth = ClientAuth::kNone;
-  VerifyPeer verify_client;          // needed unless kNone
+  VerifyPeer verify_client;  // needed unless kNone
 };
 
 class TlsServerContext {

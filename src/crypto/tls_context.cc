@@ -100,8 +100,8 @@ Result<SslContextHandle> new_context(const SSL_METHOD* method) {
   SSL_CTX* raw = context.get();
   if (raw == nullptr || SSL_CTX_set_min_proto_version(raw, TLS1_3_VERSION) != 1 ||
       SSL_CTX_set_max_proto_version(raw, TLS1_3_VERSION) != 1 ||
-      SSL_CTX_set_ciphersuites(
-          raw, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") != 1 ||
+      SSL_CTX_set_ciphersuites(raw, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") !=
+          1 ||
       SSL_CTX_set1_groups_list(raw, "X25519:P-256") != 1 || SSL_CTX_set_num_tickets(raw, 0) != 1) {
     return openssl_option_error("the TLS context was not made");
   }
@@ -116,8 +116,9 @@ Result<SslContextHandle> new_context(const SSL_METHOD* method) {
 Status use_identity(SSL_CTX* context, const TlsIdentity& identity) {
   if (identity.chain.empty() || !identity.key) return option_error("an identity has a certificate and its key");
   for (std::size_t i = 0; i < identity.chain.size(); ++i) {
-    WARY_ASSIGN_OR_RETURN(const X509Handle x509, decode_x509(identity.chain[i]));
-    const long done = i == 0 ? SSL_CTX_use_certificate(context, x509.get()) : SSL_CTX_add1_chain_cert(context, x509.get());
+    WARY_ASSIGN_OR_RETURN(const X509Handle x509, read_x509(identity.chain[i]));
+    const long done =
+        i == 0 ? SSL_CTX_use_certificate(context, x509.get()) : SSL_CTX_add1_chain_cert(context, x509.get());
     if (done != 1) return openssl_option_error("a certificate was not taken");
   }
   if (SSL_CTX_use_PrivateKey(context, identity.key->material().key.get()) != 1 ||
@@ -214,10 +215,10 @@ VerifyPeer verify_svid(TrustRoots roots, std::string trust_domain, VerifyOptions
   rules.use = use;
   rules.svid = true;
   rules.trust_domain = std::move(trust_domain);
-  return [roots = std::move(roots), rules = std::move(rules), &clock](const std::vector<Bytes>& chain,
-                                                                      std::string_view) {
-    return roots.verify(chain, clock.unix_time(), rules);
-  };
+  return
+      [roots = std::move(roots), rules = std::move(rules), &clock](const std::vector<Bytes>& chain, std::string_view) {
+        return roots.verify(chain, clock.unix_time(), rules);
+      };
 }
 
 }  // namespace wary::crypto

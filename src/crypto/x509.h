@@ -2,8 +2,8 @@
 //
 //   WARY_ASSIGN_OR_RETURN(Bytes ca, crypto::create_ca({.common_name = "wary local CA", ...}, ca_key));
 //   WARY_ASSIGN_OR_RETURN(Bytes csr, crypto::make_csr(leaf_key, "orders"));
-//   WARY_ASSIGN_OR_RETURN(Bytes leaf, crypto::issue_leaf(ca, ca_key, csr, {.spiffe_id = "spiffe://local/orders", ...}));
-//   WARY_ASSIGN_OR_RETURN(auto roots, crypto::TrustRoots::build({ca}));
+//   WARY_ASSIGN_OR_RETURN(Bytes leaf, crypto::issue_leaf(ca, ca_key, csr, {.spiffe_id = "spiffe://local/orders",
+//   ...})); WARY_ASSIGN_OR_RETURN(auto roots, crypto::TrustRoots::build({ca}));
 //   WARY_ASSIGN_OR_RETURN(crypto::Certificate peer, roots.verify(chain, now, {.svid = true, .trust_domain = "local"}));
 //
 // What goes into a leaf comes from LeafOptions alone; of the request only the key is taken, after its signature proved
@@ -30,7 +30,7 @@ struct Certificate {
   Bytes der;
   std::string subject;  // RFC 2253 text
   std::string issuer;
-  std::string serial;   // hex
+  std::string serial;  // hex
   std::vector<std::string> dns_names;
   std::vector<std::string> uris;
   std::vector<Bytes> ip_addresses;  // 4 or 16 bytes
@@ -53,7 +53,7 @@ Result<Certificate> parse_certificate(ByteView der);
 Result<SpiffeId> check_svid(const Certificate& leaf);
 
 struct CaOptions {
-  std::string common_name;  // made unique by the serial number in the subject
+  std::string common_name;   // made unique by the serial number in the subject
   std::string trust_domain;  // a SPIFFE signing certificate carries it as spiffe://DOMAIN; empty: none
   UnixTime not_before;
   UnixTime not_after;

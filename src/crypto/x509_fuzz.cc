@@ -1,5 +1,6 @@
 #include "crypto/x509.h"
 
+// parse_certificate, check_csr, and verification of a chain.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace wary;
   const auto certificate = crypto::parse_certificate({data, size});

@@ -29,7 +29,8 @@ bool is_dns_name(std::string_view name) {
   if (name.empty() || name.size() > 253 || name.front() == '.' || name.back() == '.') return false;
   std::size_t label = 0;
   for (const char c : name) {
-    const bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    const bool word =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
     if (!word && c != '.') return false;
     label = c == '.' ? 0 : label + 1;
     if (label > 63 || (c == '.' && label == 0 && name.find("..") != name.npos)) return false;
@@ -162,7 +163,8 @@ Result<Bytes> make_csr(const PrivateKey& key, std::string_view common_name) {
   if (!common_name.empty()) {
     WARY_RETURN_IF_ERROR(add_text_entry(X509_REQ_get_subject_name(request.get()), "CN", common_name));
   }
-  if (X509_REQ_sign(request.get(), key_of(key), digest_for(key.type())) <= 0) return failed("the request was not signed");
+  if (X509_REQ_sign(request.get(), key_of(key), digest_for(key.type())) <= 0)
+    return failed("the request was not signed");
   return encode_der<X509_REQ, i2d_X509_REQ>(request.get());
 }
 
@@ -187,7 +189,7 @@ Result<Bytes> issue_leaf(ByteView ca, const PrivateKey& ca_key, ByteView csr, co
   WARY_RETURN_IF_ERROR(check_leaf_options(options));
   WARY_RETURN_IF_ERROR(check_csr(csr));
   WARY_ASSIGN_OR_RETURN(const X509ReqHandle request, decode_csr(csr));
-  WARY_ASSIGN_OR_RETURN(const X509Handle issuer, decode_x509(ca));
+  WARY_ASSIGN_OR_RETURN(const X509Handle issuer, read_x509(ca));
   WARY_ASSIGN_OR_RETURN(const Certificate issuer_shown, parse_certificate(ca));
   if (!issuer_shown.is_ca) return bad_option("the issuer is no certificate authority");
   if (X509_check_private_key(issuer.get(), key_of(ca_key)) != 1) {

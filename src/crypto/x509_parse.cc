@@ -39,8 +39,8 @@ Bytes bytes_of(const ASN1_STRING* text) {
 
 Status read_names(const X509* x509, Certificate& out) {
   int critical = 0;
-  const GeneralNamesHandle names(static_cast<GENERAL_NAMES*>(
-      X509_get_ext_d2i(x509, NID_subject_alt_name, &critical, nullptr)));
+  const GeneralNamesHandle names(
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(x509, NID_subject_alt_name, &critical, nullptr)));
   if (!names) {
     if (critical == -1) return {};  // absent; -2 says twice, anything else malformed
     return syntax("the subject alternative names are malformed or there twice");
@@ -88,7 +88,7 @@ void read_usage(X509* x509, Certificate& out) {
 
 }  // namespace
 
-Result<X509Handle> decode_x509(ByteView der) {
+Result<X509Handle> read_x509(ByteView der) {
   if (der.size() > kCertificateMax) return fail(ErrorKind::kInvalid, "x509_syntax", "the certificate is too long");
   const std::uint8_t* at = der.data();
   X509Handle x509(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
@@ -127,7 +127,7 @@ Result<Certificate> describe(X509* x509, Bytes der) {
 }
 
 Result<Certificate> parse_certificate(ByteView der) {
-  WARY_ASSIGN_OR_RETURN(const X509Handle x509, decode_x509(der));
+  WARY_ASSIGN_OR_RETURN(const X509Handle x509, read_x509(der));
   return describe(x509.get(), Bytes(der.begin(), der.end()));
 }
 

@@ -9,7 +9,7 @@ namespace wary::crypto {
 constexpr std::size_t kCertificateMax = 64 * 1024;
 constexpr std::size_t kChainMax = 10;
 
-Result<X509Handle> decode_x509(ByteView der);
+Result<X509Handle> read_x509(ByteView der);
 Result<Certificate> describe(X509* x509, Bytes der);
 
 }  // namespace wary::crypto

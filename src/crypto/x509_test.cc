@@ -117,12 +117,14 @@ TEST_CASE("a chain is verified at the given time, name and trust domain") {
   CHECK(ca.roots().verify({to_bytes("x")}, kNow, {}).error().code == "x509_syntax");
   // A root that expired cannot vouch, whatever its leaf says.
   const Authority old("local", after(-48), after(-1));
-  const Bytes cut = *old.issue([] {
-    LeafOptions options = dns({"a.example"});
-    options.not_before = after(-24);
-    options.not_after = after(24);
-    return options;
-  }(), new_key());
+  const Bytes cut = *old.issue(
+      [] {
+        LeafOptions options = dns({"a.example"});
+        options.not_before = after(-24);
+        options.not_after = after(24);
+        return options;
+      }(),
+      new_key());
   CHECK(parse_certificate(cut)->not_after == after(-1));
   CHECK(old.roots().verify({cut}, kNow, {}).error().code == "x509_expired");
 }
@@ -237,10 +239,10 @@ TEST_CASE("SPIFFE IDs are taken in one spelling") {
   CHECK_FALSE(parse_spiffe_id("spiffe://t/" + std::string(2048 - 10, 'a')).ok());
   CHECK(parse_spiffe_id("spiffe://" + std::string(255, 'a')).ok());
   CHECK_FALSE(parse_spiffe_id("spiffe://" + std::string(256, 'a')).ok());
-  for (const char* bad : {"", "spiffe:", "spiffe://", "spiffe:///a", "SPIFFE://t/a", "http://t/a", "spiffe://T/a",
-                          "spiffe://t:80/a", "spiffe://u@t/a", "spiffe://t/", "spiffe://t//a", "spiffe://t/a/",
-                          "spiffe://t/./a", "spiffe://t/..", "spiffe://t/a?b", "spiffe://t/a#b", "spiffe://t/%61",
-                          "spiffe://t/a b", "spiffe://t%20"}) {
+  for (const char* bad :
+       {"", "spiffe:", "spiffe://", "spiffe:///a", "SPIFFE://t/a", "http://t/a", "spiffe://T/a", "spiffe://t:80/a",
+        "spiffe://u@t/a", "spiffe://t/", "spiffe://t//a", "spiffe://t/a/", "spiffe://t/./a", "spiffe://t/..",
+        "spiffe://t/a?b", "spiffe://t/a#b", "spiffe://t/%61", "spiffe://t/a b", "spiffe://t%20"}) {
     CAPTURE(bad);
     const auto id = parse_spiffe_id(bad);
     REQUIRE_FALSE(id.ok());
@@ -330,8 +332,7 @@ TEST_CASE("certificates that openssl makes against the SVID rules are refused in
     openssl.run("req -new " + key + "-keyout leaf.key -out leaf.csr -subj /CN=leaf");
     openssl.run("x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -days 10 -extfile c.cnf -extensions " + section +
                 " -out " + section + ".pem");
-    const auto result =
-        roots.verify({decoded(section + ".pem")}, {now.nanos + 60 * kNanosPerSecond}, as_svid());
+    const auto result = roots.verify({decoded(section + ".pem")}, {now.nanos + 60 * kNanosPerSecond}, as_svid());
     return result.ok() ? std::string("accepted") : result.error().code;
   };
   CHECK(outcome("good") == "accepted");
@@ -364,9 +365,7 @@ TEST_CASE("published certificates for fuzzing go through within bounds") {
   CHECK(good > 10);
 }
 
-Bytes hex_of(const codec::Json& json, std::string_view name) {
-  return *codec::decode_hex(json.string_or(name, ""));
-}
+Bytes hex_of(const codec::Json& json, std::string_view name) { return *codec::decode_hex(json.string_or(name, "")); }
 
 TEST_CASE("Wycheproof's signature cases get the verdict they carry") {
   const auto data = test::testdata();

@@ -29,7 +29,7 @@ Result<TrustRoots> TrustRoots::build(const std::vector<Bytes>& roots) {
   built->store.reset(X509_STORE_new());
   if (!built->store) return openssl_error(ErrorKind::kInternal, "x509_failed", "no store");
   for (const Bytes& root : roots) {
-    WARY_ASSIGN_OR_RETURN(const X509Handle x509, decode_x509(root));
+    WARY_ASSIGN_OR_RETURN(const X509Handle x509, read_x509(root));
     WARY_ASSIGN_OR_RETURN(const Certificate shown, describe(x509.get(), root));
     if (!shown.is_ca) {
       return fail(ErrorKind::kInvalid, "x509_option", "a root is no certificate authority").at(shown.subject);
@@ -47,11 +47,11 @@ Result<Certificate> TrustRoots::verify(const std::vector<Bytes>& chain, UnixTime
     return fail(ErrorKind::kUnauthenticated, "x509_untrusted", "a chain has 1 to 10 certificates")
         .found(std::to_string(chain.size()));
   }
-  WARY_ASSIGN_OR_RETURN(const X509Handle leaf, decode_x509(chain.front()));
+  WARY_ASSIGN_OR_RETURN(const X509Handle leaf, read_x509(chain.front()));
   WARY_ASSIGN_OR_RETURN(Certificate shown, describe(leaf.get(), chain.front()));
   const std::unique_ptr<STACK_OF(X509), ChainFreer> others(sk_X509_new_null());
   for (std::size_t i = 1; i < chain.size(); ++i) {
-    WARY_ASSIGN_OR_RETURN(X509Handle other, decode_x509(chain[i]));
+    WARY_ASSIGN_OR_RETURN(X509Handle other, read_x509(chain[i]));
     WARY_CHECK(sk_X509_push(others.get(), other.release()) > 0);
   }
   const X509StoreContextHandle context(X509_STORE_CTX_new());

@@ -1,14 +1,14 @@
-// Files: the one door to the file system. Real (RealFiles) in production; simulated (SimFiles) in tests, where synced and
-// unsynced bytes are kept apart and faults come from a seed.
+// Files: the one door to the file system. Real (RealFiles) in production; simulated (SimFiles) in tests, where synced
+// and unsynced bytes are kept apart and faults come from a seed.
 //
 //   WARY_ASSIGN_OR_RETURN(auto file, files.open("ledger/current.seg", OpenMode::kCreate));
 //   WARY_RETURN_IF_ERROR(file->write_at(0, bytes));
 //   WARY_RETURN_IF_ERROR(file->sync());
 //
-// Durability: bytes are durable after File::sync(); a created, renamed or removed name is durable after sync_directory()
-// of its folder. Nothing else is promised. Thread rule: a File belongs to one thread at a time; Files may be shared.
-// Errors: file_not_found, file_exists, file_no_space, file_io, file_permission, file_locked, each with the path
-// in `where`; read_file adds file_too_large.
+// Durability: bytes are durable after File::sync(); a created, renamed or removed name is durable after
+// sync_directory() of its folder. Nothing else is promised. Thread rule: a File belongs to one thread at a time; Files
+// may be shared. Errors: file_not_found, file_exists, file_no_space, file_io, file_permission, file_locked, each with
+// the path in `where`; read_file adds file_too_large.
 #pragma once
 
 #include <cstdint>

@@ -101,7 +101,7 @@ TEST_CASE("a real file is private, not inherited, and never opened through a sym
   const Scratch scratch;
   const auto files = make_real_files();
   REQUIRE(files->open(scratch / "f", OpenMode::kCreate).ok());
-  struct stat status {};
+  struct stat status{};
   REQUIRE(::stat((scratch / "f").c_str(), &status) == 0);
   CHECK((status.st_mode & 0777) == 0600);
   REQUIRE(::symlink((scratch / "f").c_str(), (scratch / "link").c_str()) == 0);

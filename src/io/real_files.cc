@@ -25,11 +25,16 @@ Error file_error(int number, std::string_view what, std::string_view path) {
     std::string_view code;
   };
   static constexpr std::array<Row, 10> kRows = {{
-      {ENOENT, ErrorKind::kNotFound, "file_not_found"},     {ENOTDIR, ErrorKind::kNotFound, "file_not_found"},
-      {EEXIST, ErrorKind::kConflict, "file_exists"},        {ENOSPC, ErrorKind::kExhausted, "file_no_space"},
-      {EDQUOT, ErrorKind::kExhausted, "file_no_space"},     {EFBIG, ErrorKind::kExhausted, "file_no_space"},
-      {EACCES, ErrorKind::kDenied, "file_permission"},      {EPERM, ErrorKind::kDenied, "file_permission"},
-      {EROFS, ErrorKind::kDenied, "file_permission"},       {ELOOP, ErrorKind::kDenied, "file_permission"},
+      {ENOENT, ErrorKind::kNotFound, "file_not_found"},
+      {ENOTDIR, ErrorKind::kNotFound, "file_not_found"},
+      {EEXIST, ErrorKind::kConflict, "file_exists"},
+      {ENOSPC, ErrorKind::kExhausted, "file_no_space"},
+      {EDQUOT, ErrorKind::kExhausted, "file_no_space"},
+      {EFBIG, ErrorKind::kExhausted, "file_no_space"},
+      {EACCES, ErrorKind::kDenied, "file_permission"},
+      {EPERM, ErrorKind::kDenied, "file_permission"},
+      {EROFS, ErrorKind::kDenied, "file_permission"},
+      {ELOOP, ErrorKind::kDenied, "file_permission"},
   }};
   const auto row = std::ranges::find(kRows, number, &Row::number);
   const bool known = row != kRows.end();
@@ -43,7 +48,8 @@ Error file_error(int number, std::string_view what, std::string_view path) {
 
 FileStatus status_of(const struct stat& from) {
   return {{static_cast<std::uint64_t>(from.st_dev), static_cast<std::uint64_t>(from.st_ino)},
-          static_cast<std::uint64_t>(from.st_size), S_ISDIR(from.st_mode)};
+          static_cast<std::uint64_t>(from.st_size),
+          S_ISDIR(from.st_mode)};
 }
 
 // open(2) wants a terminated name without inner zero bytes; anything else names no file.
@@ -73,7 +79,8 @@ class RealFile final : public File {
   Status write_at(std::uint64_t offset, ByteView bytes) override {
     std::size_t done = 0;
     while (done < bytes.size()) {
-      const ssize_t n = ::pwrite(fd_.get(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
+      const ssize_t n =
+          ::pwrite(fd_.get(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return file_error(errno, "write", path_);
       done += static_cast<std::size_t>(n);
@@ -112,14 +119,14 @@ class RealFile final : public File {
   }
 
   Result<FileStatus> status() override {
-    struct stat now {};
+    struct stat now{};
     if (::fstat(fd_.get(), &now) != 0) return file_error(errno, "status", path_);
     return status_of(now);
   }
 
   Status lock() override {
     // Open-file-description locks belong to the handle: another handle of this very process is refused too.
-    struct flock range {};
+    struct flock range{};
     range.l_type = F_WRLCK;
     range.l_whence = SEEK_SET;
     if (::fcntl(fd_.get(), F_OFD_SETLK, &range) == 0) return {};
@@ -156,7 +163,7 @@ class RealFiles final : public Files {
 
   Result<FileStatus> status(std::string_view path) override {
     WARY_ASSIGN_OR_RETURN(const std::string name, checked_path(path));
-    struct stat now {};
+    struct stat now{};
     if (::fstatat(AT_FDCWD, name.c_str(), &now, AT_SYMLINK_NOFOLLOW) != 0) return file_error(errno, "status", path);
     return status_of(now);
   }

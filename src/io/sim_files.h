@@ -1,14 +1,14 @@
-// SimFiles: a file system in memory that knows what is durable. Written bytes are "unsynced" until File::sync(); names are
-// unsynced until sync_directory(). crash() throws away a seeded choice of the unsynced writes: each may survive whole,
-// survive torn at 512-byte sectors, or be lost, in any order; names likewise. Faults are set by the test:
+// SimFiles: a file system in memory that knows what is durable. Written bytes are "unsynced" until File::sync(); names
+// are unsynced until sync_directory(). crash() throws away a seeded choice of the unsynced writes: each may survive
+// whole, survive torn at 512-byte sectors, or be lost, in any order; names likewise. Faults are set by the test:
 //
 //   SimFiles files(seed);
-//   files.fail_at(17, SimFault::kPowerCut);   // the 17th mutating call (write, truncate, sync, rename, ...) and all later
-//   files.set_capacity(1 << 20);              // then file_no_space
-//   files.crash();                            // power back: only what survived is there; old handles all fail
+//   files.fail_at(17, SimFault::kPowerCut);   // the 17th mutating call (write, truncate, sync, rename, ...) and all
+//   later files.set_capacity(1 << 20);              // then file_no_space files.crash();                            //
+//   power back: only what survived is there; old handles all fail
 //
-// A sync that fails with kIoError is as bad as Linux makes it: reads go on showing the bytes, some of them are not on the
-// disk, and a later sync does not bring them there. One seed and one script give one outcome.
+// A sync that fails with kIoError is as bad as Linux makes it: reads go on showing the bytes, some of them are not on
+// the disk, and a later sync does not bring them there. One seed and one script give one outcome.
 //
 // Single-threaded.
 #pragma once
@@ -24,9 +24,9 @@
 namespace wary::io {
 
 enum class SimFault {
-  kPowerCut,   // this call and every later one fails until crash(); the call itself may have taken effect in part
-  kIoError,    // this one call fails with file_io
-  kNoSpace,    // this one call fails with file_no_space
+  kPowerCut,  // this call and every later one fails until crash(); the call itself may have taken effect in part
+  kIoError,   // this one call fails with file_io
+  kNoSpace,   // this one call fails with file_no_space
 };
 
 class SimFiles final : public Files {
@@ -36,9 +36,9 @@ class SimFiles final : public Files {
 
   void fail_at(std::uint64_t call, SimFault fault);  // calls count from 0 since construction
   void clear_faults();
-  void set_capacity(std::uint64_t bytes);  // all files together
-  std::uint64_t calls() const;             // mutating calls so far
-  void crash();                            // see above
+  void set_capacity(std::uint64_t bytes);                      // all files together
+  std::uint64_t calls() const;                                 // mutating calls so far
+  void crash();                                                // see above
   void flip_bit(std::string_view path, std::uint64_t offset);  // silent corruption
 
   Result<std::unique_ptr<File>> open(std::string_view path, OpenMode mode) override;

@@ -70,7 +70,8 @@ class Checker {
 
   void compare_leaf(const std::string& path, const Record& record) {
     const Hash leaf = leaf_hash(record.entry);
-    if (leaves_complete_ && recomputed_.size() == record.index) recomputed_.append(leaf, [](int, std::uint64_t, const Hash&) {});
+    if (leaves_complete_ && recomputed_.size() == record.index)
+      recomputed_.append(leaf, [](int, std::uint64_t, const Hash&) {});
     const auto stored = ledger_.hashes.read(0, record.index, 1);
     if (stored.ok() && stored->front() == leaf) return;
     suspects_.push_back({path, record.offset, record.index, tile_path(tile_at(0, record.index)), ""});
@@ -87,7 +88,8 @@ class Checker {
     const bool entries_are_right = leaves_complete_ && recomputed_.root() == ledger_.frontier.root();
     for (CheckFinding& suspect : suspects_) {
       if (entries_are_right) {
-        add({ledger_.hashes.path(0), suspect.index * sizeof(Hash), suspect.index, suspect.tile, "a stored hash is damaged"});
+        add({ledger_.hashes.path(0), suspect.index * sizeof(Hash), suspect.index, suspect.tile,
+             "a stored hash is damaged"});
       } else {
         suspect.what = "the entry is not the one whose hash the tree holds";
         add(suspect);

@@ -16,8 +16,8 @@ struct Promised {
   std::vector<std::string> notes;
 };
 
-// Appends twelve batches of different sizes with checkpoints between, through several segments; stops at the first error
-// if `stop`, otherwise sends the failed batch again later, as a client would.
+// Appends twelve batches of different sizes with checkpoints between, through several segments; stops at the first
+// error if `stop`, otherwise sends the failed batch again later, as a client would.
 void run_script(Ledger& ledger, Promised& promised, bool stop) {
   std::uint64_t sequence = 1;
   for (int step = 0; step < 12; ++step) {
@@ -108,7 +108,8 @@ TEST_CASE("a power cut at every call loses nothing that was acknowledged and con
   MESSAGE("power cuts survived: " << calls * 3 * 2);
 }
 
-TEST_CASE("an I/O error or a full disk at every call is refused, repaired without a restart, and survives a power cut") {
+TEST_CASE(
+    "an I/O error or a full disk at every call is refused, repaired without a restart, and survives a power cut") {
   const TestSigner signer;
   TestClock clock;
   const std::uint64_t calls = calls_of_clean_run(signer);

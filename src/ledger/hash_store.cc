@@ -88,8 +88,7 @@ Result<std::vector<Hash>> HashStore::read(int tile_level, std::uint64_t first, s
 Result<Hash> HashStore::node(Node node) const {
   const int tile_level = node.level / 8;
   const int above = node.level % 8;
-  WARY_ASSIGN_OR_RETURN(std::vector<Hash> hashes,
-                        read(tile_level, node.index << above, std::size_t{1} << above));
+  WARY_ASSIGN_OR_RETURN(std::vector<Hash> hashes, read(tile_level, node.index << above, std::size_t{1} << above));
   for (std::size_t width = hashes.size(); width > 1; width /= 2) {
     for (std::size_t i = 0; i < width / 2; ++i) hashes[i] = node_hash(hashes[2 * i], hashes[2 * i + 1]);
   }

@@ -1,8 +1,8 @@
 // HashStore: the tree's hashes on disk, one file a tile level: level-L holds the hashes of the complete subtrees of
 // 2^(8L) leaves one after the other, which is the concatenation of that level's tiles. Private to ledger/.
 //
-// Derived from the segments and rebuilt from them at need. Hashes since the last sync stay in memory, so that a failed sync
-// loses nothing. One thread.
+// Derived from the segments and rebuilt from them at need. Hashes since the last sync stay in memory, so that a failed
+// sync loses nothing. One thread.
 #pragma once
 
 #include <array>

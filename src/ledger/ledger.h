@@ -6,13 +6,14 @@
 //   WARY_ASSIGN_OR_RETURN(std::string note, ledger->checkpoint());        // signed; size and root persisted first
 //   WARY_ASSIGN_OR_RETURN(std::string proof, ledger->proof(index));       // a .tlog-proof file
 //
-// One thread (LedgerWriter is the front for many). After an error of append_batch none of its events has a receipt; they
-// may be in the log after a crash, and sending them again is always right: an event's id is stored once.
+// One thread (LedgerWriter is the front for many). After an error of append_batch none of its events has a receipt;
+// they may be in the log after a crash, and sending them again is always right: an event's id is stored once.
 //
 // Errors: ledger_locked (another process has it), ledger_unavailable (disk full, I/O error, a file replaced: try again,
-// nothing needs a restart), ledger_truncated, ledger_corrupt, ledger_inconsistent (stored bytes are not what was written:
-// refused until restored), ledger_range, ledger_sequence, ledger_origin, and those of contract::encode.
-// Limits: 65,535 bytes an event; 16,384 events and 64 MiB a batch; LedgerOptions has the others. FORMAT.md has the files.
+// nothing needs a restart), ledger_truncated, ledger_corrupt, ledger_inconsistent (stored bytes are not what was
+// written: refused until restored), ledger_range, ledger_sequence, ledger_origin, and those of contract::encode.
+// Limits: 65,535 bytes an event; 16,384 events and 64 MiB a batch; LedgerOptions has the others. FORMAT.md has the
+// files.
 #pragma once
 
 #include <functional>
@@ -34,9 +35,9 @@ using SignCheckpoint = std::function<Result<Bytes>(ByteView text)>;
 struct LedgerOptions {
   std::string vkey;  // name+id+key of the signing key; the name is the log's origin
   std::uint64_t segment_bytes = std::uint64_t{64} << 20;
-  std::size_t streams_max = 4096;      // (source, boot) pairs whose sequences are known; the one longest silent goes
-  std::size_t sequence_window = 4096;  // how far ahead of a gap a sequence may run
-  std::size_t recent_max = 65'536;     // events whose index is still known when they are sent again
+  std::size_t streams_max = 4096;       // (source, boot) pairs whose sequences are known; the one longest silent goes
+  std::size_t sequence_window = 4096;   // how far ahead of a gap a sequence may run
+  std::size_t recent_max = 65'536;      // events whose index is still known when they are sent again
   std::size_t decisions_max = 262'144;  // newest decision ids found without reading segments
 };
 
@@ -95,14 +96,15 @@ class Ledger {
   Result<std::vector<Receipt>> append_batch(std::span<const contract::Event> events);
   Result<std::vector<Receipt>> append_prepared(std::span<const PreparedEvent* const> events);
 
-  TreeHead head() const;               // of what is durable
-  Result<std::string> checkpoint();    // the signed note for head(); the same text while nothing was added
+  TreeHead head() const;             // of what is durable
+  Result<std::string> checkpoint();  // the signed note for head(); the same text while nothing was added
   const NoteVerifier& verifier() const;
 
   Result<Bytes> read_entry(std::uint64_t index);
   Result<contract::Event> read(std::uint64_t index);
   Result<std::vector<StoredEvent>> read_range(std::uint64_t first, std::size_t count_max);
-  // Newest first, at most `count_max`. Without a decision id, or for one that is no longer in memory, segments are read.
+  // Newest first, at most `count_max`. Without a decision id, or for one that is no longer in memory, segments are
+  // read.
   Result<std::vector<StoredEvent>> select(const EventFilter& filter, std::size_t count_max);
 
   Result<Hash> root_at(std::uint64_t size);

@@ -20,6 +20,7 @@ struct Segment {
   std::uint64_t first_index = 0;
   std::uint64_t end = kSegmentHeaderSize;  // offset after the last durable record
   std::uint64_t size = 0;                  // of the file: with what is reserved
+  std::uint64_t written = 0;               // up to here the reserved space was written once
   io::FileIdentity identity;
 };
 
@@ -96,6 +97,7 @@ struct Ledger::Impl {
   };
   Result<Staged> stage(std::span<const PreparedEvent* const> events);
   std::uint64_t find_known(const contract::EventId& id);
+  Status write_ahead(ByteView batch);
   Status make_ready();
   Status check_files();
   Status check_file(const Segment& segment);
@@ -108,7 +110,9 @@ struct Ledger::Impl {
 
   // read.cc
   SegmentIdentity identity_of(const Segment& segment) const { return {origin_hash, segment.first_index}; }
-  std::string segment_path(const Segment& segment) const { return directory + "/segments/" + segment_name(segment.first_index); }
+  std::string segment_path(const Segment& segment) const {
+    return directory + "/segments/" + segment_name(segment.first_index);
+  }
   Result<std::shared_ptr<io::File>> open_for_reading(std::size_t segment);
   NodeReader node_reader();
   Result<Hash> checked_root(std::uint64_t size);
@@ -131,9 +135,9 @@ struct Ledger::Impl {
 
   HashStore hashes;
   Frontier frontier;
-  std::uint64_t hashed_from = 0;     // while loading: leaves before it come from the hash store
-  std::uint64_t loaded = 0;          // while loading: entries seen
-  std::uint64_t unsettled_from = 0;  // while loading: where the last segment's entries after the checkpoint begin
+  std::uint64_t hashed_from = 0;      // while loading: leaves before it come from the hash store
+  std::uint64_t loaded = 0;           // while loading: entries seen
+  std::uint64_t unsettled_from = 0;   // while loading: where the last segment's entries after the checkpoint begin
   std::optional<TreeHead> persisted;  // what was last promised by a checkpoint
   std::string last_note;
   TreeHead last_note_head;
@@ -160,7 +164,7 @@ class RecordCursor {
  private:
   Status fill(std::size_t wanted);
   Ledger::Impl& ledger_;
-  std::uint64_t index_;       // of the next record
+  std::uint64_t index_;  // of the next record
   std::uint64_t skip_to_;
   std::size_t segment_ = 0;
   std::uint64_t offset_ = 0;  // of the next record in its file

@@ -135,10 +135,21 @@ TEST_CASE("the number of streams that are remembered is bounded, the longest sil
   sequences.add({"s0", 1, 2}, 3);
   sequences.add({"s3", 1, 1}, 4);
   CHECK(sequences.streams() == 3);
-  CHECK(sequences.has({"s0", 1, 1}));
-  CHECK_FALSE(sequences.has({"s1", 1, 1}));
-  CHECK(sequences.fits({"s0", 1, 12}));
-  CHECK_FALSE(sequences.fits({"s0", 1, 13}));
+  CHECK(sequences.stream({"s0", 1}).has(1));
+  CHECK_FALSE(sequences.stream({"s1", 1}).has(1));
+  CHECK(sequences.stream({"s0", 1}).fits(12, 10));
+  CHECK_FALSE(sequences.stream({"s0", 1}).fits(13, 10));
+}
+
+TEST_CASE("the sequence window counts what the same batch brings") {
+  World world;
+  auto ledger = world.open(1 << 20);
+  CHECK(ledger->append_batch(test_events(1, 5000)).ok());  // more than the window, without a gap
+  auto gap = test_events(1, 10);
+  for (auto& event : gap) event.id.boot = 2;
+  gap.push_back(test_event(1'000'000, "edge/a", 2));
+  CHECK(ledger->append_batch(gap).error().code == "ledger_sequence");
+  CHECK(ledger->head().size == 5000);
 }
 
 TEST_CASE("events are found by decision and by filter, newest first") {
@@ -394,10 +405,13 @@ TEST_CASE("many threads append through one writer, and every receipt is true") {
     const auto good = test_event(kEach + 1, "edge/1");
     std::string gap_code;
     REQUIRE(writer.submit({&gap, 1}, [&](const auto& r) { gap_code = r.ok() ? "stored" : r.error().code; }).ok());
-    REQUIRE(writer.submit({&good, 1}, [&](const auto& r) {
-      const std::lock_guard lock(mutex);
-      if (r.ok()) stored[r->front().index] = {1, kEach + 1};
-    }).ok());
+    REQUIRE(writer
+                .submit({&good, 1},
+                        [&](const auto& r) {
+                          const std::lock_guard lock(mutex);
+                          if (r.ok()) stored[r->front().index] = {1, kEach + 1};
+                        })
+                .ok());
     std::promise<std::string> done;
     REQUIRE(writer.run([&](Ledger& ledger) { done.set_value(*ledger.checkpoint()); }).ok());
     CHECK(verify_checkpoint(done.get_future().get(), world.signer.verifier)->head.size == kThreads * kEach + 1);
@@ -417,10 +431,12 @@ TEST_CASE("a writer whose queue is full refuses and takes nothing") {
   LedgerWriter writer(world.open(), world.clock, {.queue_bytes_max = 4096});
   std::promise<void> release;
   std::promise<void> holding;
-  REQUIRE(writer.run([&](Ledger&) {
-    holding.set_value();
-    release.get_future().wait();
-  }).ok());
+  REQUIRE(writer
+              .run([&](Ledger&) {
+                holding.set_value();
+                release.get_future().wait();
+              })
+              .ok());
   holding.get_future().wait();
   std::size_t taken = 0;
   Status last;
@@ -456,9 +472,10 @@ TEST_CASE("an independent program verifies the exported log and its earlier head
   CHECK(std::filesystem::exists(out + "/tile/1/000.p/9"));
   CHECK(std::filesystem::exists(out + "/tile/entries/009.p/253"));
   const auto verify = [&] {
-    const std::string script = std::filesystem::path(__FILE__).is_absolute()
-                                   ? std::filesystem::path(__FILE__).parent_path().string() + "/../../tests/interop/tlog/run.sh"
-                                   : "tests/interop/tlog/run.sh";
+    const std::string script =
+        std::filesystem::path(__FILE__).is_absolute()
+            ? std::filesystem::path(__FILE__).parent_path().string() + "/../../tests/interop/tlog/run.sh"
+            : "tests/interop/tlog/run.sh";
     return WEXITSTATUS(std::system(("bash " + script + " " + out + " '" + ledger->verifier().to_vkey() + "'").c_str()));
   };
   const int result = verify();

@@ -18,8 +18,8 @@ namespace wary::ledger {
 
 using Hash = crypto::Digest;
 
-Hash empty_root();                                   // of a tree without leaves: SHA-256 of nothing
-Hash leaf_hash(ByteView entry);                      // SHA-256(00 || entry)
+Hash empty_root();                                    // of a tree without leaves: SHA-256 of nothing
+Hash leaf_hash(ByteView entry);                       // SHA-256(00 || entry)
 Hash node_hash(const Hash& left, const Hash& right);  // SHA-256(01 || left || right)
 
 // A complete subtree: of 2^level leaves, the index-th of that size from the left.

@@ -140,7 +140,8 @@ TEST_CASE("the published proof vectors get the verdict they carry") {
   for (const auto& entry : std::filesystem::recursive_directory_iterator(archive.path())) {
     if (!entry.is_regular_file()) continue;
     const std::string path = entry.path().string();
-    // Proofs between a subtree and a tree belong to Merkle Tree Certificates, not to RFC 6962: wary makes and takes none.
+    // Proofs between a subtree and a tree belong to Merkle Tree Certificates, not to RFC 6962: wary makes and takes
+    // none.
     if (path.find("/subtreeconsistency/") != std::string::npos) {
       ++other;
       continue;
@@ -155,7 +156,9 @@ TEST_CASE("the published proof vectors get the verdict they carry") {
       continue;
     }
     const bool subtree = path.find("/subtreeinclusion/") != std::string::npos;
-    const std::string kind = subtree ? "subtree" : path.find("/inclusion/") != std::string::npos ? "inclusion" : "consistency";
+    const std::string kind = subtree                                         ? "subtree"
+                             : path.find("/inclusion/") != std::string::npos ? "inclusion"
+                                                                             : "consistency";
     ++cases;
     CHECK(verdict(*json, kind) == !json->bool_or("wantErr", false));
   }
@@ -184,9 +187,10 @@ TEST_CASE("a tile has one path") {
   for (const char* path : {"tile/0/x001/x234/067", "tile/63/000", "tile/1/001.p/17", "tile/0/999.p/255"}) {
     CHECK(tile_path(*parse_tile_path(path)) == path);
   }
-  for (const char* bad : {"", "tile", "tile/", "tile/0", "tile/0/", "tile/64/000", "tile/00/000", "tile/0/1", "tile/0/001/",
-                          "tile/0/x000/001", "tile/0/001/001", "tile/0/x001", "tile/0/001.p/0", "tile/0/001.p/256",
-                          "tile/0/001.p/017", "tile/-1/001", "tile/0/x999/x999/x999/x999/x999/x999/x999/999"}) {
+  for (const char* bad :
+       {"", "tile", "tile/", "tile/0", "tile/0/", "tile/64/000", "tile/00/000", "tile/0/1", "tile/0/001/",
+        "tile/0/x000/001", "tile/0/001/001", "tile/0/x001", "tile/0/001.p/0", "tile/0/001.p/256", "tile/0/001.p/017",
+        "tile/-1/001", "tile/0/x999/x999/x999/x999/x999/x999/x999/999"}) {
     CAPTURE(bad);
     const auto tile = parse_tile_path(bad);
     REQUIRE_FALSE(tile.ok());
@@ -215,7 +219,8 @@ TEST_CASE("tile and bundle bytes are taken at their exact length only") {
 constexpr std::string_view kVkey = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
 constexpr std::string_view kNote =
     "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n\n"
-    "\xe2\x80\x94 PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
+    "\xe2\x80\x94 PeterNeumann "
+    "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
 
 TEST_CASE("the published signed note verifies with its published key, and no altered one does") {
   const auto key = NoteVerifier::parse(kVkey);
@@ -247,7 +252,8 @@ TEST_CASE("a checkpoint is taken with a good signature of the known key, whateve
   const std::string note = signer.sign(checkpoint_text(checkpoint));
   CHECK(verify_checkpoint(note, signer.verifier)->head == checkpoint.head);
   const Signer other;
-  const std::string both = note + signature_line(other.verifier, *other.key.sign(as_bytes(checkpoint_text(checkpoint))));
+  const std::string both =
+      note + signature_line(other.verifier, *other.key.sign(as_bytes(checkpoint_text(checkpoint))));
   CHECK(verify_checkpoint(both, signer.verifier).ok());
   CHECK(verify_checkpoint(other.sign(checkpoint_text(checkpoint)), signer.verifier).error().code == "note_unsigned");
   // A known key's bad signature spoils the note, even beside its good one.
@@ -256,7 +262,8 @@ TEST_CASE("a checkpoint is taken with a good signature of the known key, whateve
   CHECK(verify_checkpoint(signer.sign("other.log\n17\n" + codec::encode_base64(leaf_hash({})) + "\n"), signer.verifier)
             .error()
             .code == "checkpoint_origin");
-  for (const char* text : {"a\n", "a\n1\n", "a\n01\nx\n", "a\n1\nAAAA\n", "a\n-1\nAAAA\n", "a\n99999999999999999999\nAAAA\n"}) {
+  for (const char* text :
+       {"a\n", "a\n1\n", "a\n01\nx\n", "a\n1\nAAAA\n", "a\n-1\nAAAA\n", "a\n99999999999999999999\nAAAA\n"}) {
     CAPTURE(text);
     CHECK(verify_checkpoint(signer.sign(text), signer.verifier).error().code == "checkpoint_syntax");
   }
@@ -271,8 +278,9 @@ TEST_CASE("a checkpoint is taken with a good signature of the known key, whateve
 }
 
 TEST_CASE("text that is no note is refused with the offset") {
-  for (const std::string_view bad : {"", "a", "a\n", "a\n\n", "a\n\nb\n", "a\n\n\xe2\x80\x94 name\n", "a\n\n\xe2\x80\x94 n AAAAAA==",
-                                     "a\n\n\xe2\x80\x94 n AAAA\n", "a\n\n\xe2\x80\x94 n+m AAAAAAAA\n", "a\x01\n\n", "\xff\n\n"}) {
+  for (const std::string_view bad : {"", "a", "a\n", "a\n\n", "a\n\nb\n", "a\n\n\xe2\x80\x94 name\n",
+                                     "a\n\n\xe2\x80\x94 n AAAAAA==", "a\n\n\xe2\x80\x94 n AAAA\n",
+                                     "a\n\n\xe2\x80\x94 n+m AAAAAAAA\n", "a\x01\n\n", "\xff\n\n"}) {
     CAPTURE(bad);
     const auto note = parse_note(bad);
     REQUIRE_FALSE(note.ok());
@@ -361,14 +369,16 @@ TEST_CASE("a torn last batch is cut off, and damage before it is told from that"
   }
   // A whole sector of zeros before it as well.
   Bytes zeroed = file;
-  std::fill(zeroed.begin() + static_cast<std::ptrdiff_t>(offsets[1]), zeroed.begin() + static_cast<std::ptrdiff_t>(offsets[3]), 0);
+  std::fill(zeroed.begin() + static_cast<std::ptrdiff_t>(offsets[1]),
+            zeroed.begin() + static_cast<std::ptrdiff_t>(offsets[3]), 0);
   CHECK(find_segment_end(zeroed, identity, 6).damage);
   // Another log's or another place's segment is none of ours.
   CHECK_FALSE(is_segment_header(file, {leaf_hash(as_bytes("x")), 100}));
   CHECK_FALSE(is_segment_header(file, {identity.origin_hash, 101}));
   CHECK(segment_name(42) == "00000000000000000042.seg");
   CHECK(segment_index_of("00000000000000000042.seg") == 42);
-  for (const char* bad : {"42.seg", "0000000000000000004x.seg", "99999999999999999999.seg", "00000000000000000042.tmp"}) {
+  for (const char* bad :
+       {"42.seg", "0000000000000000004x.seg", "99999999999999999999.seg", "00000000000000000042.tmp"}) {
     CHECK_FALSE(segment_index_of(bad));
   }
 }

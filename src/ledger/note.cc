@@ -43,7 +43,8 @@ Result<NoteSignature> parse_signature(std::string_view line, std::size_t offset)
   if (!line.starts_with(kDash)) return note_syntax(offset, "a signature line starts with a dash");
   line.remove_prefix(kDash.size());
   const std::size_t space = line.find(' ');
-  if (space == line.npos || !is_key_name(line.substr(0, space))) return note_syntax(offset, "the key's name is malformed");
+  if (space == line.npos || !is_key_name(line.substr(0, space)))
+    return note_syntax(offset, "the key's name is malformed");
   auto bytes = codec::decode_base64(line.substr(space + 1));
   if (!bytes.ok() || bytes->size() < 5) return note_syntax(offset, "the signature is malformed");
   NoteSignature signature;
@@ -145,7 +146,8 @@ Result<Checkpoint> parse_checkpoint_text(std::string_view text) {
   checkpoint.origin = lines[0];
   WARY_ASSIGN_OR_RETURN(checkpoint.head.size, parse_size(lines[1]));
   const auto root = codec::decode_base64(lines[2]);
-  if (!root.ok() || root->size() != checkpoint.head.root.size()) return checkpoint_syntax("the root is no SHA-256 hash");
+  if (!root.ok() || root->size() != checkpoint.head.root.size())
+    return checkpoint_syntax("the root is no SHA-256 hash");
   std::ranges::copy(*root, checkpoint.head.root.begin());
   return checkpoint;
 }

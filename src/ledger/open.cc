@@ -72,8 +72,8 @@ Ledger::Impl::Impl(io::Files& files_in, std::string directory_in, Clock& clock_i
 Ledger::Ledger(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Ledger::~Ledger() = default;
 
-Result<std::unique_ptr<Ledger>> Ledger::open(io::Files& files, std::string directory, Clock& clock,
-                                             SignCheckpoint sign, LedgerOptions options) {
+Result<std::unique_ptr<Ledger>> Ledger::open(io::Files& files, std::string directory, Clock& clock, SignCheckpoint sign,
+                                             LedgerOptions options) {
   WARY_ASSIGN_OR_RETURN(NoteVerifier verifier, NoteVerifier::parse(options.vkey));
   if (options.segment_bytes < 4096 || options.segment_bytes > kSegmentMax - kBatchBytesMax) {
     return fail(ErrorKind::kInvalid, "ledger_range", "a segment has 4 KiB to 192 MiB");
@@ -230,9 +230,11 @@ Status Ledger::Impl::load_records(ByteView file, std::uint64_t end) {
   while (at < end) {
     const auto record = parse_record(file.subspan(at, end - at), identity_of(segment), loaded, at);
     if (!record.ok()) return corrupt(record.error().message, path + ", " + record.error().where);
-    if (!record->has_value()) return corrupt("a sealed segment has bytes after its entries", path + ", offset " + std::to_string(at));
+    if (!record->has_value())
+      return corrupt("a sealed segment has bytes after its entries", path + ", offset " + std::to_string(at));
     const auto event = contract::decode_event((*record)->entry);
-    if (!event.ok()) return corrupt("an entry is no event: " + event.error().message, path + ", offset " + std::to_string(at));
+    if (!event.ok())
+      return corrupt("an entry is no event: " + event.error().message, path + ", offset " + std::to_string(at));
     if (loaded % kAnchorEvery == 0) anchors.push_back({static_cast<std::uint32_t>(segments.size() - 1), at});
     sequences.add(event->id, loaded);
     remember(event->id, event->decision_id, loaded);
@@ -254,8 +256,8 @@ Status Ledger::Impl::load_records(ByteView file, std::uint64_t end) {
   return {};
 }
 
-// What the page cache shows since the last checkpoint may not be on the disk: the process that wrote it may have died on a
-// failed sync. Written again and synced, it is.
+// What the page cache shows since the last checkpoint may not be on the disk: the process that wrote it may have died
+// on a failed sync. Written again and synced, it is.
 Status Ledger::Impl::settle_last(ByteView file) {
   Segment& segment = segments.back();
   const auto settle = [&]() -> Status {

@@ -5,7 +5,8 @@
 //   SegmentReader reader(file, {origin_hash, first_index});  Record record;
 //   while (*reader.next(record)) use(record.entry);
 //
-// Functions and values; any thread. Limits: 65,535 bytes an entry, 256 MiB a segment. Error: segment_damaged with the offset.
+// Functions and values; any thread. Limits: 65,535 bytes an entry, 256 MiB a segment. Error: segment_damaged with the
+// offset.
 #pragma once
 
 #include <optional>
@@ -30,7 +31,7 @@ struct Record {
   std::uint32_t batch = 0;      // one more than that of the batch before; wraps
   std::uint32_t remaining = 0;  // records of the batch that follow
   ByteView entry;
-  std::uint64_t offset = 0;     // of the record in its file
+  std::uint64_t offset = 0;  // of the record in its file
 };
 
 Bytes make_segment_header(const SegmentIdentity& identity);
@@ -44,10 +45,11 @@ Result<std::optional<Record>> parse_record(ByteView bytes, const SegmentIdentity
 
 // How the last segment ends after a crash.
 struct SegmentEnd {
-  std::uint64_t offset = 0;      // after the last complete batch
+  std::uint64_t offset = 0;  // after the last complete batch
   std::uint64_t next_index = 0;
   std::optional<std::uint32_t> last_batch;
-  // Set when a batch before the last written one is damaged: what was acknowledged is lost, and truncating would hide it.
+  // Set when a batch before the last written one is damaged: what was acknowledged is lost, and truncating would hide
+  // it.
   std::optional<Error> damage;
 };
 // `batch_before` is the last batch of the segment before.

@@ -17,13 +17,13 @@ namespace wary::ledger {
 constexpr std::uint64_t kTileWidth = 256;
 
 struct Tile {
-  int level = 0;            // 0 to 63: its hashes are of subtrees of 2^(8 * level) leaves
+  int level = 0;  // 0 to 63: its hashes are of subtrees of 2^(8 * level) leaves
   std::uint64_t index = 0;
   std::uint32_t width = 256;  // 1 to 256 hashes
   bool operator==(const Tile&) const = default;
 };
 std::string tile_path(const Tile& tile);
-std::string entries_path(const Tile& tile);  // its level is of no account
+std::string entries_path(const Tile& tile);           // its level is of no account
 Result<Tile> parse_tile_path(std::string_view path);  // of hashes
 
 // What exists at that size, each level from the left: full tiles and at most one partial one; none is empty.

@@ -17,11 +17,9 @@ Error queue_full() {
 }  // namespace
 
 LedgerWriter::LedgerWriter(std::unique_ptr<Ledger> ledger, Clock& clock, LedgerWriterOptions options)
-    : ledger_(std::move(ledger)),
-      clock_(clock),
-      options_(options),
-      queue_(options.queue_bytes_max),
-      thread_([this] { serve(); }) {}
+    : ledger_(std::move(ledger)), clock_(clock), options_(options), queue_(options.queue_bytes_max), thread_([this] {
+        serve();
+      }) {}
 
 LedgerWriter::~LedgerWriter() {
   queue_.close();

@@ -1,15 +1,15 @@
-// LedgerWriter: the front of a ledger for many threads. One thread owns the ledger; whatever waits when it comes round is
-// made durable by one flush (group commit), so that a flush of milliseconds carries thousands of events.
+// LedgerWriter: the front of a ledger for many threads. One thread owns the ledger; whatever waits when it comes round
+// is made durable by one flush (group commit), so that a flush of milliseconds carries thousands of events.
 //
 //   LedgerWriter writer(std::move(ledger), clock, {});
 //   Status taken = writer.submit(events, [](const Result<std::vector<Receipt>>& receipts) { answer(receipts); });
 //   writer.run([](Ledger& ledger) { show(ledger.head()); });      // anything else, in the order of the queue
 //
-// submit() and run() may be called from any thread; they never wait. Callbacks run on the writer's thread, after the flush,
-// in the order of submission; they must be short and must not destroy the writer. The destructor makes everything taken
-// durable, calls back, and returns. Limits: see LedgerWriterOptions. Errors of submit: ledger_queue_full, and those of
-// prepare_event: nothing was taken then. If a batch fails, each submission is tried alone once, so that one that cannot be
-// stored does not take others with it.
+// submit() and run() may be called from any thread; they never wait. Callbacks run on the writer's thread, after the
+// flush, in the order of submission; they must be short and must not destroy the writer. The destructor makes
+// everything taken durable, calls back, and returns. Limits: see LedgerWriterOptions. Errors of submit:
+// ledger_queue_full, and those of prepare_event: nothing was taken then. If a batch fails, each submission is tried
+// alone once, so that one that cannot be stored does not take others with it.
 #pragma once
 
 #include <functional>
