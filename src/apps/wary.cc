@@ -81,8 +81,11 @@ Status make_directories(const Machine& machine) {
   WARY_RETURN_IF_ERROR(make_directory(machine.data, 0755, std::nullopt));
   WARY_RETURN_IF_ERROR(check_passage(machine));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/log", 0700, std::nullopt));
-  // Every process makes its sockets here and none can remove another's (sticky); who connects is checked by the kernel's word.
-  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run", machine.control ? 01777 : 0700, std::nullopt));
+  // Each process makes its sockets in a directory of its own, which others may pass through; who connects is the kernel's
+  // word.
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run", 0755, std::nullopt));
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run/signer", 0711, machine.signer));
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run/waryd", 0711, machine.control));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/waryd", 0700, machine.control));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/waryd/ledger", 0700, machine.control));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/signer", 0700, machine.signer));
@@ -111,10 +114,10 @@ Status start_processes(Supervisor& supervisor, const Machine& machine) {
 
 // For clients that need a file: curl --cacert, NSS, and `wary ledger verify`.
 Status publish_keys(Runtime& runtime, const Machine& machine) {
-  WARY_ASSIGN_OR_RETURN(const Bytes ca, io::read_file(*runtime.files, machine.data + "/run/ca.der", 64 * 1024));
+  WARY_ASSIGN_OR_RETURN(const Bytes ca, io::read_file(*runtime.files, machine.data + "/run/waryd/ca.der", 64 * 1024));
   WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, machine.data + "/ca.pem",
                                                  as_bytes(crypto::encode_pem("CERTIFICATE", ca))));
-  WARY_ASSIGN_OR_RETURN(const Bytes key, io::read_file(*runtime.files, machine.data + "/run/ledger.vkey", 4096));
+  WARY_ASSIGN_OR_RETURN(const Bytes key, io::read_file(*runtime.files, machine.data + "/run/waryd/ledger.vkey", 4096));
   return io::write_file_atomically(*runtime.files, machine.data + "/ledger.vkey", key);
 }
 

@@ -28,7 +28,7 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
   gateway::EdgeOptions edge_options;
   edge_options.directory = directory;
   WARY_ASSIGN_OR_RETURN(edge_options.listen, parse_listen(options.text("--listen", "127.0.0.1:7443")));
-  edge_options.link = io::Address::unix_socket(run + "/link.sock");
+  edge_options.link = io::Address::unix_socket(run + "/waryd/link.sock");
   edge_options.console_origin = options.text("--console-origin");
   edge_options.trust_domain = keys.trust_domain;
   edge_options.snapshot_key = keys.snapshot;
@@ -39,11 +39,12 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
     return gateway::ServerCertificate{{std::move(issued.certificate)}, issued.not_after};
   };
   edge = std::make_unique<gateway::Edge>(gateway::EdgeParts{*runtime.loop, *runtime.clock, *runtime.random,
-                                                            *runtime.files, *runtime.log, metrics, issue},
+                                                            *runtime.files, *runtime.log, metrics, issue,
+                                                            [&runtime](UnixTime floor) { runtime.clock->raise(floor); }},
                                          std::move(edge_options));
   WARY_RETURN_IF_ERROR(edge->open());
   WARY_RETURN_IF_ERROR(io::drop_to({getuid(), getgid()}));
-  const Status files = io::restrict_files({directory, run}, {});
+  const Status files = io::restrict_files({directory}, {});
   if (!files && files.error().code != "sandbox_landlock_missing") return files;
   WARY_RETURN_IF_ERROR(io::restrict_calls(io::network_process_calls()));
   return edge->start();
@@ -60,7 +61,7 @@ int main(int count, char** arguments) {
       apps::Options::parse(count, arguments, {"--directory", "--run", "--listen", "--workers", "--console-origin"});
   if (!options) return apps::report_failure(*runtime.log, options.error());
   Metrics metrics;
-  identity::SignerClient signer(*runtime.clock, options->text("--run") + "/signer-edge.sock");
+  identity::SignerClient signer(*runtime.clock, options->text("--run") + "/signer/edge.sock");
   std::unique_ptr<gateway::Edge> edge;
   const Status started = apps::start(*options, runtime, metrics, signer, edge);
   if (!started) return apps::report_failure(*runtime.log, started.error());

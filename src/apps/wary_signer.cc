@@ -19,10 +19,10 @@ Status start(const Options& options, Runtime& runtime, std::unique_ptr<identity:
   const auto uid = [&](const std::string& name) {
     return static_cast<uid_t>(options.number(name, std::int64_t{getuid()}));
   };
-  WARY_RETURN_IF_ERROR(service->listen(identity::Role::kControl, run + "/signer-control.sock", uid("--control-uid")));
-  WARY_RETURN_IF_ERROR(service->listen(identity::Role::kEdge, run + "/signer-edge.sock", uid("--edge-uid")));
+  WARY_RETURN_IF_ERROR(service->listen(identity::Role::kControl, run + "/signer/control.sock", uid("--control-uid")));
+  WARY_RETURN_IF_ERROR(service->listen(identity::Role::kEdge, run + "/signer/edge.sock", uid("--edge-uid")));
   WARY_RETURN_IF_ERROR(io::drop_to({getuid(), getgid()}));
-  const Status files = io::restrict_files({directory, run}, {});
+  const Status files = io::restrict_files({directory, run + "/signer"}, {});
   if (!files && files.error().code != "sandbox_landlock_missing") return files;
   return io::restrict_calls(io::signer_process_calls());
 }

@@ -77,7 +77,7 @@ Status open_plane(const Options& options, Runtime& runtime, Control& control,
   control::Settings settings;
   settings.trust_domain = keys.trust_domain;
   settings.console_host = "console.localhost";
-  settings.console_socket = options.text("--run") + "/console.sock";
+  settings.console_socket = options.text("--run") + "/waryd/console.sock";
   identity::SignerClient* signer = control.signer.get();
   control::PlaneParts parts{*runtime.loop, *runtime.clock, *runtime.random, *runtime.files, *runtime.log,
                             control.metrics, *control.ledger,
@@ -106,9 +106,9 @@ Status listen(const Options& options, Runtime& runtime, Control& control) {
     }
     api->handle_console(exchange);
   });
-  WARY_RETURN_IF_ERROR(control.admin->listen(io::Address::unix_socket(run + "/admin.sock"), {.mode = 0666}));
-  WARY_RETURN_IF_ERROR(control.console->listen(io::Address::unix_socket(run + "/console.sock"), {.mode = 0666}));
-  return control.plane->listen(io::Address::unix_socket(run + "/link.sock"));
+  WARY_RETURN_IF_ERROR(control.admin->listen(io::Address::unix_socket(run + "/waryd/admin.sock"), {.mode = 0666}));
+  WARY_RETURN_IF_ERROR(control.console->listen(io::Address::unix_socket(run + "/waryd/console.sock"), {.mode = 0666}));
+  return control.plane->listen(io::Address::unix_socket(run + "/waryd/link.sock"));
 }
 
 void sweep(Runtime& runtime, Control& control) {
@@ -124,19 +124,19 @@ Result<ledger::NoteVerifier> make_verifier(const identity::SignerClient::PublicK
 Status start(const Options& options, Runtime& runtime, Control& control) {
   WARY_RETURN_IF_ERROR(io::harden_process());
   const std::string run = options.text("--run"), directory = options.text("--directory");
-  const std::string socket = run + "/signer-control.sock";
+  const std::string socket = run + "/signer/control.sock";
   control.signer = std::make_unique<identity::SignerClient>(*runtime.clock, socket);
   control.ledger_signer = std::make_unique<identity::SignerClient>(*runtime.clock, socket);
   WARY_ASSIGN_OR_RETURN(const identity::SignerClient::PublicKeys keys, control.signer->public_keys());
   WARY_RETURN_IF_ERROR(io::drop_to({getuid(), getgid()}));
-  const Status files = io::restrict_files({directory, run}, {});
+  const Status files = io::restrict_files({directory, run + "/waryd"}, {});
   if (!files && files.error().code != "sandbox_landlock_missing") return files;
   WARY_RETURN_IF_ERROR(io::restrict_calls(io::network_process_calls()));
 
   WARY_ASSIGN_OR_RETURN(const ledger::NoteVerifier verifier, make_verifier(keys));
   WARY_ASSIGN_OR_RETURN(control.ledger, open_ledger(options, runtime, control, verifier.to_vkey()));
-  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/ledger.vkey", as_bytes(verifier.to_vkey() + "\n")));
-  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/ca.der", keys.ca));
+  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/waryd/ledger.vkey", as_bytes(verifier.to_vkey() + "\n")));
+  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/waryd/ca.der", keys.ca));
   WARY_RETURN_IF_ERROR(open_plane(options, runtime, control, keys));
   control.sign_in = std::make_unique<control::SignIn>(*control.plane, *runtime.clock, *runtime.random);
   control::ApiParts parts{*runtime.loop, *runtime.clock, *runtime.random, *runtime.log, control.metrics, verifier.to_vkey(),

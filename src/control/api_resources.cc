@@ -234,10 +234,14 @@ void Api::watch(const Caller&, const ExchangePtr& exchange, const std::string&) 
     if (digit >= '0' && digit <= '9') since = since * 10 + static_cast<std::uint64_t>(digit - '0');
   }
   // The client counts decided revisions, the store is one behind.
-  const auto at = std::make_shared<std::uint64_t>(since == 0 ? plane_.store().revision() : since - 1);
+  if (plane_.store() == nullptr) {
+    return send_error(exchange, fail(ErrorKind::kUnavailable, "store_failed", "the store does not answer now"));
+  }
+  const auto at = std::make_shared<std::uint64_t>(since == 0 ? plane_.store()->revision() : since - 1);
   const auto send_new = [this, exchange, kind, at]() -> bool {
     for (;;) {
-      const auto changes = plane_.store().changes_since(*at, 500);
+      if (plane_.store() == nullptr) return true;
+      const auto changes = plane_.store()->changes_since(*at, 500);
       if (!changes || changes->empty()) return true;
       for (const store::Change& change : *changes) {
         *at = change.revision;

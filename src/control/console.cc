@@ -113,14 +113,19 @@ void Api::sign_in_page(const ExchangePtr& exchange) {
 void Api::continue_to(const ExchangePtr& exchange) {
   const http::Request& request = exchange->request();
   const Caller caller = caller_of(request);
-  const std::string host = request.parameter("host"), path = request.parameter("path"), state = request.parameter("state");
+  const std::string asked = request.parameter("host"), path = request.parameter("path"), state = request.parameter("state");
+  // The code may go to a host that wary serves, on wary's own port, and nowhere else: the address is made here, from the
+  // name that was found, never from what was asked ("a.localhost:x@elsewhere" is an address too).
+  const std::string port = parts_.console_origin.substr(parts_.console_origin.rfind(':'));
+  const bool own_port = asked.size() > port.size() && asked.ends_with(port);
+  const std::string host = own_port ? codec::to_lower(asked.substr(0, asked.size() - port.size())) : "";
   if (caller.session.empty()) {
     const std::string back = "/#continue=" + codec::encode_percent("/continue?" + request.query);
     return exchange->respond(303, {{"Location", back}, {"Cache-Control", "no-store"}}, "");
   }
   const auto code = sign_in_.create_code(caller.session, host, state);
   if (!code) return send_error(exchange, code.error());
-  const std::string location = "https://" + host + "/.wary/continue?code=" + code->secret + "&path=" + codec::encode_percent(path);
+  const std::string location = "https://" + host + port + "/.wary/continue?code=" + code->secret + "&path=" + codec::encode_percent(path);
   exchange->respond(303, {{"Location", location}, {"Cache-Control", "no-store"}}, "");
 }
 

@@ -43,7 +43,7 @@ Result<std::unique_ptr<Plane>> Plane::open(PlaneParts parts, Settings settings, 
 }
 
 Status Plane::load() {
-  WARY_ASSIGN_OR_RETURN(store_, store::Store::open(parts_.files, directory_ + "/objects", parts_.clock));
+  WARY_RETURN_IF_ERROR(open_store());
   WARY_ASSIGN_OR_RETURN(history_, make_history());
   std::optional<store::Key> after;
   for (;;) {
@@ -84,16 +84,31 @@ Result<std::string> Plane::make_history() {
   return made;
 }
 
+Status Plane::open_store() {
+  WARY_ASSIGN_OR_RETURN(store_, store::Store::open(parts_.files, directory_ + "/objects", parts_.clock));
+  return {};
+}
+
+Status Plane::check_owner(const Objects& next) const {
+  const store::Key user = key_of(kTenantWide, "User", "owner"), group = key_of(kTenantWide, "Group", "owners");
+  if (objects_.find(user) == nullptr) return {};  // the first start, which makes them
+  const Value* value = next.find(user);
+  const codec::Json* spec = value != nullptr ? value->json.find("spec") : nullptr;
+  bool is_member = false;
+  if (const codec::Json* groups = spec != nullptr ? spec->find("groups") : nullptr; groups != nullptr && groups->is_array()) {
+    for (const codec::Json& name : groups->items()) is_member = is_member || name == codec::Json("owners");
+  }
+  const bool revoked = next.find(key_of(kTenantWide, "Revocation", "user.-.owner")) != nullptr;
+  if (is_member && !spec->bool_or("disabled", false) && !revoked && next.find(group) != nullptr) return {};
+  return fail(ErrorKind::kDenied, "owner_protected", "the machine's owner keeps access, or nobody could give it back")
+      .at("User owner")
+      .expected("a User owner in Group owners, neither disabled nor revoked");
+}
+
 // A store that failed once takes nothing until it is opened again: nothing may be assumed of unsynced bytes.
 Error Plane::refuse_store(Error error) {
   parts_.log.error("control.store", {{"code", error.code}, {"where", error.where}});
-  if (error.code == "store_failed" || error.code == "store_no_space") {
-    store_.reset();
-    auto reopened = store::Store::open(parts_.files, directory_ + "/objects", parts_.clock);
-    // A revision that became durable although its commit failed would make this state a lie.
-    WARY_CHECK(reopened.ok() && (*reopened)->revision() == revision_);
-    store_ = std::move(reopened).value();
-  }
+  if (error.code == "store_failed") store_.reset();  // the next change opens it again
   return error;
 }
 
@@ -101,6 +116,7 @@ Status Plane::make_publisher() {
   link::PublisherHooks hooks;
   hooks.history = history_;
   hooks.revision = [this] { return snapshot_->revision(); };
+  hooks.now = [this] { return parts_.clock.unix_time(); };
   hooks.snapshot = [this] { return policy::serialize_snapshot(policy::content_of(*snapshot_)); };
   hooks.sign = parts_.sign_snapshot;
   hooks.is_allowed = parts_.is_edge;
@@ -125,6 +141,7 @@ Result<policy::SnapshotPtr> Plane::snapshot_at(std::uint64_t revision) {
     return fail(ErrorKind::kGone, "revision_compacted", "what was decided by at that revision is no longer kept")
         .found(std::to_string(revision));
   };
+  if (!store_) WARY_RETURN_IF_ERROR(open_store());
   // A decided revision is one ahead of the store's; older ones are made again from the store's history.
   if (revision == 0 || revision - 1 < store_->compacted() || revision > snapshot_->revision()) return gone();
   Objects objects;
@@ -204,7 +221,9 @@ policy::SnapshotDelta Plane::delta_of(const Objects& next, const std::vector<Wri
 }
 
 Result<policy::SnapshotDelta> Plane::preview(const std::vector<Write>& writes) const {
-  policy::SnapshotDelta delta = delta_of(overlay(writes, revision_ + 1), writes);
+  const Objects next_objects = overlay(writes, revision_ + 1);
+  WARY_RETURN_IF_ERROR(check_owner(next_objects));
+  policy::SnapshotDelta delta = delta_of(next_objects, writes);
   WARY_RETURN_IF_ERROR([&]() -> Status {
     auto next = policy::apply_delta(*snapshot_, delta, parts_.clock.unix_time());
     return next ? Status() : Status(std::move(next).error());
@@ -224,7 +243,13 @@ Result<Committed> Plane::commit(Change change) {
     return fail(ErrorKind::kUnavailable, "ledger_unavailable", "nothing is changed while it cannot be recorded")
         .next("wary status shows the ledger; it goes on by itself once there is room");
   }
+  if (!store_) {
+    WARY_RETURN_IF_ERROR(open_store());
+    // A revision that became durable although its commit failed makes this process's state a lie: start again from disk.
+    WARY_CHECK(store_->revision() == revision_);
+  }
   const Objects next_objects = overlay(change.writes, revision_ + 1);
+  WARY_RETURN_IF_ERROR(check_owner(next_objects));
   const policy::SnapshotDelta delta = delta_of(next_objects, change.writes);
   WARY_ASSIGN_OR_RETURN(policy::SnapshotPtr next, policy::apply_delta(*snapshot_, delta, parts_.clock.unix_time()));
 

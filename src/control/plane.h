@@ -91,7 +91,7 @@ class Plane {
   void remove_listener(std::uint64_t id) { listeners_.erase(id); }
   ledger::LedgerWriter& ledger() { return parts_.ledger; }
   std::function<void(const std::string& node, const codec::Json& call, std::function<void(codec::Json)> reply)> on_call;
-  store::Store& store() { return *store_; }
+  store::Store* store() { return store_.get(); }  // null after it failed, until the next change
 
  private:
   Plane(PlaneParts parts, Settings settings, std::string directory, Kinds kinds);
@@ -99,6 +99,9 @@ class Plane {
   Status make_publisher();
   Result<std::string> make_history();
   Error refuse_store(Error error);
+  Status open_store();
+  // Whom the machine belongs to keeps access: nobody could undo it otherwise.
+  Status check_owner(const Objects& next) const;
   policy::SnapshotContent content_of_objects(const Objects& objects, std::uint64_t revision) const;
   Objects overlay(const std::vector<Write>& writes, std::uint64_t revision) const;
   policy::SnapshotDelta delta_of(const Objects& next, const std::vector<Write>& writes) const;

@@ -1,5 +1,7 @@
 #include "control/sign_in.h"
 
+#include <algorithm>
+
 #include "crypto/random_id.h"
 #include "enforce/point.h"
 
@@ -95,10 +97,11 @@ Result<Issued> SignIn::redeem_link(const std::string& code) {
 Result<Issued> SignIn::create_code(const std::string& session, const std::string& host, const std::string& state) {
   sweep();
   if (codes_.size() >= kCodesMax) return fail(ErrorKind::kExhausted, "sign_in_busy", "too many sign-ins at once");
-  if (plane_.site()->find_app(host) == nullptr || state.size() != 64) return refused();
+  const std::vector<std::string> hosts = plane_.site()->hosts();
+  const bool known = std::binary_search(hosts.begin(), hosts.end(), host);
+  if (!known || state.size() != 64) return refused();
   Issued issued{crypto::random_id(random_), session, {clock_.unix_time().nanos + kCodeLife}};
-  const std::string name = host.substr(0, host.rfind(':'));
-  codes_[enforce::credential_id(issued.secret)] = {session, name, state, clock_.monotonic().nanos + kCodeLife};
+  codes_[enforce::credential_id(issued.secret)] = {session, host, state, clock_.monotonic().nanos + kCodeLife};
   return issued;
 }
 

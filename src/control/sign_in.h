@@ -31,6 +31,7 @@ class SignIn {
   SignIn(Plane& plane, Clock& clock, Random& random) : plane_(plane), clock_(clock), random_(random) {}
   Result<Issued> create_link(const contract::EntityId& by, const std::string& user);
   Result<Issued> redeem_link(const std::string& code);
+  // `host` is the name of an App alone, without port: whoever writes the address it goes to, writes it from this.
   Result<Issued> create_code(const std::string& session, const std::string& host, const std::string& state);
   Result<Issued> redeem_code(const std::string& code, const std::string& host, const std::string& state);
   // Removes what is too old; called now and then.

@@ -122,6 +122,7 @@ void Edge::keep_fresh() {
 }
 
 Status Edge::on_update(const link::Update& update) {
+  parts_.raise_clock({update.published});
   policy::SnapshotPtr next;
   auto changed = std::make_shared<std::vector<contract::EntityId>>();
   bool everything = update.is_snapshot();

@@ -43,6 +43,7 @@ struct EdgeParts {
   Log& log;
   Metrics& metrics;
   IssueCertificate issue;
+  std::function<void(UnixTime)> raise_clock;  // wall time does not go behind this
 };
 
 struct EdgeOptions {

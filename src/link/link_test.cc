@@ -24,6 +24,7 @@ struct World {
     PublisherHooks hooks;
     hooks.history = history;
     hooks.revision = [this] { return revision; };
+    hooks.now = [this] { return sim.clock().unix_time(); };
     hooks.snapshot = [this] { return "snapshot at " + std::to_string(revision); };
     hooks.sign = [this](ByteView message) { return key.sign(message); };
     hooks.is_allowed = [](const io::PeerCredentials&) { return true; };

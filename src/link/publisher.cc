@@ -101,7 +101,7 @@ void Publisher::on_hello(Peer& peer, ByteView payload) {
     return;
   }
   if (snapshot_wire_.empty() || snapshot_revision_ != current) {
-    auto wire = signed_wire({hooks_.history, 0, current, 0, hooks_.snapshot(), {}});
+    auto wire = signed_wire({hooks_.history, 0, current, hooks_.now().nanos, 0, hooks_.snapshot(), {}});
     if (!wire) {
       log_.error("link.unsigned", {{"code", wire.error().code}, {"why", wire.error().message}});
       peer.frames.close();
@@ -165,7 +165,7 @@ Result<Bytes> Publisher::signed_wire(Update update) const {
 }
 
 Status Publisher::commit(std::uint64_t from, std::uint64_t to, Monotonic committed, std::string content) {
-  WARY_ASSIGN_OR_RETURN(Bytes wire, signed_wire({hooks_.history, from, to, committed.nanos, std::move(content), {}}));
+  WARY_ASSIGN_OR_RETURN(Bytes wire, signed_wire({hooks_.history, from, to, hooks_.now().nanos, committed.nanos, std::move(content), {}}));
   // A copy of the set: a send may close a peer, which leaves the set in a later turn only.
   for (const auto& peer : peers_) {
     if (peer->greeted) send_update(*peer, wire);

@@ -28,6 +28,7 @@ namespace wary::link {
 struct PublisherHooks {
   std::string history;  // names the store's life
   std::function<std::uint64_t()> revision;
+  std::function<UnixTime()> now;
   std::function<std::string()> snapshot;  // the content at revision()
   std::function<Result<Bytes>(ByteView message)> sign;
   std::function<bool(const io::PeerCredentials&)> is_allowed;

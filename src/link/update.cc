@@ -66,6 +66,7 @@ Bytes signed_part(const Update& update) {
   append_text(out, update.history);
   append_big_endian(out, update.from);
   append_big_endian(out, update.to);
+  append_big_endian(out, static_cast<std::uint64_t>(update.published));
   append_big_endian(out, static_cast<std::uint64_t>(update.committed));
   append(out, crypto::sha256(as_bytes(update.content)));
   return out;
@@ -76,6 +77,7 @@ Bytes encode(const Update& update) {
   append_text(out, update.history);
   append_big_endian(out, update.from);
   append_big_endian(out, update.to);
+  append_big_endian(out, static_cast<std::uint64_t>(update.published));
   append_big_endian(out, static_cast<std::uint64_t>(update.committed));
   append_text(out, update.content);
   append_text(out, as_text(update.signature));
@@ -89,6 +91,8 @@ Result<Update> decode_update(ByteView bytes) {
   WARY_ASSIGN_OR_RETURN(update.history, cursor.text(kNameBytes));
   WARY_ASSIGN_OR_RETURN(update.from, cursor.number<std::uint64_t>());
   WARY_ASSIGN_OR_RETURN(update.to, cursor.number<std::uint64_t>());
+  WARY_ASSIGN_OR_RETURN(const std::uint64_t published, cursor.number<std::uint64_t>());
+  update.published = static_cast<std::int64_t>(published);
   WARY_ASSIGN_OR_RETURN(const std::uint64_t committed, cursor.number<std::uint64_t>());
   update.committed = static_cast<std::int64_t>(committed);
   WARY_ASSIGN_OR_RETURN(update.content, cursor.text(limits::kFrameBytes));

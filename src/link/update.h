@@ -23,6 +23,7 @@ struct Update {
   std::string history;      // 32 hex digits
   std::uint64_t from = 0;   // 0: a whole snapshot
   std::uint64_t to = 0;
+  std::int64_t published = 0;  // wall clock of the publisher, nanoseconds: time does not go behind it here
   std::int64_t committed = 0;  // the publisher's monotonic nanoseconds when the change was durable; 0 for a snapshot
   std::string content;
   Bytes signature;          // Ed25519, 64 bytes
