@@ -63,6 +63,10 @@ void Api::handle_console(const ExchangePtr& exchange) {
       return send_json(exchange, 200, me);
     }
     if (path == "/api/signout") {
+      // Reading changes nothing: a link elsewhere must not end a session.
+      if (request.method != "POST") {
+        return send_error(exchange, fail(ErrorKind::kUnsupported, "api_method", "this path does not take this method"));
+      }
       const store::Key key = key_of(kTenantWide, "Session", caller.session);
       Change change;
       if (plane_.objects().find(key) != nullptr) change.writes.push_back({key, std::nullopt});
