@@ -1,11 +1,13 @@
-// Writes dist/: index.html and the two files it names by their content's hash. The same sources give the same bytes.
+// Writes dist/: index.html and the three files it names by their content's hash. The same sources give the same bytes.
+// `node build.mjs DIRECTORY` writes there instead.
+import {createHash} from 'node:crypto';
 import {mkdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {build} from 'esbuild';
 
 const root = dirname(fileURLToPath(import.meta.url));
-const dist = join(root, 'dist');
+const dist = process.argv[2] ?? join(root, 'dist');
 
 const result = await build({
   absWorkingDir: root,
@@ -19,7 +21,7 @@ const result = await build({
   legalComments: 'none',
   charset: 'utf8',
   entryNames: 'assets/[name]-[hash]',
-  outdir: dist,
+  outdir: join(root, 'dist'),  // in the hash, therefore not the argument
   write: false,
   logLevel: 'warning',
 });
@@ -32,5 +34,9 @@ for (const file of result.outputFiles) {
   await writeFile(join(dist, name), file.contents);
   page = page.replace(name.endsWith('.css') ? '{{style}}' : '{{script}}', '/' + name);
 }
+const icon = await readFile(join(root, 'src/icon.svg'));
+const iconName = 'assets/icon-' + createHash('sha256').update(icon).digest('hex').slice(0, 8).toUpperCase() + '.svg';
+await writeFile(join(dist, iconName), icon);
+page = page.replace('{{icon}}', '/' + iconName);
 if (page.includes('{{')) throw new Error('index.html names a file that was not built');
 await writeFile(join(dist, 'index.html'), page);

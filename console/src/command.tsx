@@ -1,7 +1,7 @@
 // A command line to take to a terminal.
 import {useRef, useState} from 'preact/hooks';
 
-export function Command({text}: {text: string}) {
+export function Command({text, label = 'Copy as CLI'}: {text: string; label?: string}) {
   const [said, setSaid] = useState('');
   const shown = useRef<HTMLElement>(null);
   const copy = async () => {
@@ -18,7 +18,7 @@ export function Command({text}: {text: string}) {
   return (
     <div class="command">
       <code ref={shown}>{text}</code>
-      <button type="button" onClick={() => void copy()}>{said || 'Copy as CLI'}</button>
+      <button type="button" onClick={() => void copy()}>{said || label}</button>
       <span class="hidden" role="status">{said}</span>
     </div>
   );

@@ -48,7 +48,11 @@ function Console() {
   }, []);
   const signOut = useCallback(async () => {
     const ended = await call<object>('POST', '/api/signout');
-    setStage(ended.ok ? {is: 'out', problem: null} : {is: 'unreachable', problem: ended.problem});
+    if (ended.ok) return setStage({is: 'out', problem: null});
+    // The session's end can cut the very connection that would have said so: what counts is who is here now.
+    const me = await call<Me>('GET', '/api/me');
+    const out = me.ok && me.value.principal === ANONYMOUS;
+    setStage(out ? {is: 'out', problem: null} : {is: 'unreachable', problem: ended.problem});
   }, []);
 
   const me = stage.is === 'in' ? stage.me : null;

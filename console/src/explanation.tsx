@@ -28,7 +28,7 @@ function Policies({title, policies}: {title: string; policies: Policy[]}) {
   if (policies.length === 0) return null;
   return (
     <section>
-      <h3>{title}</h3>
+      <h2>{title}</h2>
       {policies.map((policy) => (
         <article class="policy">
           <p class="policy-name">
@@ -49,7 +49,7 @@ function Reasons({explained}: {explained: Explained}) {
   return (
     <>
       <p class="sentence">
-        <OutcomeMark outcome={explained.decision} /> {explanation.sentence}{' '}
+        <OutcomeMark outcome={explained.decision} /> {explanation.sentence.replace(/^\w+: /, '')}{' '}
         <span class="quiet">({explanation.reason_code}, revision {explained.revision})</span>
       </p>
       <p class="question"><code>{explanation.question}</code></p>

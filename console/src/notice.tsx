@@ -13,7 +13,7 @@ export function ProblemText({problem}: {problem: Problem}) {
   return (
     <div class="problem" role="alert">
       <p>
-        <strong>{problem.message}</strong> <code class="code">{problem.code}</code>
+        <strong>{problem.message.charAt(0).toUpperCase() + problem.message.slice(1)}</strong> <code class="code">{problem.code}</code>
       </p>
       {problem.next && <p>What to do: {problem.next}</p>}
     </div>

@@ -40,8 +40,8 @@ export function SignIn({problem, onward, enter}: SignInProps) {
         </div>
       </form>
       <h2>You have no link?</h2>
-      <p>Ask whoever runs wary here. They make one that works once, for ten minutes:</p>
-      <Command text="wary session create NAME" />
+      <p>Ask whoever runs wary here. This makes one; it works once, for ten minutes:</p>
+      <Command text="wary session create NAME" label="Copy" />
     </section>
   );
 }
