@@ -114,8 +114,10 @@ void Api::sign_out_page(const Caller& caller, const ExchangePtr& exchange) {
     const auto committed = plane_.commit(std::move(change));
     if (!committed) return send_error(exchange, committed.error());
   }
-  const std::string cookie = std::string(gateway::kSessionCookie) + "=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0";
-  exchange->respond(200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}, {"Set-Cookie", cookie}}, "{}\n");
+  const std::string cookie =
+      std::string(gateway::kSessionCookie) + "=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0";
+  exchange->respond(
+      200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}, {"Set-Cookie", cookie}}, "{}\n");
 }
 
 // A browser on its way to an application: with a session it gets a one-time code for that host, without one it signs in

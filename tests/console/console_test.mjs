@@ -153,6 +153,30 @@ async function pauses(page, world) {
   check(true, 'what came while paused is shown on resuming');
 }
 
+async function staysBounded(page) {
+  // Each of these is at least one event; the page reads them as they are made.
+  await page.evaluate(async () => {
+    for (let i = 0; i < 130; i += 1) await Promise.all([1, 2, 3, 4].map(() => fetch('/api/me')));
+  });
+  const newest = (await indexes(page))[0];
+  await eventually('500 rows', async () => (await indexes(page)).length === 500);
+  const kept = await indexes(page);
+  check(kept.length === 500, 'of ' + (newest + 1) + ' events at least it keeps the newest 500');
+  check(kept.every((index, at) => at === 0 || index === kept[at - 1] - 1), 'in order, none twice, none missing');
+  const said = page.locator('[aria-live="polite"]');
+  await eventually('an announcement', async () => /^\d+ new, \d+ denied$/.test(await said.innerText()));
+  let changes = 0;
+  await page.exposeFunction('announced', () => { changes += 1; });
+  await said.evaluate((place) => new MutationObserver(() => globalThis.announced()).observe(place,
+    {childList: true, characterData: true, subtree: true}));
+  const begun = Date.now();
+  while (Date.now() - begun < 6000) {
+    await page.evaluate(() => fetch('/api/me'));
+    await sleep(200);
+  }
+  check(changes >= 1 && changes <= 2, 'what comes is announced at most every five seconds: ' + changes + ' in six');
+}
+
 async function survives(page, browser, world) {
   const pid = await world.edge();
   await browser.expecting(['net::ERR_', 'Failed to load resource'], async () => {
@@ -267,6 +291,7 @@ async function main() {
     await step('filter', () => filters(page));
     await step('pause', () => pauses(page, world));
     await step('edge killed', () => survives(page, browser, world));
+    await step('many', () => staysBounded(page));
     await step('used link', () => refusesUsedLink(browser, world));
     await step('continue', () => continues(browser, world));
     await step('alice', () => refusesAlice(browser, world));
