@@ -1,6 +1,6 @@
 // What a person does with the console, step by step, in a real browser. Each check is counted; the first line of a failure
 // says which.
-import {execFile} from 'node:child_process';
+import {execFile, spawn} from 'node:child_process';
 import {readFile, readdir} from 'node:fs/promises';
 import {createRequire} from 'node:module';
 import {dirname, join} from 'node:path';
@@ -197,6 +197,21 @@ async function survives(page, browser, world) {
   check(await page.locator('.warning').count() === 0, 'the page itself saw no gap');
 }
 
+async function boundsStreams(world) {
+  const url = 'http://wary/v1/ledger/events?follow=1&last=1';
+  const socket = ['-s', '-N', '--unix-socket', join(world.data, 'run/admin.sock')];
+  const readers = Array.from({length: 64}, () => spawn('curl', [...socket, url], {stdio: 'ignore'}));
+  const asked = async () => (await run('curl', [...socket, '-m', '1', url]).catch((error) => error)).stdout;
+  try {
+    await eventually('a refusal', async () => (await asked()).includes('api_streams'));
+    check(true, 'the 65th stream at a time is refused');
+  } finally {
+    for (const reader of readers) reader.kill();
+  }
+  await eventually('a stream again', async () => (await asked()).includes('"index"'));
+  check(true, 'and let in when others have gone');
+}
+
 async function refusesUsedLink(browser, world) {
   const page = await browser.page();
   await browser.expecting(['status of 403'], async () => {
@@ -292,6 +307,7 @@ async function main() {
     await step('pause', () => pauses(page, world));
     await step('edge killed', () => survives(page, browser, world));
     await step('many', () => staysBounded(page));
+    await step('streams', () => boundsStreams(world));
     await step('used link', () => refusesUsedLink(browser, world));
     await step('continue', () => continues(browser, world));
     await step('alice', () => refusesAlice(browser, world));
