@@ -79,6 +79,7 @@ class Api {
   void ledger_check(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   // console.cc
   void sign_in_page(const ExchangePtr& exchange);
+  void sign_out_page(const Caller& caller, const ExchangePtr& exchange);
   void continue_to(const ExchangePtr& exchange);
   void serve_file(const ExchangePtr& exchange);
 

@@ -51,8 +51,15 @@ namespace {
 // One reader of the ledger: first what is stored, then what comes, without a gap or a repetition between.
 class Follower : public std::enable_shared_from_this<Follower> {
  public:
-  Follower(Plane& plane, io::Loop& loop, Api::ExchangePtr exchange, std::string actor, bool is_sse, bool follows)
-      : plane_(plane), loop_(loop), exchange_(std::move(exchange)), actor_(std::move(actor)), is_sse_(is_sse), follows_(follows) {}
+  Follower(Plane& plane, io::Loop& loop, Api::ExchangePtr exchange, std::string actor, bool is_sse, bool follows,
+           std::size_t& streams)
+      : plane_(plane),
+        loop_(loop),
+        exchange_(std::move(exchange)),
+        actor_(std::move(actor)),
+        is_sse_(is_sse),
+        follows_(follows),
+        streams_(streams) {}
 
   void begin(std::uint64_t next) {
     next_ = next;
@@ -67,8 +74,10 @@ class Follower : public std::enable_shared_from_this<Follower> {
  private:
   void stop() {
     stopped_ = true;
-    if (listener_ != 0) plane_.remove_listener(listener_);
+    if (listener_ == 0) return;
+    plane_.remove_listener(listener_);
     listener_ = 0;
+    --streams_;
   }
 
   // Reads the next page from the ledger; at most one read is under way.
@@ -119,6 +128,7 @@ class Follower : public std::enable_shared_from_this<Follower> {
   std::string actor_;
   bool is_sse_;
   bool follows_;
+  std::size_t& streams_;  // counted from the request on, until the reader is gone
   std::uint64_t next_ = 0;
   std::uint64_t listener_ = 0;
   bool reading_ = false;
@@ -131,6 +141,7 @@ class Follower : public std::enable_shared_from_this<Follower> {
 void Api::begin_follow(const ExchangePtr& exchange, const std::string& actor, bool is_sse, std::uint64_t after,
                        std::size_t last) {
   const bool follows = is_sse || !exchange->request().parameter("follow").empty();
+  if (follows) ++streams_;
   const Status queued = plane_.ledger().run([this, exchange, actor, is_sse, after, last, follows](ledger::Ledger& ledger) {
     const std::uint64_t size = ledger.head().size;
     // Resumed behind the last one seen; otherwise the newest few.
@@ -139,10 +150,13 @@ void Api::begin_follow(const ExchangePtr& exchange, const std::string& actor, bo
       const std::string type = is_sse ? "text/event-stream" : "application/x-ndjson";
       exchange->start(200, {{"Content-Type", type}, {"Cache-Control", "no-store"}});
       if (is_sse) exchange->write("retry: 1000\n\n");
-      std::make_shared<Follower>(plane_, parts_.loop, exchange, actor, is_sse, follows)->begin(next);
+      std::make_shared<Follower>(plane_, parts_.loop, exchange, actor, is_sse, follows, streams_)
+          ->begin(next);
     });
   });
-  if (!queued) send_error(exchange, queued.error());
+  if (queued) return;
+  if (follows) --streams_;
+  send_error(exchange, queued.error());
 }
 
 void Api::ledger_events(const Caller&, const ExchangePtr& exchange, const std::string&) {

@@ -62,19 +62,7 @@ void Api::handle_console(const ExchangePtr& exchange) {
       me.set("principal", caller.principal.to_string()).set("name", std::string_view(caller.principal.id));
       return send_json(exchange, 200, me);
     }
-    if (path == "/api/signout") {
-      const store::Key key = key_of(kTenantWide, "Session", caller.session);
-      Change change;
-      if (plane_.objects().find(key) != nullptr) change.writes.push_back({key, std::nullopt});
-      change.event.class_uid = contract::EventClass::kAuthentication;
-      change.event.activity_id = 2;
-      change.event.actor = caller.principal.to_string();
-      change.event.session = caller.session;
-      change.event.action = "session.end";
-      change.event.detail = "{}";
-      const auto committed = plane_.commit(std::move(change));
-      return committed ? send_json(exchange, 200, Json::object()) : send_error(exchange, committed.error());
-    }
+    if (path == "/api/signout") return sign_out_page(caller, exchange);
     // "/api/v1/..." is the API itself.
     class Inner final : public http::Exchange {
      public:
@@ -106,6 +94,30 @@ void Api::sign_in_page(const ExchangePtr& exchange) {
   const std::string cookie =
       std::string(gateway::kSessionCookie) + "=" + issued->secret + "; Path=/; Secure; HttpOnly; SameSite=Lax";
   exchange->respond(200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}, {"Set-Cookie", cookie}}, "{}\n");
+}
+
+void Api::sign_out_page(const Caller& caller, const ExchangePtr& exchange) {
+  // Reading changes nothing: a link elsewhere must not end a session.
+  if (exchange->request().method != "POST") {
+    return send_error(exchange, fail(ErrorKind::kUnsupported, "api_method", "this path does not take this method"));
+  }
+  const store::Key key = key_of(kTenantWide, "Session", caller.session);
+  if (plane_.objects().find(key) != nullptr) {
+    Change change;
+    change.writes.push_back({key, std::nullopt});
+    change.event.class_uid = contract::EventClass::kAuthentication;
+    change.event.activity_id = 2;
+    change.event.actor = caller.principal.to_string();
+    change.event.session = caller.session;
+    change.event.action = "session.end";
+    change.event.detail = "{}";
+    const auto committed = plane_.commit(std::move(change));
+    if (!committed) return send_error(exchange, committed.error());
+  }
+  const std::string cookie =
+      std::string(gateway::kSessionCookie) + "=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0";
+  exchange->respond(
+      200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}, {"Set-Cookie", cookie}}, "{}\n");
 }
 
 // A browser on its way to an application: with a session it gets a one-time code for that host, without one it signs in

@@ -255,7 +255,9 @@ std::vector<Entity> built_in_entities(const Settings& settings) {
                         fact("sign_in", "none", "built-in"), fact("record", "with", "built-in")};
   out.push_back(std::move(console));
   out.push_back(console_route("console-sign-in", "/api/signin", kConsole));
+  out.push_back(console_route("console-sign-out", "/api/signout", kConsole));
   out.push_back(console_route("console-continue", "/continue", kConsole));
+  out.push_back(console_route("console-me", "/api/me", kConsole));
   out.push_back(console_route("console-api", "/api/*", kConsole));
   return out;
 }
@@ -272,8 +274,16 @@ permit (principal, action == Wary::Action::"GET", resource == Wary::App::"wary/c
 @id("console-sign-in")
 permit (principal, action == Wary::Action::"POST", resource == Wary::Route::"wary/console-sign-in");
 
+// Anyone: the answer to the one who signs out comes when they are nobody any more.
+@id("console-sign-out")
+permit (principal, action == Wary::Action::"POST", resource == Wary::Route::"wary/console-sign-out");
+
 @id("console-continue")
 permit (principal, action == Wary::Action::"GET", resource == Wary::Route::"wary/console-continue");
+
+// Whoever asks learns who they are, also that they are nobody: the page shows the way in then.
+@id("console-me")
+permit (principal, action == Wary::Action::"GET", resource == Wary::Route::"wary/console-me");
 
 // Each call is authorised again by the control plane itself.
 @id("console-api")

@@ -1,0 +1,2 @@
+// The bundler turns this import into the page's stylesheet.
+declare module '*.css';
