@@ -20,6 +20,7 @@ constexpr std::string_view kVersion = "0.1.0";
 constexpr uid_t kControlUid = 64'101;
 constexpr uid_t kSignerUid = 64'102;
 constexpr uid_t kEdgeUid = 64'103;
+constexpr gid_t kGroup = 64'100;  // theirs together: who may make sockets under run/
 
 void write_all(int descriptor, std::string_view text) {
   while (!text.empty()) {
@@ -81,8 +82,10 @@ Status make_directories(const Machine& machine) {
   WARY_RETURN_IF_ERROR(make_directory(machine.data, 0755, std::nullopt));
   WARY_RETURN_IF_ERROR(check_passage(machine));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/log", 0700, std::nullopt));
-  // Every process makes its sockets here and none can remove another's (sticky); who connects is checked by the kernel's word.
-  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run", machine.control ? 01777 : 0700, std::nullopt));
+  // Our processes make their sockets here, nobody else does, and none can remove another's (sticky); who connects is checked
+  // by the kernel's word.
+  const std::optional<io::Identity> run_owner = machine.control ? std::optional<io::Identity>({0, kGroup}) : std::nullopt;
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run", machine.control ? 01775 : 0700, run_owner));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/waryd", 0700, machine.control));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/waryd/ledger", 0700, machine.control));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/signer", 0700, machine.signer));
@@ -140,9 +143,9 @@ Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
   WARY_ASSIGN_OR_RETURN(const io::Address listen, gateway::parse_upstream("http://" + machine.listen));
   machine.console_origin = "https://console.localhost:" + std::to_string(listen.port);
   if (getuid() == 0) {
-    machine.control = {kControlUid, kControlUid};
-    machine.signer = {kSignerUid, kSignerUid};
-    machine.edge = {kEdgeUid, kEdgeUid};
+    machine.control = {kControlUid, kGroup};
+    machine.signer = {kSignerUid, kGroup};
+    machine.edge = {kEdgeUid, kGroup};
   }
   WARY_RETURN_IF_ERROR(make_directories(machine));
   WARY_ASSIGN_OR_RETURN(auto lock, runtime.files->open(machine.data + "/lock", io::OpenMode::kCreate));
