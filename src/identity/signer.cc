@@ -13,6 +13,7 @@ namespace wary::identity {
 namespace {
 
 constexpr std::size_t kKeyFileMax = 64 * 1024;
+constexpr std::size_t kOriginRandom = 8;
 constexpr std::int64_t kCaLife = 10LL * 365 * 86400 * kNanosPerSecond;
 constexpr std::int64_t kNamesLifeMax = 24 * 3600;   // seconds; no key that lives longer enters the edge
 constexpr std::int64_t kWorkloadLifeMax = 3600;
@@ -21,11 +22,19 @@ constexpr std::string_view kSnapshotDomain = "wary snapshot v1\n";
 
 Error invalid(std::string_view code, std::string_view message) { return fail(ErrorKind::kInvalid, code, message); }
 
+Error damaged(Error error, const std::string& path) {
+  return std::move(error.at(path)).next("restore this file from a backup; no new key takes its place");
+}
+
 // The seal key lies beside what it seals in development; a TPM or HSM takes its place later.
 Result<crypto::SealKey> open_seal_key(io::Files& files, const std::string& directory, Random& random) {
   const std::string path = directory + "/seal.key";
   auto stored = io::read_file(files, path, kKeyFileMax);
-  if (stored) return crypto::SealKey::decode_key_file(*stored);
+  if (stored) {
+    auto key = crypto::SealKey::decode_key_file(*stored);
+    if (!key) return damaged(std::move(key).error(), path);
+    return key;
+  }
   if (stored.error().kind != ErrorKind::kNotFound) return std::move(stored).error();
   crypto::SealKey key = crypto::SealKey::generate(random);
   WARY_RETURN_IF_ERROR(io::write_file_atomically(files, path, key.to_key_file().reveal()));
@@ -37,7 +46,9 @@ Result<crypto::PrivateKey> open_key(io::Files& files, const std::string& directo
   const std::string path = directory + "/" + std::string(name);
   auto stored = io::read_file(files, path, kKeyFileMax);
   if (stored) {
-    WARY_ASSIGN_OR_RETURN(const Secret pkcs8, crypto::unseal(seal, name, *stored));
+    auto pkcs8_or = crypto::unseal(seal, name, *stored);
+    if (!pkcs8_or) return damaged(std::move(pkcs8_or).error(), path);
+    const Secret pkcs8 = std::move(pkcs8_or).value();
     return crypto::PrivateKey::from_pkcs8(pkcs8.reveal());
   }
   if (stored.error().kind != ErrorKind::kNotFound) return std::move(stored).error();
@@ -70,9 +81,44 @@ Result<std::string> open_origin(io::Files& files, const std::string& directory, 
   auto stored = io::read_file(files, path, kKeyFileMax);
   if (stored) return std::string(as_text(*stored));
   if (stored.error().kind != ErrorKind::kNotFound) return std::move(stored).error();
-  const std::string origin = "wary." + trust_domain + "/ledger/" + crypto::random_id(random).substr(0, 8);
+  const std::string origin = "wary." + trust_domain + "/ledger/" + crypto::random_id(random).substr(0, kOriginRandom);
   WARY_RETURN_IF_ERROR(io::write_file_atomically(files, path, as_bytes(origin)));
   return origin;
+}
+
+// The origin is written last at the first start. Where it stands, everything else must stand too: a key that is gone is
+// never made anew in silence, since whatever trusted the old one would be trusting nobody.
+Status check_complete(io::Files& files, const std::string& directory) {
+  const auto origin = files.status(directory + "/origin");
+  if (!origin) return origin.error().kind == ErrorKind::kNotFound ? Status() : Status(origin.error());
+  for (const std::string_view name : {"seal.key", "ca.key", "ledger.key", "snapshot.key", "ca.der"}) {
+    const std::string path = directory + "/" + std::string(name);
+    const auto status = files.status(path);
+    if (status) continue;
+    if (status.error().kind != ErrorKind::kNotFound) return status.error();
+    return fail(ErrorKind::kDataLoss, "signer_key_missing", "a file of the trust domain's keys is gone")
+        .at(path)
+        .next("restore it from a backup; to begin a new trust domain, begin a new data directory");
+  }
+  return {};
+}
+
+// What is stored must be what was made: a CA certificate of another key would be trusted by clients and sign nothing.
+Status check_stored(const std::string& directory, ByteView ca, const crypto::PrivateKey& ca_key, const std::string& origin,
+                    const std::string& trust_domain) {
+  const auto certificate = crypto::parse_certificate(ca);
+  if (!certificate || certificate->public_key != ca_key.public_key().to_spki()) {
+    return fail(ErrorKind::kDataLoss, "signer_ca", "the stored CA certificate is damaged, or is not of the stored key")
+        .at(directory + "/ca.der")
+        .next("restore it from a backup, or from the ca.pem that clients have");
+  }
+  const std::string prefix = "wary." + trust_domain + "/ledger/";
+  if (origin.starts_with(prefix) && origin.size() == prefix.size() + kOriginRandom) return {};
+  return fail(ErrorKind::kDataLoss, "signer_origin", "the ledger's stored name is damaged, or of another trust domain")
+      .at(directory + "/origin")
+      .expected(prefix + "...")
+      .found(std::string_view(origin))
+      .next("restore it from a backup; the first line of any checkpoint of this ledger is the same text");
 }
 
 Result<Bytes> bytes_of(const codec::Json& request, std::string_view name) {
@@ -100,6 +146,7 @@ Signer::Signer(Clock& clock, SignerOptions options, crypto::PrivateKey ca, crypt
 
 Result<std::unique_ptr<Signer>> Signer::open(io::Files& files, const std::string& directory, Clock& clock,
                                              Random& random, const SignerOptions& options) {
+  WARY_RETURN_IF_ERROR(check_complete(files, directory));
   WARY_ASSIGN_OR_RETURN(const crypto::SealKey seal, open_seal_key(files, directory, random));
   const auto key = [&](std::string_view name, crypto::KeyType type) {
     return open_key(files, directory, name, type, seal, random);
@@ -111,6 +158,8 @@ Result<std::unique_ptr<Signer>> Signer::open(io::Files& files, const std::string
       new Signer(clock, options, std::move(ca), std::move(ledger), std::move(snapshot)));
   WARY_ASSIGN_OR_RETURN(signer->ca_certificate_, open_ca(files, directory, options, clock, signer->ca_key_));
   WARY_ASSIGN_OR_RETURN(signer->origin_, open_origin(files, directory, options.trust_domain, random));
+  WARY_RETURN_IF_ERROR(
+      check_stored(directory, signer->ca_certificate_, signer->ca_key_, signer->origin_, options.trust_domain));
   return signer;
 }
 

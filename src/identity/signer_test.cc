@@ -111,3 +111,41 @@ TEST_CASE("an altered key file is refused, and no new key takes its place") {
   REQUIRE(!opened.ok());
   CHECK(opened.error().code == "seal_broken");
 }
+
+TEST_CASE("a key file that is gone is said, and no new key takes its place") {
+  for (const char* name : {"seal.key", "ca.key", "ledger.key", "snapshot.key", "ca.der"}) {
+    Fixture f;
+    f.signer.reset();
+    const std::string path = std::string("signer/") + name;
+    REQUIRE(f.files.remove(path).ok());
+    const auto opened = Signer::open(f.files, "signer", f.world.clock(), *f.random, {});
+    REQUIRE(!opened.ok());
+    CHECK(opened.error().code == "signer_key_missing");
+    CHECK(opened.error().where == path);
+    CHECK(!f.files.status(path).ok());
+  }
+}
+
+TEST_CASE("a first start that was cut short is finished by the next one") {
+  Fixture f;
+  f.signer.reset();
+  REQUIRE(f.files.remove("signer/origin").ok());
+  REQUIRE(f.files.remove("signer/ca.der").ok());
+  CHECK(Signer::open(f.files, "signer", f.world.clock(), *f.random, {}).ok());
+}
+
+TEST_CASE("a damaged CA certificate or name of the ledger is refused at the start") {
+  Fixture f;
+  f.signer.reset();
+  REQUIRE(io::write_file_atomically(f.files, "signer/origin", as_bytes("wary.lo")).ok());
+  auto opened = Signer::open(f.files, "signer", f.world.clock(), *f.random, {});
+  REQUIRE(!opened.ok());
+  CHECK(opened.error().code == "signer_origin");
+  Fixture g;
+  g.signer.reset();
+  const Bytes ca = io::read_file(g.files, "signer/ca.der", 1 << 16).value();
+  REQUIRE(io::write_file_atomically(g.files, "signer/ca.der", ByteView(ca).first(100)).ok());
+  opened = Signer::open(g.files, "signer", g.world.clock(), *g.random, {});
+  REQUIRE(!opened.ok());
+  CHECK(opened.error().code == "signer_ca");
+}
