@@ -9,7 +9,8 @@ namespace http1 = codec::http1;
 namespace {
 
 constexpr std::int64_t kHandshakeTime = 5 * kNanosPerSecond;
-constexpr std::int64_t kEndingTime = 2 * kNanosPerSecond;
+constexpr std::int64_t kEndingTime = 5 * kNanosPerSecond;    // without progress
+constexpr std::int64_t kDrainingTime = 2 * kNanosPerSecond;
 constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::size_t kRequestHeld = 128 * 1024;  // one head at its limit, and a piece of body
 constexpr std::size_t kUpstreamHeld = 64 * 1024;
@@ -30,15 +31,22 @@ void Connection::begin() {
 
 void Connection::set_deadline(std::int64_t nanos) { deadline_ = worker_.loop().now().nanos + nanos; }
 
+std::size_t Connection::held_bytes() const {
+  return in_.capacity() + plain_.capacity() + upstream_in_.capacity() + upstream_out_.capacity() +
+         upstream_head_.capacity() + tls_.output().size();
+}
+
 void Connection::ready() {
   if (state_ == State::kEnded) return;
   flush_client();
+  if (state_ == State::kDraining) return drain_client();
   if (state_ == State::kEnded) return;
   if (!read_client()) return;
   drive();
 }
 
 bool Connection::client_may_read() const {
+  if (state_ == State::kDraining) return true;
   if (state_ == State::kEnding || state_ == State::kEnded) return false;
   return in_.size() - in_at_ < kRequestHeld && upstream_out_.size() - upstream_out_at_ < kUpstreamHeld;
 }
@@ -73,40 +81,76 @@ bool Connection::read_client() {
     state_ = State::kHead;
     set_deadline(kHandshakeTime * 2);
   }
-  // A client that has gone cannot be answered; what it had asked for before is dropped with it.
-  if (client_ended_ && (state_ != State::kTunnel || in_at_ == in_.size())) {
+  // A client that has gone cannot be answered; what it had asked for before is dropped with it. A tunnel carries its last
+  // bytes first.
+  if (client_ended_ && state_ != State::kTunnel) {
     end_now(false);
     return false;
   }
   return true;
 }
 
-void Connection::drive() {
-  for (bool again = true; again;) {
-    again = false;
-    switch (state_) {
-      case State::kHead: again = take_head(); break;
-      case State::kExchange:
-        pump_request();
-        pump_response();
-        again = state_ == State::kHead && in_at_ < in_.size();
-        break;
-      case State::kTunnel: pump_tunnel(); break;
-      default: break;
-    }
+// What a client still sends after its last answer is thrown away, until it hangs up.
+void Connection::drain_client() {
+  std::uint8_t buffer[kReadBytes];  // NOLINT: a read buffer
+  for (int i = 0; i < 4; ++i) {
+    const io::IoCount got = client_->read(buffer);
+    if (got.state == io::IoCount::State::kWouldBlock) break;
+    if (got.state != io::IoCount::State::kSome) return end_now(false);
   }
-  if (state_ == State::kEnded) return;
-  if (in_at_ == in_.size()) {
-    in_.clear();
-    in_at_ = 0;
-  }
-  flush_upstream();
-  if (state_ == State::kEnded) return;
-  flush_client();
   interest();
 }
 
+void Connection::drive() {
+  while (drive_once()) {
+  }
+  if (state_ == State::kEnded) return;
+  trim_queues();
+  interest();
+}
+
+// True when there may be more to do now: a flush made room for what waits in another queue, which no readiness would tell.
+bool Connection::drive_once() {
+  flush_upstream();
+  flush_client();
+  const State before = state_;
+  const std::size_t taken = in_at_, received = upstream_in_.size();
+  bool again = false;
+  switch (state_) {
+    case State::kHead: again = take_head(); break;
+    case State::kExchange:
+      pump_request();
+      pump_response();
+      break;
+    case State::kTunnel: pump_tunnel(); break;
+    default: break;
+  }
+  flush_upstream();
+  flush_client();
+  const bool moved = in_at_ != taken || upstream_in_.size() != received;
+  const bool waits = in_at_ < in_.size() || !upstream_in_.empty();
+  if (before == State::kTunnel || before == State::kExchange) again = waits && (moved || state_ != before);
+  return again && state_ != State::kEnded;
+}
+
+// At the end of a turn, when nothing points into the queues.
+void Connection::trim_queues() {
+  constexpr std::size_t kWorthMoving = 32 * 1024;
+  const auto trim = [](std::string& queue, std::size_t& at) {
+    if (at == queue.size()) {
+      queue.clear();
+      at = 0;
+    } else if (at >= kWorthMoving) {
+      queue.erase(0, at);
+      at = 0;
+    }
+  };
+  trim(in_, in_at_);
+  trim(upstream_out_, upstream_out_at_);
+}
+
 void Connection::flush_client() {
+  if (state_ == State::kEnded) return;
   if (!plain_.empty()) {
     const Status written = tls_.write(as_bytes(plain_));
     plain_.clear();
@@ -117,8 +161,17 @@ void Connection::flush_client() {
     if (put.state == io::IoCount::State::kWouldBlock) break;
     if (put.state != io::IoCount::State::kSome) return end_now(true);
     tls_.consume_output(put.count);
+    // A slow reader gets all of its answer as long as it reads.
+    if (state_ == State::kEnding) set_deadline(kEndingTime);
   }
-  if (state_ == State::kEnding && tls_.output().empty()) end_now(false);
+  if (state_ == State::kEnding && tls_.output().empty()) {
+    // Everything is with the kernel; nothing is left that a revocation could hold back.
+    worker_.live().remove(*this);
+    valid_until_.reset();
+    state_ = State::kDraining;
+    set_deadline(kDrainingTime);
+    client_->shutdown_write();
+  }
 }
 
 void Connection::interest() {
@@ -130,10 +183,9 @@ void Connection::interest() {
 }
 
 void Connection::end_gracefully() {
-  if (state_ == State::kEnded || state_ == State::kEnding) return;
+  if (is_over()) return;
   flush_client();
   if (state_ == State::kEnded) return;
-  worker_.live().remove(*this);
   upstream_.reset();
   tls_.close();
   state_ = State::kEnding;
@@ -145,6 +197,7 @@ void Connection::end_now(bool reset) {
   if (state_ == State::kEnded) return;
   state_ = State::kEnded;
   worker_.live().remove(*this);
+  valid_until_.reset();
   if (reset) client_->reset_on_close();
   if (reset && upstream_) upstream_->reset_on_close();
   // The descriptors close here; the object goes at the end of the turn, since its caller may still stand in it.
@@ -157,31 +210,44 @@ void Connection::on_deadline() {
   switch (state_) {
     case State::kHead:
       // A connection that waits for its next request goes quietly; half a head is answered.
-      if (in_at_ == in_.size()) return end_gracefully();
-      return refuse({408, "http_head_timeout", "the request's head did not arrive in time"});
-    case State::kConnecting:
+      if (in_at_ == in_.size()) {
+        end_gracefully();
+      } else {
+        refuse({408, "http_head_timeout", "the request's head did not arrive in time"});
+      }
+      break;
     case State::kWaiting:
-      return upstream_failed(504, "upstream_timeout", "the application did not answer in time");
+      upstream_failed(504, "record_timeout", "this access could not be recorded in time");
+      break;
+    case State::kConnecting:
+      upstream_failed(504, "upstream_timeout", "the application did not answer in time");
+      break;
     case State::kExchange:
-      if (!response_body_) return upstream_failed(504, "upstream_timeout", "the application did not answer in time");
-      return end_now(true);
+      if (response_body_) return end_now(true);
+      upstream_failed(504, "upstream_timeout", "the application did not answer in time");
+      break;
     case State::kHandshake:
     case State::kTunnel:
     case State::kEnding:
+    case State::kDraining:
     case State::kEnded: return end_now(false);
   }
+  // What the client sent behind that request is next.
+  drive();
 }
 
 void Connection::reconsider(std::int64_t committed) {
-  if (state_ == State::kEnded || state_ == State::kEnding) return;
+  if (state_ == State::kEnded || state_ == State::kDraining) return;
   const contract::Decision decision = worker_.point().reconsider(request_);
   if (decision.is_allowed()) {
     worker_.live().put(*this, decision.depends_on);
+    valid_until_ = decision.valid_until;
     return;
   }
   // A WebSocket whose queue is empty hears why (1008, policy violation); everything else is reset: bytes that wait in a
   // queue must not reach a principal that may no longer read them.
-  const bool can_say = state_ == State::kTunnel && plain_.empty() && tls_.output().empty();
+  const bool can_say =
+      state_ == State::kTunnel && plain_.empty() && tls_.output().empty() && frames_down_.is_between_frames();
   const contract::Request request = request_;
   const std::string first = decision_id_;
   if (can_say) {

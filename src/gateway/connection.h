@@ -2,7 +2,9 @@
 // only then write the upstream's request from the model. Private to gateway/.
 //
 // States: handshake → head → (waiting for a receipt | for a redeemed code) → connecting → exchange → head ..., or tunnel
-// after a WebSocket upgrade. Every state has a deadline. A revoked connection is cut in whatever state it is.
+// after a WebSocket upgrade; at the end ending (what is queued goes out) and draining (the client hangs up first, or its
+// last bytes would reset what it has not read yet). Every state has a deadline. A revoked connection is cut in whatever
+// state it is.
 // Thread rule: its worker's. Limits: 64 KiB of a request and 256 KiB of an answer held here; backpressure beyond.
 #pragma once
 
@@ -15,6 +17,7 @@
 #include "crypto/tls.h"
 #include "enforce/live_sessions.h"
 #include "enforce/point.h"
+#include "gateway/frame_tracker.h"
 #include "gateway/site.h"
 #include "gateway/worker.h"
 
@@ -28,46 +31,56 @@ class Connection final : public enforce::LiveSession {
   void begin();
 
   std::int64_t deadline() const { return deadline_; }
+  std::size_t held_bytes() const;
   void on_deadline();
-  void on_durable();
+  // The event of this sequence is durable.
+  void on_durable(std::uint64_t sequence);
+  // When the decision that the connection is open under changes by itself.
+  const std::optional<UnixTime>& valid_until() const { return valid_until_; }
   // A fact changed that the decision of this connection depended on: ask again, and cut if the answer is no.
   void reconsider(std::int64_t committed);
 
  private:
-  enum class State { kHandshake, kHead, kWaiting, kConnecting, kExchange, kTunnel, kEnding, kEnded };
+  enum class State { kHandshake, kHead, kWaiting, kConnecting, kExchange, kTunnel, kEnding, kDraining, kEnded };
 
   // connection.cc: the client's side and the turns of the state machine
   void ready();
   bool read_client();
   void drive();
+  bool drive_once();
+  void trim_queues();
+  void drain_client();
   void flush_client();
   void interest();
   void end_gracefully();   // send what is queued, close_notify, then close
   void end_now(bool reset);
   void set_deadline(std::int64_t nanos);
   bool client_may_read() const;
+  bool is_over() const { return state_ == State::kEnding || state_ == State::kDraining || state_ == State::kEnded; }
 
   // request.cc: from a head to a decision to an answer or an upstream
   bool take_head();
   void handle(const codec::http1::RequestHead& head);
   void decide(const codec::http1::RequestHead& head, const App& app, const std::string& path);
-  void prepare_upstream(const codec::http1::RequestHead& head, const App& app, const std::string& path,
-                        const enforce::Point::Subject& subject);
+  // False when the request cannot be written; it is refused then.
+  bool prepare_upstream(const codec::http1::RequestHead& head, const std::string& path,
+                        const enforce::Point::Subject& subject, const std::string& client, const std::string& trace);
   void deny(const codec::http1::RequestHead& head, const App& app, const std::string& path,
             const enforce::Point::Subject& subject);
   void continue_sign_in(const codec::http1::RequestHead& head, const App& app);
-  void redeemed(Result<Redeemed> result, const std::string& host, const std::string& path);
+  void redeemed(std::uint64_t wait, Result<Redeemed> result, const std::string& path);
   void answer(int status, std::vector<codec::http1::Field> fields, std::string_view body);
   void refuse(const codec::http1::Refusal& refusal);
 
   // upstream.cc: the upstream's side
-  void connect_upstream();
-  void upstream_connected(Result<std::unique_ptr<io::Stream>> stream);
+  void connect_upstream(bool may_reuse);
+  void upstream_connected(std::uint64_t wait, Result<std::unique_ptr<io::Stream>> stream);
   void adopt_upstream(std::unique_ptr<io::Stream> stream);
   void upstream_ready();
   void pump_request();
   void pump_response();
   bool take_response_head();
+  codec::http1::Framing framing_for_client(const codec::http1::ResponseHead& head);
   void pump_tunnel();
   void flush_upstream();
   void finish_exchange();
@@ -91,7 +104,9 @@ class Connection final : public enforce::LiveSession {
   // The request at hand.
   contract::Request request_;              // kept for as long as the connection is live under its decision
   std::string decision_id_;
-  bool is_live_ = false;
+  std::optional<UnixTime> valid_until_;
+  std::uint64_t waits_ = 0;                // numbers what is waited for: a late answer to an earlier wait is dropped
+  std::uint64_t waits_for_receipt_ = 0;    // the event's sequence; 0: for none
   std::string method_;
   bool client_is_1_1_ = true;
   bool keep_alive_ = true;
@@ -100,7 +115,7 @@ class Connection final : public enforce::LiveSession {
   bool request_body_ended_ = false;        // its last byte is in upstream_out_
   codec::http1::Framing request_framing_;
   bool any_body_sent_ = false;
-  std::string websocket_key_;
+  bool expects_continue_ = false;
 
   // Its upstream.
   std::shared_ptr<const Site> site_;       // keeps app_ valid while this exchange runs
@@ -115,8 +130,8 @@ class Connection final : public enforce::LiveSession {
   codec::http1::HeadScan upstream_scan_;
   std::optional<codec::http1::BodyReader> response_body_;
   bool response_chunked_ = false;          // towards the client
-  bool response_ends_connection_ = false;
   bool upstream_keep_alive_ = false;
+  FrameTracker frames_down_;               // of a WebSocket, towards the client
 };
 
 }  // namespace wary::gateway

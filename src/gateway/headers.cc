@@ -96,11 +96,15 @@ void forward_request_fields(const http1::RequestHead& head, std::string& cookies
   if (!cookies.empty()) out.push_back({"Cookie", cookies});
 }
 
+// The gateway's own words to the client.
+bool is_reserved_response(std::string_view name) { return name.size() >= 5 && matches(name.substr(0, 5), "wary-"); }
+
 void forward_response_fields(const http1::ResponseHead& head, bool is_console, std::vector<http1::Field>& out) {
   const auto connection = connection_lists(head.fields);
   for (const http1::Field& field : head.fields) {
     if (codec::equals_ignoring_case(field.name, "content-length") || http1::is_hop_by_hop(field.name)) continue;
     if (is_named(connection, field.name)) continue;
+    if (is_reserved_response(field.name)) continue;
     if (!is_console && codec::equals_ignoring_case(field.name, "set-cookie") &&
         (field.value.starts_with(kSessionCookie) || field.value.starts_with(kStateCookie))) {
       continue;

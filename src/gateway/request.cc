@@ -86,6 +86,7 @@ bool Connection::take_head() {
   const http1::HeadResult result = http1::parse_request_head(buffer, scan_, head_);
   if (result.progress == http1::Progress::kNeedMore) return false;
   if (result.progress == http1::Progress::kRefused) {
+    method_ = "GET";  // unknown: the answer has its body
     refuse(result.refusal);
     return false;
   }
@@ -99,7 +100,6 @@ void Connection::refuse(const http1::Refusal& refusal) {
   keep_alive_ = false;
   request_body_.emplace(http1::Framing{});
   const Notice notice{refusal.status, refusal.code, refusal.message, "Send a request that follows RFC 9112.", ""};
-  method_ = "GET";
   answer(refusal.status, {{"Content-Type", "application/json"}}, render_json(notice));
 }
 
@@ -111,6 +111,8 @@ void Connection::handle(const http1::RequestHead& head) {
   request_framing_ = head.framing;
   request_body_.emplace(head.framing);
   request_body_ended_ = any_body_sent_ = false;
+  expects_continue_ = head.expects_continue;
+  decision_id_.clear();
   if (!worker_.site()) return refuse({503, "not_ready", "the gateway has not been told yet what it serves"});
   site_ = worker_.site();
   app_ = site_->find_app(head.host);
@@ -150,8 +152,8 @@ void Connection::decide(const http1::RequestHead& head, const App& app, const st
   const contract::Decision& decision = made.decision;
   decision_id_ = decision.id;
   if (!decision.is_allowed()) {
-    is_live_ = false;
     worker_.live().remove(*this);
+    valid_until_.reset();
     if (decision.reason_code == "ledger_unavailable" || decision.reason_code.starts_with("snapshot_")) {
       return refuse({503, decision.reason_code == "ledger_unavailable" ? "ledger_unavailable" : "policy_unavailable",
                      "no access is given while it cannot be decided and recorded"});
@@ -159,32 +161,33 @@ void Connection::decide(const http1::RequestHead& head, const App& app, const st
     return deny(head, app, path, subject);
   }
   worker_.live().put(*this, decision.depends_on);
-  prepare_upstream(head, app, path, subject);
+  valid_until_ = decision.valid_until;
+  if (!prepare_upstream(head, path, subject, client, trace)) return;
   if (route.record == contract::Record::kBefore) {
     state_ = State::kWaiting;
+    waits_for_receipt_ = made.sequence;
     set_deadline(kReceiptTime);
     worker_.when_durable(made.sequence, id_);
     return;
   }
-  connect_upstream();
+  connect_upstream(true);
 }
 
-void Connection::on_durable() {
-  if (state_ != State::kWaiting) return;
-  connect_upstream();
+void Connection::on_durable(std::uint64_t sequence) {
+  if (state_ != State::kWaiting || waits_for_receipt_ != sequence) return;
+  waits_for_receipt_ = 0;
+  connect_upstream(true);
   drive();
 }
 
-void Connection::prepare_upstream(const http1::RequestHead& head, const App&, const std::string& path,
-                                  const enforce::Point::Subject& subject) {
+bool Connection::prepare_upstream(const http1::RequestHead& head, const std::string& path,
+                                  const enforce::Point::Subject& subject, const std::string& client,
+                                  const std::string& trace) {
   std::string cookies;
   std::vector<http1::Field> fields;
   forward_request_fields(head, cookies, fields);
   const std::string principal = subject.principal.to_string();
   const std::string session = subject.session ? subject.session->id : "";
-  const std::string client = client_address(client_->peer_address());
-  std::string trace(trace_id_of(head));
-  if (trace.empty()) trace = hex_number(worker_.random().number()) + hex_number(worker_.random().number());
   const std::string traceparent = "00-" + trace + "-" + hex_number(worker_.random().number()) + "-01";
   fields.push_back({"Wary-Principal", principal});
   if (!session.empty()) fields.push_back({"Wary-Session", session});
@@ -203,8 +206,9 @@ void Connection::prepare_upstream(const http1::RequestHead& head, const App&, co
   parts.upgrade = head.upgrade;
   upstream_head_.clear();
   const Status written = http1::append_request_head(upstream_head_, parts, fields);
-  if (!written) return refuse({400, "request_unwritable", "this request cannot be written as one message"});
-  if (head.expects_continue && !request_body_->is_done()) plain_ += "HTTP/1.1 100 Continue\r\n\r\n";
+  if (written) return true;
+  refuse({400, "request_unwritable", "this request cannot be written as one message"});
+  return false;
 }
 
 void Connection::deny(const http1::RequestHead& head, const App& app, const std::string& path,
@@ -255,18 +259,21 @@ void Connection::continue_sign_in(const http1::RequestHead& head, const App&) {
     return refuse({400, "sign_in_incomplete", "this sign-in was not begun in this browser; open the application again"});
   }
   state_ = State::kWaiting;
+  waits_for_receipt_ = 0;
+  const std::uint64_t wait = ++waits_;
   set_deadline(kReceiptTime);
   const std::string host(head.host.substr(0, head.host.rfind(':')));
   const std::string back = safe_return_path(path.value_or("/"));
   Worker& worker = worker_;
   worker.redeem()(*code, host, codec::encode_hex(crypto::sha256(as_bytes(*state))),
-                  [&worker, id = id_, host, back](Result<Redeemed> result) {
-                    if (Connection* connection = worker.find(id)) connection->redeemed(std::move(result), host, back);
+                  [&worker, id = id_, wait, back](Result<Redeemed> result) {
+                    if (Connection* connection = worker.find(id)) connection->redeemed(wait, std::move(result), back);
                   });
 }
 
-void Connection::redeemed(Result<Redeemed> result, const std::string&, const std::string& path) {
-  if (state_ != State::kWaiting) return;
+void Connection::redeemed(std::uint64_t wait, Result<Redeemed> result, const std::string& path) {
+  if (state_ != State::kWaiting || wait != waits_) return;
+  ++waits_;
   if (!result) {
     refuse({403, "sign_in_refused", "this sign-in link was used already, is too old, or belongs to another browser"});
   } else {

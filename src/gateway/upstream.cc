@@ -1,5 +1,7 @@
 // The upstream's side of a connection: connect, stream both bodies with backpressure, and the tunnel after an upgrade.
-#include "codec/text.h"
+#include <charconv>
+#include <utility>
+
 #include "gateway/connection.h"
 #include "gateway/headers.h"
 #include "gateway/pages.h"
@@ -26,9 +28,9 @@ bool is_idempotent(std::string_view method) {
 
 }  // namespace
 
-void Connection::connect_upstream() {
-  if (state_ == State::kEnding || state_ == State::kEnded || app_ == nullptr) return;  // refused on the way
+void Connection::connect_upstream(bool may_reuse) {
   state_ = State::kConnecting;
+  if (std::exchange(expects_continue_, false) && !request_body_->is_done()) plain_ += "HTTP/1.1 100 Continue\r\n\r\n";
   upstream_out_ = upstream_head_;
   upstream_out_at_ = 0;
   upstream_in_.clear();
@@ -38,7 +40,7 @@ void Connection::connect_upstream() {
   set_deadline(kConnectTime);
   // A connection that was used before may be closing while we write: a request that cannot be repeated gets a fresh one.
   const bool repeatable = is_idempotent(method_) && request_framing_.kind == http1::BodyKind::kNone && !wants_upgrade_;
-  if (repeatable) {
+  if (repeatable && may_reuse) {
     if (auto idle = worker_.take_idle(app_->upstream)) {
       upstream_reused_ = true;
       return adopt_upstream(std::move(idle));
@@ -46,13 +48,14 @@ void Connection::connect_upstream() {
   }
   upstream_reused_ = false;
   Worker& worker = worker_;
-  worker.loop().connect(app_->upstream, kConnectTime, [&worker, id = id_](Result<std::unique_ptr<io::Stream>> stream) {
-    if (Connection* connection = worker.find(id)) connection->upstream_connected(std::move(stream));
-  });
+  const auto connected = [&worker, id = id_, wait = ++waits_](Result<std::unique_ptr<io::Stream>> stream) {
+    if (Connection* connection = worker.find(id)) connection->upstream_connected(wait, std::move(stream));
+  };
+  worker.loop().connect(app_->upstream, kConnectTime, connected);
 }
 
-void Connection::upstream_connected(Result<std::unique_ptr<io::Stream>> stream) {
-  if (state_ != State::kConnecting || upstream_) return;
+void Connection::upstream_connected(std::uint64_t wait, Result<std::unique_ptr<io::Stream>> stream) {
+  if (state_ != State::kConnecting || wait != waits_) return;
   if (!stream) {
     worker_.log().warn("gateway.upstream_unreachable", {{"app", app_->id.id}, {"code", stream.error().code}});
     upstream_failed(502, "upstream_unreachable", "the application cannot be reached");
@@ -138,8 +141,7 @@ void Connection::pump_request() {
 void Connection::pump_response() {
   if (state_ != State::kExchange) return;
   while (!response_body_) {
-    if (!take_response_head()) return;
-    if (state_ != State::kExchange) return;
+    if (!take_response_head() || state_ != State::kExchange) return;
   }
   std::size_t used = 0;
   while (!response_body_->is_done() && plain_.size() + tls_.output().size() < kClientHeld) {
@@ -162,6 +164,27 @@ void Connection::pump_response() {
   if (response_body_->is_done()) finish_exchange();
 }
 
+// How the client learns where the answer ends. A length nobody knows: chunks for HTTP/1.1, the end of the connection for
+// 1.0. The answer to HEAD says what the one to GET would, and has no body (RFC 9110 section 9.3.2).
+http1::Framing Connection::framing_for_client(const http1::ResponseHead& head) {
+  http1::Framing framing = head.framing;
+  const bool has_no_body = head.status < 200 || head.status == 204 || head.status == 304;
+  if (method_ == "HEAD" && !has_no_body) {
+    const auto length = http1::find_field(head.fields, "content-length");
+    framing = {http1::BodyKind::kUntilClose, 0};
+    if (length) {
+      const auto parsed = std::from_chars(length->data(), length->data() + length->size(), framing.length);
+      if (parsed.ec == std::errc() && parsed.ptr == length->data() + length->size()) framing.kind = http1::BodyKind::kLength;
+    }
+  }
+  if (framing.kind == http1::BodyKind::kUntilClose || framing.kind == http1::BodyKind::kChunked) {
+    framing.kind = client_is_1_1_ ? http1::BodyKind::kChunked : http1::BodyKind::kUntilClose;
+    if (!client_is_1_1_) keep_alive_ = false;
+  }
+  response_chunked_ = framing.kind == http1::BodyKind::kChunked && method_ != "HEAD";
+  return framing;
+}
+
 // True when a final response head was taken (or the connection is done for).
 bool Connection::take_response_head() {
   http1::ResponseHead head;
@@ -170,7 +193,7 @@ bool Connection::take_response_head() {
     if (!upstream_ended_) return false;
     if (may_retry()) {
       upstream_.reset();
-      connect_upstream();
+      connect_upstream(false);
     } else {
       upstream_failed(502, "upstream_closed", "the application closed the connection without an answer");
     }
@@ -192,14 +215,7 @@ bool Connection::take_response_head() {
   fields.push_back({"Wary-Decision", decision_id_});
   http1::ResponseParts parts;
   parts.status = head.status;
-  parts.framing = head.framing;
-  response_chunked_ = head.framing.kind == http1::BodyKind::kChunked;
-  if (head.framing.kind == http1::BodyKind::kUntilClose || (response_chunked_ && !client_is_1_1_)) {
-    // A length nobody knows: chunks for HTTP/1.1, the end of the connection for 1.0.
-    response_chunked_ = client_is_1_1_;
-    parts.framing.kind = client_is_1_1_ ? http1::BodyKind::kChunked : http1::BodyKind::kUntilClose;
-    if (!client_is_1_1_) keep_alive_ = false;
-  }
+  parts.framing = framing_for_client(head);
   parts.upgrade = switches ? http1::Upgrade::kWebSocket : http1::Upgrade::kNone;
   parts.keep_alive = keep_alive_;
   const Status written = http1::append_response_head(plain_, parts, fields);
@@ -208,9 +224,9 @@ bool Connection::take_response_head() {
     return false;
   }
   upstream_keep_alive_ = head.keep_alive;
+  response_body_.emplace(head.framing);
   upstream_in_.erase(0, result.consumed);
   upstream_scan_ = {};
-  response_body_.emplace(head.framing);
   set_deadline(kBodyIdleTime);
   if (switches) {
     state_ = State::kTunnel;
@@ -223,17 +239,19 @@ bool Connection::take_response_head() {
 void Connection::pump_tunnel() {
   if (in_at_ < in_.size() && upstream_out_.size() - upstream_out_at_ < kUpstreamHeld) {
     upstream_out_.append(in_, in_at_);
-    in_.clear();
-    in_at_ = 0;
+    in_at_ = in_.size();
     set_deadline(kTunnelIdleTime);
   }
   if (!upstream_in_.empty()) {
+    frames_down_.take(upstream_in_);
     plain_ += upstream_in_;
     upstream_in_.clear();
     set_deadline(kTunnelIdleTime);
   }
   flush_upstream();
-  if (upstream_ended_) end_gracefully();
+  if (upstream_ended_) return end_gracefully();
+  // The client's last bytes are with the application before it sees the end.
+  if (client_ended_ && in_at_ == in_.size() && upstream_out_at_ == upstream_out_.size()) end_now(false);
 }
 
 void Connection::finish_exchange() {
@@ -253,13 +271,11 @@ void Connection::finish_exchange() {
 }
 
 void Connection::upstream_failed(int status, std::string_view code, std::string_view message) {
-  if (state_ == State::kEnding || state_ == State::kEnded) return;
+  if (is_over()) return;
   upstream_.reset();
   if (response_body_) return end_now(true);
   const Notice notice{status, code, message, "Try again; if it stays like this, tell the application's owner.", decision_id_};
   answer(status, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}}, render_json(notice));
-  if (state_ == State::kHead) interest();
-  flush_client();
 }
 
 }  // namespace wary::gateway

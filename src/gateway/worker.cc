@@ -52,6 +52,12 @@ Connection* Worker::find(std::uint64_t id) {
   return found == connections_.end() ? nullptr : found->second.get();
 }
 
+std::size_t Worker::held_bytes() const {
+  std::size_t held = 0;
+  for (const auto& [id, connection] : connections_) held += connection->held_bytes();
+  return held;
+}
+
 void Worker::finished(std::uint64_t id) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
@@ -68,10 +74,21 @@ void Worker::sweep() {
     if (connection->deadline() <= now) late.push_back(connection.get());
   }
   for (Connection* connection : late) connection->on_deadline();
+  decide_expired();
   for (auto& [address, list] : idle_) {
     std::erase_if(list, [&](const Idle& idle) { return now - idle.since > kIdleUpstream; });
   }
   loop_.after(kSweepEvery, [this] { sweep(); });
+}
+
+// A decision that ends by itself is made again when it does: nobody tells of a fact that merely expires.
+void Worker::decide_expired() {
+  const UnixTime now = clock_.unix_time();
+  std::vector<Connection*> expired;
+  for (const auto& [id, connection] : connections_) {
+    if (connection->valid_until() && *connection->valid_until() <= now) expired.push_back(connection.get());
+  }
+  for (Connection* connection : expired) connection->reconsider(0);
 }
 
 void Worker::post_site(std::shared_ptr<const Site> site) {
@@ -100,9 +117,9 @@ void Worker::post_receipt(std::uint64_t boot, std::uint64_t sequence) {
   if (boot != point_.boot()) return;
   loop_.post([this, sequence] {
     while (!waiting_for_receipt_.empty() && waiting_for_receipt_.begin()->first <= sequence) {
-      const std::uint64_t id = waiting_for_receipt_.begin()->second;
+      const auto [waited, id] = *waiting_for_receipt_.begin();
       waiting_for_receipt_.erase(waiting_for_receipt_.begin());
-      if (Connection* connection = find(id)) connection->on_durable();
+      if (Connection* connection = find(id)) connection->on_durable(waited);
     }
   });
 }

@@ -67,12 +67,17 @@ class Worker {
   // Calls back on this thread once the event is durable.
   void when_durable(std::uint64_t sequence, std::uint64_t connection);
 
+  // What is open, and how many bytes lie in its queues.
+  std::size_t connections() const { return connections_.size(); }
+  std::size_t held_bytes() const;
+
   std::unique_ptr<io::Stream> take_idle(const io::Address& address);
   void give_idle(const io::Address& address, std::unique_ptr<io::Stream> stream);
 
  private:
   void accepted(std::unique_ptr<io::Stream> stream);
   void sweep();
+  void decide_expired();
   void changed(const std::vector<contract::EntityId>& changed, bool everything, std::int64_t committed);
 
   struct Idle {

@@ -273,7 +273,7 @@ void SimLoop::connect(const Address& address, std::int64_t, Connected connected)
     }
     const auto connection = std::make_shared<Connection>();
     auto own = std::make_unique<SimStream>(*this, connection, 0, address.to_string());
-    auto other = std::make_unique<SimStream>(*found->second.loop, connection, 1, "sim-client:0");
+    auto other = std::make_unique<SimStream>(*found->second.loop, connection, 1, "127.0.0.1:40000");
     found->second.accept(std::move(other));
     connected(std::unique_ptr<Stream>(std::move(own)));
   });

@@ -1,0 +1,279 @@
+// The end of trust while a connection is open, in every state it can be in; faults at every byte; published framing cases.
+#include <algorithm>
+
+#include "codec/text.h"
+#include "gateway/connection_test_world.h"
+#include "tests/support/skip.h"
+#include "tests/support/testdata.h"
+
+using namespace wary;
+using namespace wary::gateway::test;
+
+namespace {
+
+std::size_t cuts(const World& world) {
+  const auto events = world.events();
+  return static_cast<std::size_t>(
+      std::count_if(events.begin(), events.end(), [](const auto& event) { return event.action == "session.cut"; }));
+}
+
+void check_cut(World& world, Client& client) {
+  world.run(20);
+  CHECK(client.ended_);
+  CHECK(world.worker->connections() == 0);
+  CHECK(world.worker->live().size() == 0);
+  CHECK(cuts(world) == 1);
+}
+
+}  // namespace
+
+TEST_CASE("a revoked person's idle connection is cut, others stay") {
+  World world;
+  const auto alice = world.ask("/");
+  const auto carol = world.client();
+  carol->send(World::get("/", "", "carol-token"));
+  world.run(20);
+  world.revoke("alice");
+  world.run(1);
+  CHECK(alice->ended_);
+  CHECK(alice->was_reset);
+  CHECK(carol->is_open());
+  carol->send(World::get("/more", "", "carol-token"));
+  world.run(20);
+  CHECK(carol->answers().size() == 2);
+  CHECK(cuts(world) == 1);
+  const auto events = world.events();
+  const auto cut = std::find_if(events.begin(), events.end(), [](const auto& event) { return event.action == "session.cut"; });
+  CHECK(cut->decision_id == events[0].decision_id);
+  CHECK(cut->actor == "Wary::User::\"alice\"");
+}
+
+TEST_CASE("revocation cuts while a receipt is awaited, and the request never leaves") {
+  World world;
+  const auto client = world.ask("/before/x");
+  world.revoke("alice");
+  check_cut(world, *client);
+  world.give_receipts();
+  world.run(20);
+  CHECK(world.site->streams.empty());
+}
+
+TEST_CASE("revocation cuts while the application is being connected") {
+  World world;
+  const auto client = world.client();
+  client->send(World::get("/"));
+  for (int i = 0; i < 1'000 && world.worker->live().size() == 0; ++i) world.sim.run_for(1'000);
+  REQUIRE(world.worker->live().size() == 1);
+  REQUIRE(world.site->streams.empty());
+  world.revoke("alice");
+  check_cut(world, *client);
+  CHECK(world.site->requests.empty());
+}
+
+TEST_CASE("revocation cuts while an answer is awaited") {
+  World world;
+  world.site->on_request = [](AppStream&, const AppRequest&) {};
+  const auto client = world.ask("/");
+  world.revoke("alice");
+  check_cut(world, *client);
+  CHECK(client->received.empty());
+  CHECK(world.site->streams.at(0)->ended);
+}
+
+TEST_CASE("revocation cuts in the middle of an upload") {
+  World world;
+  const auto client = world.client();
+  client->send("POST / HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_session=alice-token\r\nContent-Length: 100\r\n\r\nhalf");
+  world.run(20);
+  world.revoke("alice");
+  check_cut(world, *client);
+  CHECK(world.site->requests.empty());
+}
+
+TEST_CASE("revocation cuts a streaming answer, and what is queued is not delivered") {
+  World world;
+  world.site->on_request = [](AppStream& stream, const AppRequest&) {
+    stream.send("HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + std::string(1'000'000, 'x'));
+  };
+  const auto client = world.client();
+  client->pause();
+  client->send(World::get("/"));
+  world.run(100);
+  const std::size_t before = client->received.size();
+  world.revoke("alice");
+  world.run(20);
+  client->resume();
+  check_cut(world, *client);
+  CHECK(client->was_reset);
+  CHECK(client->received.size() == before);
+}
+
+TEST_CASE("a revoked WebSocket hears 1008, one with a queue or a frame half sent is reset") {
+  for (const bool half : {false, true}) {
+    World world;
+    world.site->on_bytes = [](AppStream& stream) {
+      if (stream.parsed++ == 0) {
+        stream.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                    "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+      }
+    };
+    const auto client = world.ask("/ws", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
+    REQUIRE(client->answers().at(0).status == 101);
+    client->received.clear();
+    const std::string frame("\x81\x05hello\x82\x7e\x00\x80", 11);  // a whole text frame, then the head of 128 bytes
+    world.site->streams[0]->send(half ? frame + "some" : frame.substr(0, 7));
+    world.run(20);
+    client->received.clear();
+    world.revoke("alice");
+    check_cut(world, *client);
+    CHECK(client->received == (half ? "" : std::string("\x88\x02\x03\xf0", 4)));
+    CHECK(client->said_goodbye() != half);
+    CHECK(world.site->streams[0]->ended);
+  }
+}
+
+TEST_CASE("a denied request leaves nothing to revoke") {
+  World world;
+  const auto client = world.ask("/");
+  client->send(World::get("/", "", "bob-token"));
+  world.run(20);
+  world.revoke("alice");
+  world.run(20);
+  CHECK(client->is_open());
+  CHECK(cuts(world) == 0);
+}
+
+TEST_CASE("a change that takes nothing away leaves the connection untouched") {
+  World world;
+  const auto client = world.ask("/");
+  world.change({make_entity("Wary::Group", "new")});
+  world.change({make_user("alice", false)});
+  world.run(20);
+  client->send(World::get("/2"));
+  world.run(20);
+  CHECK(client->answers().size() == 2);
+}
+
+TEST_CASE("a changed policy decides everything again") {
+  World world;
+  const auto alice = world.ask("/");
+  const auto carol = world.client();
+  carol->send(World::get("/", "", "carol-token"));
+  world.run(20);
+  world.set_policies(R"(permit (principal == Wary::User::"carol", action, resource);)");
+  world.run(20);
+  CHECK(alice->ended_);
+  CHECK(carol->is_open());
+}
+
+TEST_CASE("a removed session ends its connections") {
+  World world;
+  const auto client = world.ask("/");
+  world.change({}, {{"Wary::Session", "s-alice"}});
+  check_cut(world, *client);
+}
+
+TEST_CASE("a session that expires while its connection is open is cut within a second") {
+  World world;
+  const auto client = world.client();
+  world.site->on_request = [](AppStream& stream, const AppRequest&) {
+    stream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+  };
+  client->send(World::get("/stream"));
+  world.run(20);
+  // The clocks of sessions are of the wall.
+  const std::int64_t left = 1'790'003'600LL * kNanosPerSecond - world.sim.clock().unix_time().nanos;
+  world.sim.jump_wall_clock(left - 2 * kNanosPerSecond);
+  world.run(1'000);
+  CHECK(client->is_open());
+  world.run(2'000);
+  CHECK(client->ended_);
+  CHECK(cuts(world) == 1);
+}
+
+TEST_CASE("a fact that changes by itself without taking access away cuts nothing, and the next one is seen") {
+  World world;
+  world.set_policies(R"(permit (principal, action, resource) unless { principal.risk > 50 };)");
+  const std::int64_t now = world.sim.clock().unix_time().nanos;
+  auto risky = make_user("alice", false);
+  auto fact = make_fact("risk", std::int64_t{0});
+  fact.expires = UnixTime{now + 5 * kNanosPerSecond};
+  fact.on_expiry = std::int64_t{20};
+  risky.attributes.push_back(fact);
+  world.change({risky});
+  const auto client = world.ask("/");
+  REQUIRE(client->answers().at(0).status == 200);
+  world.run(7'000);
+  CHECK(client->is_open());
+  risky.attributes.back() = make_fact("risk", std::int64_t{90});
+  world.change({risky});
+  check_cut(world, *client);
+}
+
+TEST_CASE("a connection cut at any byte leaks nothing, and what the application was asked is recorded") {
+  for (std::uint64_t at = 1; at < 9'000; at += at < 3'000 ? 7 : 131) {
+    World world(at);
+    world.site->on_request = [](AppStream& stream, const AppRequest& request) {
+      stream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n" + request.body.substr(0, 0));
+    };
+    Client client(*world.client_loop, *world.anonymous_context, "site.test");
+    world.sim.break_streams_after(at);
+    client.connect(io::Address::tcp("127.0.0.1", 7443));
+    world.run(5);
+    if (client.is_open()) client.send(World::get("/1"));
+    world.run(10);
+    if (client.is_open()) client.send("POST /2 HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_session=alice-token\r\nContent-Length: 3000\r\n\r\n" + std::string(3'000, 'b'));
+    world.run(20);
+    world.check_recorded();
+    CHECK(world.site->garbage == 0);
+    for (const auto& answer : client.answers()) CHECK((answer.status == 200 || answer.status == 502));
+    client.reset();
+    world.run(70'000);
+    CHECK(world.worker->connections() == 0);
+    CHECK(world.worker->live().size() == 0);
+  }
+}
+
+TEST_CASE("published framing cases: nothing that must be refused reaches an application") {
+  const auto folder = wary::test::testdata();
+  if (!folder) WARY_SKIP("WARY_TESTDATA is not set");
+  const auto text = wary::test::read_file(*folder + "/access/http1/framing.json");
+  if (!text) WARY_SKIP("no access/http1/framing.json there");
+  const auto cases = codec::parse_json(*text, {.bytes = std::size_t{64} << 20, .depth = 64, .items = 100'000, .total = 1'000'000});
+  REQUIRE(cases.ok());
+  std::size_t ran = 0;
+  for (const codec::Json& one : cases->items()) {
+    const std::string id(one.string_or("id", ""));
+    const auto raw = codec::decode_base64(one.string_or("raw_b64", ""));
+    REQUIRE(raw.ok());
+    World world;
+    world.set_policies("permit (principal, action, resource);");
+    // The cases name a host of their own.
+    auto app = make_entity("Wary::App", "demo/site",
+                           {make_fact("hosts", codec::Json::array({codec::Json("bench.local"), codec::Json("site.test"), codec::Json("a.example")})),
+                            make_fact("upstream", "http://127.0.0.1:9000")});
+    std::vector<Error> problems;
+    world.worker->post_site(gateway::Site::build({&app}, {}, problems));
+    world.change({app});
+    const auto client = world.client("127.0.0.1");
+    client->send(as_text(*raw));
+    world.run(200);
+    const std::string expect(one.string_or("expect", ""));
+    const auto wanted = static_cast<std::size_t>(one.integer_or("upstream_requests", 0));
+    CHECK_MESSAGE(world.site->garbage == 0, id);
+    for (const auto& stream : world.site->streams) CHECK_MESSAGE((stream->parsed == stream->received.size() || stream->ended), id);
+    if (expect == "forward") CHECK_MESSAGE(world.site->requests.size() == wanted, id);
+    else if (expect.starts_with("reject-4")) CHECK_MESSAGE(world.site->requests.size() <= wanted, id);
+    else CHECK_MESSAGE(world.site->requests.size() <= 1, id);
+    if (const codec::Json* forbidden = one.find("forbidden_upstream")) {
+      for (const codec::Json& text_of : forbidden->items()) {
+        CHECK_MESSAGE(world.site->everything().find(text_of.as_string()) == std::string::npos, id);
+      }
+    }
+    world.check_recorded();
+    ++ran;
+  }
+  MESSAGE(ran, " framing cases");
+  CHECK(ran > 0);
+}

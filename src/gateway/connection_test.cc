@@ -1,0 +1,420 @@
+// A client's connection from the handshake to a decision: what is refused, denied, allowed and recorded.
+#include <algorithm>
+
+#include "codec/text.h"
+#include "crypto/hash.h"
+#include "gateway/connection_test_world.h"
+
+using namespace wary;
+using namespace wary::gateway::test;
+using gateway::Redeemed;
+
+namespace {
+
+std::string code_of(const Client::Answer& answer) {
+  const auto json = codec::parse_json(answer.body);
+  const codec::Json* error = json.ok() ? json->find("error") : nullptr;
+  return error != nullptr ? std::string(error->string_or("code", "")) : "";
+}
+
+// The one answer of a connection that then ends.
+void check_refused(World& world, const std::string& request, int status, const std::string& code) {
+  const auto client = world.client();
+  client->send(request);
+  world.run(100);
+  const auto answers = client->answers();
+  REQUIRE(answers.size() == 1);
+  CHECK(answers[0].status == status);
+  CHECK(code_of(answers[0]) == code);
+  CHECK(answers[0].whole);
+  CHECK(answers[0].field("connection") == "close");
+  CHECK(client->ended_);
+  CHECK(client->said_goodbye());
+  CHECK(world.site->requests.empty());
+  CHECK(world.site->everything().empty());
+}
+
+}  // namespace
+
+TEST_CASE("a client that never shakes hands is cut after five seconds") {
+  World world;
+  Client client(*world.client_loop, *world.anonymous_context, "site.test");
+  auto silent = world.client_loop.get();
+  std::unique_ptr<io::Stream> stream;
+  bool ended = false;
+  silent->connect(io::Address::tcp("127.0.0.1", 7443), 0, [&](Result<std::unique_ptr<io::Stream>> made) {
+    stream = std::move(*made);
+    stream->on_ready([&](bool, bool) {
+      std::uint8_t byte[1];
+      if (stream->read(byte).state == io::IoCount::State::kEnd) {
+        ended = true;
+        stream->want(false, false);
+      }
+    });
+    stream->want(true, false);
+  });
+  world.run(4'000);
+  CHECK_FALSE(ended);
+  world.run(2'000);
+  CHECK(ended);
+}
+
+TEST_CASE("bytes that are no TLS get an alert and the end") {
+  World world;
+  Client client(*world.client_loop, *world.anonymous_context, "site.test");
+  client.send_raw("GET / HTTP/1.1\r\nHost: site.test\r\n\r\n");
+  client.connect(io::Address::tcp("127.0.0.1", 7443));
+  world.run(50);
+  CHECK(client.ended_);
+  CHECK(client.received.empty());
+  CHECK(world.events().empty());
+}
+
+TEST_CASE("a head that stops half-way is answered 408, an idle connection goes quietly") {
+  World world;
+  const auto client = world.client();
+  client->send("GET / HTTP/1.1\r\nHos");
+  const auto idle = world.client();
+  world.run(12'000);
+  REQUIRE(client->answers().size() == 1);
+  CHECK(client->answers()[0].status == 408);
+  CHECK(client->ended_);
+  CHECK(idle->ended_);
+  CHECK(idle->said_goodbye());
+  CHECK(idle->received.empty());
+}
+
+TEST_CASE("a head that is too large is answered 431") {
+  World world;
+  check_refused(world, World::get("/", "X-Long: " + std::string(70'000, 'a') + "\r\n"), 431, "http_head_size");
+}
+
+TEST_CASE("what the parser refuses is answered and nothing reaches the application") {
+  for (const auto& [request, status, code] : std::vector<std::tuple<std::string, int, std::string>>{
+           {"GET / HTTP/1.1\nHost: site.test\r\n\r\n", 400, "http_bare_lf"},
+           {"POST / HTTP/1.1\r\nHost: site.test\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, ""},
+           {"GET / HTTP/1.1\r\n\r\n", 400, ""},
+           {"GET /%2f HTTP/1.1\r\nHost: site.test\r\n\r\n", 400, "path_ambiguous"},
+           {"OPTIONS * HTTP/1.1\r\nHost: site.test\r\n\r\n", 400, "target_asterisk"},
+           {"GET / HTTP/2.0\r\nHost: site.test\r\n\r\n", 505, ""}}) {
+    World world;
+    const auto client = world.client();
+    client->send(request);
+    world.run(100);
+    const auto answers = client->answers();
+    REQUIRE(answers.size() == 1);
+    CHECK(answers[0].status == status);
+    if (!code.empty()) CHECK(code_of(answers[0]) == code);
+    CHECK(client->ended_);
+    CHECK(world.site->everything().empty());
+  }
+}
+
+TEST_CASE("a refused HEAD has no body") {
+  World world;
+  const auto client = world.client();
+  client->send("HEAD / HTTP/1.1\r\nHost: nobody.test\r\n\r\n");
+  world.run(50);
+  CHECK(client->received.find("421") != std::string::npos);
+  CHECK(client->received.ends_with("\r\n\r\n"));
+}
+
+TEST_CASE("a host that is not served, or not the handshake's, is misdirected") {
+  World world;
+  check_refused(world, "GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n", 421, "host_unknown");
+  check_refused(world, "GET / HTTP/1.1\r\nHost: chat.test\r\n\r\n", 421, "host_unknown");
+}
+
+TEST_CASE("an anonymous browser is sent to sign in, with a state only it knows") {
+  World world;
+  const auto client = world.client();
+  client->send(World::get("/a/b?c=d", "Accept: text/html\r\n", ""));
+  world.run(20);
+  const auto answers = client->answers();
+  REQUIRE(answers.size() == 1);
+  CHECK(answers[0].status == 303);
+  const std::string cookie = answers[0].field("set-cookie"), location = answers[0].field("location");
+  REQUIRE(cookie.starts_with("__Host-wary_state="));
+  const std::string state = cookie.substr(18, cookie.find(';') - 18);
+  CHECK(location == "https://console.test:7443/continue?host=site.test%3A7443&path=%2Fa%2Fb%3Fc%3Dd&state=" +
+                        codec::encode_hex(crypto::sha256(as_bytes(state))));
+  CHECK(cookie.find("; Secure; HttpOnly; SameSite=Lax") != std::string::npos);
+  CHECK(world.site->requests.empty());
+  CHECK(client->is_open());
+}
+
+TEST_CASE("who may not gets a reference: JSON for programs, a page for people") {
+  World world;
+  const auto client = world.client();
+  client->send(World::get("/x", "", ""));
+  client->send(World::get("/x", "", "bob-token"));
+  client->send(World::get("/x", "Accept: text/html\r\n", "bob-token"));
+  client->send(World::get("/x", "", "alice-chat-token"));  // another host's token is nobody's
+  world.run(50);
+  const auto answers = client->answers();
+  REQUIRE(answers.size() == 4);
+  CHECK(answers[0].status == 401);
+  CHECK(code_of(answers[0]) == "unauthenticated");
+  CHECK(answers[1].status == 403);
+  CHECK(code_of(answers[1]) == "denied");
+  CHECK(answers[2].status == 403);
+  CHECK(answers[2].field("content-type") == "text/html; charset=utf-8");
+  CHECK(answers[2].body.find(answers[2].field("wary-decision")) != std::string::npos);
+  CHECK(answers[3].status == 401);
+  const auto events = world.events();
+  REQUIRE(events.size() == 4);
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(events[i].decision_id == answers[i].field("wary-decision"));
+    CHECK(events[i].detail.find("\"decision\":\"deny\"") != std::string::npos);
+  }
+  CHECK(events[1].actor == "Wary::User::\"bob\"");
+  CHECK(events[1].session == "s-bob");
+  CHECK(client->is_open());
+  CHECK(world.site->requests.empty());
+}
+
+TEST_CASE("several requests of one connection are each decided and reach one upstream connection") {
+  World world;
+  const auto client = world.client();
+  for (int i = 0; i < 3; ++i) {
+    client->send(World::get("/page" + std::to_string(i)));
+    world.run(20);
+  }
+  const auto answers = client->answers();
+  REQUIRE(answers.size() == 3);
+  for (int i = 0; i < 3; ++i) CHECK(answers[std::size_t(i)].body == "/page" + std::to_string(i));
+  CHECK(world.site->streams.size() == 1);
+  CHECK(world.events().size() == 3);
+  world.check_recorded();
+}
+
+TEST_CASE("pipelined requests are answered in order, a denied one among them") {
+  World world;
+  const auto client = world.client();
+  client->send(World::get("/1") + World::get("/2", "", "bob-token") + World::get("/3") + World::get("/4"));
+  world.run(50);
+  const auto answers = client->answers();
+  REQUIRE(answers.size() == 4);
+  CHECK(answers[0].body == "/1");
+  CHECK(answers[1].status == 403);
+  CHECK(answers[2].body == "/3");
+  CHECK(answers[3].body == "/4");
+  world.check_recorded();
+}
+
+TEST_CASE("identity comes from the gateway alone, and its cookies stay with it") {
+  World world;
+  const auto client = world.client();
+  client->send("GET /me HTTP/1.1\r\nHost: site.test\r\nCookie: a=1; __Host-wary_session=alice-token; b=2; __Host-wary_state=s\r\n"
+               "Wary-Principal: Wary::User::\"root\"\r\nwary_principal: x\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-User: root\r\n"
+               "Forwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nConnection: X-Secret\r\nX-Secret: 1\r\nTE: trailers\r\n"
+               "traceparent: 00-0123456789abcdef0123456789abcdef-0123456789abcdef-01\r\n\r\n");
+  world.run(20);
+  REQUIRE(world.site->requests.size() == 1);
+  const AppRequest& seen = world.site->requests[0];
+  CHECK(seen.field("wary-principal") == "Wary::User::\"alice\"");
+  CHECK(seen.field("wary-session") == "s-alice");
+  CHECK(seen.field("x-forwarded-for") == "127.0.0.1");
+  CHECK(seen.field("x-forwarded-proto") == "https");
+  CHECK(seen.field("cookie") == "a=1; b=2");
+  CHECK(seen.field("traceparent").starts_with("00-0123456789abcdef0123456789abcdef-"));
+  CHECK(seen.field("traceparent").find("-0123456789abcdef-") == std::string::npos);
+  for (const char* text : {"6.6.6.6", "root", "alice-token", "X-Secret", "__Host-wary", "trailers"}) {
+    CHECK_MESSAGE(world.site->everything().find(text) == std::string::npos, text);
+  }
+  CHECK(world.events().at(0).trace_id == "0123456789abcdef0123456789abcdef");
+}
+
+TEST_CASE("without a traceparent the event and the upstream get one trace") {
+  World world;
+  const auto client = world.ask("/t");
+  REQUIRE(world.site->requests.size() == 1);
+  const std::string trace = world.events().at(0).trace_id;
+  CHECK(trace.size() == 32);
+  CHECK(world.site->requests[0].field("traceparent").substr(3, 32) == trace);
+}
+
+TEST_CASE("an application cannot set the gateway's cookies nor speak as it") {
+  World world;
+  world.site->on_request = [](AppStream& stream, const AppRequest&) {
+    stream.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: __Host-wary_session=evil; Path=/\r\nSet-Cookie: mine=1\r\n"
+                "Wary-Decision: forged\r\nKeep-Alive: timeout=5\r\n\r\n");
+  };
+  const auto client = world.ask("/");
+  const auto answers = client->answers();
+  REQUIRE(answers.size() == 1);
+  CHECK(answers[0].count("set-cookie") == 1);
+  CHECK(answers[0].field("set-cookie") == "mine=1");
+  CHECK(answers[0].count("keep-alive") == 0);
+  CHECK(answers[0].count("wary-decision") == 1);
+  CHECK(answers[0].field("wary-decision") == world.events().at(0).decision_id);
+}
+
+TEST_CASE("a workload is known by its certificate and may what its policy says") {
+  World world;
+  const auto client = world.client("site.test", true);
+  client->send(World::get("/data", "", ""));
+  client->send("POST /data HTTP/1.1\r\nHost: site.test\r\nContent-Length: 0\r\n\r\n");
+  world.run(30);
+  const auto answers = client->answers();
+  REQUIRE(answers.size() == 2);
+  CHECK(answers[0].status == 200);
+  CHECK(answers[1].status == 403);
+  CHECK(world.site->requests.at(0).field("wary-principal") == "Wary::Workload::\"spiffe://local/demo/reader\"");
+}
+
+TEST_CASE("sign-in goes on only with this browser's state, and sets the host's cookie") {
+  World world;
+  const auto client = world.client();
+  client->send("GET /.wary/continue?code=good&path=%2Fhome%3Fa HTTP/1.1\r\nHost: site.test:7443\r\n"
+               "Cookie: __Host-wary_state=abc\r\n\r\n");
+  world.run(20);
+  auto answers = client->answers();
+  REQUIRE(answers.size() == 1);
+  CHECK(answers[0].status == 303);
+  CHECK(answers[0].field("location") == "/home?a");
+  CHECK(client->received.find("Set-Cookie: __Host-wary_session=fresh-token; Path=/; Secure; HttpOnly") != std::string::npos);
+  CHECK(client->received.find("Set-Cookie: __Host-wary_state=;") != std::string::npos);
+  CHECK(world.redeemed == std::vector<std::string>{"good|site.test|" + codec::encode_hex(crypto::sha256(as_bytes("abc")))});
+  for (const auto& [path, where] : std::vector<std::pair<std::string, std::string>>{
+           {"%2F%2Fevil.test", "/"}, {"https%3A%2F%2Fevil.test", "/"}, {"%2F%5Cevil.test", "/"}, {"%2Fa%0D%0AX:1", "/"}, {"", "/"}}) {
+    const auto other = world.client();
+    other->send("GET /.wary/continue?code=good&path=" + path +
+                " HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_state=abc\r\n\r\n");
+    world.run(20);
+    REQUIRE(other->answers().size() == 1);
+    CHECK(other->answers()[0].field("location") == where);
+  }
+  CHECK(world.site->requests.empty());
+}
+
+TEST_CASE("sign-in without state, without code, or with a bad code is refused") {
+  World world;
+  check_refused(world, "GET /.wary/continue?code=good HTTP/1.1\r\nHost: site.test\r\n\r\n", 400, "sign_in_incomplete");
+  check_refused(world, "GET /.wary/continue HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_state=a\r\n\r\n", 400,
+                "sign_in_incomplete");
+  check_refused(world, "GET /.wary/continue?code=bad HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_state=a\r\n\r\n", 403,
+                "sign_in_refused");
+}
+
+TEST_CASE("a route that records before waits for the receipt") {
+  World world;
+  const auto client = world.ask("/before/a");
+  CHECK(world.site->requests.empty());
+  CHECK(client->received.empty());
+  CHECK(world.events().size() == 1);
+  world.give_receipts();
+  world.run(20);
+  REQUIRE(client->answers().size() == 1);
+  CHECK(client->answers()[0].body == "/before/a");
+}
+
+TEST_CASE("without a receipt the answer is 504, and what was pipelined behind it goes on") {
+  World world;
+  const auto client = world.client();
+  client->send(World::get("/before/a") + World::get("/next"));
+  world.run(4'000);
+  const auto answers = client->answers();
+  REQUIRE(answers.size() == 2);
+  CHECK(answers[0].status == 504);
+  CHECK(answers[1].body == "/next");
+  CHECK(world.site->requests.size() == 1);
+}
+
+TEST_CASE("a late receipt of one request does not let the next one pass") {
+  World world;
+  const auto client = world.client();
+  client->send(World::get("/before/a"));
+  world.run(3'000);
+  REQUIRE(client->answers().size() == 1);
+  client->send(World::get("/before/b"));
+  world.run(20);
+  world.worker->post_receipt(world.ring->boot(), 1);
+  world.run(20);
+  CHECK(world.site->requests.empty());
+  world.worker->post_receipt(world.ring->boot(), 2);
+  world.run(20);
+  REQUIRE(world.site->requests.size() == 1);
+  CHECK(world.site->requests[0].target == "/before/b");
+}
+
+TEST_CASE("a late receipt does not send an old request in place of a sign-in") {
+  World world;
+  world.redeem_holds = true;
+  const auto client = world.client();
+  client->send(World::get("/before/a"));
+  world.run(3'000);
+  client->send("GET /.wary/continue?code=good HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_state=abc\r\n\r\n");
+  world.run(20);
+  world.give_receipts();
+  world.run(50);
+  CHECK(world.site->requests.empty());
+  REQUIRE(world.redeem_later);
+  world.redeem_later(Redeemed{"fresh-token"});
+  world.run(20);
+  REQUIRE(client->answers().size() == 2);
+  CHECK(client->answers()[1].status == 303);
+}
+
+TEST_CASE("an answer to an old sign-in is not given to a new one") {
+  World world;
+  world.redeem_holds = true;
+  const auto client = world.client();
+  const auto sign_in = [&](const std::string& code) {
+    client->send("GET /.wary/continue?code=" + code + " HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_state=abc\r\n\r\n");
+  };
+  sign_in("one");
+  world.run(3'000);
+  const auto first = world.redeem_later;
+  REQUIRE(client->answers().size() == 1);
+  sign_in("two");
+  world.run(20);
+  first(Redeemed{"token-of-one"});
+  world.run(20);
+  CHECK(client->received.find("token-of-one") == std::string::npos);
+}
+
+TEST_CASE("while the ledger takes nothing nobody passes") {
+  World world;
+  world.shared.ledger_available = false;
+  check_refused(world, World::get("/"), 503, "ledger_unavailable");
+  world.shared.ledger_available = true;
+  const auto client = world.ask("/");
+  CHECK(client->answers().at(0).status == 200);
+}
+
+TEST_CASE("a full ring refuses, and freed it allows again") {
+  World world;
+  const auto client = world.client();
+  std::size_t asked = 0;
+  while (client->is_open() && asked < 5'000) {
+    client->send(World::get("/"));
+    world.run(5);
+    ++asked;
+  }
+  const auto answers = client->answers();
+  CHECK(answers.back().status == 503);
+  CHECK(code_of(answers.back()) == "ledger_unavailable");
+  CHECK(world.site->requests.size() == answers.size() - 1);
+  world.check_recorded();
+  world.ring->release(world.ring->boot(), world.ring->next_sequence() - 1);
+  CHECK(world.ask("/")->answers().at(0).status == 200);
+}
+
+TEST_CASE("without a snapshot, or with one too old, nobody passes") {
+  World world;
+  const policy::SnapshotPtr snapshot = world.shared.snapshot.current();
+  world.shared.snapshot.swap(nullptr);
+  check_refused(world, World::get("/"), 503, "policy_unavailable");
+  world.shared.snapshot.swap(snapshot);
+  world.run(2 * 3'600'000);
+  check_refused(world, World::get("/"), 503, "policy_unavailable");
+}
+
+TEST_CASE("a path as long as the parser takes is decided and recorded") {
+  World world;
+  const std::string path = "/" + std::string(8'000, 'p');
+  const auto client = world.ask(path);
+  REQUIRE(client->answers().size() == 1);
+  CHECK(client->answers()[0].status == 200);
+}
