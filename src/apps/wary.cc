@@ -20,7 +20,6 @@ constexpr std::string_view kVersion = "0.1.0";
 constexpr uid_t kControlUid = 64'101;
 constexpr uid_t kSignerUid = 64'102;
 constexpr uid_t kEdgeUid = 64'103;
-constexpr gid_t kGroup = 64'100;  // theirs together: who may make sockets under run/
 
 void write_all(int descriptor, std::string_view text) {
   while (!text.empty()) {
@@ -144,9 +143,9 @@ Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
   WARY_ASSIGN_OR_RETURN(const io::Address listen, gateway::parse_upstream("http://" + machine.listen));
   machine.console_origin = "https://console.localhost:" + std::to_string(listen.port);
   if (getuid() == 0) {
-    machine.control = {kControlUid, kGroup};
-    machine.signer = {kSignerUid, kGroup};
-    machine.edge = {kEdgeUid, kGroup};
+    machine.control = {kControlUid, kControlUid};
+    machine.signer = {kSignerUid, kSignerUid};
+    machine.edge = {kEdgeUid, kEdgeUid};
   }
   WARY_RETURN_IF_ERROR(make_directories(machine));
   WARY_ASSIGN_OR_RETURN(auto lock, runtime.files->open(machine.data + "/lock", io::OpenMode::kCreate));
