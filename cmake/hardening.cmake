@@ -5,6 +5,10 @@ add_compile_options(
 if(WARY_WERROR)
   add_compile_options(-Werror)
 endif()
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  # libstdc++ 12 deprecates what its own algorithms use.
+  add_compile_options(-Wno-deprecated-declarations)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 reports these in libstdc++'s own inlined code; clang and the sanitizers cover the ground.
   add_compile_options(-Wbidi-chars=any -Wshadow=local -Wno-restrict -Wno-stringop-overflow -Wno-array-bounds
