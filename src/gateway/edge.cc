@@ -24,7 +24,12 @@ struct Edge::Lane {
   std::thread thread;
 };
 
-Edge::Edge(EdgeParts parts, EdgeOptions options) : parts_(parts), options_(std::move(options)) {}
+Edge::Edge(EdgeParts parts, EdgeOptions options)
+    : parts_(parts),
+      options_(std::move(options)),
+      link_connected_(parts.metrics.gauge("wary_link_connected", "1 while the control plane is connected")),
+      ledger_available_(parts.metrics.gauge("wary_enforce_ledger_available", "1 while the ledger is known to take events")),
+      ring_used_(parts.metrics.gauge("wary_enforce_ring_used_bytes", "Bytes of events that wait for a receipt")) {}
 Edge::~Edge() { stop(); }
 
 Status Edge::open() {
@@ -81,6 +86,7 @@ Status Edge::start() {
     shared_.ledger_available.store(available, std::memory_order_relaxed);
   };
   hooks.on_connection = [this](bool connected) {
+    link_connected_.set(connected ? 1 : 0);
     connected ? shipper_->on_connected() : shipper_->on_disconnected();
     // Away is not unavailable: the rings hold what is decided meanwhile, and a full ring denies.
     if (!connected) {
@@ -111,6 +117,10 @@ void Edge::stop() {
 }
 
 void Edge::keep_fresh() {
+  std::int64_t used = 0;
+  for (const auto& lane : lanes_) used += static_cast<std::int64_t>(lane->ring->used_bytes());
+  ring_used_.set(used);
+  ledger_available_.set(shared_.ledger_available.load(std::memory_order_relaxed) ? 1 : 0);
   if (subscriber_ && subscriber_->is_connected()) {
     shared_.control_heard.store(parts_.clock.monotonic().nanos, std::memory_order_relaxed);
   }

@@ -84,6 +84,9 @@ class Edge {
   std::vector<std::string> names_;       // what the certificate at hand is for
   UnixTime renew_at_;
   bool told_unavailable_ = false;        // by the control plane itself
+  Metric& link_connected_;
+  Metric& ledger_available_;
+  Metric& ring_used_;
 };
 
 }  // namespace wary::gateway
