@@ -59,6 +59,7 @@ Status Edge::open() {
 
 Status Edge::start() {
   shared_.control_heard.store(parts_.clock.monotonic().nanos);
+  WARY_RETURN_IF_ERROR(check_port());
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     Lane& lane = *lanes_[i];
     lane.loop = io::make_epoll_loop(parts_.clock);
@@ -100,6 +101,14 @@ Status Edge::start() {
   for (const auto& lane : lanes_) lane->thread = std::thread([loop = lane->loop.get()] { loop->run(); });
   keep_fresh();
   return subscriber_->start();
+}
+
+// Workers share the port, and the kernel lets any process of this user share it with them: another wary's edge would get
+// every second connection. Nobody can join who does not ask to share.
+Status Edge::check_port() {
+  WARY_ASSIGN_OR_RETURN([[maybe_unused]] const auto alone,
+                        parts_.loop.listen(options_.listen, {}, [](std::unique_ptr<io::Stream>) {}));
+  return {};
 }
 
 void Edge::stop() {

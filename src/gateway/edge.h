@@ -68,6 +68,7 @@ class Edge {
 
  private:
   struct Lane;
+  Status check_port();
   Status on_update(const link::Update& update);
   void rebuild_site(const policy::Snapshot& snapshot);
   Status renew_certificate(const std::vector<std::string>& names);
