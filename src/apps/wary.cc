@@ -92,6 +92,17 @@ Status make_directories(const Machine& machine) {
   return make_directory(machine.data + "/edge", 0700, machine.edge);
 }
 
+Status check_programs() {
+  for (const std::string_view name : {"wary-signer", "waryd", "wary-edge"}) {
+    const std::string path = own_directory() + "/" + std::string(name);
+    if (access(path.c_str(), X_OK) == 0) continue;
+    return fail(ErrorKind::kNotFound, "program_missing", "a program of wary is not beside this one, or cannot be run")
+        .at(path)
+        .next("install wary whole: all its programs belong in one directory");
+  }
+  return {};
+}
+
 Status start_processes(Supervisor& supervisor, const Machine& machine) {
   const std::string programs = own_directory(), run = machine.data + "/run";
   const auto uid = [](const std::optional<io::Identity>& identity) {
@@ -147,6 +158,7 @@ Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
     machine.signer = {kSignerUid, kSignerUid};
     machine.edge = {kEdgeUid, kEdgeUid};
   }
+  WARY_RETURN_IF_ERROR(check_programs());
   WARY_RETURN_IF_ERROR(make_directories(machine));
   WARY_ASSIGN_OR_RETURN(auto lock, runtime.files->open(machine.data + "/lock", io::OpenMode::kCreate));
   if (const Status locked = lock->lock(); !locked) {

@@ -3,6 +3,7 @@
 
 #include "apps/process.h"
 #include "gateway/edge.h"
+#include "http/server.h"
 #include "identity/signer_service.h"
 #include "io/sandbox.h"
 
@@ -19,8 +20,22 @@ Result<io::Address> parse_listen(const std::string& text) {
       .next("use 127.0.0.1:PORT");
 }
 
+// What the edge says of itself, to its own user and to root: counters, and that its main loop turns.
+Result<std::unique_ptr<http::Server>> serve_metrics(Runtime& runtime, Metrics& metrics, const std::string& directory) {
+  auto server = std::make_unique<http::Server>(*runtime.loop, [&metrics](const std::shared_ptr<http::Exchange>& exchange) {
+    const http::Request& request = exchange->request();
+    const bool owner = request.peer.uid == getuid() || request.peer.uid == 0;
+    if (!owner) return exchange->respond(403, {}, "");
+    if (request.method == "GET" && request.path == "/livez") return exchange->respond(200, {}, "ok\n");
+    if (request.method != "GET" || request.path != "/metrics") return exchange->respond(404, {}, "");
+    exchange->respond(200, {{"Content-Type", "text/plain; version=0.0.4"}}, metrics.to_prometheus());
+  });
+  WARY_RETURN_IF_ERROR(server->listen(io::Address::unix_socket(directory + "/admin.sock"), {.mode = 0600}));
+  return server;
+}
+
 Status start(const Options& options, Runtime& runtime, Metrics& metrics, identity::SignerClient& signer,
-             std::unique_ptr<gateway::Edge>& edge) {
+             std::unique_ptr<gateway::Edge>& edge, std::unique_ptr<http::Server>& admin) {
   WARY_RETURN_IF_ERROR(io::harden_process());
   const std::string directory = options.text("--directory");
   const std::string run = options.text("--run");
@@ -43,7 +58,9 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
                                                             [&runtime](UnixTime floor) { runtime.clock->raise(floor); }},
                                          std::move(edge_options));
   WARY_RETURN_IF_ERROR(edge->open());
+  WARY_ASSIGN_OR_RETURN(admin, serve_metrics(runtime, metrics, directory));
   WARY_RETURN_IF_ERROR(io::drop_to({getuid(), getgid()}));
+  // Connecting to the sockets under run/ needs no right; making one there, in another process's place, is not for the edge.
   const Status files = io::restrict_files({directory}, {});
   if (!files && files.error().code != "sandbox_landlock_missing") return files;
   WARY_RETURN_IF_ERROR(io::restrict_calls(io::network_process_calls()));
@@ -62,8 +79,9 @@ int main(int count, char** arguments) {
   if (!options) return apps::report_failure(*runtime.log, options.error());
   Metrics metrics;
   identity::SignerClient signer(*runtime.clock, options->text("--run") + "/signer/edge.sock");
+  std::unique_ptr<http::Server> admin;
   std::unique_ptr<gateway::Edge> edge;
-  const Status started = apps::start(*options, runtime, metrics, signer, edge);
+  const Status started = apps::start(*options, runtime, metrics, signer, edge, admin);
   if (!started) return apps::report_failure(*runtime.log, started.error());
   apps::run_until_signal(runtime);
   edge->stop();

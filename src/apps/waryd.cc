@@ -12,6 +12,7 @@ namespace wary::apps {
 namespace {
 
 constexpr std::int64_t kSweepEvery = 600 * kNanosPerSecond;
+constexpr std::int64_t kCheckpointEvery = 60 * kNanosPerSecond;
 
 // Everything that lives as long as the process, in the order in which it must go.
 struct Control {
@@ -98,7 +99,7 @@ Status listen(const Options& options, Runtime& runtime, Control& control) {
     if (uid != admin && uid != 0) {
       return control::send_error(exchange, fail(ErrorKind::kDenied, "admin_socket", "this socket is the owner's"));
     }
-    api->handle({{"Wary::User", "owner"}, "", ""}, exchange);
+    api->handle_admin(exchange);
   });
   control.console = std::make_unique<http::Server>(*runtime.loop, [api, edge](const control::Api::ExchangePtr& exchange) {
     if (exchange->request().peer.uid != edge) {
@@ -109,6 +110,20 @@ Status listen(const Options& options, Runtime& runtime, Control& control) {
   WARY_RETURN_IF_ERROR(control.admin->listen(io::Address::unix_socket(run + "/waryd/admin.sock"), {.mode = 0666}));
   WARY_RETURN_IF_ERROR(control.console->listen(io::Address::unix_socket(run + "/waryd/console.sock"), {.mode = 0666}));
   return control.plane->listen(io::Address::unix_socket(run + "/waryd/link.sock"));
+}
+
+// A checkpoint commits to everything before it: what is cut off behind the newest one cannot be missed, so there is one a
+// minute and one at the end. The ledger's thread makes it.
+void checkpoint(Runtime& runtime, Control& control) {
+  Log* log = runtime.log.get();
+  (void)control.ledger->run([log](ledger::Ledger& ledger) {
+    const auto note = ledger.checkpoint();
+    if (!note) log->warn("ledger.no_checkpoint", {{"code", note.error().code}, {"where", note.error().where}});
+  });
+}
+void keep_checkpoints(Runtime& runtime, Control& control) {
+  checkpoint(runtime, control);
+  runtime.loop->after(kCheckpointEvery, [&] { keep_checkpoints(runtime, control); });
 }
 
 void sweep(Runtime& runtime, Control& control) {
@@ -157,6 +172,7 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
   };
   WARY_RETURN_IF_ERROR(listen(options, runtime, control));
   sweep(runtime, control);
+  keep_checkpoints(runtime, control);
   return {};
 }
 
@@ -174,6 +190,7 @@ int main(int count, char** arguments) {
   const Status started = apps::start(*options, runtime, control);
   if (!started) return apps::report_failure(*runtime.log, started.error());
   apps::run_until_signal(runtime);
+  apps::checkpoint(runtime, control);
   control.ledger.reset();  // makes durable what it took
   return 0;
 }

@@ -1,9 +1,10 @@
-// ledger tail, prove, verify, key, check: what happened, and the proof of it.
+// ledger tail, prove, verify, key, checkpoint, check, export: what happened, and the proof of it.
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "codec/text.h"
 #include "contract/event.h"
 #include "ledger/proof.h"
+#include "ledger/stored_log.h"
 
 namespace wary::cli {
 
@@ -82,18 +83,53 @@ Status key(Context& context, const Arguments&) {
   return {};
 }
 
-Status check(Context& context, const Arguments&) {
-  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "POST", "/v1/ledger/check", codec::Json::object()));
-  const codec::Json* findings = answer.find("findings");
-  if (findings != nullptr) {
-    for (const codec::Json& finding : findings->items()) context.err(finding.as_string() + "\n");
+Status checkpoint(Context& context, const Arguments&) {
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "GET", "/v1/ledger/checkpoint"));
+  context.out(text_of(answer, "checkpoint"));
+  return {};
+}
+
+Status say_findings(Context& context, std::int64_t entries, std::int64_t segments, const std::vector<std::string>& findings) {
+  if (context.is_json) {
+    codec::Json list = codec::Json::array();
+    for (const std::string& finding : findings) list.push(codec::Json(finding));
+    codec::Json out = codec::Json::object();
+    out.set("entries", entries).set("findings", std::move(list)).set("segments", segments);
+    context.out(out.to_string() + "\n");
+  } else {
+    context.out(std::to_string(entries) + " events in " + std::to_string(segments) + " segments checked\n");
   }
-  context.out(std::to_string(answer.integer_or("entries", 0)) + " events in " +
-              std::to_string(answer.integer_or("segments", 0)) + " segments checked\n");
-  if (findings == nullptr || findings->items().empty()) return {};
+  for (const std::string& finding : findings) context.err(finding + "\n");
+  if (findings.empty()) return {};
   return fail(ErrorKind::kDataLoss, "ledger_corrupt", "stored bytes are not what was written")
-      .found(std::to_string(findings->items().size()) + " places")
-      .next("stop wary, keep a copy of the directory, and restore the ledger from a backup");
+      .found(std::to_string(findings.size()) + " places")
+      .next("stop wary, keep a copy of the directory, and restore the files named above from a backup");
+}
+
+// With --directory: offline and read-only, a stopped ledger or a copy of one. Otherwise the running one checks itself.
+Status check(Context& context, const Arguments& arguments) {
+  std::vector<std::string> findings;
+  if (arguments.has("--directory")) {
+    WARY_ASSIGN_OR_RETURN(const std::string key, log_key(context, arguments));
+    WARY_ASSIGN_OR_RETURN(const ledger::CheckReport report,
+                          ledger::check_stored_log(context.files, arguments.flag("--directory"), key));
+    for (const ledger::CheckFinding& finding : report.findings) findings.push_back(finding.to_string());
+    return say_findings(context, static_cast<std::int64_t>(report.entries), static_cast<std::int64_t>(report.segments),
+                        findings);
+  }
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "POST", "/v1/ledger/check", codec::Json::object()));
+  if (const codec::Json* found = answer.find("findings")) {
+    for (const codec::Json& finding : found->items()) findings.push_back(finding.as_string());
+  }
+  return say_findings(context, answer.integer_or("entries", 0), answer.integer_or("segments", 0), findings);
+}
+
+Status export_static(Context& context, const Arguments& arguments) {
+  WARY_ASSIGN_OR_RETURN(const std::string key, log_key(context, arguments));
+  WARY_RETURN_IF_ERROR(
+      ledger::export_stored_log(context.files, arguments.flag("--directory"), key, arguments.flag("--out")));
+  context.out("written: " + arguments.flag("--out") + "/checkpoint and tile/\n");
+  return {};
 }
 
 }  // namespace
@@ -111,7 +147,15 @@ std::vector<Command> ledger_commands() {
       {{"ledger", "verify"}, {"FILE"}, "Check a proof offline",
        {{"--key", "FILE", "the log's public key (default: DATA/ledger.vkey)", false}}, "", verify},
       {{"ledger", "key"}, {}, "Print the log's public key", {}, "", key},
-      {{"ledger", "check"}, {}, "Read every stored byte and say where one is wrong", {}, "", check},
+      {{"ledger", "checkpoint"}, {}, "Print the newest signed checkpoint, made if need be", {},
+       "Keep it elsewhere: whoever has it can later show that nothing before it was changed.", checkpoint},
+      {{"ledger", "check"}, {}, "Read every stored byte and say where one is wrong",
+       {{"--directory", "DIR", "a stopped ledger or a copy of one, read-only (default: the running one)", false},
+        {"--key", "FILE", "the log's public key (default: DATA/ledger.vkey)", false}}, "", check},
+      {{"ledger", "export"}, {}, "Write a stopped ledger as static files that other programs verify (tlog-tiles)",
+       {{"--directory", "DIR", "the ledger, or a copy of it", true},
+        {"--out", "DIR", "where", true},
+        {"--key", "FILE", "the log's public key (default: DATA/ledger.vkey)", false}}, "", export_static},
   };
 }
 

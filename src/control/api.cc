@@ -47,19 +47,28 @@ std::span<const Api::Entry> Api::table() {
       {"GET", "/v1/health", "status", &Api::health},
       {"GET", "/v1/ledger/events", "ledger.read", &Api::ledger_events},
       {"GET", "/v1/ledger/proof/", "ledger.read", &Api::ledger_proof},
+      {"GET", "/v1/ledger/checkpoint", "ledger.read", &Api::ledger_checkpoint},
       {"GET", "/v1/ledger/key", "ledger.read", &Api::ledger_key},
       {"POST", "/v1/ledger/check", "ledger.check", &Api::ledger_check},
   };
   return kTable;
 }
 
-void Api::handle(const Caller& caller, const ExchangePtr& exchange) {
+void Api::handle_admin(const ExchangePtr& exchange) {
   const http::Request& request = exchange->request();
-  const std::string_view path = request.path;
-  if (request.method == "GET" && path == "/livez") {
+  if (request.method == "GET" && request.path == "/livez") {
     // Alive is not able: health says what works.
     return exchange->respond(200, {{"Content-Type", "text/plain"}}, "ok\n");
   }
+  if (request.method == "GET" && request.path == "/metrics") {
+    return exchange->respond(200, {{"Content-Type", "text/plain; version=0.0.4"}}, parts_.metrics.to_prometheus());
+  }
+  handle({{"Wary::User", "owner"}, "", ""}, exchange);
+}
+
+void Api::handle(const Caller& caller, const ExchangePtr& exchange) {
+  const http::Request& request = exchange->request();
+  const std::string_view path = request.path;
   bool path_known = false;
   for (const Entry& entry : table()) {
     const bool takes_rest = entry.prefix.ends_with('/');
@@ -96,7 +105,7 @@ Status Api::authorise(const Caller& caller, std::string_view action, const http:
   // Reading health and following the ledger while nothing can be recorded is how a person finds out; nothing else goes on.
   const bool observes = action == "status" || action == "ledger.read";
   if (!plane_.is_ledger_available() && !observes) {
-    return fail(ErrorKind::kUnavailable, "ledger_unavailable", "nothing is done while it cannot be recorded");
+    return plane_.ledger_refusal("nothing is done while it cannot be recorded");
   }
   contract::Event event;
   event.class_uid = contract::EventClass::kApiActivity;

@@ -2,11 +2,12 @@
 // is decided by Cedar and recorded.
 //
 //   Api api(plane, sign_in, parts);
-//   http::Server admin(loop, [&](auto exchange) { api.handle(Caller::owner(), exchange); });
+//   http::Server admin(loop, [&](auto exchange) { api.handle_admin(exchange); });
 //
 // On the admin socket the caller is the owner, known by the kernel; behind the edge, whom the edge names. Paths: /v1/...;
 // the console's own are /api/..., /continue and its files. Errors are {"error": {code, message, ...}} with the status of
-// their kind. Thread rule: the plane's. Limits: 900 objects an apply; 64 streams.
+// their kind. Without a decision, since they say nothing of anybody: /livez and /metrics (Prometheus text) on the admin
+// socket. Thread rule: the plane's. Limits: 900 objects an apply; 64 streams.
 #pragma once
 
 #include <functional>
@@ -43,7 +44,9 @@ class Api {
   using ExchangePtr = std::shared_ptr<http::Exchange>;  // shared: some answers come after the handler returned
   Api(Plane& plane, SignIn& sign_in, ApiParts parts);
   ~Api();
-  // The admin socket: /v1/... as this caller.
+  // The admin socket, once its peer is known to be the owner: /livez, /metrics, and /v1/... as the owner.
+  void handle_admin(const ExchangePtr& exchange);
+  // /v1/... as this caller.
   void handle(const Caller& caller, const ExchangePtr& exchange);
   // Behind the edge: the console's files, sign-in, and /api/v1/... as whom the edge names.
   void handle_console(const ExchangePtr& exchange);
@@ -75,6 +78,7 @@ class Api {
   // api_ledger.cc
   void ledger_events(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void ledger_proof(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void ledger_checkpoint(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void ledger_key(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void ledger_check(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   // console.cc

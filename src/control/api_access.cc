@@ -285,6 +285,7 @@ void Api::health(const Caller&, const ExchangePtr& exchange, const std::string&)
   Json answer = Json::object();
   answer.set("status", plane_.is_ledger_available() ? "ok" : "degraded");
   answer.set("ledger", plane_.is_ledger_available() ? "available" : "ledger_unavailable");
+  if (!plane_.is_ledger_available()) answer.set("ledger_error", to_json(plane_.ledger_refusal("the ledger takes no event")));
   answer.set("revision", static_cast<std::int64_t>(plane_.snapshot()->revision()));
   answer.set("enforcement_points", static_cast<std::int64_t>(plane_.subscribers()));
   const auto applied = plane_.acknowledged();

@@ -205,6 +205,17 @@ void Api::ledger_key(const Caller&, const ExchangePtr& exchange, const std::stri
   send_json(exchange, 200, Json::object({{"vkey", Json(parts_.vkey)}}));
 }
 
+void Api::ledger_checkpoint(const Caller&, const ExchangePtr& exchange, const std::string&) {
+  const Status queued = plane_.ledger().run([this, exchange](ledger::Ledger& ledger) {
+    auto note = ledger.checkpoint();
+    parts_.loop.post([exchange, note = std::move(note)] {
+      if (!note) return send_error(exchange, note.error());
+      send_json(exchange, 200, Json::object({{"checkpoint", Json(*note)}}));
+    });
+  });
+  if (!queued) send_error(exchange, queued.error());
+}
+
 void Api::ledger_check(const Caller&, const ExchangePtr& exchange, const std::string&) {
   const Status queued = plane_.ledger().run([this, exchange](ledger::Ledger& ledger) {
     auto report = ledger.check();

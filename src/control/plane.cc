@@ -29,7 +29,19 @@ Plane::Plane(PlaneParts parts, Settings settings, std::string directory, Kinds k
       settings_(std::move(settings)),
       directory_(std::move(directory)),
       kinds_(std::move(kinds)),
-      boot_(parts_.random.number()) {}
+      boot_(parts_.random.number()),
+      gauges_(parts_.metrics) {
+  gauges_.ledger_available.set(1);
+}
+
+Plane::Gauges::Gauges(Metrics& metrics)
+    : ledger_entries(metrics.gauge("wary_ledger_entries", "Entries known to be in the ledger")),
+      ledger_available(metrics.gauge("wary_ledger_available", "1 while the ledger takes events")),
+      unavailable_millis(metrics.counter("wary_ledger_unavailable_milliseconds_total", "Time during which it took none")),
+      events(metrics.counter("wary_control_events_total", "Events made durable")),
+      changes(metrics.counter("wary_control_changes_total", "Changes committed")),
+      outbox(metrics.gauge("wary_control_outbox_events", "Events waiting for the ledger")),
+      revision(metrics.gauge("wary_control_revision", "The decided revision")) {}
 
 Plane::~Plane() = default;
 
@@ -180,6 +192,7 @@ policy::SnapshotContent Plane::content_of_objects(const Objects& objects, std::u
 
 void Plane::remember(policy::SnapshotPtr snapshot) {
   snapshot_ = std::move(snapshot);
+  gauges_.revision.set(static_cast<std::int64_t>(snapshot_->revision()));
   remembered_.push_back(snapshot_);
   if (remembered_.size() > kRememberedMax) remembered_.pop_front();
 }
@@ -238,10 +251,17 @@ contract::Event Plane::stamped(contract::Event event) {
   return event;
 }
 
+Error Plane::ledger_refusal(std::string_view message) const {
+  Error error = fail(ErrorKind::kUnavailable, "ledger_unavailable", message);
+  error.where = ledger_error_.where;
+  error.found_text = ledger_error_.message;
+  error.next_step = ledger_error_.next_step;
+  return error;
+}
+
 Result<Committed> Plane::commit(Change change) {
   if (!ledger_available_) {
-    return fail(ErrorKind::kUnavailable, "ledger_unavailable", "nothing is changed while it cannot be recorded")
-        .next("wary status shows the ledger; it goes on by itself once there is room");
+    return ledger_refusal("nothing is changed while it cannot be recorded");
   }
   if (!store_) {
     WARY_RETURN_IF_ERROR(open_store());
@@ -293,6 +313,8 @@ Result<Committed> Plane::commit(Change change) {
   if (site_changed) rebuild_site();
   outbox_[number] = event;
   stored_outbox_.insert(number);
+  gauges_.changes.add();
+  gauges_.outbox.set(static_cast<std::int64_t>(outbox_.size()));
   send(event, number);
   return committed;
 }
@@ -311,41 +333,65 @@ void Plane::send(contract::Event event, std::uint64_t outbox) {
 void Plane::sent(const contract::Event& event, std::uint64_t outbox,
                  const Result<std::vector<ledger::Receipt>>& receipts) {
   if (!receipts) {
-    set_ledger_available(false);
+    set_ledger_available(false, &receipts.error());
     // An event without a change waits in memory; a change's event in the outbox on disk too. Both are sent again.
     if (outbox == 0) outbox_[++last_outbox_] = event;
+    gauges_.outbox.set(static_cast<std::int64_t>(outbox_.size()));
     return;
   }
   set_ledger_available(true);
   announce(*receipts, {event});
   if (outbox == 0) return;
   outbox_.erase(outbox);
+  gauges_.outbox.set(static_cast<std::int64_t>(outbox_.size()));
   // Goes with the next change; a restart before that sends the event again, which stores it once.
   if (stored_outbox_.erase(outbox) != 0) settled_outbox_.push_back(outbox);
 }
 
-void Plane::set_ledger_available(bool available) {
+void Plane::set_ledger_available(bool available, const Error* why) {
+  const std::int64_t now = parts_.clock.monotonic().nanos;
+  if (!ledger_available_) {
+    gauges_.unavailable_millis.add((now - unavailable_since_) / kNanosPerMilli);
+    unavailable_since_ = now;
+  }
   if (available == ledger_available_) return;
   ledger_available_ = available;
-  parts_.log.warn(available ? "ledger.available" : "ledger.unavailable");
+  unavailable_since_ = now;
+  gauges_.ledger_available.set(available ? 1 : 0);
+  if (available) {
+    parts_.log.warn("ledger.available");
+  } else {
+    ledger_error_ = why != nullptr ? *why : Error{};
+    parts_.log.error("ledger.unavailable", {{"code", ledger_error_.code},
+                                            {"where", ledger_error_.where},
+                                            {"found", ledger_error_.found_text},
+                                            {"why", ledger_error_.message},
+                                            {"next", ledger_error_.next_step}});
+    begin_gap();
+  }
   publisher_->set_ledger_available(available);
   if (!available) probe_ledger();
 }
 
-// Tries until it takes something again: what waits, or, when nothing does, the record of the gap itself.
+// The record of the gap itself waits first in line: its event time says when it began, its receive time when it ended.
+void Plane::begin_gap() {
+  contract::Event gap;
+  gap.class_uid = contract::EventClass::kApplicationLifecycle;
+  gap.action = "ledger.gap";
+  codec::Json detail = codec::Json::object();
+  detail.set("activity_name", "ledger.gap").set("reason", std::string_view(ledger_error_.message));
+  detail.set("where", std::string_view(ledger_error_.where));
+  gap.detail = detail.to_canonical_string();
+  outbox_[++last_outbox_] = stamped(std::move(gap));
+}
+
+// Tries until it takes something again: all that waits, the record of the gap among it.
 void Plane::probe_ledger() {
   if (probing_) return;
   probing_ = true;
   parts_.loop.after(kProbeEvery, [this] {
     probing_ = false;
     if (ledger_available_) return;
-    if (outbox_.empty()) {
-      contract::Event gap;
-      gap.class_uid = contract::EventClass::kApplicationLifecycle;
-      gap.action = "ledger.gap";
-      gap.detail = "{\"activity_name\":\"ledger.gap\"}";
-      outbox_[++last_outbox_] = stamped(std::move(gap));
-    }
     const auto waiting = outbox_;
     for (const auto& [number, event] : waiting) send(event, number);
     probe_ledger();
@@ -371,7 +417,7 @@ void Plane::on_edge_events(const std::string& node, link::EventBatch batch,
   const Status taken = parts_.ledger.submit(
       events, [this, events, receipt, done](const Result<std::vector<ledger::Receipt>>& receipts) {
         parts_.loop.post([this, events, receipt, done, receipts] {
-          set_ledger_available(receipts.ok());
+          set_ledger_available(receipts.ok(), receipts.ok() ? nullptr : &receipts.error());
           if (!receipts) return done(receipts.error());
           done(receipt);
           announce(*receipts, events);
@@ -388,6 +434,8 @@ std::uint64_t Plane::on_event(OnEvent listener) {
 void Plane::announce(const std::vector<ledger::Receipt>& receipts, const std::vector<contract::Event>& events) {
   for (std::size_t i = 0; i < events.size(); ++i) {
     if (receipts[i].duplicate) continue;
+    gauges_.events.add();
+    gauges_.ledger_entries.set(static_cast<std::int64_t>(receipts[i].index) + 1);
     const auto listeners = listeners_;  // one may take itself out
     for (const auto& [id, listener] : listeners) listener(receipts[i].index, events[i]);
   }

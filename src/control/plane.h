@@ -85,6 +85,8 @@ class Plane {
   void record(contract::Event event);
 
   bool is_ledger_available() const { return ledger_available_; }
+  // Why not, with the file and the next step, for who is refused meanwhile.
+  Error ledger_refusal(std::string_view message) const;
   std::size_t subscribers() const { return publisher_->subscribers(); }
   std::optional<std::uint64_t> acknowledged() const { return publisher_->acknowledged(); }
   std::uint64_t on_event(OnEvent listener);
@@ -110,7 +112,9 @@ class Plane {
   void send(contract::Event event, std::uint64_t outbox);
   void sent(const contract::Event& event, std::uint64_t outbox, const Result<std::vector<ledger::Receipt>>& receipts);
   void on_edge_events(const std::string& node, link::EventBatch batch, std::function<void(Result<link::Receipt>)> done);
-  void set_ledger_available(bool available);
+  // `why` names the file where there is one.
+  void set_ledger_available(bool available, const Error* why = nullptr);
+  void begin_gap();
   void probe_ledger();
   void announce(const std::vector<ledger::Receipt>& receipts, const std::vector<contract::Event>& events);
   contract::Event stamped(contract::Event event);
@@ -134,9 +138,22 @@ class Plane {
   std::string history_;
   std::uint64_t last_outbox_ = 0;
   bool ledger_available_ = true;
+  Error ledger_error_;  // while it is not
   bool probing_ = false;
   std::map<std::uint64_t, OnEvent> listeners_;
   std::uint64_t last_listener_ = 0;
+  std::int64_t unavailable_since_ = 0;  // monotonic; while the ledger takes nothing
+  struct Gauges {
+    explicit Gauges(Metrics& metrics);
+    Metric& ledger_entries;
+    Metric& ledger_available;
+    Metric& unavailable_millis;
+    Metric& events;
+    Metric& changes;
+    Metric& outbox;
+    Metric& revision;
+  };
+  Gauges gauges_;
 };
 
 }  // namespace wary::control

@@ -24,7 +24,12 @@ struct Edge::Lane {
   std::thread thread;
 };
 
-Edge::Edge(EdgeParts parts, EdgeOptions options) : parts_(parts), options_(std::move(options)) {}
+Edge::Edge(EdgeParts parts, EdgeOptions options)
+    : parts_(parts),
+      options_(std::move(options)),
+      link_connected_(parts.metrics.gauge("wary_link_connected", "1 while the control plane is connected")),
+      ledger_available_(parts.metrics.gauge("wary_enforce_ledger_available", "1 while the ledger is known to take events")),
+      ring_used_(parts.metrics.gauge("wary_enforce_ring_used_bytes", "Bytes of events that wait for a receipt")) {}
 Edge::~Edge() { stop(); }
 
 Status Edge::open() {
@@ -54,6 +59,7 @@ Status Edge::open() {
 
 Status Edge::start() {
   shared_.control_heard.store(parts_.clock.monotonic().nanos);
+  WARY_RETURN_IF_ERROR(check_port());
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     Lane& lane = *lanes_[i];
     lane.loop = io::make_epoll_loop(parts_.clock);
@@ -81,6 +87,7 @@ Status Edge::start() {
     shared_.ledger_available.store(available, std::memory_order_relaxed);
   };
   hooks.on_connection = [this](bool connected) {
+    link_connected_.set(connected ? 1 : 0);
     connected ? shipper_->on_connected() : shipper_->on_disconnected();
     // Away is not unavailable: the rings hold what is decided meanwhile, and a full ring denies.
     if (!connected) {
@@ -94,6 +101,14 @@ Status Edge::start() {
   for (const auto& lane : lanes_) lane->thread = std::thread([loop = lane->loop.get()] { loop->run(); });
   keep_fresh();
   return subscriber_->start();
+}
+
+// Workers share the port, and the kernel lets any process of this user share it with them: another wary's edge would get
+// every second connection. Nobody can join who does not ask to share.
+Status Edge::check_port() {
+  WARY_ASSIGN_OR_RETURN([[maybe_unused]] const auto alone,
+                        parts_.loop.listen(options_.listen, {}, [](std::unique_ptr<io::Stream>) {}));
+  return {};
 }
 
 void Edge::stop() {
@@ -111,6 +126,10 @@ void Edge::stop() {
 }
 
 void Edge::keep_fresh() {
+  std::int64_t used = 0;
+  for (const auto& lane : lanes_) used += static_cast<std::int64_t>(lane->ring->used_bytes());
+  ring_used_.set(used);
+  ledger_available_.set(shared_.ledger_available.load(std::memory_order_relaxed) ? 1 : 0);
   if (subscriber_ && subscriber_->is_connected()) {
     shared_.control_heard.store(parts_.clock.monotonic().nanos, std::memory_order_relaxed);
   }

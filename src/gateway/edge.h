@@ -69,6 +69,7 @@ class Edge {
 
  private:
   struct Lane;
+  Status check_port();
   Status on_update(const link::Update& update);
   void rebuild_site(const policy::Snapshot& snapshot);
   Status renew_certificate(const std::vector<std::string>& names);
@@ -85,6 +86,9 @@ class Edge {
   std::vector<std::string> names_;       // what the certificate at hand is for
   UnixTime renew_at_;
   bool told_unavailable_ = false;        // by the control plane itself
+  Metric& link_connected_;
+  Metric& ledger_available_;
+  Metric& ring_used_;
 };
 
 }  // namespace wary::gateway

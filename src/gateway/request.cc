@@ -16,6 +16,7 @@ namespace {
 constexpr std::int64_t kKeepAliveTime = 75 * kNanosPerSecond;
 constexpr std::int64_t kReceiptTime = 2 * kNanosPerSecond;
 constexpr std::string_view kContinuePath = "/.wary/continue";
+constexpr std::string_view kLivePath = "/.wary/live";
 
 contract::EntityId action_of(std::string_view method) { return {"Wary::Action", std::string(method)}; }
 
@@ -99,7 +100,9 @@ bool Connection::take_head() {
 void Connection::refuse(const http1::Refusal& refusal) {
   keep_alive_ = false;
   request_body_.emplace(http1::Framing{});
-  const Notice notice{refusal.status, refusal.code, refusal.message, "Send a request that follows RFC 9112.", ""};
+  const std::string_view next = refusal.status == 503 ? "Try again in a few seconds; the operator sees the cause with `wary status`."
+                                                      : "Send a request that follows RFC 9112.";
+  const Notice notice{refusal.status, refusal.code, refusal.message, next, ""};
   answer(refusal.status, {{"Content-Type", "application/json"}}, render_json(notice));
 }
 
@@ -113,6 +116,10 @@ void Connection::handle(const http1::RequestHead& head) {
   request_body_ended_ = any_body_sent_ = false;
   expects_continue_ = head.expects_continue;
   decision_id_.clear();
+  // Under every name: that this process answers, for who watches it. It says nothing of anybody, so nothing is decided.
+  if (head.path == kLivePath && (head.method == "GET" || head.method == "HEAD")) {
+    return answer(200, {{"Content-Type", "text/plain"}, {"Cache-Control", "no-store"}}, "ok\n");
+  }
   if (!worker_.site()) return refuse({503, "not_ready", "the gateway has not been told yet what it serves"});
   site_ = worker_.site();
   app_ = site_->find_app(head.host);

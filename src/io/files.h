@@ -71,6 +71,8 @@ class Files {
   virtual Status make_directory(std::string_view path) = 0;  // mode 0700; existing is fine; parents are not made
   virtual Result<std::vector<std::string>> list(std::string_view path) = 0;  // names, sorted
   virtual Status sync_directory(std::string_view path) = 0;
+  // What this process may still write on the file system of that path.
+  virtual Result<std::uint64_t> free_bytes(std::string_view path) = 0;
 };
 
 // Small whole files. write_file_atomically writes beside, syncs, renames and syncs the folder: after a crash the old or

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -217,6 +218,13 @@ class RealFiles final : public Files {
     if (fd.get() < 0) return file_error(errno, "open directory", path);
     if (::fsync(fd.get()) != 0) return file_error(errno, "sync directory", path);
     return {};
+  }
+
+  Result<std::uint64_t> free_bytes(std::string_view path) override {
+    WARY_ASSIGN_OR_RETURN(const std::string name, checked_path(path));
+    struct statvfs now{};
+    if (::statvfs(name.c_str(), &now) != 0) return file_error(errno, "free space", path);
+    return std::uint64_t{now.f_bavail} * std::uint64_t{now.f_frsize};
   }
 };
 

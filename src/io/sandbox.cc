@@ -56,7 +56,7 @@ constexpr auto kCommonCalls = std::to_array<std::string_view>({
     "epoll_wait", "epoll_pwait", "eventfd2", "poll", "accept4", "recvfrom", "recvmsg", "sendto", "sendmsg",
     "getsockopt", "setsockopt", "getsockname", "getpeername", "shutdown", "openat", "fcntl", "fdatasync", "fsync",
     "ftruncate", "fallocate", "renameat", "renameat2", "rename", "unlink", "unlinkat", "mkdir", "mkdirat",
-    "getdents64", "prctl", "membarrier", "uname", "prlimit64", "sysinfo", "flock"});
+    "getdents64", "statfs", "fstatfs", "prctl", "membarrier", "uname", "prlimit64", "sysinfo", "flock"});
 
 constexpr auto kNetworkCalls = [] {
   std::array<std::string_view, kCommonCalls.size() + 5> calls{};

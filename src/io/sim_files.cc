@@ -83,10 +83,12 @@ struct SimFiles::Impl {
   }
 
   bool has_room_for(const Node& node, std::uint64_t size) const {
-    if (size <= node.current.size()) return true;
+    return size <= node.current.size() || size - node.current.size() <= free();
+  }
+  std::uint64_t free() const {
     std::uint64_t used = 0;
     for (const auto& [path, other] : names) used += other->current.size();
-    return used + (size - node.current.size()) <= capacity;
+    return used > capacity ? 0 : capacity - used;
   }
 
   // What the disk holds of the unsynced changes: each whole, torn at sectors, or not at all.
@@ -278,6 +280,8 @@ SimFiles::~SimFiles() = default;
 
 void SimFiles::fail_at(std::uint64_t call, SimFault fault) { impl_->faults[call] = fault; }
 void SimFiles::clear_faults() { impl_->faults.clear(); }
+Result<std::uint64_t> SimFiles::free_bytes(std::string_view) { return impl_->free(); }
+
 void SimFiles::set_capacity(std::uint64_t bytes) { impl_->capacity = bytes; }
 std::uint64_t SimFiles::calls() const { return impl_->calls; }
 

@@ -48,6 +48,7 @@ class SimFiles final : public Files {
   Status make_directory(std::string_view path) override;
   Result<std::vector<std::string>> list(std::string_view path) override;
   Status sync_directory(std::string_view path) override;
+  Result<std::uint64_t> free_bytes(std::string_view path) override;
 
   struct Impl;
 

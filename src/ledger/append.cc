@@ -8,12 +8,27 @@ namespace wary::ledger {
 namespace {
 
 constexpr std::uint64_t kWriteAhead = std::uint64_t{1} << 20;
+constexpr std::uint64_t kRoomMin = 16 * 1024;
 constexpr std::size_t kUnsyncedHashesMax = std::size_t{1} << 20;
 
 Error replaced(std::string path) {
   return fail(ErrorKind::kUnavailable, "ledger_unavailable", "a segment was removed, replaced or cut behind our back")
       .at(std::move(path))
-      .next("put the file back; appending goes on by itself once it is the same again");
+      .next("move the same file back, and it goes on by itself; a copy of it is taken at the next start, and "
+            "`wary ledger check --directory DIR` says whether it is whole");
+}
+
+// What is reserved would take entries for a while yet, but no head and no checkpoint could commit to them: refused while
+// the reserve still holds all that was acknowledged.
+Status check_room(io::Files& files, const std::string& directory) {
+  const auto free = files.free_bytes(directory);
+  if (!free.ok()) return unavailable(free.error(), "the ledger's directory");
+  if (*free >= kRoomMin) return {};
+  return fail(ErrorKind::kUnavailable, "ledger_unavailable", "no space is left on the ledger's file system")
+      .at(directory)
+      .expected(std::to_string(kRoomMin) + " bytes")
+      .found(std::to_string(*free))
+      .next(kFreeSpace);
 }
 
 }  // namespace
@@ -151,6 +166,7 @@ Result<Ledger::Impl::Staged> Ledger::Impl::stage(std::span<const PreparedEvent* 
 }
 
 Status Ledger::Impl::make_ready() {
+  WARY_RETURN_IF_ERROR(check_room(files, directory));
   if (!rotating && !current) WARY_RETURN_IF_ERROR(repair());
   WARY_RETURN_IF_ERROR(check_files());
   if (hashes.unsynced() > kUnsyncedHashesMax) {

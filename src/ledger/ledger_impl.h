@@ -86,6 +86,7 @@ struct Ledger::Impl {
   Status settle_last(ByteView file);
   Status begin_hashes();
   Status reserve_current();
+  Status reserve_some(io::File& file);
   Status add_segment(std::uint64_t first_index);
 
   // append.cc
@@ -172,6 +173,7 @@ class RecordCursor {
   std::uint64_t buffer_offset_ = 0;
 };
 
+constexpr std::string_view kFreeSpace = "free space there; nothing was acknowledged, and it goes on by itself";
 Error unavailable(const Error& cause, std::string_view what);
 Error corrupt(std::string_view what, std::string place);
 

@@ -26,7 +26,8 @@ Error unavailable(const Error& cause, std::string_view what) {
   Error error = fail(ErrorKind::kUnavailable, "ledger_unavailable", std::string(what) + ": " + cause.message);
   error.where = cause.where;
   error.found_text = cause.code;
-  error.next_step = "nothing was acknowledged; it works again by itself once the disk does";
+  error.next_step = cause.code == "file_no_space" ? kFreeSpace
+                                                  : "nothing was acknowledged; it works again by itself once the disk does";
   return error;
 }
 
@@ -284,6 +285,17 @@ Status Ledger::Impl::reserve_current() {
   return {};
 }
 
+// The whole segment, or on a small disk what there is room for, but no less than a few batches.
+Status Ledger::Impl::reserve_some(io::File& file) {
+  constexpr std::uint64_t kLeast = std::uint64_t{1} << 20;
+  std::uint64_t size = options.segment_bytes;
+  for (;;) {
+    Status done = file.reserve(size);
+    if (done.ok() || done.error().code != "file_no_space" || size / 2 < kLeast) return done;
+    size /= 2;
+  }
+}
+
 Status Ledger::Impl::add_segment(std::uint64_t first_index) {
   Segment segment;
   segment.first_index = first_index;
@@ -293,7 +305,7 @@ Status Ledger::Impl::add_segment(std::uint64_t first_index) {
     WARY_ASSIGN_OR_RETURN(file, files.open(path, io::OpenMode::kCreate));
     WARY_RETURN_IF_ERROR(file->truncate(0));
     WARY_RETURN_IF_ERROR(file->write_at(0, make_segment_header(identity_of(segment))));
-    WARY_RETURN_IF_ERROR(file->reserve(options.segment_bytes));
+    WARY_RETURN_IF_ERROR(reserve_some(*file));
     WARY_RETURN_IF_ERROR(file->sync());
     WARY_RETURN_IF_ERROR(files.sync_directory(directory + "/segments"));
     WARY_ASSIGN_OR_RETURN(const io::FileStatus status, file->status());
