@@ -42,9 +42,9 @@ void run_file(const std::string& path, const std::string& name, Count& count) {
     const std::string place = name + " " + std::string(item.string_or("id", ""));
     const auto raw = codec::decode_base64(item.string_or("raw_b64", ""));
     if (!raw.ok()) count.check(false, place + ": raw_b64");
-    else if (item.find("expect") != nullptr) run_case(item, std::string(as_text(*raw)), place, count);
+    else if (item.find("upstream_requests") != nullptr) run_case(item, std::string(as_text(*raw)), place, count);
     else if (item.find("messages_complete") != nullptr) run_llhttp_case(item, std::string(as_text(*raw)), place, count);
-    else count.skip(name + ": cases of another kind");
+    else count.unknown(name);
   }
 }
 
