@@ -60,6 +60,7 @@ struct Machine {
   std::string data;
   std::string listen;
   std::string console_origin;
+  std::string workers;
   std::optional<io::Identity> control, signer, edge;  // as root
 };
 
@@ -119,7 +120,7 @@ Status start_processes(Supervisor& supervisor, const Machine& machine) {
                                          machine.control}));
   return supervisor.start({"wary-edge",
                            {programs + "/wary-edge", "--directory", machine.data + "/edge", "--run", run, "--listen",
-                            machine.listen, "--console-origin", machine.console_origin},
+                            machine.listen, "--console-origin", machine.console_origin, "--workers", machine.workers},
                            machine.edge});
 }
 
@@ -151,6 +152,7 @@ Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
   Machine machine;
   machine.data = context.data;
   machine.listen = arguments.flag("--listen", "127.0.0.1:7443");
+  machine.workers = arguments.flag("--workers", "2");
   WARY_ASSIGN_OR_RETURN(const io::Address listen, gateway::parse_upstream("http://" + machine.listen));
   machine.console_origin = "https://console.localhost:" + std::to_string(listen.port);
   if (getuid() == 0) {
@@ -180,7 +182,8 @@ std::vector<cli::Command> table() {
   std::vector<cli::Command> commands = cli::commands();
   commands.insert(commands.begin(),
                   {{"dev"}, {}, "Start everything on this machine, on loopback",
-                   {{"--listen", "ADDRESS:PORT", "where the edge listens (default 127.0.0.1:7443)", false}},
+                   {{"--listen", "ADDRESS:PORT", "where the edge listens (default 127.0.0.1:7443)", false},
+                    {"--workers", "COUNT", "threads of the edge", false, true}},
                    "Keeps its data in the data directory and goes on with it the next time. Ends on Ctrl-C.", run_dev});
   commands.push_back({{"version"}, {}, "Print the version", {}, "", [](cli::Context& context, const cli::Arguments&) {
                         context.out("wary " + std::string(kVersion) + "\n");

@@ -107,6 +107,7 @@ std::string usage_line(const Command& command) {
   std::string out = "wary " + joined(command.words);
   for (const std::string& name : command.positional) out += name == "..." ? " ..." : " " + name;
   for (const Flag& flag : command.flags) {
+    if (flag.is_hidden) continue;
     const std::string text = flag.name + (flag.value.empty() ? "" : " " + flag.value);
     out += flag.is_required ? " " + text : " [" + text + "]";
   }
@@ -117,6 +118,7 @@ std::string help_one(const Command& command) {
   std::string out = command.summary + "\n\nusage: " + usage_line(command) + "\n";
   if (!command.flags.empty()) out += "\n";
   for (const Flag& flag : command.flags) {
+    if (flag.is_hidden) continue;
     std::string left = "  " + flag.name + (flag.value.empty() ? "" : " " + flag.value);
     if (left.size() < 26) left.resize(26, ' ');
     out += left + " " + flag.help + "\n";
@@ -150,11 +152,15 @@ std::string bash_completion(const std::vector<Command>& table) {
       if (std::find(list.begin(), list.end(), word) == list.end()) list.push_back(word);
       before += (before.empty() ? "" : " ") + word;
     }
-    for (const Flag& flag : command.flags) next[before].push_back(flag.name);
+    for (const Flag& flag : command.flags) {
+      if (!flag.is_hidden) next[before].push_back(flag.name);
+    }
   }
-  for (const auto& [before, list] : next) {
-    const std::string pattern = before.empty() ? "''" : "'" + before + "'*";
-    if (before.empty()) continue;
+  // The longest first: bash takes the first pattern that matches.
+  for (auto entry = next.rbegin(); entry != next.rend(); ++entry) {
+    const auto& [before, list] = *entry;
+    if (before.empty() || list.empty()) continue;
+    const std::string pattern = "'" + before + "'*";
     out += "    " + pattern + ") COMPREPLY=($(compgen -W '" + joined(list) + "' -- \"${COMP_WORDS[COMP_CWORD]}\")) ;;\n";
   }
   out += "    *) COMPREPLY=($(compgen -W '" + joined(next[""]) + " help' -- \"${COMP_WORDS[COMP_CWORD]}\")) ;;\n  esac\n}\n";

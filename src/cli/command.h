@@ -27,6 +27,7 @@ struct Flag {
   std::string value;     // what follows, for help: "TEXT"; empty: a switch
   std::string help;
   bool is_required = false;
+  bool is_hidden = false;  // taken, and left out of help and completion: for our own tools
 };
 
 struct Arguments {

@@ -256,7 +256,7 @@ TEST_CASE("published framing cases: nothing that must be refused reaches an appl
     std::vector<Error> problems;
     world.worker->post_site(gateway::Site::build({&app}, {}, problems));
     world.change({app});
-    const auto client = world.client("127.0.0.1");
+    const auto client = world.client();
     client->send(as_text(*raw));
     world.run(200);
     const std::string expect(one.string_or("expect", ""));

@@ -1,6 +1,7 @@
 #include "http/server.h"
 
 #include <optional>
+#include <utility>
 
 #include "codec/http1.h"
 #include "codec/json.h"
@@ -207,10 +208,11 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
     state_ = State::kHead;
     closed_ = nullptr;
     closing_ = !keep_alive_;
-    flush();
-    if (!stream_ || closing_) return;
+    // For the next request, or for a peer that does not read this answer.
     disarm();
     arm();
+    flush();
+    if (!stream_ || closing_) return;
     const auto self = shared_from_this();
     // From the loop, not from inside the handler of the request before.
     server_->loop_.post([self] {
@@ -223,7 +225,11 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
   void flush() {
     while (stream_ && out_at_ < out_.size()) {
       const io::IoCount put = stream_->write(as_bytes(std::string_view(out_).substr(out_at_)));
-      if (put.state == io::IoCount::State::kWouldBlock) return interest();
+      if (put.state == io::IoCount::State::kWouldBlock) {
+        // A reader that is never quite done must not make the queue grow.
+        if (out_at_ >= kReadBytes) out_.erase(0, std::exchange(out_at_, 0));
+        return interest();
+      }
       if (put.state != io::IoCount::State::kSome) return drop();
       out_at_ += put.count;
     }

@@ -322,6 +322,11 @@ class SocketStream final : public Stream {
     }
     token_ = loop_.add(descriptor_.get(), events, [this](std::uint32_t reported) {
       const bool broken = (reported & (EPOLLHUP | EPOLLERR)) != 0;
+      // The kernel reports a hang-up for ever, wanted or not. Who wants nothing now is told once, and again when it wants.
+      if (broken && events_ == 0) {
+        loop_.remove(*token_);
+        token_.reset();
+      }
       // Held here: the handler may replace itself or destroy this stream.
       const std::shared_ptr<Ready> ready = ready_;
       if (ready) (*ready)(broken || (reported & (EPOLLIN | EPOLLRDHUP)) != 0, broken || (reported & EPOLLOUT) != 0);

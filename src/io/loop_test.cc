@@ -247,3 +247,35 @@ TEST_CASE("a unix socket tells who connected") {
   CHECK(seen.pid == getpid());
   CHECK(seen.uid == getuid());
 }
+
+TEST_CASE("a peer's hang-up is told once to who wants nothing, and again when it wants") {
+  const auto clock = make_system_clock();
+  const auto loop = make_epoll_loop(*clock);
+  std::unique_ptr<Stream> accepted, client;
+  std::size_t told = 0;
+  auto listener = loop->listen(Address::tcp("127.0.0.1", 0), {}, [&](std::unique_ptr<Stream> stream) {
+    accepted = std::move(stream);
+    accepted->on_ready([&](bool, bool) { ++told; });
+    accepted->want(true, false);
+    accepted->want(false, false);
+  });
+  REQUIRE(listener.ok());
+  loop->connect((*listener)->address(), kNanosPerSecond, [&](Result<std::unique_ptr<Stream>> stream) {
+    REQUIRE(stream.ok());
+    client = std::move(*stream);
+  });
+  loop->after(50 * kNanosPerMilli, [&] {
+    client->reset_on_close();
+    client.reset();
+  });
+  loop->after(100 * kNanosPerMilli, [&] { loop->stop(); });
+  loop->run();
+  REQUIRE(accepted);
+  CHECK(told == 1);
+  std::uint8_t byte[1];
+  accepted->want(true, false);
+  loop->after(20 * kNanosPerMilli, [&] { loop->stop(); });
+  loop->run();
+  CHECK(told > 1);
+  CHECK(accepted->read(byte).state == IoCount::State::kFailed);
+}

@@ -68,7 +68,7 @@ std::string kind_of(const std::string& name) {
 
 void run_file(const std::string& path, const std::string& name, Count& count) {
   const std::string kind = name.ends_with(".json") && name.find("rfc6962") != std::string::npos ? kind_of(name) : "";
-  if (kind.empty()) return count.skip(name.substr(0, name.find('/')) + ": no vectors of the log");
+  if (kind.empty()) return count.unknown(name.substr(0, name.find('/')));
   if (kind == "subtreeconsistency") return count.skip("subtreeconsistency: Merkle Tree Certificates, not RFC 6962");
   const std::string text = read_file(path).value_or("");
   const auto json = codec::parse_json(text);

@@ -100,7 +100,7 @@ void run_file(const std::string& path, const std::string& name, Count& count) {
     const bool quick = is_quick([&] { again = codec::der::check_der(as_bytes(text)).ok(); });
     return count.check(quick && again == accepted, name);
   }
-  count.skip(name + ": no set of these parsers");
+  count.unknown(name);
 }
 
 }  // namespace
