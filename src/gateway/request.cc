@@ -100,8 +100,10 @@ bool Connection::take_head() {
 void Connection::refuse(const http1::Refusal& refusal) {
   keep_alive_ = false;
   request_body_.emplace(http1::Framing{});
-  const std::string_view next = refusal.status == 503 ? "Try again in a few seconds; the operator sees the cause with `wary status`."
-                                                      : "Send a request that follows RFC 9112.";
+  std::string_view next = "Send a request that follows RFC 9112.";
+  if (refusal.status == 503) next = "Try again in a few seconds; the operator sees the cause with `wary status`.";
+  if (refusal.status == 421) next = "Use a name that is served here; the operator lists them with `wary get apps`.";
+  if (refusal.code.starts_with("sign_in_")) next = "Open the application's own address again, in this browser.";
   const Notice notice{refusal.status, refusal.code, refusal.message, next, ""};
   answer(refusal.status, {{"Content-Type", "application/json"}}, render_json(notice));
 }
