@@ -202,11 +202,16 @@ int main(int count, char** arguments) {
                        [](std::string_view text) { apps::write_all(STDOUT_FILENO, text); },
                        [](std::string_view text) { apps::write_all(STDERR_FILENO, text); }, false};
   std::vector<std::string> words(arguments + 1, arguments + count);
-  // Global options come before the command.
-  while (words.size() >= 2 && (words[0] == "--data" || words[0] == "--output")) {
-    if (words[0] == "--data") context.data = words[1];
-    else context.is_json = words[1] == "json";
-    words.erase(words.begin(), words.begin() + 2);
+  // Options of every command stand anywhere before "--".
+  for (std::size_t i = 0; i + 1 < words.size() && words[i] != "--";) {
+    if (words[i] != "--data" && words[i] != "--output") {
+      ++i;
+      continue;
+    }
+    if (words[i] == "--data") context.data = words[i + 1];
+    else context.is_json = words[i + 1] == "json";
+    const auto at = words.begin() + static_cast<std::ptrdiff_t>(i);
+    words.erase(at, at + 2);
   }
   while (context.data.size() > 1 && context.data.ends_with('/')) context.data.pop_back();
   if (!context.data.starts_with('/')) {

@@ -1,8 +1,11 @@
 // ledger tail, prove, verify, key, checkpoint, check, export: what happened, and the proof of it.
+#include <algorithm>
+
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "codec/text.h"
 #include "contract/event.h"
+#include "ledger/merkle.h"
 #include "ledger/proof.h"
 #include "ledger/stored_log.h"
 
@@ -77,6 +80,38 @@ Status verify(Context& context, const Arguments& arguments) {
   return {};
 }
 
+// Checked here, offline from what the control plane claims: the proof must lead from the one root to the other.
+Status consistency(Context& context, const Arguments& arguments) {
+  std::string query = "from=" + codec::encode_percent(arguments.positional[0]);
+  if (arguments.positional.size() > 1) query += "&to=" + codec::encode_percent(arguments.positional[1]);
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "GET", "/v1/ledger/consistency", std::nullopt, query));
+  const auto hash_of = [](std::string_view text) -> Result<ledger::Hash> {
+    WARY_ASSIGN_OR_RETURN(const Bytes bytes, codec::decode_base64(text));
+    ledger::Hash hash{};
+    if (bytes.size() != hash.size()) return fail(ErrorKind::kInvalid, "proof_syntax", "a hash has 32 bytes");
+    std::copy(bytes.begin(), bytes.end(), hash.begin());
+    return hash;
+  };
+  std::vector<ledger::Hash> proof;
+  for (const codec::Json& item : answer.find("proof")->items()) {
+    WARY_ASSIGN_OR_RETURN(const ledger::Hash hash, hash_of(item.is_string() ? item.as_string() : ""));
+    proof.push_back(hash);
+  }
+  WARY_ASSIGN_OR_RETURN(const ledger::Hash from_root, hash_of(answer.string_or("from_root", "")));
+  WARY_ASSIGN_OR_RETURN(const ledger::Hash to_root, hash_of(answer.string_or("to_root", "")));
+  const auto from = static_cast<std::uint64_t>(answer.integer_or("from", 0));
+  const auto to = static_cast<std::uint64_t>(answer.integer_or("to", 0));
+  if (!ledger::verify_consistency(proof, from, to, from_root, to_root)) {
+    return fail(ErrorKind::kDataLoss, "proof_mismatch", "the proof does not lead from the old head to the new one")
+        .next("keep a copy of the ledger and compare it with a checkpoint you kept elsewhere");
+  }
+  context.out(context.is_json ? answer.to_string() + "\n"
+                              : "consistent: the log of " + std::to_string(to) + " events begins with the log of " +
+                                    std::to_string(from) + "\n  " + std::string(answer.string_or("from_root", "")) + "\n  " +
+                                    std::string(answer.string_or("to_root", "")) + "\n");
+  return {};
+}
+
 Status key(Context& context, const Arguments&) {
   WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "GET", "/v1/ledger/key"));
   context.out(text_of(answer, "vkey") + "\n");
@@ -146,6 +181,7 @@ std::vector<Command> ledger_commands() {
        "REF is a decision's reference or #INDEX.", prove},
       {{"ledger", "verify"}, {"FILE"}, "Check a proof offline",
        {{"--key", "FILE", "the log's public key (default: DATA/ledger.vkey)", false}}, "", verify},
+      {{"ledger", "consistency"}, {"OLD-SIZE", "..."}, "Prove that the log only grew: OLD-SIZE [NEW-SIZE]", {}, "", consistency},
       {{"ledger", "key"}, {}, "Print the log's public key", {}, "", key},
       {{"ledger", "checkpoint"}, {}, "Print the newest signed checkpoint, made if need be", {},
        "Keep it elsewhere: whoever has it can later show that nothing before it was changed.", checkpoint},

@@ -176,6 +176,24 @@ Status get(Context& context, const Arguments& arguments) {
   return {};
 }
 
+Status history(Context& context, const Arguments& arguments) {
+  const std::string path = "/v1/history/" + codec::encode_percent(arguments.positional[0]) + "/" +
+                           codec::encode_percent(arguments.positional[1]);
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "GET", path, std::nullopt, namespace_query(arguments)));
+  if (context.is_json) {
+    context.out(answer.to_string() + "\n");
+    return {};
+  }
+  for (const codec::Json& change : answer.find("changes")->items()) {
+    const codec::Json* spec = change.find("spec");
+    context.out(padded(std::to_string(change.integer_or("revision", 0)), 8) +
+                padded(std::string(change.string_or("time", "")), 26) +
+                padded(std::string(change.string_or("action", "")), 8) +
+                padded(std::string(change.string_or("actor", "")), 24) + (spec != nullptr ? spec->to_string() : "") + "\n");
+  }
+  return {};
+}
+
 Status remove(Context& context, const Arguments& arguments) {
   WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "DELETE", object_path(arguments), std::nullopt,
                                                            namespace_query(arguments)));
@@ -210,6 +228,7 @@ std::vector<Command> resource_commands() {
        "file, line and column; then nothing is changed and the old policies keep deciding.",
        apply},
       {{"get"}, {"KIND", "..."}, "Show the objects of a kind, or one: get KIND [NAME]", {name_space}, "", get},
+      {{"history"}, {"KIND", "NAME"}, "Show what one object was, newest first", {name_space}, "", history},
       {{"delete"}, {"KIND", "NAME"}, "Delete one object", {name_space}, "", remove},
       {{"watch"}, {"..."}, "Show changes as they are made: watch [KIND]",
        {{"--since", "REVISION", "also those after this revision (default: from now)", false}}, "", watch},

@@ -37,6 +37,7 @@ std::span<const Api::Entry> Api::table() {
       {"POST", "/v1/apply", "apply", &Api::apply},
       {"GET", "/v1/objects/", "get", &Api::get_objects},
       {"DELETE", "/v1/objects/", "delete", &Api::delete_object},
+      {"GET", "/v1/history/", "get", &Api::history},
       {"GET", "/v1/watch", "watch", &Api::watch},
       {"POST", "/v1/try", "try", &Api::try_access},
       {"GET", "/v1/explain/", "explain", &Api::explain},
@@ -48,6 +49,7 @@ std::span<const Api::Entry> Api::table() {
       {"GET", "/v1/ledger/events", "ledger.read", &Api::ledger_events},
       {"GET", "/v1/ledger/proof/", "ledger.read", &Api::ledger_proof},
       {"GET", "/v1/ledger/checkpoint", "ledger.read", &Api::ledger_checkpoint},
+      {"GET", "/v1/ledger/consistency", "ledger.read", &Api::ledger_consistency},
       {"GET", "/v1/ledger/key", "ledger.read", &Api::ledger_key},
       {"POST", "/v1/ledger/check", "ledger.check", &Api::ledger_check},
   };

@@ -66,6 +66,7 @@ class Api {
   void apply(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void get_objects(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void delete_object(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void history(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void watch(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   // api_access.cc
   void try_access(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
@@ -79,6 +80,7 @@ class Api {
   void ledger_events(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void ledger_proof(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void ledger_checkpoint(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void ledger_consistency(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void ledger_key(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void ledger_check(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   // console.cc

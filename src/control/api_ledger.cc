@@ -201,6 +201,32 @@ void Api::ledger_proof(const Caller&, const ExchangePtr& exchange, const std::st
   if (!queued) send_error(exchange, queued.error());
 }
 
+void Api::ledger_consistency(const Caller&, const ExchangePtr& exchange, const std::string&) {
+  const std::uint64_t from = number_of(exchange->request().parameter("from"), UINT64_MAX);
+  const std::uint64_t to = number_of(exchange->request().parameter("to"), UINT64_MAX);
+  const Status queued = plane_.ledger().run([this, exchange, from, to](ledger::Ledger& ledger) {
+    const auto prove = [&]() -> Result<Json> {
+      const std::uint64_t newer = to == UINT64_MAX ? ledger.head().size : to;
+      WARY_ASSIGN_OR_RETURN(const std::vector<ledger::Hash> proof, ledger.consistency_proof(from, newer));
+      WARY_ASSIGN_OR_RETURN(const ledger::Hash old_root, ledger.root_at(from));
+      WARY_ASSIGN_OR_RETURN(const ledger::Hash new_root, ledger.root_at(newer));
+      Json hashes = Json::array();
+      for (const ledger::Hash& hash : proof) hashes.push(Json(codec::encode_base64(hash)));
+      Json out = Json::object();
+      out.set("from", static_cast<std::int64_t>(from)).set("from_root", codec::encode_base64(old_root));
+      out.set("to", static_cast<std::int64_t>(newer)).set("to_root", codec::encode_base64(new_root));
+      out.set("proof", std::move(hashes));
+      return out;
+    };
+    auto made = prove();
+    parts_.loop.post([exchange, made = std::move(made)] {
+      if (made) send_json(exchange, 200, *made);
+      else send_error(exchange, made.error());
+    });
+  });
+  if (!queued) send_error(exchange, queued.error());
+}
+
 void Api::ledger_key(const Caller&, const ExchangePtr& exchange, const std::string&) {
   send_json(exchange, 200, Json::object({{"vkey", Json(parts_.vkey)}}));
 }

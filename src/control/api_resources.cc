@@ -100,6 +100,15 @@ Bundle read_bundle(const Plane& plane, const std::vector<Json>& objects) {
     }
     Json stored = codec::parse_json(to_stored(resource)).value();
     const Value* old = plane.objects().find(resource.key);
+    // Compare and set: who read a resource and names what they read, does not overwrite somebody else's change.
+    const std::string current = old != nullptr ? std::to_string(old->revision) : "none";
+    if (!resource.expected_revision.empty() && resource.expected_revision != current) {
+      bundle.errors.push_back(at(object, "/metadata/resourceVersion",
+                                 fail(ErrorKind::kConflict, "resource_conflict", "this resource was changed since it was read")
+                                     .expected(current)
+                                     .found(std::string_view(resource.expected_revision))
+                                     .next("get it again, or leave resourceVersion out")));
+    }
     const bool same = old != nullptr && old->json.to_canonical_string() == stored.to_canonical_string();
     Json result = Json::object();
     result.set("object", name_of(resource.key)).set("action", same ? "unchanged" : old != nullptr ? "changed" : "created");
@@ -216,6 +225,30 @@ void Api::delete_object(const Caller& caller, const ExchangePtr& exchange, const
   Json answer = Json::object();
   answer.set("object", name_of(*key)).set("revision", static_cast<std::int64_t>(committed->revision));
   send_json(exchange, 200, answer);
+}
+
+void Api::history(const Caller&, const ExchangePtr& exchange, const std::string& rest) {
+  constexpr std::size_t kChangesMax = 200;
+  const auto key = key_from(plane_, rest, exchange->request());
+  if (!key) return send_error(exchange, key.error());
+  if (plane_.store() == nullptr) {
+    return send_error(exchange, fail(ErrorKind::kUnavailable, "store_failed", "the store does not answer now"));
+  }
+  const auto changes = plane_.store()->history(*key, kChangesMax);
+  if (!changes) return send_error(exchange, changes.error());
+  if (changes->empty()) {
+    return send_error(exchange, fail(ErrorKind::kNotFound, "resource_unknown", "there never was such a resource").found(name_of(*key)));
+  }
+  Json list = Json::array();
+  for (const store::Change& change : *changes) {
+    Json row = Json::object();
+    row.set("revision", static_cast<std::int64_t>(change.revision + 1)).set("time", to_rfc3339(change.time));
+    row.set("actor", std::string_view(change.actor)).set("action", change.value ? "put" : "delete");
+    const auto resource = change.value ? from_stored(*key, *change.value) : Result<Resource>(Resource{});
+    if (change.value && resource) row.set("spec", resource->spec);
+    list.push(std::move(row));
+  }
+  send_json(exchange, 200, Json::object({{"changes", std::move(list)}}));
 }
 
 void Api::watch(const Caller&, const ExchangePtr& exchange, const std::string&) {

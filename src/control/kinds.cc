@@ -102,7 +102,6 @@ std::optional<Resource> parse_resource(const Kinds& kinds, const codec::Json& js
     add(errors, object, "/metadata", invalid("resource_form", "metadata with a name is missing"));
     return std::nullopt;
   }
-  // What `get` shows beside is taken and ignored, so that its output can be applied again.
   check_members(*metadata, object, "/metadata", {"name", "namespace", "labels", "resourceVersion"}, errors);
   check_labels(*metadata, object, errors);
   const std::string name(metadata->string_or("name", ""));
@@ -128,6 +127,7 @@ std::optional<Resource> parse_resource(const Kinds& kinds, const codec::Json& js
   resource.key = {std::string(contract::kDefaultTenant), name_space, kind->name, name};
   if (const codec::Json* labels = metadata->find("labels")) resource.labels = *labels;
   resource.spec = *spec;
+  resource.expected_revision = metadata->string_or("resourceVersion", "");
   return resource;
 }
 

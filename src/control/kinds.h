@@ -53,6 +53,7 @@ codec::Json to_json(const Error& error);
 
 struct Resource {
   store::Key key;
+  std::string expected_revision;  // metadata.resourceVersion: the change holds only for that one; empty: any
   codec::Json labels = codec::Json::object();
   codec::Json spec = codec::Json::object();
 };
