@@ -248,6 +248,11 @@ Result<Committed> Plane::commit(Change change) {
   const policy::SnapshotDelta delta = delta_of(next_objects, change.writes);
   WARY_ASSIGN_OR_RETURN(policy::SnapshotPtr next, policy::apply_delta(*snapshot_, delta, parts_.clock.unix_time()));
 
+  // With the revision it gives: a store that is behind its ledger is known by it at the next start.
+  auto detail = codec::parse_json(change.event.detail);
+  WARY_CHECK(detail.ok() && detail->is_object());  // written by this process
+  detail->set("revision", static_cast<std::int64_t>(delta.to));
+  change.event.detail = detail->to_canonical_string();
   const contract::Event event = stamped(std::move(change.event));
   WARY_ASSIGN_OR_RETURN(const Bytes encoded, contract::encode(event));
   const std::uint64_t number = ++last_outbox_;
@@ -335,6 +340,9 @@ void Plane::set_ledger_available(bool available, const Error* why) {
   gauges_.ledger_available.set(available ? 1 : 0);
   if (available) {
     parts_.log.warn("ledger.available");
+    // Whoever's events it took first, all that waited goes now: the record of the gap among it.
+    const auto waiting = outbox_;
+    for (const auto& [number, waited] : waiting) send(waited, number);
   } else {
     ledger_error_ = why != nullptr ? *why : Error{};
     parts_.log.error("ledger.unavailable", {{"code", ledger_error_.code},
