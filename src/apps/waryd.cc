@@ -1,6 +1,8 @@
 // waryd: the control plane: resources, policy, ledger, API. Its sockets are local; the edge is its only door to a network.
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "apps/process.h"
 #include "codec/text.h"
 #include "control/api.h"
@@ -12,6 +14,7 @@ namespace wary::apps {
 namespace {
 
 constexpr std::int64_t kSweepEvery = 600 * kNanosPerSecond;
+constexpr std::size_t kRevisionEvents = 1000;  // of those the newest revision is taken
 constexpr std::int64_t kCheckpointEvery = 60 * kNanosPerSecond;
 
 // Everything that lives as long as the process, in the order in which it must go.
@@ -25,7 +28,32 @@ struct Control {
   std::unique_ptr<http::Server> admin;
   std::unique_ptr<http::Server> console;
   std::unique_ptr<ledger::LedgerWriter> ledger;
+  std::int64_t recorded_revision = 0;  // the newest that an event of the ledger was decided or changed at
 };
+
+// Every decision and change is recorded with its revision, after the store had it.
+Result<std::int64_t> newest_revision(ledger::Ledger& ledger) {
+  const std::uint64_t size = ledger.head().size;
+  const std::uint64_t count = std::min<std::uint64_t>(size, kRevisionEvents);
+  WARY_ASSIGN_OR_RETURN(const std::vector<ledger::StoredEvent> events, ledger.read_range(size - count, count));
+  std::int64_t newest = 0;
+  for (const ledger::StoredEvent& stored : events) {
+    const auto detail = codec::parse_json(stored.event.detail);
+    if (detail) newest = std::max(newest, detail->integer_or("revision", 0));
+  }
+  return newest;
+}
+
+// A store that lost its end, or all of it, would take back revocations in silence.
+Status check_store(const control::Plane& plane, std::int64_t recorded, const std::string& directory) {
+  const auto revision = static_cast<std::int64_t>(plane.snapshot()->revision());
+  if (revision >= recorded) return {};
+  return fail(ErrorKind::kDataLoss, "store_behind_ledger", "the ledger has decisions of a later state than what is stored")
+      .at(directory + "/objects")
+      .expected("revision " + std::to_string(recorded) + " or later")
+      .found(std::to_string(revision))
+      .next("restore that directory from its newest copy; nothing is decided by a state that lost changes");
+}
 
 Result<std::unique_ptr<ledger::LedgerWriter>> open_ledger(const Options& options, Runtime& runtime, Control& control,
                                                           const std::string& vkey) {
@@ -41,6 +69,7 @@ Result<std::unique_ptr<ledger::LedgerWriter>> open_ledger(const Options& options
                                          {"now", to_rfc3339(runtime.system_clock->unix_time())}});
     }
     runtime.clock->raise(last.receive_time);
+    WARY_ASSIGN_OR_RETURN(control.recorded_revision, newest_revision(*opened));
   }
   return std::make_unique<ledger::LedgerWriter>(std::move(opened), *runtime.clock, ledger::LedgerWriterOptions{});
 }
@@ -85,6 +114,7 @@ Status open_plane(const Options& options, Runtime& runtime, Control& control,
                             [signer](ByteView message) { return signer->sign("snapshot.sign", message); },
                             [edge](const io::PeerCredentials& peer) { return peer.uid == edge; }};
   WARY_ASSIGN_OR_RETURN(control.plane, control::Plane::open(parts, settings, options.text("--directory")));
+  WARY_RETURN_IF_ERROR(check_store(*control.plane, control.recorded_revision, options.text("--directory")));
   return make_owner(*control.plane);
 }
 

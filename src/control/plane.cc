@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kRememberedMax = 4096;
 constexpr std::size_t kListPage = 1000;
+constexpr std::size_t kBootsMax = 4096;  // enforcement points' processes whose order is known
 constexpr std::size_t kBatchWritesMax = 1000;  // the store's
 constexpr std::int64_t kProbeEvery = 200 * kNanosPerMilli;
 constexpr std::string_view kSource = "waryd";
@@ -273,6 +274,11 @@ Result<Committed> Plane::commit(Change change) {
   const policy::SnapshotDelta delta = delta_of(next_objects, change.writes);
   WARY_ASSIGN_OR_RETURN(policy::SnapshotPtr next, policy::apply_delta(*snapshot_, delta, parts_.clock.unix_time()));
 
+  // With the revision it gives: a store that is behind its ledger is known by it at the next start.
+  auto detail = codec::parse_json(change.event.detail);
+  WARY_CHECK(detail.ok() && detail->is_object());  // written by this process
+  detail->set("revision", static_cast<std::int64_t>(delta.to));
+  change.event.detail = detail->to_canonical_string();
   const contract::Event event = stamped(std::move(change.event));
   WARY_ASSIGN_OR_RETURN(const Bytes encoded, contract::encode(event));
   const std::uint64_t number = ++last_outbox_;
@@ -360,6 +366,9 @@ void Plane::set_ledger_available(bool available, const Error* why) {
   gauges_.ledger_available.set(available ? 1 : 0);
   if (available) {
     parts_.log.warn("ledger.available");
+    // Whoever's events it took first, all that waited goes now: the record of the gap among it.
+    const auto waiting = outbox_;
+    for (const auto& [number, waited] : waiting) send(waited, number);
   } else {
     ledger_error_ = why != nullptr ? *why : Error{};
     parts_.log.error("ledger.unavailable", {{"code", ledger_error_.code},
@@ -414,13 +423,21 @@ void Plane::on_edge_events(const std::string& node, link::EventBatch batch,
   }
   if (events.empty()) return;
   const link::Receipt receipt{batch.boot, batch.first_sequence + events.size() - 1};
+  // The first batch of a boot that this process sees begins where its ring does: what came before was acknowledged. When
+  // one is refused and a later one is taken, the later one must not free the earlier: it comes again with it.
+  const std::pair key(events.front().id.source, batch.boot);
+  if (durable_to_.size() >= kBootsMax && !durable_to_.contains(key)) durable_to_.erase(durable_to_.begin());
+  durable_to_.try_emplace(key, batch.first_sequence);
   const Status taken = parts_.ledger.submit(
-      events, [this, events, receipt, done](const Result<std::vector<ledger::Receipt>>& receipts) {
-        parts_.loop.post([this, events, receipt, done, receipts] {
+      events, [this, key, first = batch.first_sequence, events, receipt, done](const Result<std::vector<ledger::Receipt>>& receipts) {
+        parts_.loop.post([this, key, first, events, receipt, done, receipts] {
           set_ledger_available(receipts.ok(), receipts.ok() ? nullptr : &receipts.error());
           if (!receipts) return done(receipts.error());
-          done(receipt);
           announce(*receipts, events);
+          std::uint64_t& next = durable_to_[key];
+          if (first > next) return done(fail(ErrorKind::kUnavailable, "event_order", "an earlier batch is not durable yet"));
+          next = std::max(next, receipt.sequence + 1);
+          done(receipt);
         });
       });
   if (!taken) done(taken.error());

@@ -140,6 +140,9 @@ class Plane {
   bool ledger_available_ = true;
   Error ledger_error_;  // while it is not
   bool probing_ = false;
+  // By node and boot: up to where an enforcement point's events are in the ledger without a hole. A receipt frees all that
+  // came before it.
+  std::map<std::pair<std::string, std::uint64_t>, std::uint64_t> durable_to_;
   std::map<std::uint64_t, OnEvent> listeners_;
   std::uint64_t last_listener_ = 0;
   std::int64_t unavailable_since_ = 0;  // monotonic; while the ledger takes nothing

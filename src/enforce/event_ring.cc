@@ -151,22 +151,15 @@ void EventRing::release(std::uint64_t boot, std::uint64_t sequence) {
   Header& header = this->header();
   const std::uint64_t end = header.write.load(std::memory_order_acquire);
   std::uint64_t position = header.read.load(std::memory_order_relaxed);
-  // Records of earlier boots come first; a receipt of a boot frees what came before it.
+  // From the front, and of that boot alone: records of an earlier boot that still lie before it have no receipt yet.
   bool found = false;
-  std::uint64_t scan = position;
-  while (scan != end) {
-    std::uint64_t next = scan;
+  while (position != end) {
+    std::uint64_t next = position;
     const auto entry = entry_at(next, end);
     WARY_CHECK(entry.has_value());
-    if (entry->boot == boot) {
-      if (entry->sequence > sequence) break;
-      found = true;
-    } else if (found) {
-      break;
-    }
-    scan = next;
-    if (found) position = scan;
-    if (found && entry->sequence == sequence) break;
+    if (entry->boot != boot || entry->sequence > sequence) break;
+    position = next;
+    found = true;
   }
   if (found) header.read.store(position, std::memory_order_release);
 }

@@ -43,7 +43,8 @@ class EventRing {
   std::uint64_t begin() const;
   // Hands out records until `take` answers false; that record will come first the next time.
   void read(std::uint64_t& cursor, const std::function<bool(const Entry&)>& take) const;
-  // Frees every record up to this one. Of another boot or older than what is freed: nothing happens.
+  // Frees every record up to this one. Of another boot than the oldest record's, or older than what is freed: nothing
+  // happens; the receipt of what lies before it comes first.
   void release(std::uint64_t boot, std::uint64_t sequence);
   std::size_t used_bytes() const;
   std::size_t capacity() const { return capacity_; }

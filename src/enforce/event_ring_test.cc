@@ -103,6 +103,8 @@ TEST_CASE("the next boot finds what the last one left, and a receipt frees only 
   CHECK(all_of(ring).size() == 2);
   ring.release(9, 1);
   CHECK(all_of(ring).size() == 2);
+  ring.release(2, 1);  // taken above before the old one was: the old one stays, and with it what lies behind
+  CHECK(all_of(ring).size() == 2);
   ring.release(1, 1);
   CHECK(all_of(ring) == std::vector<std::pair<std::uint64_t, std::string>>{{1, "new"}});
 }
