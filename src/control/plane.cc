@@ -280,7 +280,11 @@ Result<Committed> Plane::commit(Change change) {
   detail->set("revision", static_cast<std::int64_t>(delta.to));
   change.event.detail = detail->to_canonical_string();
   const contract::Event event = stamped(std::move(change.event));
-  WARY_ASSIGN_OR_RETURN(const Bytes encoded, contract::encode(event));
+  auto encoded = contract::encode(event);
+  if (!encoded) {
+    --last_sequence_;  // the event was never anywhere: its number is free
+    return std::move(encoded).error();
+  }
   const std::uint64_t number = ++last_outbox_;
   store::Batch batch;
   batch.actor = event.actor.substr(0, 200);
@@ -288,7 +292,7 @@ Result<Committed> Plane::commit(Change change) {
     batch.writes.push_back({write.key, write.json ? std::optional(write.json->to_canonical_string()) : std::nullopt});
   }
   codec::Json outbox = codec::Json::object();
-  outbox.set("number", static_cast<std::int64_t>(number)).set("event", codec::encode_base64(encoded));
+  outbox.set("number", static_cast<std::int64_t>(number)).set("event", codec::encode_base64(*encoded));
   batch.writes.push_back({outbox_key(number), outbox.to_canonical_string()});
   std::vector<std::uint64_t> settled;
   while (!settled_outbox_.empty() && batch.writes.size() < kBatchWritesMax) {
@@ -325,7 +329,19 @@ Result<Committed> Plane::commit(Change change) {
   return committed;
 }
 
-void Plane::record(contract::Event event) { send(stamped(std::move(event)), 0); }
+void Plane::record(contract::Event event) {
+  event = stamped(std::move(event));
+  if (!contract::encode(event)) {
+    // What no ledger can hold must not be tried for ever: that it happened is kept, and what fits of who did it.
+    event.actor.resize(std::min<std::size_t>(event.actor.size(), 256));
+    event.resource.resize(std::min<std::size_t>(event.resource.size(), 256));
+    event.session.clear();
+    event.device.clear();
+    event.raw.clear();
+    event.detail = "{\"activity_name\":\"event_too_large\"}";
+  }
+  send(std::move(event), 0);
+}
 
 void Plane::send(contract::Event event, std::uint64_t outbox) {
   const auto done = [this, event, outbox](const Result<std::vector<ledger::Receipt>>& receipts) {

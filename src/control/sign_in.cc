@@ -113,7 +113,8 @@ Result<Issued> SignIn::redeem_code(const std::string& code, const std::string& h
   if (kept.expires <= clock_.monotonic().nanos || kept.host != host || kept.state != state) return refused();
   const Value* session = plane_.objects().find(key_of(kTenantWide, "Session", kept.session));
   const Json* spec = session != nullptr ? session->json.find("spec") : nullptr;
-  if (spec == nullptr) return refused();
+  if (spec == nullptr || spec->integer_or("expires", 0) <= clock_.unix_time().nanos) return refused();
+  WARY_RETURN_IF_ERROR(check_user(std::string(spec->string_or("user", ""))));
   Issued issued{crypto::random_id(random_), kept.session, {spec->integer_or("expires", 0)}};
   Change change;
   change.writes.push_back(credential(issued.secret, kept.session, host));

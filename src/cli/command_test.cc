@@ -1,0 +1,160 @@
+#include "cli/command.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "cli/api.h"
+#include "io/sim_files.h"
+#include "io/sim_loop.h"
+#include "tests/support/testdata.h"
+
+using namespace wary;
+using namespace wary::cli;
+
+namespace {
+
+class NoRandom final : public Random {
+ public:
+  void fill(std::span<std::uint8_t> out) override { std::fill(out.begin(), out.end(), std::uint8_t{7}); }
+};
+
+struct Shell {
+  io::SimWorld world{1};
+  io::SimFiles files{1};
+  NoRandom random;
+  std::string out, err;
+  Context context{world.clock(), random, files, "/nowhere/wary-test", [this](std::string_view text) { out += text; },
+                  [this](std::string_view text) { err += text; }, false};
+  int run(const std::vector<std::string>& words) {
+    out.clear();
+    err.clear();
+    return run_cli(context, commands(), words);
+  }
+};
+
+Command sample() {
+  Command command;
+  command.words = {"thing", "make"};
+  command.positional = {"NAME"};
+  command.flags = {{"--file", "FILE", "a file", true}, {"--force", "", "a switch"}, {"--secret", "X", "ours", false, true}};
+  return command;
+}
+
+// Compared with the file, or with UPDATE=1 written there.
+void check_golden(const std::string& name, const std::string& text) {
+  const std::string path = std::string(WARY_SOURCE_DIR) + "/tests/cli/" + name + ".txt";
+  if (const char* update = std::getenv("UPDATE"); update != nullptr && std::string(update) == "1") std::ofstream(path) << text;
+  CHECK_MESSAGE(test::read_file(path).value_or("(missing: run with UPDATE=1)") == text, name);
+}
+
+}  // namespace
+
+TEST_CASE("arguments are taken by name, in any order, and nothing else is") {
+  const Command command = sample();
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"a", "--file", "f", "--force"}, {"--force", "--file=f", "a"}, {"-f", "f", "--force", "--", "a"}}) {
+    const auto arguments = parse_arguments(command, words);
+    REQUIRE(arguments.ok());
+    CHECK(arguments->positional == std::vector<std::string>{"a"});
+    CHECK(arguments->flag("--file") == "f");
+    CHECK(arguments->has("--force"));
+    CHECK(arguments->flag("--none", "fallback") == "fallback");
+  }
+  CHECK(parse_arguments(command, {"--file", "f", "--", "--force"})->positional == std::vector<std::string>{"--force"});
+  CHECK(parse_arguments(command, {"-", "--file", ""})->flag("--file").empty());
+  CHECK(parse_arguments(command, {"a", "--file", "f", "--secret", "s"})->flag("--secret") == "s");
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {}, {"a"}, {"a", "b", "--file", "f"}, {"a", "--file"}, {"a", "--file", "f", "--file", "g"}, {"a", "--file", "f", "--force=1"},
+           {"a", "--file", "f", "--unknown"}, {"a", "--fil", "f"}}) {
+    const auto refused = parse_arguments(command, words);
+    REQUIRE_FALSE(refused.ok());
+    CHECK(refused.error().code == "usage");
+    CHECK(refused.error().kind == ErrorKind::kInvalid);
+  }
+}
+
+TEST_CASE("the longest command wins") {
+  const std::vector<Command> table = commands();
+  std::size_t used = 0;
+  REQUIRE(find_command(table, {"ledger", "tail", "x"}, used) != nullptr);
+  CHECK(used == 2);
+  CHECK(find_command(table, {"ledger"}, used) == nullptr);
+  CHECK(find_command(table, {}, used) == nullptr);
+}
+
+TEST_CASE("help is what tests/cli says") {
+  Shell shell;
+  CHECK(shell.run({}) == 0);
+  check_golden("help", shell.out);
+  CHECK(shell.run({"--help"}) == 0);
+  const std::string all = shell.out;
+  CHECK(shell.run({"help"}) == 0);
+  CHECK(shell.out == all);
+  std::string every;
+  for (const Command& command : commands()) every += help_one(command) + "\n----\n";
+  check_golden("commands", every);
+  CHECK(shell.run({"revoke", "--help"}) == 0);
+  const std::string one = shell.out;
+  CHECK(shell.run({"help", "revoke"}) == 0);
+  CHECK(shell.out == one);
+  CHECK(help_one(sample()).find("secret") == std::string::npos);
+}
+
+TEST_CASE("completion is a script that bash takes, and completes inside a group") {
+  Shell shell;
+  REQUIRE(shell.run({"completion"}) == 0);
+  const std::string path = "/tmp/wary-completion-" + std::to_string(std::hash<std::string>()(shell.out)) + ".bash";
+  std::ofstream(path) << shell.out << R"sh(
+try() { COMP_WORDS=("$@"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMPREPLY=(); _wary; echo "${COMPREPLY[*]}"; }
+if [ "$1" = run ]; then
+  [ "$(try wary rev)" = revoke ] || exit 1
+  [ "$(try wary ledger ta)" = tail ] || exit 2
+  [ "$(try wary ledger tail --fol)" = --follow ] || exit 3
+  [ "$(try wary revoke --rea)" = --reason ] || exit 4
+fi
+)sh";
+  CHECK(std::system(("bash -n " + path).c_str()) == 0);
+  CHECK(std::system(("bash " + path + " run").c_str()) == 0);
+  std::remove(path.c_str());
+}
+
+TEST_CASE("errors have a code, a place and a next step, and the kind's exit code") {
+  Shell shell;
+  CHECK(shell.run({"nonsense"}) == exit_code(ErrorKind::kInvalid));
+  CHECK(shell.err == "error: there is no such command (found nonsense) [usage]\n  wary help lists the commands\n");
+  CHECK(shell.out.empty());
+  CHECK(shell.run({"status"}) == exit_code(ErrorKind::kUnavailable));
+  CHECK(shell.err.find("/nowhere/wary-test: ") != std::string::npos);
+  CHECK(shell.err.find("[not_running]\n  start it with `wary dev`") != std::string::npos);
+  shell.context.is_json = true;
+  CHECK(shell.run({"status"}) == exit_code(ErrorKind::kUnavailable));
+  const auto json = codec::parse_json(shell.err);
+  REQUIRE(json.ok());
+  CHECK(json->find("error")->string_or("code", "") == "not_running");
+  CHECK(json->find("error")->string_or("where", "") == "/nowhere/wary-test");
+}
+
+TEST_CASE("a resource file that cannot be read as YAML names its line and column") {
+  Shell shell;
+  REQUIRE(shell.files.make_directory("d").ok());
+  const auto write = [&](std::string_view text) {
+    REQUIRE(io::write_file_atomically(shell.files, "d/a.yaml", as_bytes(text)).ok());
+  };
+  write("apiVersion: wary.dev/v1\nkind: [unclosed\n");
+  CHECK(shell.run({"apply", "-f", "d/a.yaml"}) != 0);
+  CHECK_MESSAGE(shell.err.find("d/a.yaml:") != std::string::npos, shell.err);
+  CHECK(shell.run({"apply", "-f", "d/missing.yaml"}) != 0);
+  CHECK_MESSAGE(shell.err.find("d/missing.yaml") != std::string::npos, shell.err);
+}
+
+TEST_CASE("an error of the API becomes the error it carried") {
+  const auto error = error_from_json(
+      *codec::parse_json(R"({"kind":"denied","code":"c","message":"m","where":"w","expected":"e","found":"f","next":"n"})"),
+      ErrorKind::kInternal);
+  CHECK(error.kind == ErrorKind::kDenied);
+  CHECK(error.to_string() == "w: m (expected e, found f) [c]");
+  CHECK(error.next_step == "n");
+  CHECK(error_from_json(codec::Json::object(), ErrorKind::kConflict).kind == ErrorKind::kConflict);
+}

@@ -1,0 +1,125 @@
+#include "control/api.h"
+
+#include "control/control_test_world.h"
+
+using namespace wary;
+using namespace wary::control;
+using namespace wary::control::test;
+
+TEST_CASE("every call is decided: the owner may, others get 403 and both are recorded") {
+  World world;
+  const Caller alice{{"Wary::User", "alice"}, "", ""}, nobody{{"Wary::Anonymous", "anonymous"}, "", ""};
+  const std::vector<std::pair<std::string, std::string>> calls = {
+      {"POST", "/v1/apply"}, {"GET", "/v1/objects/users"}, {"DELETE", "/v1/objects/user/x"}, {"GET", "/v1/watch"},
+      {"POST", "/v1/try"}, {"GET", "/v1/explain/x"}, {"POST", "/v1/revoke"}, {"POST", "/v1/restore"},
+      {"POST", "/v1/sessions"}, {"POST", "/v1/workloads/issue"}, {"GET", "/v1/health"}, {"GET", "/v1/ledger/events"},
+      {"GET", "/v1/ledger/proof/x"}, {"GET", "/v1/ledger/key"}, {"POST", "/v1/ledger/check"}};
+  const std::uint64_t revision = world.plane->snapshot()->revision();
+  for (const auto& [method, path] : calls) {
+    for (const Caller& caller : {alice, nobody}) {
+      const auto exchange = world.call(caller, method, path, R"({"user":"alice","kind":"user","name":"alice","reason":"x"})");
+      CHECK_MESSAGE(exchange->status == 403, path);
+      CHECK_MESSAGE(exchange->code() == "denied", path);
+    }
+    const auto exchange = world.call(owner(), method, path, "{}");
+    CHECK_MESSAGE(exchange->status != 403, path);
+    CHECK_MESSAGE(exchange->status != 0, path);
+  }
+  std::size_t denied = 0;
+  for (const contract::Event& event : world.events()) denied += event.detail.find("\"decision\":\"deny\"") != std::string::npos ? 1U : 0U;
+  CHECK(denied == 2 * calls.size());
+  CHECK(world.plane->snapshot()->revision() == revision);
+  CHECK(world.call(alice, "PUT", "/v1/apply")->code() == "api_method");
+  CHECK(world.call(alice, "GET", "/v2")->status == 404);
+}
+
+TEST_CASE("apply takes a bundle whole or not at all, and says where it is wrong") {
+  World world;
+  const std::string good = R"({"apiVersion":"wary.dev/v1","kind":"User","metadata":{"name":"carol"},"spec":{}})";
+  const std::string bad = R"({"apiVersion":"wary.dev/v1","kind":"Policy","metadata":{"name":"p","namespace":"demo"},"spec":{"cedar":"permit (","source":"p.cedar"}})";
+  const auto refused = world.call(owner(), "POST", "/v1/apply", R"({"objects":[)" + good + "," + bad + "]}");
+  REQUIRE(refused->json().find("errors") != nullptr);
+  CHECK(refused->body.find("p.cedar:1:") != std::string::npos);
+  CHECK(world.plane->objects().find(key_of(kTenantWide, "User", "carol")) == nullptr);
+  const auto taken = world.call(owner(), "POST", "/v1/apply", R"({"objects":[)" + good + "]}");
+  CHECK_MESSAGE(taken->status == 200, taken->body);
+  CHECK(world.plane->objects().find(key_of(kTenantWide, "User", "carol")) != nullptr);
+  CHECK(world.call(owner(), "POST", "/v1/apply", R"({"objects":[1]})")->body.find("resource_form") != std::string::npos);
+  for (const char* body : {"", "[]", "{\"objects\":1}", "nonsense"}) {
+    CHECK_MESSAGE(world.call(owner(), "POST", "/v1/apply", body)->status == 400, std::string(body));
+  }
+}
+
+TEST_CASE("a decision is explained at its own revision, also after a restart, and not once that is gone") {
+  World world;
+  const Caller alice{{"Wary::User", "alice"}, "", ""};
+  const auto denied = world.call(alice, "GET", "/v1/health");
+  const std::string text(denied->json().find("error")->string_or("next", ""));
+  const std::string reference = text.substr(10, text.find(';') - 10);
+  REQUIRE(world.put(key_of(kTenantWide, "User", "alice"), R"({"groups":["owners"]})").ok());
+  const auto check = [&] {
+    const auto explained = world.call(owner(), "GET", "/v1/explain/" + reference);
+    CHECK_MESSAGE(explained->status == 200, explained->body);
+    CHECK(explained->json().string_or("decision", "") == "deny");
+  };
+  check();
+  CHECK(world.call(alice, "GET", "/v1/health")->status == 200);
+  world.close();
+  REQUIRE(world.open().ok());
+  check();
+  CHECK(world.call(owner(), "GET", "/v1/explain/none")->code() == "decision_unknown");
+  REQUIRE(world.plane->store()->compact(world.plane->revision()).ok());
+  world.close();
+  REQUIRE(world.open().ok());
+  CHECK(world.call(owner(), "GET", "/v1/explain/" + reference)->code() == "revision_compacted");
+}
+
+TEST_CASE("a link signs in once, and not a disabled or unknown user") {
+  World world;
+  const contract::EntityId by{"Wary::User", "owner"};
+  CHECK(world.sign_in->create_link(by, "nobody").error().code == "user_unknown");
+  const auto link = world.sign_in->create_link(by, "alice");
+  REQUIRE(link.ok());
+  CHECK(world.sign_in->redeem_link("wrong").error().code == "sign_in_refused");
+  const auto session = world.sign_in->redeem_link(link->secret);
+  REQUIRE(session.ok());
+  CHECK(world.sign_in->redeem_link(link->secret).error().code == "sign_in_refused");
+  const auto late = world.sign_in->create_link(by, "alice");
+  world.sim.jump_wall_clock(11 * 60 * kNanosPerSecond);
+  CHECK(world.sign_in->redeem_link(late->secret).error().code == "sign_in_refused");
+  const auto before = world.sign_in->create_link(by, "alice");
+  REQUIRE(world.put(key_of(kTenantWide, "User", "alice"), R"({"disabled":true})").ok());
+  CHECK(world.sign_in->redeem_link(before->secret).error().code == "user_disabled");
+  CHECK(world.sign_in->create_link(by, "alice").error().code == "user_disabled");
+}
+
+TEST_CASE("a code opens one host for one browser once, while its session lives") {
+  World world;
+  const std::string state(64, 'a');
+  const auto session = world.sign_in->redeem_link(world.sign_in->create_link({"Wary::User", "owner"}, "alice")->secret);
+  REQUIRE(session.ok());
+  const auto code = [&] {
+    auto made = world.sign_in->create_code(session->session, "site.localhost", state);
+    REQUIRE(made.ok());
+    return made->secret;
+  };
+  CHECK(world.sign_in->redeem_code(code(), "site.localhost", state).ok());
+  const std::string used = code();
+  CHECK(world.sign_in->redeem_code(used, "other.localhost", state).error().code == "sign_in_refused");
+  CHECK(world.sign_in->redeem_code(used, "site.localhost", state).error().code == "sign_in_refused");
+  CHECK(world.sign_in->redeem_code(code(), "site.localhost", std::string(64, 'b')).error().code == "sign_in_refused");
+  const std::string late = code();
+  world.run(31'000);
+  CHECK(world.sign_in->redeem_code(late, "site.localhost", state).error().code == "sign_in_refused");
+  for (const char* host : {"nobody.localhost", "site.localhost:7443", "site.localhost:7443@evil.test", "site.localhost:\r\nX: 1", "site.localhost:1/.."}) {
+    CHECK_MESSAGE(world.sign_in->create_code(session->session, host, state).error().code == "sign_in_refused", host);
+  }
+  CHECK(world.sign_in->create_code(session->session, "site.localhost", "short").error().code == "sign_in_refused");
+  const std::string of_disabled = code();
+  REQUIRE(world.put(key_of(kTenantWide, "User", "alice"), R"({"disabled":true})").ok());
+  CHECK_FALSE(world.sign_in->redeem_code(of_disabled, "site.localhost", state).ok());
+  REQUIRE(world.put(key_of(kTenantWide, "User", "alice"), "{}").ok());
+  const std::string expired = code();
+  world.sim.jump_wall_clock(9 * 3600 * kNanosPerSecond);
+  CHECK(world.sign_in->redeem_code(expired, "site.localhost", state).error().code == "sign_in_refused");
+}
