@@ -47,7 +47,7 @@ TEST_CASE("an event that is too large refuses its change and leaves no gap behin
   Change change;
   change.writes.push_back({key_of(kTenantWide, "User", "carol"), World::spec("{}")});
   change.event = World::event("large");
-  change.event.detail = "\"" + std::string(70'000, 'x') + "\"";
+  change.event.detail = "{\"note\":\"" + std::string(70'000, 'x') + "\"}";
   CHECK(world.plane->commit(std::move(change)).error().code == "event_too_large");
   REQUIRE(world.put(key_of(kTenantWide, "User", "dave"), "{}", "after").ok());
   world.settle();

@@ -199,7 +199,7 @@ async function survives(page, browser, world) {
 
 async function boundsStreams(world) {
   const url = 'http://wary/v1/ledger/events?follow=1&last=1';
-  const socket = ['-s', '-N', '--unix-socket', join(world.data, 'run/admin.sock')];
+  const socket = ['-s', '-N', '--unix-socket', join(world.data, 'run/waryd/admin.sock')];
   const readers = Array.from({length: 64}, () => spawn('curl', [...socket, url], {stdio: 'ignore'}));
   const asked = async () => (await run('curl', [...socket, '-m', '1', url]).catch((error) => error)).stdout;
   try {

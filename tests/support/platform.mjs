@@ -102,7 +102,7 @@ export class Platform {
   }
   // A path of a unix socket under run/: the admin socket's API as any program sees it.
   socket(name, path, ...extra) {
-    const done = spawnSync("curl", ["-sS", "-i", "--max-time", "10", "--unix-socket", join(this.data, "run", name), ...extra, `http://localhost${path}`],
+    const done = spawnSync("curl", ["-sS", "-i", "--max-time", "10", "--unix-socket", join(this.data, "run/waryd", name), ...extra, `http://localhost${path}`],
       { encoding: "utf8" });
     if (done.status !== 0) return { status: 0, body: "", error: done.stderr.trim() };
     const at = done.stdout.indexOf("\r\n\r\n");
