@@ -82,6 +82,8 @@ class Point {
   std::uint64_t boot() const { return ring_.boot(); }
   // Called after each recorded event, so that the shipper wakes.
   std::function<void()> on_recorded;
+  // Called when an answer waits for the receipt of what was just recorded.
+  std::function<void()> on_awaited;
 
  private:
   contract::Decision evaluate(const contract::Request& request, std::string decision_id);

@@ -7,6 +7,8 @@ namespace {
 constexpr std::size_t kBatchEvents = 256;
 constexpr std::size_t kBatchBytes = 256 * 1024;
 constexpr std::uint64_t kOnTheWay = std::uint64_t{4} << 20;
+// Events gather for a moment: waking the link's thread for each one costs more than deciding it did.
+constexpr std::int64_t kGather = 5 * kNanosPerMilli;
 constexpr std::int64_t kTick = 100 * kNanosPerMilli;
 constexpr std::int64_t kResendAfter = 500 * kNanosPerMilli;
 constexpr std::int64_t kStalledAfter = 800 * kNanosPerMilli;
@@ -18,13 +20,27 @@ Shipper::Shipper(io::Loop& loop, std::vector<EventRing*> rings, Hooks hooks) : l
   timer_ = loop_.after(kTick, [this] { tick(); });
 }
 
-Shipper::~Shipper() { loop_.cancel(timer_); }
+Shipper::~Shipper() {
+  loop_.cancel(timer_);
+  loop_.cancel(soon_);
+}
 
 void Shipper::wake() {
   // At most one task waits in the loop, however many events come meanwhile.
   if (woken_.exchange(true, std::memory_order_acq_rel)) return;
   loop_.post([this] {
-    woken_.store(false, std::memory_order_release);
+    soon_ = loop_.after(kGather, [this] {
+      // Before the rings are read: an event that comes meanwhile wakes again.
+      woken_.store(false, std::memory_order_release);
+      ship();
+    });
+  });
+}
+
+void Shipper::hurry() {
+  if (hurried_.exchange(true, std::memory_order_acq_rel)) return;
+  loop_.post([this] {
+    hurried_.store(false, std::memory_order_release);
     ship();
   });
 }

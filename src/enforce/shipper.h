@@ -2,12 +2,13 @@
 // process, on the link's thread.
 //
 //   Shipper shipper(loop, rings, [&](const link::EventBatch& batch) { return subscriber.send_events(batch); }, hooks);
-//   point.on_recorded = [&] { shipper.wake(); };           // any thread
+//   point.on_recorded = [&] { shipper.wake(); };           // any thread; ships within 5 ms, together with what follows
+//   point.on_awaited = [&] { shipper.hurry(); };           // any thread; somebody waits for this event's receipt
 //   shipper.on_connected();  shipper.on_receipt(receipt);  // the link's thread
 //
 // What was sent and not acknowledged within half a second is sent again: the ledger stores an event once however often it
 // comes. When that goes on for a second while the link is up, the ledger counts as unavailable until a receipt comes.
-// Thread rule: the loop's, but for wake(). Limits: 256 events or 256 KiB a batch, 4 MiB on the way for each ring.
+// Thread rule: the loop's, but for wake() and hurry(). Limits: 256 events or 256 KiB a batch, 4 MiB on the way for each ring.
 #pragma once
 
 #include <atomic>
@@ -32,6 +33,7 @@ class Shipper {
   ~Shipper();
 
   void wake();
+  void hurry();
   void on_connected();
   void on_disconnected();
   void on_receipt(const link::Receipt& receipt);
@@ -51,6 +53,8 @@ class Shipper {
   Hooks hooks_;
   std::vector<Lane> lanes_;
   std::atomic<bool> woken_{false};
+  std::atomic<bool> hurried_{false};
+  io::TimerId soon_ = 0;
   bool connected_ = false;
   std::int64_t stalled_since_ = 0;
   io::TimerId timer_ = 0;

@@ -11,7 +11,6 @@ namespace {
 constexpr std::int64_t kHandshakeTime = 5 * kNanosPerSecond;
 constexpr std::int64_t kEndingTime = 5 * kNanosPerSecond;    // without progress
 constexpr std::int64_t kDrainingTime = 2 * kNanosPerSecond;
-constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::size_t kRequestHeld = 128 * 1024;  // one head at its limit, and a piece of body
 constexpr std::size_t kUpstreamHeld = 64 * 1024;
 
@@ -53,7 +52,7 @@ bool Connection::client_may_read() const {
 
 // False when the connection has ended.
 bool Connection::read_client() {
-  std::uint8_t buffer[kReadBytes];  // NOLINT: a read buffer
+  const std::span<std::uint8_t> buffer = worker_.socket_buffer(), plain = worker_.plain_buffer();
   for (int i = 0; i < 4 && client_may_read() && !client_ended_; ++i) {
     const io::IoCount got = client_->read(buffer);
     if (got.state == io::IoCount::State::kWouldBlock) break;
@@ -61,21 +60,19 @@ bool Connection::read_client() {
       client_ended_ = true;
       break;
     }
-    const Status fed = tls_.feed({buffer, got.count});
+    const Status fed = tls_.feed(buffer.first(got.count));
     if (!fed) {
       flush_client();  // the alert says why
       end_now(false);
       return false;
     }
     for (;;) {
-      const std::size_t before = in_.size();
-      in_.resize(before + kReadBytes);
-      const auto read = tls_.read({reinterpret_cast<std::uint8_t*>(in_.data()) + before, kReadBytes});
-      in_.resize(before + (read ? *read : 0));
+      const auto read = tls_.read(plain);
       if (!read || *read == 0) break;
+      in_ += as_text(plain.first(*read));
     }
     if (tls_.is_closed_by_peer()) client_ended_ = true;
-    if (got.count < sizeof buffer) break;
+    if (got.count < buffer.size()) break;
   }
   if (state_ == State::kHandshake && tls_.is_open()) {
     state_ = State::kHead;
@@ -92,9 +89,8 @@ bool Connection::read_client() {
 
 // What a client still sends after its last answer is thrown away, until it hangs up.
 void Connection::drain_client() {
-  std::uint8_t buffer[kReadBytes];  // NOLINT: a read buffer
   for (int i = 0; i < 4; ++i) {
-    const io::IoCount got = client_->read(buffer);
+    const io::IoCount got = client_->read(worker_.socket_buffer());
     if (got.state == io::IoCount::State::kWouldBlock) break;
     if (got.state != io::IoCount::State::kSome) return end_now(false);
   }

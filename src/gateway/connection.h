@@ -64,7 +64,7 @@ class Connection final : public enforce::LiveSession {
   void decide(const codec::http1::RequestHead& head, const App& app, const std::string& path);
   // False when the request cannot be written; it is refused then.
   bool prepare_upstream(const codec::http1::RequestHead& head, const std::string& path,
-                        const enforce::Point::Subject& subject, const std::string& client, const std::string& trace);
+                        const enforce::Point::Subject& subject, const std::string& client, const std::string& traceparent);
   void deny(const codec::http1::RequestHead& head, const App& app, const std::string& path,
             const enforce::Point::Subject& subject);
   void continue_sign_in(const codec::http1::RequestHead& head, const App& app);

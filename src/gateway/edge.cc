@@ -74,6 +74,7 @@ Status Edge::start() {
                       std::function<void(Result<Redeemed>)> done) { redeem(code, host, state, back, std::move(done)); },
         parts_.log, parts_.metrics);
     lane.worker->point().on_recorded = [this] { shipper_->wake(); };
+    lane.worker->point().on_awaited = [this] { shipper_->hurry(); };
     WARY_RETURN_IF_ERROR(lane.worker->listen());
   }
   WARY_ASSIGN_OR_RETURN(const crypto::PublicKey key,

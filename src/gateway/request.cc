@@ -1,4 +1,6 @@
 // The client's request: from a head to a decision, and from the decision to an answer or an upstream's request.
+#include <array>
+
 #include "codec/text.h"
 #include "codec/uri.h"
 #include "crypto/hash.h"
@@ -42,10 +44,17 @@ std::string_view trace_id_of(const http1::RequestHead& head) {
   return hex && id.find_first_not_of('0') != std::string_view::npos ? id : std::string_view{};
 }
 
-std::string hex_number(std::uint64_t value) {
-  Bytes bytes;
-  append_big_endian(bytes, value);
-  return codec::encode_hex(bytes);
+struct Trace {
+  std::string id;      // the client's, or a new one: 32 hex digits
+  std::string parent;  // our span: 16
+};
+
+Trace make_trace(const http1::RequestHead& head, Random& random) {
+  std::array<std::uint8_t, 24> bytes;
+  random.fill(bytes);
+  const std::string_view given = trace_id_of(head);
+  return {given.empty() ? codec::encode_hex(ByteView(bytes).first(16)) : std::string(given),
+          codec::encode_hex(ByteView(bytes).subspan(16))};
 }
 
 std::string_view session_token(const http1::RequestHead& head) {
@@ -155,9 +164,8 @@ void Connection::decide(const http1::RequestHead& head, const App& app, const st
   request_.context.set("client", codec::Json::object({{"__extn", std::move(address)}}));
   if (subject.session) request_.context.set("session", entity_reference(*subject.session));
 
-  std::string trace(trace_id_of(head));
-  if (trace.empty()) trace = hex_number(worker_.random().number()) + hex_number(worker_.random().number());
-  const auto made = point.decide(request_, {head.method, head.host, path, client, trace});
+  const Trace trace = make_trace(head, worker_.random());
+  const auto made = point.decide(request_, {head.method, head.host, path, client, trace.id});
   const contract::Decision& decision = made.decision;
   decision_id_ = decision.id;
   if (!decision.is_allowed()) {
@@ -171,7 +179,7 @@ void Connection::decide(const http1::RequestHead& head, const App& app, const st
   }
   worker_.live().put(*this, decision.depends_on);
   valid_until_ = decision.valid_until;
-  if (!prepare_upstream(head, path, subject, client, trace)) return;
+  if (!prepare_upstream(head, path, subject, client, "00-" + trace.id + "-" + trace.parent + "-01")) return;
   if (route.record == contract::Record::kBefore) {
     state_ = State::kWaiting;
     waits_for_receipt_ = made.sequence;
@@ -191,13 +199,12 @@ void Connection::on_durable(std::uint64_t sequence) {
 
 bool Connection::prepare_upstream(const http1::RequestHead& head, const std::string& path,
                                   const enforce::Point::Subject& subject, const std::string& client,
-                                  const std::string& trace) {
+                                  const std::string& traceparent) {
   std::string cookies;
   std::vector<http1::Field> fields;
   forward_request_fields(head, cookies, fields);
   const std::string principal = subject.principal.to_string();
   const std::string session = subject.session ? subject.session->id : "";
-  const std::string traceparent = "00-" + trace + "-" + hex_number(worker_.random().number()) + "-01";
   fields.push_back({"Wary-Principal", principal});
   if (!session.empty()) fields.push_back({"Wary-Session", session});
   fields.push_back({"Wary-Decision", decision_id_});

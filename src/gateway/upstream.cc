@@ -17,7 +17,6 @@ constexpr std::int64_t kAnswerTime = 60 * kNanosPerSecond;   // to the first byt
 constexpr std::int64_t kBodyIdleTime = 300 * kNanosPerSecond;
 constexpr std::int64_t kTunnelIdleTime = 3600 * kNanosPerSecond;
 constexpr std::int64_t kKeepAliveTime = 75 * kNanosPerSecond;
-constexpr std::size_t kReadBytes = 32 * 1024;
 constexpr std::size_t kClientHeld = 256 * 1024;
 constexpr std::size_t kUpstreamHeld = 64 * 1024;
 constexpr std::size_t kAnswerHeadHeld = 128 * 1024;
@@ -75,7 +74,7 @@ void Connection::adopt_upstream(std::unique_ptr<io::Stream> stream) {
 
 void Connection::upstream_ready() {
   if (state_ != State::kExchange && state_ != State::kTunnel) return;
-  std::uint8_t buffer[kReadBytes];  // NOLINT: a read buffer
+  const std::span<std::uint8_t> buffer = worker_.socket_buffer();
   while (tls_.output().size() + plain_.size() < kClientHeld && upstream_in_.size() < kAnswerHeadHeld) {
     const io::IoCount got = upstream_->read(buffer);
     if (got.state == io::IoCount::State::kWouldBlock) break;
@@ -83,8 +82,8 @@ void Connection::upstream_ready() {
       upstream_ended_ = true;
       break;
     }
-    upstream_in_.append(reinterpret_cast<const char*>(buffer), got.count);
-    if (got.count < sizeof buffer) break;
+    upstream_in_ += as_text(buffer.first(got.count));
+    if (got.count < buffer.size()) break;
   }
   drive();
 }

@@ -111,6 +111,7 @@ void Worker::changed(const std::vector<contract::EntityId>& list, bool everythin
 
 void Worker::when_durable(std::uint64_t sequence, std::uint64_t connection) {
   waiting_for_receipt_.emplace(sequence, connection);
+  if (point_.on_awaited) point_.on_awaited();
 }
 
 void Worker::post_receipt(std::uint64_t boot, std::uint64_t sequence) {

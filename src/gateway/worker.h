@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -67,6 +68,10 @@ class Worker {
   // Calls back on this thread once the event is durable.
   void when_durable(std::uint64_t sequence, std::uint64_t connection);
 
+  // Where reads of this thread land; what lies there is good until the next one. Not on the stack, where the compiler
+  // would clear it for every read.
+  std::span<std::uint8_t> socket_buffer() { return {socket_buffer_.get(), kReadBytes}; }
+  std::span<std::uint8_t> plain_buffer() { return {plain_buffer_.get(), kReadBytes}; }
   // What is open, and how many bytes lie in its queues.
   std::size_t connections() const { return connections_.size(); }
   std::size_t held_bytes() const;
@@ -75,6 +80,7 @@ class Worker {
   void give_idle(const io::Address& address, std::unique_ptr<io::Stream> stream);
 
  private:
+  static constexpr std::size_t kReadBytes = 32 * 1024;
   void accepted(std::unique_ptr<io::Stream> stream);
   void sweep();
   void decide_expired();
@@ -101,6 +107,8 @@ class Worker {
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<Connection>> ended_;
   std::uint64_t last_connection_ = 0;
+  std::unique_ptr<std::uint8_t[]> socket_buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(kReadBytes);  // NOLINT
+  std::unique_ptr<std::uint8_t[]> plain_buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(kReadBytes);   // NOLINT
   std::unordered_map<std::string, std::vector<Idle>> idle_;
   std::multimap<std::uint64_t, std::uint64_t> waiting_for_receipt_;  // sequence → connection
 };
