@@ -26,6 +26,7 @@ namespace {
 
 constexpr int kBacklog = 4096;
 constexpr std::size_t kEventsPerTurn = 256;
+constexpr std::int64_t kAcceptRest = 50 * kNanosPerMilli;
 constexpr int kAcceptsPerTurn = 64;  // one busy listener does not starve open connections
 
 struct SocketAddress {
@@ -136,6 +137,19 @@ class EpollLoop final : public Loop {
     event.events = events;
     event.data.u64 = token;
     WARY_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, slot.descriptor, &event) == 0);
+  }
+
+  // The kernel reports a broken connection for as long as it is watched, asked or not: who wants nothing is not watched.
+  void pause(std::uint64_t token) {
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, slots_[static_cast<std::uint32_t>(token)].descriptor, nullptr);
+  }
+
+  void resume(std::uint64_t token, std::uint32_t events) {
+    epoll_event event{};
+    event.events = events;
+    event.data.u64 = token;
+    const int descriptor = slots_[static_cast<std::uint32_t>(token)].descriptor;
+    WARY_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, descriptor, &event) == 0);
   }
 
   // The handler may be the one that is running: it is kept until the turn ends.
@@ -317,11 +331,18 @@ class SocketStream final : public Stream {
     if (token_ && events == events_) return;
     events_ = events;
     if (token_) {
-      loop_.modify(*token_, events);
+      if (paused_) loop_.resume(*token_, events);
+      else loop_.modify(*token_, events);
+      paused_ = false;
       return;
     }
     token_ = loop_.add(descriptor_.get(), events, [this](std::uint32_t reported) {
       const bool broken = (reported & (EPOLLHUP | EPOLLERR)) != 0;
+      // Nobody reads or writes now, so nobody would end this: told once, and again when something is wanted.
+      if (broken && events_ == 0) {
+        loop_.pause(*token_);
+        paused_ = true;
+      }
       // Held here: the handler may replace itself or destroy this stream.
       const std::shared_ptr<Ready> ready = ready_;
       if (ready) (*ready)(broken || (reported & (EPOLLIN | EPOLLRDHUP)) != 0, broken || (reported & EPOLLOUT) != 0);
@@ -348,6 +369,7 @@ class SocketStream final : public Stream {
   std::shared_ptr<Ready> ready_;
   std::optional<std::uint64_t> token_;
   std::uint32_t events_ = 0;
+  bool paused_ = false;
   bool reset_ = false;
 };
 
@@ -358,6 +380,7 @@ class SocketListener final : public Listener {
     token_ = loop_.add(descriptor_.get(), EPOLLIN, [this](std::uint32_t) { accept_some(); });
   }
   ~SocketListener() override {
+    loop_.cancel(rest_);
     loop_.remove(token_);
     if (address_.family == Address::Family::kUnix) unlink(address_.host.c_str());
   }
@@ -369,8 +392,7 @@ class SocketListener final : public Listener {
       SocketAddress peer;
       peer.size = sizeof peer.storage;
       Descriptor descriptor(accept4(descriptor_.get(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
-      // Out of descriptors or an aborted handshake: what waits stays in the backlog for the next turn.
-      if (!descriptor.is_open()) return;
+      if (!descriptor.is_open()) return take_rest(errno);
       if (address_.family == Address::Family::kTcp) {
         const int on = 1;
         setsockopt(descriptor.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -379,11 +401,19 @@ class SocketListener final : public Listener {
     }
   }
 
+  // Out of descriptors or memory: what waits stays in the backlog, and the loop does not spin on it.
+  void take_rest(int error) {
+    if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM) return;
+    loop_.modify(token_, 0);
+    rest_ = loop_.after(kAcceptRest, [this] { loop_.modify(token_, EPOLLIN); });
+  }
+
   EpollLoop& loop_;
   Descriptor descriptor_;
   Address address_;
   Loop::Accept accept_;
   std::uint64_t token_ = 0;
+  TimerId rest_ = 0;
 };
 
 Result<std::unique_ptr<Listener>> EpollLoop::listen(const Address& address, const ListenOptions& options,
