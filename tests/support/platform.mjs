@@ -127,11 +127,11 @@ export class Platform {
     return "";
   }
   // One request of a program; nothing when no whole answer came.
-  get(host, path, cookie, { method = "GET", timeout = 3000 } = {}) {
+  get(host, path, cookie, { method = "GET", timeout = 3000, signal } = {}) {
     this.ca ??= readFileSync(join(this.data, "ca.pem"));
     return new Promise((resolve) => {
       const outgoing = request({ host: "127.0.0.1", servername: `${host}.localhost`, port: this.port, path, method,
-        headers: { Host: `${host}.localhost:${this.port}`, ...(cookie ? { Cookie: cookie } : {}) }, ca: this.ca, agent: false, timeout }, (response) => {
+        headers: { Host: `${host}.localhost:${this.port}`, ...(cookie ? { Cookie: cookie } : {}) }, ca: this.ca, agent: false, timeout, signal }, (response) => {
         let body = "";
         response.on("data", (bytes) => (body += bytes));
         response.on("end", () => resolve(response.complete ? { status: response.statusCode, decision: response.headers["wary-decision"], body } : null));
