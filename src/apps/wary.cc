@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::string_view kVersion = "0.1.0";
 // As root each process gets a user of its own; these numbers are nobody else's on Debian.
+constexpr gid_t kGroup = 64'100;  // theirs together: who may pass to their sockets
 constexpr uid_t kControlUid = 64'101;
 constexpr uid_t kSignerUid = 64'102;
 constexpr uid_t kEdgeUid = 64'103;
@@ -82,11 +83,11 @@ Status make_directories(const Machine& machine) {
   WARY_RETURN_IF_ERROR(make_directory(machine.data, 0755, std::nullopt));
   WARY_RETURN_IF_ERROR(check_passage(machine));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/log", 0700, std::nullopt));
-  // Each process makes its sockets in a directory of its own, which others may pass through; who connects is the kernel's
-  // word.
+  // Each process makes its sockets in a directory of its own, which only our processes (and root) may pass through; which of
+  // them connects is the kernel's word.
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run", 0755, std::nullopt));
-  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run/signer", 0711, machine.signer));
-  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run/waryd", 0711, machine.control));
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run/signer", 0710, machine.signer));
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run/waryd", 0710, machine.control));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/waryd", 0700, machine.control));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/waryd/ledger", 0700, machine.control));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/signer", 0700, machine.signer));
@@ -156,9 +157,9 @@ Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
   WARY_ASSIGN_OR_RETURN(const io::Address listen, gateway::parse_upstream("http://" + machine.listen));
   machine.console_origin = "https://console.localhost:" + std::to_string(listen.port);
   if (getuid() == 0) {
-    machine.control = {kControlUid, kControlUid};
-    machine.signer = {kSignerUid, kSignerUid};
-    machine.edge = {kEdgeUid, kEdgeUid};
+    machine.control = {kControlUid, kGroup};
+    machine.signer = {kSignerUid, kGroup};
+    machine.edge = {kEdgeUid, kGroup};
   }
   WARY_RETURN_IF_ERROR(check_programs());
   WARY_RETURN_IF_ERROR(make_directories(machine));
