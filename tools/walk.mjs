@@ -1,103 +1,31 @@
 // The main job, walked without a person: real programs behind wary, real clients in front, each step checked and shown.
 // Called by ./dev run --check. Starts everything itself, on free ports and in a scratch directory; stops what it started.
-import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync, cpSync } from "node:fs";
-import { createServer } from "node:net";
+import { execFileSync, spawnSync } from "node:child_process";
+import { closeSync, cpSync, openSync, readFileSync, readSync, readdirSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { request } from "node:https";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { randomBytes } from "node:crypto";
+import { run, saw, step } from "../tests/support/checks.mjs";
+import { cleanUp, freePort, makeScratch, sleep, start, until } from "../tests/support/processes.mjs";
+import { Platform, root, wary } from "../tests/support/platform.mjs";
 
-const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const build = process.env.WARY_BUILD ?? join(root, "build/dev");
-const wary = join(build, "bin/wary");
-const scratch = mkdtempSync(join(tmpdir(), "wary-walk-"));
-chmodSync(scratch, 0o755); // as root, wary's processes are other users
+process.env.WARY_TEST_SECONDS ??= "300";
+const scratch = makeScratch("walk");
+let platform; // wary itself, once its port is known
 const data = join(scratch, "data");
-const started = [];
-let passed = 0;
-let failed = 0;
-
-function step(title) {
-  console.log(`\n== ${title}`);
-}
-function saw(what, held, detail = "") {
-  console.log(`  ${held ? "ok  " : "FAIL"} ${what}${detail ? `: ${detail}` : ""}`);
-  if (held) passed += 1;
-  else failed += 1;
-  return held;
-}
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-async function until(what, probe, ms = 10000) {
-  const end = Date.now() + ms;
-  for (;;) {
-    const value = await probe();
-    if (value) return value;
-    if (Date.now() > end) throw new Error(`${what}: not within ${ms} ms`);
-    await sleep(25);
-  }
-}
-function freePort() {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
-// Runs `wary ...`; gives its output whatever its exit code.
-function cli(...words) {
-  const done = spawnSync(wary, ["--data", data, ...words], { encoding: "utf8" });
-  return { code: done.status, out: done.stdout, err: done.stderr, text: done.stdout + done.stderr };
-}
-function cliJson(...words) {
-  const done = spawnSync(wary, ["--data", data, "--output", "json", ...words], { encoding: "utf8" });
-  if (done.status !== 0) throw new Error(`wary ${words.join(" ")}: ${done.stderr}`);
-  return JSON.parse(done.stdout);
-}
-// Runs curl against an application; the answer's status, headers and body.
-function curl(url, ...extra) {
-  const done = spawnSync("curl", ["-sS", "-i", "--max-time", "10", "--cacert", join(data, "ca.pem"), ...extra, url], { encoding: "utf8" });
-  if (done.status !== 0) return { status: 0, head: "", body: "", error: done.stderr.trim() };
-  // The last answer of a chain of redirects, past interim ones.
-  const parts = done.stdout.split(/\r\n\r\n/);
-  let at = 0;
-  while (at + 1 < parts.length && parts[at + 1].startsWith("HTTP/")) at += 1;
-  return { status: Number(parts[at].split(" ")[1]), head: parts[at], body: parts.slice(at + 1).join("\r\n\r\n") };
-}
-function start(name, command, args, options = {}) {
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
-  child.text = "";
-  child.stdout.on("data", (bytes) => (child.text += bytes));
-  child.stderr.on("data", (bytes) => (child.text += bytes));
-  child.ended = new Promise((resolve) => child.on("exit", resolve));
-  child.label = name;
-  started.push(child);
-  return child;
-}
-async function stopAll() {
-  for (const child of started.reverse()) {
-    if (child.exitCode !== null || child.signalCode !== null) continue;
-    child.kill("SIGTERM");
-    await Promise.race([child.ended, sleep(6000)]);
-    if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
-  }
-}
+const cli = (...words) => platform.cli(...words);
+const cliJson = (...words) => platform.cliJson(...words);
+const curl = (url, ...extra) => platform.curl(url, ...extra);
 
 let port;
 let origin;
 const url = (host, path) => `https://${host}.localhost:${port}${path}`;
 const jar = (name) => join(scratch, `${name}.jar`);
 
-// A person's browser, as far as curl is one: the one-time link's code, then the console's cookie in their jar.
-function signIn(name) {
-  const link = cliJson("session", "create", name);
-  const answer = curl(`${origin}/api/signin`, "-c", jar(name), "-H", `Origin: ${origin}`, "-H", "Content-Type: application/json",
-    "-d", JSON.stringify({ code: link.code }));
-  return { answer, code: link.code };
-}
-const browse = (name, address) => curl(address, "-L", "-b", jar(name), "-c", jar(name), "-H", "Accept: text/html");
+const signIn = (name) => platform.signIn(name);
+const browse = (name, address) => platform.browse(name, address);
+const cookieOf = (name, host) => platform.cookieOf(name, host);
+const pidOf = (name) => platform.pidOf(name);
 
 // An open connection that stays: its first bytes, then when and how it ended.
 function hold(host, path, cookie, upgrade = false) {
@@ -138,36 +66,9 @@ function hold(host, path, cookie, upgrade = false) {
   };
   return state;
 }
-// The cookie of one host in a jar of curl's.
-function cookieOf(name, host) {
-  for (const line of readFileSync(jar(name), "utf8").split("\n")) {
-    const [domain, , , , , cookie, value] = line.replace(/^#HttpOnly_/, "").split("\t");
-    if (domain === `${host}.localhost` && cookie === "__Host-wary_session") return `${cookie}=${value}`;
-  }
-  return "";
-}
-
-async function startWary() {
-  const child = start("wary dev", wary, ["--data", data, "dev", "--listen", `127.0.0.1:${port}`]);
-  const begin = process.hrtime.bigint();
-  await until("wary dev is ready", () => {
-    if (child.exitCode !== null) throw new Error(child.text);
-    return child.text.includes("wary is ready");
-  });
-  return { child, millis: Number((process.hrtime.bigint() - begin) / 1000000n) };
-}
-// The pid of a process of ours, from what it logged when it was ready.
-function pidOf(name) {
-  const lines = readFileSync(join(data, "log", `${name}.log`), "utf8").trim().split("\n").reverse();
-  for (const line of lines) {
-    const entry = JSON.parse(line);
-    if (entry.event === "process.ready") return entry.pid;
-  }
-  throw new Error(`${name} was never ready`);
-}
-
 async function walk() {
   port = await freePort();
+  platform = new Platform(scratch, port, { data });
   origin = `https://console.localhost:${port}`;
 
   step("1. Programs without a login, wary in front of them");
@@ -177,7 +78,7 @@ async function walk() {
   const yaml = readFileSync(join(resources, "resources.yaml"), "utf8");
   writeFileSync(join(resources, "resources.yaml"), yaml.replace(":19090", `:${metricsPort}`).replace(":18080", `:${sitePort}`).replace(":18081", `:${chatPort}`));
   const apps = start("demo applications", join(root, "tools/demo-apps"), [join(scratch, "apps"), metricsPort, sitePort, chatPort].map(String));
-  const { child: dev, millis } = await startWary();
+  const { child: dev, millis } = await platform.start();
   saw("wary dev is ready", true, `${millis} ms`);
   const applied = cli("apply", "-f", resources, "-n", "demo");
   saw("the demo's resources and policies are applied", applied.code === 0, applied.text.trim().split("\n").pop());
@@ -304,7 +205,7 @@ async function walk() {
   traffic = false;
   await Promise.all(workers);
   await until("all have ended", () => pids.every((pid) => { try { process.kill(pid, 0); return false; } catch { return true; } }), 5000);
-  await startWary();
+  await platform.start();
   const events = await until("the ring is shipped", () => {
     const lines = spawnSync(wary, ["--data", data, "--output", "json", "ledger", "tail", "--last", "10000"], { encoding: "utf8", maxBuffer: 1 << 28 }).stdout;
     const recorded = new Set(lines.trim().split("\n").map((line) => JSON.parse(line).decision));
@@ -316,9 +217,7 @@ async function walk() {
   cli("ledger", "checkpoint");
 
   step("7. One flipped byte in what is stored");
-  const last = started[started.length - 1];
-  last.kill("SIGTERM");
-  await last.ended;
+  await platform.stop();
   const ledger = join(data, "waryd/ledger");
   const files = [];
   const collect = (directory) => {
@@ -329,38 +228,26 @@ async function walk() {
     }
   };
   collect(ledger);
-  const copy = join(scratch, "copy");
-  const check = () => spawnSync(wary, ["ledger", "check", "--directory", copy, "--key", join(data, "ledger.vkey")], { encoding: "utf8" });
-  cpSync(ledger, copy, { recursive: true });
-  const untouched = check();
-  saw("the stored log verifies offline as it is", untouched.status === 0, (untouched.stdout || untouched.stderr).trim().split("\n").pop());
-  for (const file of files) {
-    const name = file.slice(ledger.length + 1);
-    const target = join(copy, name);
-    const content = readFileSync(target);
-    // Behind what was written, a segment is reserved space: zeros that belong to nothing yet.
-    let end = content.length;
-    while (end > 1 && content[end - 1] === 0) end -= 1;
-    const at = Math.floor(end / 2);
-    content[at] ^= 1;
-    writeFileSync(target, content);
+  const check = () => spawnSync(wary, ["--data", join(scratch, "nothing"), "ledger", "check", "--directory", ledger, "--key", join(data, "ledger.vkey")], { encoding: "utf8" });
+  const whole = check();
+  saw("undamaged, the stopped ledger is whole, offline", whole.status === 0, (whole.stdout || whole.stderr).trim());
+  for (const file of files.sort()) {
+    const handle = openSync(file, "r+");
+    const at = Math.min(200, Math.floor(statSync(file).size / 2));
+    const byte = Buffer.alloc(1);
+    readSync(handle, byte, 0, 1, at);
+    const flip = (value) => writeSync(handle, Buffer.from([value]), 0, 1, at);
+    flip(byte[0] ^ 1);
     const found = check();
-    saw(`byte ${at} of ${name} flipped: it fails, and says where`, found.status !== 0 && found.stderr.includes(name), found.stderr.trim().split("\n")[0]);
-    content[at] ^= 1;
-    writeFileSync(target, content);
+    flip(byte[0]);
+    closeSync(handle);
+    saw(`byte ${at} of ${file.replace(ledger + "/", "")} flipped: verification fails and says where`, found.status !== 0 && found.stderr.includes(`${file}, offset `),
+      found.stderr.trim().split("\n")[0]);
   }
+  saw("put back, it is whole again", check().status === 0);
 }
 
-try {
+await run(async () => {
   execFileSync("curl", ["--version"], { stdio: "ignore" });
   await walk();
-} catch (error) {
-  console.log(`  FAIL ${error.message}`);
-  failed += 1;
-} finally {
-  await stopAll();
-  if (failed === 0) rmSync(scratch, { recursive: true, force: true });
-  else console.log(`\nwhat it left: ${scratch}`);
-}
-console.log(`\n${passed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
+}, cleanUp);

@@ -43,9 +43,18 @@ std::int64_t Options::number(const std::string& name, std::int64_t fallback) con
   return out;
 }
 
+namespace {
+
+constexpr std::int64_t kFloorStep = kNanosPerSecond;
+
+}  // namespace
+
 UnixTime FloorClock::unix_time() {
-  const UnixTime now = system_.unix_time();
-  return {std::max(now.nanos, floor_.load(std::memory_order_relaxed))};
+  const std::int64_t now = system_.unix_time().nanos;
+  const std::int64_t floor = floor_.load(std::memory_order_relaxed);
+  // Raised in steps: threads that read the clock all the time do not all write to one place.
+  if (now > floor + kFloorStep) raise({now - kFloorStep});
+  return {std::max(now, floor)};
 }
 
 void FloorClock::raise(UnixTime floor) {

@@ -30,7 +30,8 @@ class Options {
 };
 
 // A clock whose wall time never goes behind a floor: what was recorded before is not in the future again when the
-// machine's clock is set back, and no session that had ended lives again.
+// machine's clock is set back, and no session that had ended lives again. The floor follows the time that was read, a second
+// behind it, and raise() lifts it to what an earlier process had recorded. Any thread.
 class FloorClock final : public Clock {
  public:
   explicit FloorClock(Clock& system) : system_(system) {}
