@@ -64,8 +64,6 @@ Result<std::string> remove_dot_segments(std::string_view path) {
   return out;
 }
 
-bool is_unreserved(char byte) { return encode_percent(std::string_view(&byte, 1)).size() == 1; }
-
 }  // namespace
 
 bool is_authority(std::string_view text) {
@@ -146,7 +144,8 @@ Result<std::string> normalise_path(std::string_view path) {
       return refuse("path_ambiguous", "servers read this part of a path differently", i);
     }
     plain += byte;
-    if (!escaped || is_unreserved(byte)) {
+    // What may stand in a path unescaped is so: servers read "%3A" and ":" as the same resource, and so must a policy.
+    if (!escaped || is_class(byte, http1::kPathByte)) {
       decoded += byte;
     } else {
       decoded += encode_percent(std::string_view(&byte, 1));

@@ -39,8 +39,8 @@ Result<Target> parse_origin_form(std::string_view text);
 // host[:port]: a name of letters, digits, '-', '_' and single dots, an IPv4 address, or an IPv6 literal in brackets.
 bool is_authority(std::string_view text);
 
-// The one spelling a policy sees, and that is sent on: unreserved bytes decoded, escapes in upper case, dot segments
-// and empty segments gone. Refused, because servers read them differently: encoded slash, backslash, control or percent
+// The one spelling a policy sees, and that is sent on: what may stand unescaped does, other escapes in upper case, dot
+// segments and empty segments gone. Refused, because servers read them differently: encoded slash, backslash, control or percent
 // before two digits, raw backslash, path parameters (';'), bytes that are no UTF-8, and leaving the root.
 // Errors: path_syntax, path_ambiguous, path_escapes_root, with the byte offset.
 Result<std::string> normalise_path(std::string_view path);

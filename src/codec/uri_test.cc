@@ -42,7 +42,8 @@ TEST_CASE("one resource has one path") {
   CHECK(path("/a/.") == "/a/");
   CHECK(path("/a/b/..") == "/a/");
   CHECK(path("/a/..") == "/");
-  CHECK(path("/a%20b/%c3%a9%3a") == "/a%20b/%C3%A9%3A");
+  CHECK(path("/a%20b/%c3%a9%3a") == "/a%20b/%C3%A9:");
+  CHECK(path("/v1/x%3Adelete/%40a/%21%24%26%27%28%29%2a%2B%2c%3D%7e") == "/v1/x:delete/@a/!$&'()*+,=~");
   CHECK(path("/100%25") == "/100%25");
   CHECK(path(path("/a%3Fb/./c")) == path("/a%3Fb/./c"));
 }

@@ -1,5 +1,6 @@
 // apply, get, delete, watch.
 #include "codec/text.h"
+#include "codec/uri.h"
 #include "control/api.h"
 
 namespace wary::control {
@@ -60,6 +61,9 @@ void check_references(const Plane& plane, const Objects& next, const Resource& r
     if (!path.starts_with('/') || path.substr(0, path.size() - 1).find('*') != std::string_view::npos) {
       bundle.errors.push_back(at(object, "/spec/path", fail(ErrorKind::kInvalid, "route_path", "this is no path of a route")
                                                            .expected("/exact or /below/*").found(path)));
+    } else if (const auto spelled = codec::normalise_path(path); !spelled || *spelled != path) {
+      bundle.errors.push_back(at(object, "/spec/path", fail(ErrorKind::kInvalid, "route_path", "no request ever has this path")
+                                                           .expected(spelled ? *spelled : spelled.error().message).found(path)));
     }
   }
   if (kind != "App") return;

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "codec/text.h"
+#include "codec/uri.h"
 
 namespace wary::gateway {
 
@@ -62,6 +63,8 @@ Status add_route(const contract::Entity& entity, const std::unordered_map<std::s
     route.is_prefix = true;
     route.path.pop_back();
   }
+  // Spelled as requests are, or it would never be met.
+  WARY_ASSIGN_OR_RETURN(route.path, codec::normalise_path(route.path));
   found->second->routes.push_back(std::move(route));
   return {};
 }

@@ -26,6 +26,7 @@ namespace {
 
 constexpr int kBacklog = 4096;
 constexpr std::size_t kEventsPerTurn = 256;
+constexpr std::int64_t kAcceptRest = 50 * kNanosPerMilli;
 constexpr int kAcceptsPerTurn = 64;  // one busy listener does not starve open connections
 
 struct SocketAddress {
@@ -314,7 +315,8 @@ class SocketStream final : public Stream {
 
   void want(bool readable, bool writable) override {
     const std::uint32_t events = (readable ? EPOLLIN | EPOLLRDHUP : 0U) | (writable ? EPOLLOUT : 0U);
-    if (token_ && events == events_) return;
+    // Not watched and nothing wanted: it stays so, or a hang-up that was told would be told in every turn.
+    if (events == events_ && (token_ || events == 0)) return;
     events_ = events;
     if (token_) {
       loop_.modify(*token_, events);
@@ -363,6 +365,7 @@ class SocketListener final : public Listener {
     token_ = loop_.add(descriptor_.get(), EPOLLIN, [this](std::uint32_t) { accept_some(); });
   }
   ~SocketListener() override {
+    loop_.cancel(rest_);
     loop_.remove(token_);
     if (address_.family == Address::Family::kUnix) unlink(address_.host.c_str());
   }
@@ -374,8 +377,7 @@ class SocketListener final : public Listener {
       SocketAddress peer;
       peer.size = sizeof peer.storage;
       Descriptor descriptor(accept4(descriptor_.get(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
-      // Out of descriptors or an aborted handshake: what waits stays in the backlog for the next turn.
-      if (!descriptor.is_open()) return;
+      if (!descriptor.is_open()) return take_rest(errno);
       if (address_.family == Address::Family::kTcp) {
         const int on = 1;
         setsockopt(descriptor.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -384,11 +386,19 @@ class SocketListener final : public Listener {
     }
   }
 
+  // Out of descriptors or memory: what waits stays in the backlog, and the loop does not spin on it.
+  void take_rest(int error) {
+    if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM) return;
+    loop_.modify(token_, 0);
+    rest_ = loop_.after(kAcceptRest, [this] { loop_.modify(token_, EPOLLIN); });
+  }
+
   EpollLoop& loop_;
   Descriptor descriptor_;
   Address address_;
   Loop::Accept accept_;
   std::uint64_t token_ = 0;
+  TimerId rest_ = 0;
 };
 
 Result<std::unique_ptr<Listener>> EpollLoop::listen(const Address& address, const ListenOptions& options,

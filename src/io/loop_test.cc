@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <thread>
@@ -78,6 +79,14 @@ struct Sender {
     stream->want(!ended, !ended && sent < to_send.size());
   }
 };
+
+// What this process has computed.
+std::int64_t process_cpu_nanos() {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  const auto nanos = [](const timeval& time) { return time.tv_sec * kNanosPerSecond + time.tv_usec * 1000; };
+  return nanos(used.ru_utime) + nanos(used.ru_stime);
+}
 
 Bytes pattern(std::size_t size) {
   Bytes bytes(size);
@@ -253,9 +262,13 @@ TEST_CASE("a peer's hang-up is told once to who wants nothing, and again when it
   const auto loop = make_epoll_loop(*clock);
   std::unique_ptr<Stream> accepted, client;
   std::size_t told = 0;
+  bool wanted = false;
   auto listener = loop->listen(Address::tcp("127.0.0.1", 0), {}, [&](std::unique_ptr<Stream> stream) {
     accepted = std::move(stream);
-    accepted->on_ready([&](bool, bool) { ++told; });
+    accepted->on_ready([&](bool, bool) {
+      ++told;
+      accepted->want(wanted, false);  // as connections say at the end of each turn
+    });
     accepted->want(true, false);
     accepted->want(false, false);
   });
@@ -273,9 +286,39 @@ TEST_CASE("a peer's hang-up is told once to who wants nothing, and again when it
   REQUIRE(accepted);
   CHECK(told == 1);
   std::uint8_t byte[1];
-  accepted->want(true, false);
+  wanted = true;
+  accepted->want(wanted, false);
   loop->after(20 * kNanosPerMilli, [&] { loop->stop(); });
   loop->run();
   CHECK(told > 1);
   CHECK(accepted->read(byte).state == IoCount::State::kFailed);
+}
+
+TEST_CASE("without a free descriptor a listener rests, and goes on when there is one") {
+  const auto clock = make_system_clock();
+  const auto loop = make_epoll_loop(*clock);
+  std::vector<std::unique_ptr<Stream>> accepted;
+  auto listener = loop->listen(Address::tcp("127.0.0.1", 0), {}, [&](std::unique_ptr<Stream> s) {
+    accepted.push_back(std::move(s));
+    loop->stop();
+  });
+  REQUIRE(listener.ok());
+  std::unique_ptr<Stream> client;
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const auto allow = [&](rlim_t descriptors) {
+    const rlimit limit{descriptors, before.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  };
+  const std::int64_t began = process_cpu_nanos();
+  loop->connect((*listener)->address(), kNanosPerSecond,
+                [&](Result<std::unique_ptr<Stream>> s) { client = std::move(s).value(); });
+  allow(3);  // what is open stays open
+  loop->after(300 * kNanosPerMilli, [&] { loop->stop(); });
+  loop->run();
+  CHECK(accepted.empty());
+  CHECK(process_cpu_nanos() - began < 100 * kNanosPerMilli);
+  allow(before.rlim_cur);
+  loop->run();
+  CHECK(accepted.size() == 1);
 }
