@@ -25,8 +25,13 @@ struct Shell {
   io::SimFiles files{1};
   NoRandom random;
   std::string out, err;
-  Context context{world.clock(), random, files, "/nowhere/wary-test", [this](std::string_view text) { out += text; },
-                  [this](std::string_view text) { err += text; }, false};
+  Context context{world.clock(),
+                  random,
+                  files,
+                  "/nowhere/wary-test",
+                  [this](std::string_view text) { out += text; },
+                  [this](std::string_view text) { err += text; },
+                  false};
   int run(const std::vector<std::string>& words) {
     out.clear();
     err.clear();
@@ -38,14 +43,16 @@ Command sample() {
   Command command;
   command.words = {"thing", "make"};
   command.positional = {"NAME"};
-  command.flags = {{"--file", "FILE", "a file", true}, {"--force", "", "a switch"}, {"--secret", "X", "ours", false, true}};
+  command.flags = {
+      {"--file", "FILE", "a file", true}, {"--force", "", "a switch"}, {"--secret", "X", "ours", false, true}};
   return command;
 }
 
 // Compared with the file, or with UPDATE=1 written there.
 void check_golden(const std::string& name, const std::string& text) {
   const std::string path = std::string(WARY_SOURCE_DIR) + "/tests/cli/" + name + ".txt";
-  if (const char* update = std::getenv("UPDATE"); update != nullptr && std::string(update) == "1") std::ofstream(path) << text;
+  if (const char* update = std::getenv("UPDATE"); update != nullptr && std::string(update) == "1")
+    std::ofstream(path) << text;
   CHECK_MESSAGE(test::read_file(path).value_or("(missing: run with UPDATE=1)") == text, name);
 }
 
@@ -65,9 +72,15 @@ TEST_CASE("arguments are taken by name, in any order, and nothing else is") {
   CHECK(parse_arguments(command, {"--file", "f", "--", "--force"})->positional == std::vector<std::string>{"--force"});
   CHECK(parse_arguments(command, {"-", "--file", ""})->flag("--file").empty());
   CHECK(parse_arguments(command, {"a", "--file", "f", "--secret", "s"})->flag("--secret") == "s");
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
-           {}, {"a"}, {"a", "b", "--file", "f"}, {"a", "--file"}, {"a", "--file", "f", "--file", "g"}, {"a", "--file", "f", "--force=1"},
-           {"a", "--file", "f", "--unknown"}, {"a", "--fil", "f"}}) {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{},
+                                             {"a"},
+                                             {"a", "b", "--file", "f"},
+                                             {"a", "--file"},
+                                             {"a", "--file", "f", "--file", "g"},
+                                             {"a", "--file", "f", "--force=1"},
+                                             {"a", "--file", "f", "--unknown"},
+                                             {"a", "--fil", "f"}}) {
     const auto refused = parse_arguments(command, words);
     REQUIRE_FALSE(refused.ok());
     CHECK(refused.error().code == "usage");
@@ -151,7 +164,8 @@ TEST_CASE("a resource file that cannot be read as YAML names its line and column
 
 TEST_CASE("an error of the API becomes the error it carried") {
   const auto error = error_from_json(
-      *codec::parse_json(R"({"kind":"denied","code":"c","message":"m","where":"w","expected":"e","found":"f","next":"n"})"),
+      *codec::parse_json(
+          R"({"kind":"denied","code":"c","message":"m","where":"w","expected":"e","found":"f","next":"n"})"),
       ErrorKind::kInternal);
   CHECK(error.kind == ErrorKind::kDenied);
   CHECK(error.to_string() == "w: m (expected e, found f) [c]");

@@ -9,15 +9,26 @@ using namespace wary::control::test;
 TEST_CASE("every call is decided: the owner may, others get 403 and both are recorded") {
   World world;
   const Caller alice{{"Wary::User", "alice"}, "", ""}, nobody{{"Wary::Anonymous", "anonymous"}, "", ""};
-  const std::vector<std::pair<std::string, std::string>> calls = {
-      {"POST", "/v1/apply"}, {"GET", "/v1/objects/users"}, {"DELETE", "/v1/objects/user/x"}, {"GET", "/v1/watch"},
-      {"POST", "/v1/try"}, {"GET", "/v1/explain/x"}, {"POST", "/v1/revoke"}, {"POST", "/v1/restore"},
-      {"POST", "/v1/sessions"}, {"POST", "/v1/workloads/issue"}, {"GET", "/v1/health"}, {"GET", "/v1/ledger/events"},
-      {"GET", "/v1/ledger/proof/x"}, {"GET", "/v1/ledger/key"}, {"POST", "/v1/ledger/check"}};
+  const std::vector<std::pair<std::string, std::string>> calls = {{"POST", "/v1/apply"},
+                                                                  {"GET", "/v1/objects/users"},
+                                                                  {"DELETE", "/v1/objects/user/x"},
+                                                                  {"GET", "/v1/watch"},
+                                                                  {"POST", "/v1/try"},
+                                                                  {"GET", "/v1/explain/x"},
+                                                                  {"POST", "/v1/revoke"},
+                                                                  {"POST", "/v1/restore"},
+                                                                  {"POST", "/v1/sessions"},
+                                                                  {"POST", "/v1/workloads/issue"},
+                                                                  {"GET", "/v1/health"},
+                                                                  {"GET", "/v1/ledger/events"},
+                                                                  {"GET", "/v1/ledger/proof/x"},
+                                                                  {"GET", "/v1/ledger/key"},
+                                                                  {"POST", "/v1/ledger/check"}};
   const std::uint64_t revision = world.plane->snapshot()->revision();
   for (const auto& [method, path] : calls) {
     for (const Caller& caller : {alice, nobody}) {
-      const auto exchange = world.call(caller, method, path, R"({"user":"alice","kind":"user","name":"alice","reason":"x"})");
+      const auto exchange =
+          world.call(caller, method, path, R"({"user":"alice","kind":"user","name":"alice","reason":"x"})");
       CHECK_MESSAGE(exchange->status == 403, path);
       CHECK_MESSAGE(exchange->code() == "denied", path);
     }
@@ -26,7 +37,8 @@ TEST_CASE("every call is decided: the owner may, others get 403 and both are rec
     CHECK_MESSAGE(exchange->status != 0, path);
   }
   std::size_t denied = 0;
-  for (const contract::Event& event : world.events()) denied += event.detail.find("\"decision\":\"deny\"") != std::string::npos ? 1U : 0U;
+  for (const contract::Event& event : world.events())
+    denied += event.detail.find("\"decision\":\"deny\"") != std::string::npos ? 1U : 0U;
   CHECK(denied == 2 * calls.size());
   CHECK(world.plane->snapshot()->revision() == revision);
   CHECK(world.call(alice, "PUT", "/v1/apply")->code() == "api_method");
@@ -36,7 +48,9 @@ TEST_CASE("every call is decided: the owner may, others get 403 and both are rec
 TEST_CASE("apply takes a bundle whole or not at all, and says where it is wrong") {
   World world;
   const std::string good = R"({"apiVersion":"wary.dev/v1","kind":"User","metadata":{"name":"carol"},"spec":{}})";
-  const std::string bad = R"({"apiVersion":"wary.dev/v1","kind":"Policy","metadata":{"name":"p","namespace":"demo"},"spec":{"cedar":"permit (","source":"p.cedar"}})";
+  const std::string bad =
+      R"({"apiVersion":"wary.dev/v1","kind":"Policy",
+"metadata":{"name":"p","namespace":"demo"},"spec":{"cedar":"permit (","source":"p.cedar"}})";
   const auto refused = world.call(owner(), "POST", "/v1/apply", R"({"objects":[)" + good + "," + bad + "]}");
   REQUIRE(refused->json().find("errors") != nullptr);
   CHECK(refused->body.find("p.cedar:1:") != std::string::npos);
@@ -44,7 +58,8 @@ TEST_CASE("apply takes a bundle whole or not at all, and says where it is wrong"
   const auto taken = world.call(owner(), "POST", "/v1/apply", R"({"objects":[)" + good + "]}");
   CHECK_MESSAGE(taken->status == 200, taken->body);
   CHECK(world.plane->objects().find(key_of(kTenantWide, "User", "carol")) != nullptr);
-  CHECK(world.call(owner(), "POST", "/v1/apply", R"({"objects":[1]})")->body.find("resource_form") != std::string::npos);
+  CHECK(world.call(owner(), "POST", "/v1/apply", R"({"objects":[1]})")->body.find("resource_form") !=
+        std::string::npos);
   for (const char* body : {"", "[]", "{\"objects\":1}", "nonsense"}) {
     CHECK_MESSAGE(world.call(owner(), "POST", "/v1/apply", body)->status == 400, std::string(body));
   }
@@ -111,7 +126,8 @@ TEST_CASE("a code opens one host for one browser once, while its session lives")
   const std::string late = code();
   world.run(31'000);
   CHECK(world.sign_in->redeem_code(late, "site.localhost", state).error().code == "sign_in_refused");
-  for (const char* host : {"nobody.localhost", "site.localhost:7443", "site.localhost:7443@evil.test", "site.localhost:\r\nX: 1", "site.localhost:1/.."}) {
+  for (const char* host : {"nobody.localhost", "site.localhost:7443", "site.localhost:7443@evil.test",
+                           "site.localhost:\r\nX: 1", "site.localhost:1/.."}) {
     CHECK_MESSAGE(world.sign_in->create_code(session->session, host, state).error().code == "sign_in_refused", host);
   }
   CHECK(world.sign_in->create_code(session->session, "site.localhost", "short").error().code == "sign_in_refused");

@@ -1,4 +1,5 @@
-// A control plane over simulated files, time and network, with a real ledger on its thread: what control/'s tests share.
+// A control plane over simulated files, time and network, with a real ledger on its thread: what control/'s tests
+// share.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -25,13 +26,16 @@ class PostingLoop final : public io::Loop {
     const std::lock_guard lock(mutex_);
     posted_.push_back(std::move(task));
   }
-  Result<std::unique_ptr<io::Listener>> listen(const io::Address& address, const io::ListenOptions& options, Accept accept) override {
+  Result<std::unique_ptr<io::Listener>> listen(const io::Address& address, const io::ListenOptions& options,
+                                               Accept accept) override {
     return inner_->listen(address, options, std::move(accept));
   }
   void connect(const io::Address& address, std::int64_t timeout, Connected connected) override {
     inner_->connect(address, timeout, std::move(connected));
   }
-  Status watch(int descriptor, std::function<void()> readable) override { return inner_->watch(descriptor, std::move(readable)); }
+  Status watch(int descriptor, std::function<void()> readable) override {
+    return inner_->watch(descriptor, std::move(readable));
+  }
   void unwatch(int descriptor) override { inner_->unwatch(descriptor); }
   void run() override {}
   void stop() override {}
@@ -54,7 +58,8 @@ class PostingLoop final : public io::Loop {
 class SeededRandom final : public Random {
  public:
   void fill(std::span<std::uint8_t> out) override {
-    for (std::uint8_t& byte : out) byte = static_cast<std::uint8_t>((state_ = state_ * 6364136223846793005ULL + 1) >> 56);
+    for (std::uint8_t& byte : out)
+      byte = static_cast<std::uint8_t>((state_ = state_ * 6364136223846793005ULL + 1) >> 56);
   }
 
  private:
@@ -120,17 +125,33 @@ struct World {
     ledger::LedgerOptions options;
     options.vkey = ledger::NoteVerifier::of("wary.local/log", key.public_key())->to_vkey();
     options.segment_bytes = std::uint64_t{1} << 20;
-    auto made = ledger::Ledger::open(ledger_files, "ledger", sim.clock(), [this](ByteView text) { return key.sign(text); }, options);
+    auto made = ledger::Ledger::open(
+        ledger_files, "ledger", sim.clock(), [this](ByteView text) { return key.sign(text); }, options);
     REQUIRE_MESSAGE(made.ok(), (made.ok() ? "" : made.error().to_string()));
     ledger = std::make_unique<ledger::LedgerWriter>(std::move(*made), sim.clock(), ledger::LedgerWriterOptions{});
   }
   Status open() {
-    PlaneParts parts{loop, sim.clock(), random, files, null_log(), metrics, *ledger,
-                     [this](ByteView message) { return key.sign(message); }, [](const io::PeerCredentials&) { return true; }};
+    PlaneParts parts{loop,
+                     sim.clock(),
+                     random,
+                     files,
+                     null_log(),
+                     metrics,
+                     *ledger,
+                     [this](ByteView message) { return key.sign(message); },
+                     [](const io::PeerCredentials&) { return true; }};
     WARY_ASSIGN_OR_RETURN(plane, Plane::open(parts, {"local", "console.localhost", "/run/console.sock"}, "waryd"));
     sign_in = std::make_unique<SignIn>(*plane, sim.clock(), random);
-    ApiParts api_parts{loop, sim.clock(), random, null_log(), metrics, "vkey", {}, "https://console.localhost:7443",
-                       [](const std::string&, const std::string&) -> Result<codec::Json> { return codec::Json::object(); }};
+    ApiParts api_parts{
+        loop,
+        sim.clock(),
+        random,
+        null_log(),
+        metrics,
+        "vkey",
+        {},
+        "https://console.localhost:7443",
+        [](const std::string&, const std::string&) -> Result<codec::Json> { return codec::Json::object(); }};
     api = std::make_unique<Api>(*plane, *sign_in, std::move(api_parts));
     return {};
   }
@@ -159,9 +180,7 @@ struct World {
     settle();
   }
 
-  static codec::Json spec(std::string_view text) {
-    return codec::Json::object({{"spec", *codec::parse_json(text)}});
-  }
+  static codec::Json spec(std::string_view text) { return codec::Json::object({{"spec", *codec::parse_json(text)}}); }
   static contract::Event event(std::string_view action) {
     contract::Event event;
     event.class_uid = contract::EventClass::kEntityManagement;
@@ -180,7 +199,8 @@ struct World {
     change.writes.push_back({key_of(kTenantWide, "Group", "owners"), spec("{}")});
     change.writes.push_back({key_of(kTenantWide, "User", "owner"), spec(R"({"groups":["owners"]})")});
     change.writes.push_back({key_of(kTenantWide, "User", "alice"), spec("{}")});
-    change.writes.push_back({key_of("demo", "App", "site"), spec(R"({"hosts":["site.localhost"],"upstream":"http://127.0.0.1:1"})")});
+    change.writes.push_back(
+        {key_of("demo", "App", "site"), spec(R"({"hosts":["site.localhost"],"upstream":"http://127.0.0.1:1"})")});
     change.event = event("platform.initialise");
     REQUIRE(plane->commit(std::move(change)).ok());
     settle();
@@ -188,11 +208,14 @@ struct World {
   std::vector<contract::Event> events() {
     std::vector<contract::Event> out;
     std::promise<void> done;
-    REQUIRE(ledger->run([&](ledger::Ledger& opened) {
-      auto stored = opened.read_range(0, 10'000);
-      if (stored.ok()) for (const auto& each : *stored) out.push_back(each.event);
-      done.set_value();
-    }).ok());
+    REQUIRE(ledger
+                ->run([&](ledger::Ledger& opened) {
+                  auto stored = opened.read_range(0, 10'000);
+                  if (stored.ok())
+                    for (const auto& each : *stored) out.push_back(each.event);
+                  done.set_value();
+                })
+                .ok());
     done.get_future().wait();
     return out;
   }

@@ -29,7 +29,8 @@ TEST_CASE("a change with a policy that does not compile is refused whole") {
   const std::uint64_t revision = world.plane->snapshot()->revision();
   Change change;
   change.writes.push_back({key_of(kTenantWide, "User", "carol"), World::spec("{}")});
-  change.writes.push_back({key_of("demo", "Policy", "bad"), World::spec(R"j({"cedar":"permit (principal, action)","source":"bad.cedar"})j")});
+  change.writes.push_back({key_of("demo", "Policy", "bad"),
+                           World::spec(R"j({"cedar":"permit (principal, action)","source":"bad.cedar"})j")});
   change.event = World::event("never");
   const auto refused = world.plane->commit(std::move(change));
   REQUIRE_FALSE(refused.ok());
@@ -101,8 +102,10 @@ TEST_CASE("after a power cut at any call no change that was answered is missing,
     std::vector<std::string> answered;
     for (int i = 0; i < 3; ++i) {
       const std::string name = "u" + std::to_string(i);
-      if (world.put(key_of(kTenantWide, "User", name), "{}", "made." + name).ok()) answered.push_back(name);
-      else break;  // waryd stops here: it opens its store anew
+      if (world.put(key_of(kTenantWide, "User", name), "{}", "made." + name).ok())
+        answered.push_back(name);
+      else
+        break;  // waryd stops here: it opens its store anew
     }
     const bool done = answered.size() == 3;
     world.close();
@@ -170,9 +173,14 @@ TEST_CASE("a resource says everything that is wrong with it, and where") {
         "resource_unknown_field /x;resource_api_version /apiVersion;resource_name /metadata/name;");
   CHECK(codes(R"({"apiVersion":"wary.dev/v1","kind":"user","metadata":{"name":"a"}})") == "resource_kind /kind;");
   CHECK(codes(R"({"apiVersion":"wary.dev/v1","kind":"User"})") == "resource_form /metadata;");
-  CHECK(codes(R"({"apiVersion":"wary.dev/v1","kind":"App","metadata":{"name":"a","namespace":"B","labels":{"k":1}},"spec":{"hosts":["h"],"upstream":"x"}})") ==
-        "resource_labels /metadata/labels/k;resource_name /metadata/namespace;");
-  CHECK(codes(R"({"apiVersion":"wary.dev/v1","kind":"User","metadata":{"name":"a"},"spec":{"nope":1}})").find("/spec") != std::string::npos);
+  CHECK(
+      codes(
+          R"({"apiVersion":"wary.dev/v1","kind":"App","metadata":{"name":"a","namespace":"B",
+"labels":{"k":1}},"spec":{"hosts":["h"],"upstream":"x"}})") ==
+      "resource_labels /metadata/labels/k;resource_name /metadata/namespace;");
+  CHECK(
+      codes(R"({"apiVersion":"wary.dev/v1","kind":"User","metadata":{"name":"a"},"spec":{"nope":1}})").find("/spec") !=
+      std::string::npos);
 }
 
 TEST_CASE("entities come from the objects that have a part in them") {

@@ -25,7 +25,8 @@ Json reference(std::string_view type, std::string_view id) {
   return Json::object({{"__entity", Json::object({{"type", Json(type)}, {"id", Json(id)}})}});
 }
 
-contract::Entity entity(std::string_view type, std::string_view id, std::vector<std::pair<std::string, Json>> facts = {}) {
+contract::Entity entity(std::string_view type, std::string_view id,
+                        std::vector<std::pair<std::string, Json>> facts = {}) {
   contract::Entity out;
   out.tenant = "local";
   out.id = {std::string(type), std::string(id)};
@@ -45,31 +46,40 @@ struct World {
   World() {
     policy::SnapshotContent content;
     content.revision = 4;
-    content.policies = {{"main", R"(@id("ok") permit (principal == Wary::User::"alice", action == Wary::Action::"GET", resource);
-@id("careful") @obligation("step-up") permit (principal == Wary::User::"alice", action == Wary::Action::"PUT", resource);
-@id("strange") @obligation("dance") permit (principal == Wary::User::"alice", action == Wary::Action::"POST", resource);)", "main.cedar", 1}};
-    content.entities = {
-        entity("Wary::User", "alice", {{"revoked", false}, {"disabled", false}}),
-        entity("Wary::Session", "s1", {{"user", reference("Wary::User", "alice")}, {"active", true}, {"revoked", false}}),
-        entity("Wary::Credential", credential_id("good"), {{"session", reference("Wary::Session", "s1")}, {"host", "a.test"}}),
-        entity("Wary::Credential", credential_id("orphan"), {{"session", reference("Wary::Session", "gone")}, {"host", "a.test"}}),
-        entity("Wary::Credential", credential_id("bare")),
-        entity("Wary::Workload", "spiffe://local/a/b", {{"revoked", false}, {"disabled", false}}),
-        entity("Wary::Anonymous", "anonymous"), entity("Wary::Route", "r")};
+    content.policies = {
+        {"main", R"(@id("ok") permit (principal == Wary::User::"alice", action == Wary::Action::"GET", resource);
+@id("careful") @obligation("step-up")
+permit (principal == Wary::User::"alice", action == Wary::Action::"PUT", resource);
+@id("strange") @obligation("dance")
+permit (principal == Wary::User::"alice", action == Wary::Action::"POST", resource);)",
+         "main.cedar", 1}};
+    content.entities = {entity("Wary::User", "alice", {{"revoked", false}, {"disabled", false}}),
+                        entity("Wary::Session", "s1",
+                               {{"user", reference("Wary::User", "alice")}, {"active", true}, {"revoked", false}}),
+                        entity("Wary::Credential", credential_id("good"),
+                               {{"session", reference("Wary::Session", "s1")}, {"host", "a.test"}}),
+                        entity("Wary::Credential", credential_id("orphan"),
+                               {{"session", reference("Wary::Session", "gone")}, {"host", "a.test"}}),
+                        entity("Wary::Credential", credential_id("bare")),
+                        entity("Wary::Workload", "spiffe://local/a/b", {{"revoked", false}, {"disabled", false}}),
+                        entity("Wary::Anonymous", "anonymous"),
+                        entity("Wary::Route", "r")};
     auto snapshot = policy::build_snapshot(content, sim.clock().unix_time());
     REQUIRE(snapshot.ok());
     shared.snapshot.swap(*snapshot);
     shared.control_heard = sim.clock().monotonic().nanos;
   }
   Point::Answer ask(std::string_view method, const std::string& path = "/") {
-    contract::Request request{"local", {"Wary::User", "alice"}, {"Wary::Action", std::string(method)}, {"Wary::Route", "r"}, Json::object()};
+    contract::Request request{
+        "local", {"Wary::User", "alice"}, {"Wary::Action", std::string(method)}, {"Wary::Route", "r"}, Json::object()};
     request.context.set("session", reference("Wary::Session", "s1"));
     return point.decide(request, {method, "a.test", path, "127.0.0.1", "trace"});
   }
   std::vector<contract::Event> events() {
     std::vector<contract::Event> out;
     std::uint64_t cursor = ring.begin();
-    ring.read(cursor, [&](const EventRing::Entry& entry) { return out.push_back(*contract::decode_event(entry.event)), true; });
+    ring.read(cursor,
+              [&](const EventRing::Entry& entry) { return out.push_back(*contract::decode_event(entry.event)), true; });
     return out;
   }
 };
@@ -83,7 +93,11 @@ TEST_CASE("a token is its session's user on its own host, and everybody else is 
   CHECK(who.principal.id == "alice");
   CHECK(who.session->id == "s1");
   for (const auto& [token, host, spiffe] : std::vector<std::tuple<std::string, std::string, std::string>>{
-           {"", "a.test", ""}, {"bad", "a.test", ""}, {"good", "b.test", ""}, {"orphan", "a.test", ""}, {"bare", "a.test", ""},
+           {"", "a.test", ""},
+           {"bad", "a.test", ""},
+           {"good", "b.test", ""},
+           {"orphan", "a.test", ""},
+           {"bare", "a.test", ""},
            {"good", "a.test", "spiffe://local/not/registered"}}) {
     CHECK_MESSAGE(world.point.identify(token, host, spiffe).is_anonymous, token);
   }
@@ -156,7 +170,8 @@ TEST_CASE("a full ring, or an event that does not fit, is a deny without a seque
 
 TEST_CASE("to reconsider writes nothing, and a cut says when") {
   World world;
-  contract::Request request{"local", {"Wary::User", "alice"}, {"Wary::Action", "GET"}, {"Wary::Route", "r"}, Json::object()};
+  contract::Request request{
+      "local", {"Wary::User", "alice"}, {"Wary::Action", "GET"}, {"Wary::Route", "r"}, Json::object()};
   CHECK(world.point.reconsider(request).is_allowed());
   CHECK(world.events().empty());
   world.point.record_cut(request, contract::Decision::deny("forbid"), "d1", 1'000, 4'000);

@@ -1,14 +1,15 @@
-// Shipper: takes events from the rings to the control plane and frees them when their receipts come. One for all rings of a
-// process, on the link's thread.
+// Shipper: takes events from the rings to the control plane and frees them when their receipts come. One for all rings
+// of a process, on the link's thread.
 //
 //   Shipper shipper(loop, rings, [&](const link::EventBatch& batch) { return subscriber.send_events(batch); }, hooks);
 //   point.on_recorded = [&] { shipper.wake(); };           // any thread; ships within 5 ms, together with what follows
 //   point.on_awaited = [&] { shipper.hurry(); };           // any thread; somebody waits for this event's receipt
 //   shipper.on_connected();  shipper.on_receipt(receipt);  // the link's thread
 //
-// What was sent and not acknowledged within half a second is sent again: the ledger stores an event once however often it
-// comes. When that goes on for a second while the link is up, the ledger counts as unavailable until a receipt comes.
-// Thread rule: the loop's, but for wake() and hurry(). Limits: 256 events or 256 KiB a batch, 4 MiB on the way for each ring.
+// What was sent and not acknowledged within half a second is sent again: the ledger stores an event once however often
+// it comes. When that goes on for a second while the link is up, the ledger counts as unavailable until a receipt
+// comes. Thread rule: the loop's, but for wake() and hurry(). Limits: 256 events or 256 KiB a batch, 4 MiB on the way
+// for each ring.
 #pragma once
 
 #include <atomic>

@@ -28,17 +28,19 @@ struct World {
       rings.push_back(std::make_unique<EventRing>(*EventRing::open(memory.back()->memory(), 100 + i)));
       borrowed.push_back(rings.back().get());
     }
-    shipper = std::make_unique<Shipper>(
-        *loop, borrowed,
-        Shipper::Hooks{[this](const link::EventBatch& batch) -> Status {
-                         if (!link_takes) return fail(ErrorKind::kUnavailable, "link_full", "no");
-                         batches.push_back(batch);
-                         return {};
-                       },
-                       [this](const link::Receipt& receipt) { durable.push_back(receipt); },
-                       [this](bool available) {
-                         if (states.empty() || states.back() != available) states.push_back(available);
-                       }});
+    shipper =
+        std::make_unique<Shipper>(*loop, borrowed,
+                                  Shipper::Hooks{[this](const link::EventBatch& batch) -> Status {
+                                                   if (!link_takes)
+                                                     return fail(ErrorKind::kUnavailable, "link_full", "no");
+                                                   batches.push_back(batch);
+                                                   return {};
+                                                 },
+                                                 [this](const link::Receipt& receipt) { durable.push_back(receipt); },
+                                                 [this](bool available) {
+                                                   if (states.empty() || states.back() != available)
+                                                     states.push_back(available);
+                                                 }});
   }
   void add(std::size_t ring, int events) {
     for (int i = 0; i < events; ++i) REQUIRE(rings[ring]->append(as_bytes("event")));

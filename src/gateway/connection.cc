@@ -9,7 +9,7 @@ namespace http1 = codec::http1;
 namespace {
 
 constexpr std::int64_t kHandshakeTime = 5 * kNanosPerSecond;
-constexpr std::int64_t kEndingTime = 5 * kNanosPerSecond;    // without progress
+constexpr std::int64_t kEndingTime = 5 * kNanosPerSecond;  // without progress
 constexpr std::int64_t kDrainingTime = 2 * kNanosPerSecond;
 constexpr std::size_t kRequestHeld = 128 * 1024;  // one head at its limit, and a piece of body
 constexpr std::size_t kUpstreamHeld = 64 * 1024;
@@ -78,8 +78,8 @@ bool Connection::read_client() {
     state_ = State::kHead;
     set_deadline(kHandshakeTime * 2);
   }
-  // A client that has gone cannot be answered; what it had asked for before is dropped with it. A tunnel carries its last
-  // bytes first.
+  // A client that has gone cannot be answered; what it had asked for before is dropped with it. A tunnel carries its
+  // last bytes first.
   if (client_ended_ && state_ != State::kTunnel) {
     end_now(false);
     return false;
@@ -105,7 +105,8 @@ void Connection::drive() {
   interest();
 }
 
-// True when there may be more to do now: a flush made room for what waits in another queue, which no readiness would tell.
+// True when there may be more to do now: a flush made room for what waits in another queue, which no readiness would
+// tell.
 bool Connection::drive_once() {
   flush_upstream();
   flush_client();
@@ -212,12 +213,8 @@ void Connection::on_deadline() {
         refuse({408, "http_head_timeout", "the request's head did not arrive in time"});
       }
       break;
-    case State::kWaiting:
-      upstream_failed(504, "record_timeout", "this access could not be recorded in time");
-      break;
-    case State::kConnecting:
-      upstream_failed(504, "upstream_timeout", "the application did not answer in time");
-      break;
+    case State::kWaiting: upstream_failed(504, "record_timeout", "this access could not be recorded in time"); break;
+    case State::kConnecting: upstream_failed(504, "upstream_timeout", "the application did not answer in time"); break;
     case State::kExchange:
       if (response_body_) return end_now(true);
       upstream_failed(504, "upstream_timeout", "the application did not answer in time");

@@ -1,11 +1,11 @@
 // Connection: one client of the gateway: TLS, then requests one after the other: parse to a model, decide, record, and
 // only then write the upstream's request from the model. Private to gateway/.
 //
-// States: handshake → head → (waiting for a receipt | for a redeemed code) → connecting → exchange → head ..., or tunnel
-// after a WebSocket upgrade; at the end ending (what is queued goes out) and draining (the client hangs up first, or its
-// last bytes would reset what it has not read yet). Every state has a deadline. A revoked connection is cut in whatever
-// state it is.
-// Thread rule: its worker's. Limits: 64 KiB of a request and 256 KiB of an answer held here; backpressure beyond.
+// States: handshake → head → (waiting for a receipt | for a redeemed code) → connecting → exchange → head ..., or
+// tunnel after a WebSocket upgrade; at the end ending (what is queued goes out) and draining (the client hangs up
+// first, or its last bytes would reset what it has not read yet). Every state has a deadline. A revoked connection is
+// cut in whatever state it is. Thread rule: its worker's. Limits: 64 KiB of a request and 256 KiB of an answer held
+// here; backpressure beyond.
 #pragma once
 
 #include <memory>
@@ -52,7 +52,7 @@ class Connection final : public enforce::LiveSession {
   void drain_client();
   void flush_client();
   void interest();
-  void end_gracefully();   // send what is queued, close_notify, then close
+  void end_gracefully();  // send what is queued, close_notify, then close
   void end_now(bool reset);
   void set_deadline(std::int64_t nanos);
   bool client_may_read() const;
@@ -64,7 +64,8 @@ class Connection final : public enforce::LiveSession {
   void decide(const codec::http1::RequestHead& head, const App& app, const std::string& path);
   // False when the request cannot be written; it is refused then.
   bool prepare_upstream(const codec::http1::RequestHead& head, const std::string& path,
-                        const enforce::Point::Subject& subject, const std::string& client, const std::string& traceparent);
+                        const enforce::Point::Subject& subject, const std::string& client,
+                        const std::string& traceparent);
   void deny(const codec::http1::RequestHead& head, const App& app, const std::string& path,
             const enforce::Point::Subject& subject);
   void continue_sign_in(const codec::http1::RequestHead& head, const App& app);
@@ -95,43 +96,43 @@ class Connection final : public enforce::LiveSession {
   std::int64_t deadline_ = 0;
   bool client_ended_ = false;
 
-  std::string in_;        // plaintext of the client, from in_at_ on not yet used
+  std::string in_;  // plaintext of the client, from in_at_ on not yet used
   std::size_t in_at_ = 0;
-  std::string plain_;     // plaintext for the client, written to TLS once a turn
+  std::string plain_;  // plaintext for the client, written to TLS once a turn
   codec::http1::HeadScan scan_;
   codec::http1::RequestHead head_;
 
   // The request at hand.
-  contract::Request request_;              // kept for as long as the connection is live under its decision
+  contract::Request request_;  // kept for as long as the connection is live under its decision
   std::string decision_id_;
   std::optional<UnixTime> valid_until_;
-  std::uint64_t waits_ = 0;                // numbers what is waited for: a late answer to an earlier wait is dropped
-  std::uint64_t waits_for_receipt_ = 0;    // the event's sequence; 0: for none
+  std::uint64_t waits_ = 0;              // numbers what is waited for: a late answer to an earlier wait is dropped
+  std::uint64_t waits_for_receipt_ = 0;  // the event's sequence; 0: for none
   std::string method_;
   bool client_is_1_1_ = true;
   bool keep_alive_ = true;
   bool wants_upgrade_ = false;
   std::optional<codec::http1::BodyReader> request_body_;
-  bool request_body_ended_ = false;        // its last byte is in upstream_out_
+  bool request_body_ended_ = false;  // its last byte is in upstream_out_
   codec::http1::Framing request_framing_;
   bool any_body_sent_ = false;
   bool expects_continue_ = false;
 
   // Its upstream.
-  std::shared_ptr<const Site> site_;       // keeps app_ valid while this exchange runs
+  std::shared_ptr<const Site> site_;  // keeps app_ valid while this exchange runs
   const App* app_ = nullptr;
   std::unique_ptr<io::Stream> upstream_;
   bool upstream_reused_ = false;
   bool upstream_ended_ = false;
-  std::string upstream_head_;              // kept until the first byte of an answer, for one retry
+  std::string upstream_head_;  // kept until the first byte of an answer, for one retry
   std::string upstream_out_;
   std::size_t upstream_out_at_ = 0;
   std::string upstream_in_;
   codec::http1::HeadScan upstream_scan_;
   std::optional<codec::http1::BodyReader> response_body_;
-  bool response_chunked_ = false;          // towards the client
+  bool response_chunked_ = false;  // towards the client
   bool upstream_keep_alive_ = false;
-  FrameTracker frames_down_;               // of a WebSocket, towards the client
+  FrameTracker frames_down_;  // of a WebSocket, towards the client
 };
 
 }  // namespace wary::gateway

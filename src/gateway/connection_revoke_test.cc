@@ -1,4 +1,5 @@
-// The end of trust while a connection is open, in every state it can be in; faults at every byte; published framing cases.
+// The end of trust while a connection is open, in every state it can be in; faults at every byte; published framing
+// cases.
 #include <algorithm>
 
 #include "codec/text.h"
@@ -43,7 +44,8 @@ TEST_CASE("a revoked person's idle connection is cut, others stay") {
   CHECK(carol->answers().size() == 2);
   CHECK(cuts(world) == 1);
   const auto events = world.events();
-  const auto cut = std::find_if(events.begin(), events.end(), [](const auto& event) { return event.action == "session.cut"; });
+  const auto cut =
+      std::find_if(events.begin(), events.end(), [](const auto& event) { return event.action == "session.cut"; });
   CHECK(cut->decision_id == events[0].decision_id);
   CHECK(cut->actor == "Wary::User::\"alice\"");
 }
@@ -83,7 +85,9 @@ TEST_CASE("revocation cuts while an answer is awaited") {
 TEST_CASE("revocation cuts in the middle of an upload") {
   World world;
   const auto client = world.client();
-  client->send("POST / HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_session=alice-token\r\nContent-Length: 100\r\n\r\nhalf");
+  client->send(
+      "POST / HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_session=alice-token\r\nContent-Length: "
+      "100\r\n\r\nhalf");
   world.run(20);
   world.revoke("alice");
   check_cut(world, *client);
@@ -113,12 +117,14 @@ TEST_CASE("a revoked WebSocket hears 1008, one with a queue or a frame half sent
     World world;
     world.site->on_bytes = [](AppStream& stream) {
       if (stream.parsed++ == 0) {
-        stream.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                    "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+        stream.send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
       }
     };
-    const auto client = world.ask("/ws", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-                                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
+    const auto client = world.ask("/ws",
+                                  "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
     REQUIRE(client->answers().at(0).status == 101);
     client->received.clear();
     const std::string frame("\x81\x05hello\x82\x7e\x00\x80", 11);  // a whole text frame, then the head of 128 bytes
@@ -215,7 +221,8 @@ TEST_CASE("a connection cut at any byte leaks nothing, and what the application 
   for (std::uint64_t at = 1; at < 9'000; at += at < 3'000 ? 7 : 131) {
     World world(at);
     world.site->on_request = [](AppStream& stream, const AppRequest& request) {
-      stream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n" + request.body.substr(0, 0));
+      stream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n" +
+                  request.body.substr(0, 0));
     };
     Client client(*world.client_loop, *world.anonymous_context, "site.test");
     world.sim.break_streams_after(at);
@@ -223,7 +230,11 @@ TEST_CASE("a connection cut at any byte leaks nothing, and what the application 
     world.run(5);
     if (client.is_open()) client.send(World::get("/1"));
     world.run(10);
-    if (client.is_open()) client.send("POST /2 HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_session=alice-token\r\nContent-Length: 3000\r\n\r\n" + std::string(3'000, 'b'));
+    if (client.is_open())
+      client.send(
+          "POST /2 HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_session=alice-token\r\nContent-Length: "
+          "3000\r\n\r\n" +
+          std::string(3'000, 'b'));
     world.run(20);
     world.check_recorded();
     CHECK(world.site->garbage == 0);
@@ -240,7 +251,8 @@ TEST_CASE("published framing cases: nothing that must be refused reaches an appl
   if (!folder) WARY_SKIP("WARY_TESTDATA is not set");
   const auto text = wary::test::read_file(*folder + "/access/http1/framing.json");
   if (!text) WARY_SKIP("no access/http1/framing.json there");
-  const auto cases = codec::parse_json(*text, {.bytes = std::size_t{64} << 20, .depth = 64, .items = 100'000, .total = 1'000'000});
+  const auto cases =
+      codec::parse_json(*text, {.bytes = std::size_t{64} << 20, .depth = 64, .items = 100'000, .total = 1'000'000});
   REQUIRE(cases.ok());
   std::size_t ran = 0;
   for (const codec::Json& one : cases->items()) {
@@ -251,7 +263,8 @@ TEST_CASE("published framing cases: nothing that must be refused reaches an appl
     world.set_policies("permit (principal, action, resource);");
     // The cases name a host of their own.
     auto app = make_entity("Wary::App", "demo/site",
-                           {make_fact("hosts", codec::Json::array({codec::Json("bench.local"), codec::Json("site.test"), codec::Json("a.example")})),
+                           {make_fact("hosts", codec::Json::array({codec::Json("bench.local"), codec::Json("site.test"),
+                                                                   codec::Json("a.example")})),
                             make_fact("upstream", "http://127.0.0.1:9000")});
     std::vector<Error> problems;
     world.worker->post_site(gateway::Site::build({&app}, {}, problems));
@@ -262,10 +275,14 @@ TEST_CASE("published framing cases: nothing that must be refused reaches an appl
     const std::string expect(one.string_or("expect", ""));
     const auto wanted = static_cast<std::size_t>(one.integer_or("upstream_requests", 0));
     CHECK_MESSAGE(world.site->garbage == 0, id);
-    for (const auto& stream : world.site->streams) CHECK_MESSAGE((stream->parsed == stream->received.size() || stream->ended), id);
-    if (expect == "forward") CHECK_MESSAGE(world.site->requests.size() == wanted, id);
-    else if (expect.starts_with("reject-4")) CHECK_MESSAGE(world.site->requests.size() <= wanted, id);
-    else CHECK_MESSAGE(world.site->requests.size() <= 1, id);
+    for (const auto& stream : world.site->streams)
+      CHECK_MESSAGE((stream->parsed == stream->received.size() || stream->ended), id);
+    if (expect == "forward")
+      CHECK_MESSAGE(world.site->requests.size() == wanted, id);
+    else if (expect.starts_with("reject-4"))
+      CHECK_MESSAGE(world.site->requests.size() <= wanted, id);
+    else
+      CHECK_MESSAGE(world.site->requests.size() <= 1, id);
     if (const codec::Json* forbidden = one.find("forbidden_upstream")) {
       for (const codec::Json& text_of : forbidden->items()) {
         CHECK_MESSAGE(world.site->everything().find(text_of.as_string()) == std::string::npos, id);

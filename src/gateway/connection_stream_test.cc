@@ -34,8 +34,12 @@ void answer_with(World& world, const std::string& bytes, bool close = false) {
   };
 }
 
-const std::string kUpgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-const std::string kSwitch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+const std::string kUpgrade =
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+    "dGhlIHNhbXBsZSBub25jZQ==\r\n";
+const std::string kSwitch =
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "
+    "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 // A client whose WebSocket is open; the application's end of it is site->streams[0].
 std::unique_ptr<Client> open_socket(World& world) {
@@ -116,7 +120,8 @@ TEST_CASE("an upload cut by the client never looks whole to the application") {
   for (const bool in_chunks : {false, true}) {
     World world;
     const auto client = world.client();
-    client->send(in_chunks ? post("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n") : post("Content-Length: 10\r\n", "hello"));
+    client->send(in_chunks ? post("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n")
+                           : post("Content-Length: 10\r\n", "hello"));
     world.run(20);
     client->close();
     world.run(20);
@@ -253,8 +258,9 @@ TEST_CASE("a client that waits for 100 gets it once it may send, and only then")
   CHECK(denied->received.find("100 Continue") == std::string::npos);
   CHECK(denied->answers().at(0).status == 401);
   const auto before = world.client();
-  before->send("POST /before/x HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_session=alice-token\r\nContent-Length: 5\r\n"
-               "Expect: 100-continue\r\n\r\n");
+  before->send(
+      "POST /before/x HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_session=alice-token\r\nContent-Length: 5\r\n"
+      "Expect: 100-continue\r\n\r\n");
   world.run(20);
   CHECK(before->received.empty());  // not before the receipt
   world.give_receipts();
@@ -382,8 +388,10 @@ TEST_CASE("a slow reader holds back the application, loses nothing, and memory s
   for (const bool in_chunks : {false, true}) {
     World world;
     const std::string body = noise(3'000'000);
-    answer_with(world, in_chunks ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(body, 90)
-                                 : "HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + body, true);
+    answer_with(world,
+                in_chunks ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(body, 90)
+                          : "HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + body,
+                true);
     const auto client = world.client();
     client->send(World::get("/"));
     client->pause();
@@ -436,8 +444,10 @@ TEST_CASE("a WebSocket carries bytes both ways until either side ends it") {
     world.run(20);
     CHECK(app.received == "to the app");
     CHECK(client->received == "to the client");
-    if (client_ends) client->send("last words"), client->close();
-    else app.send("last words"), app.close();
+    if (client_ends)
+      client->send("last words"), client->close();
+    else
+      app.send("last words"), app.close();
     world.run(100);
     if (client_ends) {
       CHECK(app.received == "to the applast words");

@@ -205,10 +205,13 @@ TEST_CASE("pipelined requests are answered in order, a denied one among them") {
 TEST_CASE("identity comes from the gateway alone, and its cookies stay with it") {
   World world;
   const auto client = world.client();
-  client->send("GET /me HTTP/1.1\r\nHost: site.test\r\nCookie: a=1; __Host-wary_session=alice-token; b=2; __Host-wary_state=s\r\n"
-               "Wary-Principal: Wary::User::\"root\"\r\nwary_principal: x\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-User: root\r\n"
-               "Forwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nConnection: X-Secret\r\nX-Secret: 1\r\nTE: trailers\r\n"
-               "traceparent: 00-0123456789abcdef0123456789abcdef-0123456789abcdef-01\r\n\r\n");
+  client->send(
+      "GET /me HTTP/1.1\r\nHost: site.test\r\nCookie: a=1; __Host-wary_session=alice-token; b=2; "
+      "__Host-wary_state=s\r\n"
+      "Wary-Principal: Wary::User::\"root\"\r\nwary_principal: x\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-User: "
+      "root\r\n"
+      "Forwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nConnection: X-Secret\r\nX-Secret: 1\r\nTE: trailers\r\n"
+      "traceparent: 00-0123456789abcdef0123456789abcdef-0123456789abcdef-01\r\n\r\n");
   world.run(20);
   REQUIRE(world.site->requests.size() == 1);
   const AppRequest& seen = world.site->requests[0];
@@ -237,8 +240,9 @@ TEST_CASE("without a traceparent the event and the upstream get one trace") {
 TEST_CASE("an application cannot set the gateway's cookies nor speak as it") {
   World world;
   world.site->on_request = [](AppStream& stream, const AppRequest&) {
-    stream.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: __Host-wary_session=evil; Path=/\r\nSet-Cookie: mine=1\r\n"
-                "Wary-Decision: forged\r\nKeep-Alive: timeout=5\r\n\r\n");
+    stream.send(
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: __Host-wary_session=evil; Path=/\r\nSet-Cookie: mine=1\r\n"
+        "Wary-Decision: forged\r\nKeep-Alive: timeout=5\r\n\r\n");
   };
   const auto client = world.ask("/");
   const auto answers = client->answers();
@@ -266,18 +270,24 @@ TEST_CASE("a workload is known by its certificate and may what its policy says")
 TEST_CASE("sign-in goes on only with this browser's state, and sets the host's cookie") {
   World world;
   const auto client = world.client();
-  client->send("GET /.wary/continue?code=good&path=%2Fhome%3Fa HTTP/1.1\r\nHost: site.test:7443\r\n"
-               "Cookie: __Host-wary_state=abc\r\n\r\n");
+  client->send(
+      "GET /.wary/continue?code=good&path=%2Fhome%3Fa HTTP/1.1\r\nHost: site.test:7443\r\n"
+      "Cookie: __Host-wary_state=abc\r\n\r\n");
   world.run(20);
   auto answers = client->answers();
   REQUIRE(answers.size() == 1);
   CHECK(answers[0].status == 303);
   CHECK(answers[0].field("location") == "/home?a");
-  CHECK(client->received.find("Set-Cookie: __Host-wary_session=fresh-token; Path=/; Secure; HttpOnly") != std::string::npos);
+  CHECK(client->received.find("Set-Cookie: __Host-wary_session=fresh-token; Path=/; Secure; HttpOnly") !=
+        std::string::npos);
   CHECK(client->received.find("Set-Cookie: __Host-wary_state=;") != std::string::npos);
-  CHECK(world.redeemed == std::vector<std::string>{"good|site.test|" + codec::encode_hex(crypto::sha256(as_bytes("abc")))});
-  for (const auto& [path, where] : std::vector<std::pair<std::string, std::string>>{
-           {"%2F%2Fevil.test", "/"}, {"https%3A%2F%2Fevil.test", "/"}, {"%2F%5Cevil.test", "/"}, {"%2Fa%0D%0AX:1", "/"}, {"", "/"}}) {
+  CHECK(world.redeemed ==
+        std::vector<std::string>{"good|site.test|" + codec::encode_hex(crypto::sha256(as_bytes("abc")))});
+  for (const auto& [path, where] : std::vector<std::pair<std::string, std::string>>{{"%2F%2Fevil.test", "/"},
+                                                                                    {"https%3A%2F%2Fevil.test", "/"},
+                                                                                    {"%2F%5Cevil.test", "/"},
+                                                                                    {"%2Fa%0D%0AX:1", "/"},
+                                                                                    {"", "/"}}) {
     const auto other = world.client();
     other->send("GET /.wary/continue?code=good&path=" + path +
                 " HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_state=abc\r\n\r\n");
@@ -293,7 +303,8 @@ TEST_CASE("sign-in without state, without code, or with a bad code is refused") 
   check_refused(world, "GET /.wary/continue?code=good HTTP/1.1\r\nHost: site.test\r\n\r\n", 400, "sign_in_incomplete");
   check_refused(world, "GET /.wary/continue HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_state=a\r\n\r\n", 400,
                 "sign_in_incomplete");
-  check_refused(world, "GET /.wary/continue?code=bad HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_state=a\r\n\r\n", 403,
+  check_refused(world,
+                "GET /.wary/continue?code=bad HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_state=a\r\n\r\n", 403,
                 "sign_in_refused");
 }
 
@@ -361,7 +372,8 @@ TEST_CASE("an answer to an old sign-in is not given to a new one") {
   world.redeem_holds = true;
   const auto client = world.client();
   const auto sign_in = [&](const std::string& code) {
-    client->send("GET /.wary/continue?code=" + code + " HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_state=abc\r\n\r\n");
+    client->send("GET /.wary/continue?code=" + code +
+                 " HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_state=abc\r\n\r\n");
   };
   sign_in("one");
   world.run(3'000);

@@ -1,5 +1,5 @@
-// A gateway worker in a simulated world, a real TLS client in front of it and a scripted application behind it: what the
-// tests of a client's connection share.
+// A gateway worker in a simulated world, a real TLS client in front of it and a scripted application behind it: what
+// the tests of a client's connection share.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -42,7 +42,7 @@ struct AppStream {
   std::unique_ptr<io::Stream> stream;
   std::string received;
   std::string out;
-  std::size_t parsed = 0;     // of `received`, by whole requests
+  std::size_t parsed = 0;  // of `received`, by whole requests
   bool reads = true;
   bool ended = false;
   bool close_when_sent = false;
@@ -83,11 +83,17 @@ class Client {
   Client(io::Loop& loop, const crypto::TlsClientContext& context, std::string name);
   void connect(const io::Address& address);
   void send(std::string_view plaintext);
-  void send_raw(std::string_view bytes);   // beside TLS
-  void close();                            // close_notify and end
+  void send_raw(std::string_view bytes);  // beside TLS
+  void close();                           // close_notify and end
   void reset();
-  void pause() { reads_ = false; interest(); }
-  void resume() { reads_ = true; interest(); }
+  void pause() {
+    reads_ = false;
+    interest();
+  }
+  void resume() {
+    reads_ = true;
+    interest();
+  }
   bool is_open() const { return stream_ != nullptr && !ended_ && tls_.is_open(); }
 
   struct Answer {
@@ -100,8 +106,8 @@ class Client {
   };
   // What came, parsed as answers to these methods in order (GET for the rest).
   std::vector<Answer> answers(std::vector<std::string> methods = {}) const;
-  std::string received;       // plaintext
-  bool ended_ = false;        // no more bytes
+  std::string received;  // plaintext
+  bool ended_ = false;   // no more bytes
   bool was_reset = false;
   bool said_goodbye() const { return tls_.is_closed_by_peer(); }
 
@@ -124,7 +130,8 @@ class World {
   std::unique_ptr<Client> client(const std::string& name = "site.test", bool as_workload = false);
   // GET /path with alice's cookie, on a connection of its own that has shaken hands.
   std::unique_ptr<Client> ask(const std::string& path, const std::string& more = "");
-  static std::string get(const std::string& path, const std::string& more = "", const std::string& cookie = "alice-token");
+  static std::string get(const std::string& path, const std::string& more = "",
+                         const std::string& cookie = "alice-token");
 
   // Changes entities or policies as the link does.
   void change(std::vector<contract::Entity> upserts, std::vector<contract::EntityId> removals = {});

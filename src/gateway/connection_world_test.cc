@@ -39,18 +39,21 @@ std::vector<Entity> entities() {
     Fact active = make_fact("active", true);
     active.expires = UnixTime{1'790'003'600LL * kNanosPerSecond};
     active.on_expiry = false;
-    out.push_back(make_entity("Wary::Session", session,
-                              {make_fact("user", make_reference("Wary::User", name)), active, make_fact("revoked", false)}));
+    out.push_back(
+        make_entity("Wary::Session", session,
+                    {make_fact("user", make_reference("Wary::User", name)), active, make_fact("revoked", false)}));
     for (const std::string_view host : {"site.test", "chat.test"}) {
       const std::string token = std::string(name) + (host == "site.test" ? "-token" : "-chat-token");
-      out.push_back(make_entity("Wary::Credential", enforce::credential_id(token),
-                                {make_fact("session", make_reference("Wary::Session", session)), make_fact("host", host)}));
+      out.push_back(
+          make_entity("Wary::Credential", enforce::credential_id(token),
+                      {make_fact("session", make_reference("Wary::Session", session)), make_fact("host", host)}));
     }
   }
   out.push_back(make_entity("Wary::Workload", "spiffe://local/demo/reader",
                             {make_fact("revoked", false), make_fact("disabled", false)}));
   const auto app = [&](std::string_view id, std::string_view host, std::string_view upstream) {
-    out.push_back(make_entity("Wary::App", id, {make_fact("hosts", Json::array({Json(host)})), make_fact("upstream", upstream)}));
+    out.push_back(
+        make_entity("Wary::App", id, {make_fact("hosts", Json::array({Json(host)})), make_fact("upstream", upstream)}));
   };
   app("demo/site", "site.test", "http://127.0.0.1:9000");
   app("demo/chat", "chat.test", "http://127.0.0.1:9001");
@@ -81,7 +84,8 @@ Json make_reference(std::string_view type, std::string_view id) {
   return Json::object({{"__entity", Json::object({{"type", Json(type)}, {"id", Json(id)}})}});
 }
 
-Entity make_entity(std::string_view type, std::string_view id, std::vector<Fact> facts, std::vector<contract::EntityId> parents) {
+Entity make_entity(std::string_view type, std::string_view id, std::vector<Fact> facts,
+                   std::vector<contract::EntityId> parents) {
   Entity entity;
   entity.tenant = "local";
   entity.id = {std::string(type), std::string(id)};
@@ -158,9 +162,8 @@ std::string only(const Fields& fields, std::string_view name) {
 std::string AppRequest::field(std::string_view name) const { return only(fields, name); }
 std::string Client::Answer::field(std::string_view name) const { return only(fields, name); }
 std::size_t Client::Answer::count(std::string_view name) const {
-  return static_cast<std::size_t>(std::count_if(fields.begin(), fields.end(), [&](const auto& field) {
-    return codec::equals_ignoring_case(field.first, name);
-  }));
+  return static_cast<std::size_t>(std::count_if(
+      fields.begin(), fields.end(), [&](const auto& field) { return codec::equals_ignoring_case(field.first, name); }));
 }
 
 App::App(io::Loop& loop, const io::Address& address) {
@@ -226,7 +229,8 @@ void App::parse(AppStream& stream) {
   }
 }
 
-Client::Client(io::Loop& loop, const crypto::TlsClientContext& context, std::string name) : loop_(loop), tls_(context, name) {}
+Client::Client(io::Loop& loop, const crypto::TlsClientContext& context, std::string name)
+    : loop_(loop), tls_(context, name) {}
 
 void Client::connect(const io::Address& address) {
   loop_.connect(address, 0, [this](Result<std::unique_ptr<io::Stream>> stream) {
@@ -372,7 +376,8 @@ World::World(std::uint64_t seed)
   REQUIRE(context.ok());
   worker->post_context(std::make_shared<const crypto::TlsServerContext>(std::move(*context)));
   std::vector<Error> problems;
-  worker->post_site(Site::build((*snapshot)->entities_of_type("Wary::App"), (*snapshot)->entities_of_type("Wary::Route"), problems));
+  worker->post_site(
+      Site::build((*snapshot)->entities_of_type("Wary::App"), (*snapshot)->entities_of_type("Wary::Route"), problems));
   REQUIRE(problems.empty());
   REQUIRE(worker->listen().ok());
   for (auto* target : {&anonymous_context, &workload_context}) {

@@ -83,7 +83,8 @@ std::optional<std::string> parameter(std::string_view query, std::string_view na
 std::string safe_return_path(std::string_view path) {
   const bool local = path.starts_with('/') && !path.starts_with("//") && path.size() <= 2048;
   for (const char c : path) {
-    if (!local || static_cast<unsigned char>(c) <= 0x20 || c == '\\' || static_cast<unsigned char>(c) >= 0x7f) return "/";
+    if (!local || static_cast<unsigned char>(c) <= 0x20 || c == '\\' || static_cast<unsigned char>(c) >= 0x7f)
+      return "/";
   }
   return local ? std::string(path) : "/";
 }
@@ -234,12 +235,13 @@ void Connection::deny(const http1::RequestHead& head, const App& app, const std:
   if (subject.is_anonymous && app.signs_in && navigates) {
     // The state cookie ties the answer to this browser: a link made elsewhere cannot sign it in as someone else.
     const std::string state = crypto::random_id(worker_.random());
-    const std::string cookie = std::string(kStateCookie) + "=" + state + "; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=300";
+    const std::string cookie =
+        std::string(kStateCookie) + "=" + state + "; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=300";
     std::string back = path;
     if (head.query) back += "?" + std::string(*head.query);
-    const std::string location = worker_.options().console_origin + "/continue?host=" + codec::encode_percent(head.host) +
-                                 "&path=" + codec::encode_percent(back) +
-                                 "&state=" + codec::encode_hex(crypto::sha256(as_bytes(state)));
+    const std::string location =
+        worker_.options().console_origin + "/continue?host=" + codec::encode_percent(head.host) +
+        "&path=" + codec::encode_percent(back) + "&state=" + codec::encode_hex(crypto::sha256(as_bytes(state)));
     return answer(303, {{"Location", location}, {"Set-Cookie", cookie}, {"Cache-Control", "no-store"}}, "");
   }
   Notice notice;
@@ -272,7 +274,8 @@ void Connection::continue_sign_in(const http1::RequestHead& head, const App&) {
   const auto cookies = http1::find_field(head.fields, "cookie");
   const auto state = cookies ? codec::find_cookie(*cookies, kStateCookie) : std::nullopt;
   if (!code || !state || code->size() > 128 || head.method != "GET") {
-    return refuse({400, "sign_in_incomplete", "this sign-in was not begun in this browser; open the application again"});
+    return refuse(
+        {400, "sign_in_incomplete", "this sign-in was not begun in this browser; open the application again"});
   }
   state_ = State::kWaiting;
   waits_for_receipt_ = 0;
@@ -293,9 +296,11 @@ void Connection::redeemed(std::uint64_t wait, Result<Redeemed> result, const std
   if (!result) {
     refuse({403, "sign_in_refused", "this sign-in link was used already, is too old, or belongs to another browser"});
   } else {
-    const std::string session = std::string(kSessionCookie) + "=" + result->token + "; Path=/; Secure; HttpOnly; SameSite=Lax";
+    const std::string session =
+        std::string(kSessionCookie) + "=" + result->token + "; Path=/; Secure; HttpOnly; SameSite=Lax";
     const std::string clear = std::string(kStateCookie) + "=; Path=/; Secure; HttpOnly; Max-Age=0";
-    answer(303, {{"Location", path}, {"Set-Cookie", session}, {"Set-Cookie", clear}, {"Cache-Control", "no-store"}}, "");
+    answer(303, {{"Location", path}, {"Set-Cookie", session}, {"Set-Cookie", clear}, {"Cache-Control", "no-store"}},
+           "");
   }
   drive();
 }

@@ -13,7 +13,7 @@ namespace http1 = codec::http1;
 namespace {
 
 constexpr std::int64_t kConnectTime = 5 * kNanosPerSecond;
-constexpr std::int64_t kAnswerTime = 60 * kNanosPerSecond;   // to the first byte of an answer
+constexpr std::int64_t kAnswerTime = 60 * kNanosPerSecond;  // to the first byte of an answer
 constexpr std::int64_t kBodyIdleTime = 300 * kNanosPerSecond;
 constexpr std::int64_t kTunnelIdleTime = 3600 * kNanosPerSecond;
 constexpr std::int64_t kKeepAliveTime = 75 * kNanosPerSecond;
@@ -37,7 +37,8 @@ void Connection::connect_upstream(bool may_reuse) {
   upstream_ended_ = false;
   response_body_.reset();
   set_deadline(kConnectTime);
-  // A connection that was used before may be closing while we write: a request that cannot be repeated gets a fresh one.
+  // A connection that was used before may be closing while we write: a request that cannot be repeated gets a fresh
+  // one.
   const bool repeatable = is_idempotent(method_) && request_framing_.kind == http1::BodyKind::kNone && !wants_upgrade_;
   if (repeatable && may_reuse) {
     if (auto idle = worker_.take_idle(app_->upstream)) {
@@ -109,7 +110,8 @@ void Connection::flush_upstream() {
 }
 
 void Connection::pump_request() {
-  while (state_ == State::kExchange && !request_body_ended_ && upstream_out_.size() - upstream_out_at_ < kUpstreamHeld) {
+  while (state_ == State::kExchange && !request_body_ended_ &&
+         upstream_out_.size() - upstream_out_at_ < kUpstreamHeld) {
     if (request_body_->is_done()) {
       if (request_framing_.kind == http1::BodyKind::kChunked) upstream_out_ += http1::kLastChunk;
       request_body_ended_ = true;
@@ -163,8 +165,8 @@ void Connection::pump_response() {
   if (response_body_->is_done()) finish_exchange();
 }
 
-// How the client learns where the answer ends. A length nobody knows: chunks for HTTP/1.1, the end of the connection for
-// 1.0. The answer to HEAD says what the one to GET would, and has no body (RFC 9110 section 9.3.2).
+// How the client learns where the answer ends. A length nobody knows: chunks for HTTP/1.1, the end of the connection
+// for 1.0. The answer to HEAD says what the one to GET would, and has no body (RFC 9110 section 9.3.2).
 http1::Framing Connection::framing_for_client(const http1::ResponseHead& head) {
   http1::Framing framing = head.framing;
   const bool has_no_body = head.status < 200 || head.status == 204 || head.status == 304;
@@ -173,7 +175,8 @@ http1::Framing Connection::framing_for_client(const http1::ResponseHead& head) {
     framing = {http1::BodyKind::kUntilClose, 0};
     if (length) {
       const auto parsed = std::from_chars(length->data(), length->data() + length->size(), framing.length);
-      if (parsed.ec == std::errc() && parsed.ptr == length->data() + length->size()) framing.kind = http1::BodyKind::kLength;
+      if (parsed.ec == std::errc() && parsed.ptr == length->data() + length->size())
+        framing.kind = http1::BodyKind::kLength;
     }
   }
   if (framing.kind == http1::BodyKind::kUntilClose || framing.kind == http1::BodyKind::kChunked) {
@@ -273,7 +276,8 @@ void Connection::upstream_failed(int status, std::string_view code, std::string_
   if (is_over()) return;
   upstream_.reset();
   if (response_body_) return end_now(true);
-  const Notice notice{status, code, message, "Try again; if it stays like this, tell the application's owner.", decision_id_};
+  const Notice notice{status, code, message, "Try again; if it stays like this, tell the application's owner.",
+                      decision_id_};
   answer(status, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}}, render_json(notice));
 }
 

@@ -22,7 +22,8 @@ Worker::Worker(io::Loop& loop, Clock& clock, Random& random, enforce::Shared& sh
       options_(std::move(options)),
       redeem_(std::move(redeem)),
       connections_metric_(metrics.gauge("wary_gateway_connections", "Open client connections")),
-      refused_metric_(metrics.counter("wary_gateway_refused_total", "Connections refused at the limit or without a key")) {}
+      refused_metric_(
+          metrics.counter("wary_gateway_refused_total", "Connections refused at the limit or without a key")) {}
 
 Worker::~Worker() = default;
 

@@ -1,8 +1,8 @@
-// Worker: one thread of the edge: a loop, a listener on the shared port, its connections and its idle upstreams. Nothing
-// on a request's path is shared with another thread but immutable values.
+// Worker: one thread of the edge: a loop, a listener on the shared port, its connections and its idle upstreams.
+// Nothing on a request's path is shared with another thread but immutable values.
 //
-// The link's thread talks to it by post(): a new site, a new snapshot with what changed, receipts. Thread rule: its loop's,
-// but for the post_* functions. Limits: 16,384 connections, 64 idle upstream connections an app.
+// The link's thread talks to it by post(): a new site, a new snapshot with what changed, receipts. Thread rule: its
+// loop's, but for the post_* functions. Limits: 16,384 connections, 64 idle upstream connections an app.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ class Connection;
 
 struct WorkerOptions {
   io::Address listen;
-  std::string console_origin;     // "https://console.localhost:7443": where sign-in happens
+  std::string console_origin;  // "https://console.localhost:7443": where sign-in happens
   std::size_t connections_max = 16'384;
 };
 
@@ -107,8 +107,9 @@ class Worker {
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<Connection>> ended_;
   std::uint64_t last_connection_ = 0;
-  std::unique_ptr<std::uint8_t[]> socket_buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(kReadBytes);  // NOLINT
-  std::unique_ptr<std::uint8_t[]> plain_buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(kReadBytes);   // NOLINT
+  std::unique_ptr<std::uint8_t[]> socket_buffer_ =
+      std::make_unique_for_overwrite<std::uint8_t[]>(kReadBytes);                                              // NOLINT
+  std::unique_ptr<std::uint8_t[]> plain_buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(kReadBytes);  // NOLINT
   std::unordered_map<std::string, std::vector<Idle>> idle_;
   std::multimap<std::uint64_t, std::uint64_t> waiting_for_receipt_;  // sequence → connection
 };

@@ -123,7 +123,8 @@ TEST_CASE("a later answer holds back the request behind it") {
 
 TEST_CASE("what the parser refuses is answered once, and the connection ends") {
   for (const auto& [request, status] : std::vector<std::pair<std::string, std::string>>{
-           {"GET / HTTP/1.1\nHost: l\r\n\r\n", "400"}, {get("/", "X: " + std::string(70'000, 'x') + "\r\n"), "431"},
+           {"GET / HTTP/1.1\nHost: l\r\n\r\n", "400"},
+           {get("/", "X: " + std::string(70'000, 'x') + "\r\n"), "431"},
            {"POST / HTTP/1.1\r\nHost: l\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400"},
            {"POST / HTTP/1.1\r\nHost: l\r\nContent-Length: 3000000\r\n\r\n" + std::string(2'200'000, 'b'), "413"}}) {
     World world;
@@ -289,7 +290,8 @@ TEST_CASE("fetch brings whole answers over a real socket, and knows its peer") {
       return;  // never ends
     }
     if (request.path == "/quiet") return exchange->on_closed([] {});
-    exchange->respond(201, {{"X-Uid", std::to_string(request.peer.uid)}}, request.method + " " + request.query + " " + request.body);
+    exchange->respond(201, {{"X-Uid", std::to_string(request.peer.uid)}},
+                      request.method + " " + request.query + " " + request.body);
   });
   ClientRequest post = to("/a");
   post.method = "POST";

@@ -98,7 +98,8 @@ TEST_CASE("a user who is not the role's is refused") {
 TEST_CASE("a request that is malformed is answered or closed, never more") {
   Machine machine;
   SignerClient edge(*machine.clock, machine.edge());
-  for (const codec::Json& request : {codec::Json::object(), ask("certificate.issue"), ask("nonsense"), codec::Json::array()}) {
+  for (const codec::Json& request :
+       {codec::Json::object(), ask("certificate.issue"), ask("nonsense"), codec::Json::array()}) {
     CHECK_FALSE(edge.call(request).ok());
   }
   CHECK_FALSE(edge.issue_names(as_bytes("no request"), {"a.localhost"}).ok());

@@ -64,8 +64,10 @@ inline void each_file(const std::string& folder, Count& count,
       continue;
     }
     const UnpackedArchive archive(path);
-    if (archive.ok()) each_file(archive.path(), count, take, name + ":");
-    else count.skip(name + ": cannot be unpacked");
+    if (archive.ok())
+      each_file(archive.path(), count, take, name + ":");
+    else
+      count.skip(name + ": cannot be unpacked");
   }
 }
 

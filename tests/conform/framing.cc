@@ -1,5 +1,5 @@
-// conform_framing DIR: published HTTP/1 framing cases below DIR, each held to its verdict by the parser, whole and byte by
-// byte. A set is a JSON list of cases with raw_b64 and expect (framing.json), or with messages_complete (llhttp).
+// conform_framing DIR: published HTTP/1 framing cases below DIR, each held to its verdict by the parser, whole and byte
+// by byte. A set is a JSON list of cases with raw_b64 and expect (framing.json), or with messages_complete (llhttp).
 #include "codec/http1_conformance.h"
 #include "codec/json.h"
 #include "codec/text.h"
@@ -35,16 +35,21 @@ void run_llhttp_case(const codec::Json& item, std::string raw, const std::string
 void run_file(const std::string& path, const std::string& name, Count& count) {
   if (!name.ends_with(".json")) return count.unknown(name.substr(0, name.rfind('/')));
   const auto json = codec::parse_json(read_file(path).value_or(""), kLimits);
-  const bool is_set = json.ok() && json->is_array() && !json->items().empty() && json->items()[0].find("raw_b64") != nullptr;
+  const bool is_set =
+      json.ok() && json->is_array() && !json->items().empty() && json->items()[0].find("raw_b64") != nullptr;
   // Responses are judged by what a client asked, which these cases do not say.
   if (!is_set || name.find("responses") != std::string::npos) return count.unknown(name);
   for (const codec::Json& item : json->items()) {
     const std::string place = name + " " + std::string(item.string_or("id", ""));
     const auto raw = codec::decode_base64(item.string_or("raw_b64", ""));
-    if (!raw.ok()) count.check(false, place + ": raw_b64");
-    else if (item.find("upstream_requests") != nullptr) run_case(item, std::string(as_text(*raw)), place, count);
-    else if (item.find("messages_complete") != nullptr) run_llhttp_case(item, std::string(as_text(*raw)), place, count);
-    else count.unknown(name);
+    if (!raw.ok())
+      count.check(false, place + ": raw_b64");
+    else if (item.find("upstream_requests") != nullptr)
+      run_case(item, std::string(as_text(*raw)), place, count);
+    else if (item.find("messages_complete") != nullptr)
+      run_llhttp_case(item, std::string(as_text(*raw)), place, count);
+    else
+      count.unknown(name);
   }
 }
 

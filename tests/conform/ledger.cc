@@ -1,5 +1,5 @@
-// conform_ledger DIR: published vectors of the transparency log below DIR: RFC 6962 inclusion and consistency proofs, by the
-// folder they lie in. Proofs between a subtree and a tree belong to another standard and are listed as skipped.
+// conform_ledger DIR: published vectors of the transparency log below DIR: RFC 6962 inclusion and consistency proofs,
+// by the folder they lie in. Proofs between a subtree and a tree belong to another standard and are listed as skipped.
 #include <algorithm>
 #include <bit>
 
@@ -74,7 +74,8 @@ void run_file(const std::string& path, const std::string& name, Count& count) {
   const auto json = codec::parse_json(text);
   if (!json.ok()) {
     // Sizes of 2^63 and more: no tree of ours is that large, and none of these is to be accepted.
-    const bool refused = json.error().code == "json_integer_range" && text.find("\"wantErr\": true") != std::string::npos;
+    const bool refused =
+        json.error().code == "json_integer_range" && text.find("\"wantErr\": true") != std::string::npos;
     return count.check(refused, name + ": " + json.error().to_string());
   }
   count.check(verdict(*json, kind == "subtreeinclusion" ? "subtree" : kind) != json->bool_or("wantErr", false), name);

@@ -1,5 +1,5 @@
-// conform_parsers DIR: hostile-input corpora below DIR, each input by itself. Sets by folder: json_parsing (y_ accepted, n_
-// refused), yaml_suite (each case of each file), the fuzzers' corpora of DER (no verdict: bounded time).
+// conform_parsers DIR: hostile-input corpora below DIR, each input by itself. Sets by folder: json_parsing (y_
+// accepted, n_ refused), yaml_suite (each case of each file), the fuzzers' corpora of DER (no verdict: bounded time).
 #include <chrono>
 
 #include "codec/der.h"
@@ -62,16 +62,18 @@ std::vector<codec::Json> json_values(const std::string& text) {
   return values;
 }
 
-// A subset is read: anchors, tags, directives, complex keys are refused by their own codes, which is right for a case that
-// has them; what is accepted must be equal to the suite's JSON.
+// A subset is read: anchors, tags, directives, complex keys are refused by their own codes, which is right for a case
+// that has them; what is accepted must be equal to the suite's JSON.
 void run_yaml_case(const codec::Json& item, const std::string& name, Count& count) {
   const std::string text = unmark(item.find("yaml")->as_string());
   std::vector<codec::Json> found;
   std::string code;
   const bool quick = is_quick([&] {
     auto documents = codec::parse_yaml(text, name);
-    if (!documents.ok()) code = documents.error().code;
-    else for (codec::YamlDocument& document : *documents) found.push_back(std::move(document.value));
+    if (!documents.ok())
+      code = documents.error().code;
+    else
+      for (codec::YamlDocument& document : *documents) found.push_back(std::move(document.value));
   });
   if (item.bool_or("fail", false)) return count.check(quick && !code.empty(), name);
   if (!code.empty()) return count.skip("yaml: outside of the part that is read: " + code);
