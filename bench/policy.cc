@@ -100,8 +100,12 @@ std::vector<contract::Request> requests(int users) {
 // There is no peer for these: what a decision costs is compared in the edge's bench, where it is part of a request.
 codec::Json figures = codec::Json::array();
 void add_figure(std::string name, double value, std::string_view unit) {
-  figures.push(codec::Json::object({{"name", name}, {"value", value}, {"unit", unit}, {"peer", codec::Json()},
-                                    {"peer_value", codec::Json()}, {"ratio", codec::Json()}}));
+  figures.push(codec::Json::object({{"name", name},
+                                    {"value", value},
+                                    {"unit", unit},
+                                    {"peer", codec::Json()},
+                                    {"peer_value", codec::Json()},
+                                    {"ratio", codec::Json()}}));
 }
 
 double nanos_since(std::chrono::steady_clock::time_point start) {

@@ -76,8 +76,8 @@ Runtime make_runtime(const std::string& process) {
       line.remove_prefix(static_cast<std::size_t>(written));
     }
   };
-  runtime.log = std::make_unique<Log>(*runtime.system_clock, process, sink, runtime.random->number(),
-                                      runtime.random->number());
+  runtime.log =
+      std::make_unique<Log>(*runtime.system_clock, process, sink, runtime.random->number(), runtime.random->number());
   runtime.loop = io::make_epoll_loop(*runtime.clock);
   return runtime;
 }
@@ -96,9 +96,12 @@ void block_signals() {
 }
 
 void run_until_signal(Runtime& runtime) {
-  WARY_CHECK(runtime.loop->watch(signal_descriptor, [&] {
-    if (io::read_signal(signal_descriptor) != 0) runtime.loop->stop();
-  }).ok());
+  WARY_CHECK(runtime.loop
+                 ->watch(signal_descriptor,
+                         [&] {
+                           if (io::read_signal(signal_descriptor) != 0) runtime.loop->stop();
+                         })
+                 .ok());
   runtime.log->info("process.ready", {{"pid", std::int64_t{getpid()}}});
   runtime.loop->run();
   runtime.log->info("process.ended");

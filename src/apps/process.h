@@ -1,5 +1,5 @@
-// Process: what every daemon of ours does first and last: read its options, log JSON lines, say when it is ready, end on
-// SIGTERM. Only apps/ reads the environment and the command line; parts get values.
+// Process: what every daemon of ours does first and last: read its options, log JSON lines, say when it is ready, end
+// on SIGTERM. Only apps/ reads the environment and the command line; parts get values.
 #pragma once
 
 #include <atomic>
@@ -30,8 +30,8 @@ class Options {
 };
 
 // A clock whose wall time never goes behind a floor: what was recorded before is not in the future again when the
-// machine's clock is set back, and no session that had ended lives again. The floor follows the time that was read, a second
-// behind it, and raise() lifts it to what an earlier process had recorded. Any thread.
+// machine's clock is set back, and no session that had ended lives again. The floor follows the time that was read, a
+// second behind it, and raise() lifts it to what an earlier process had recorded. Any thread.
 class FloorClock final : public Clock {
  public:
   explicit FloorClock(Clock& system) : system_(system) {}
@@ -54,7 +54,8 @@ struct Runtime {
 };
 Runtime make_runtime(const std::string& process);
 
-// Runs the loop until SIGTERM or SIGINT. Signals must be blocked before other threads start: call block_signals() first.
+// Runs the loop until SIGTERM or SIGINT. Signals must be blocked before other threads start: call block_signals()
+// first.
 void block_signals();
 void run_until_signal(Runtime& runtime);
 // Logs process.failed with the error's parts, which the supervisor shows, and gives the exit code.

@@ -114,8 +114,10 @@ void Supervisor::on_line(Child& child, std::string_view line) {
   if (event != "process.ready") return;
   const bool first = !child.was_ready;
   child.ready = child.was_ready = true;
-  if (first) runtime_.loop->stop();
-  else runtime_.log->warn("process.restarted", {{"name", child.program.name}});
+  if (first)
+    runtime_.loop->stop();
+  else
+    runtime_.log->warn("process.restarted", {{"name", child.program.name}});
 }
 
 void Supervisor::on_exit(Child& child) {

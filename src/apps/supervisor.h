@@ -1,11 +1,13 @@
-// Supervisor: starts the processes of one machine in order, waits until each is ready, keeps their logs, starts again what
-// died, and ends everything in reverse order.
+// Supervisor: starts the processes of one machine in order, waits until each is ready, keeps their logs, starts again
+// what died, and ends everything in reverse order.
 //
 //   Supervisor supervisor(runtime, options);
-//   WARY_RETURN_IF_ERROR(supervisor.start({"wary-signer", ...}));     // returns when it is ready, or with its own error
+//   WARY_RETURN_IF_ERROR(supervisor.start({"wary-signer", ...}));     // returns when it is ready, or with its own
+//   error
 //
-// A process that fails before it was ever ready is not started again: its error is the answer. Later ends are answered by a
-// new start after 50 ms, doubling to 2 s. Logs go to LOG-DIRECTORY/NAME.log. Thread rule: the loop's; start() turns it.
+// A process that fails before it was ever ready is not started again: its error is the answer. Later ends are answered
+// by a new start after 50 ms, doubling to 2 s. Logs go to LOG-DIRECTORY/NAME.log. Thread rule: the loop's; start()
+// turns it.
 #pragma once
 
 #include <memory>

@@ -33,7 +33,8 @@ void write_all(int descriptor, std::string_view text) {
 std::string default_data() {
   if (const char* named = std::getenv("WARY_DATA"); named != nullptr && *named != '\0') return named;
   if (getuid() == 0) return "/var/lib/wary";
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/') return std::string(home) + "/.local/share/wary";
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/')
+    return std::string(home) + "/.local/share/wary";
   return "/tmp/wary-" + std::to_string(getuid());
 }
 
@@ -68,11 +69,13 @@ struct Machine {
 // As root the processes run as users of their own, who must be able to pass through.
 Status check_passage(const Machine& machine) {
   if (!machine.control) return {};
-  for (std::size_t slash = machine.data.find('/', 1); slash != std::string::npos; slash = machine.data.find('/', slash + 1)) {
+  for (std::size_t slash = machine.data.find('/', 1); slash != std::string::npos;
+       slash = machine.data.find('/', slash + 1)) {
     const std::string parent = machine.data.substr(0, slash);
-    struct stat status {};
+    struct stat status{};
     if (stat(parent.c_str(), &status) != 0 || (status.st_mode & S_IXOTH) != 0) continue;
-    return fail(ErrorKind::kDenied, "data_directory", "other users cannot pass through this directory, and wary's processes are such")
+    return fail(ErrorKind::kDenied, "data_directory",
+                "other users cannot pass through this directory, and wary's processes are such")
         .at(parent)
         .next("chmod o+x " + parent + ", or choose another directory with --data");
   }
@@ -83,8 +86,8 @@ Status make_directories(const Machine& machine) {
   WARY_RETURN_IF_ERROR(make_directory(machine.data, 0755, std::nullopt));
   WARY_RETURN_IF_ERROR(check_passage(machine));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/log", 0700, std::nullopt));
-  // Each process makes its sockets in a directory of its own, which only our processes (and root) may pass through; which of
-  // them connects is the kernel's word.
+  // Each process makes its sockets in a directory of its own, which only our processes (and root) may pass through;
+  // which of them connects is the kernel's word.
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run", 0755, std::nullopt));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run/signer", 0710, machine.signer));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run/waryd", 0710, machine.control));
@@ -111,14 +114,14 @@ Status start_processes(Supervisor& supervisor, const Machine& machine) {
     return std::to_string(identity ? identity->uid : getuid());
   };
   WARY_RETURN_IF_ERROR(supervisor.start({"wary-signer",
-                                         {programs + "/wary-signer", "--directory", machine.data + "/signer", "--run", run,
-                                          "--control-uid", uid(machine.control), "--edge-uid", uid(machine.edge)},
+                                         {programs + "/wary-signer", "--directory", machine.data + "/signer", "--run",
+                                          run, "--control-uid", uid(machine.control), "--edge-uid", uid(machine.edge)},
                                          machine.signer}));
-  WARY_RETURN_IF_ERROR(supervisor.start({"waryd",
-                                         {programs + "/waryd", "--directory", machine.data + "/waryd", "--run", run, "--edge-uid",
-                                          uid(machine.edge), "--admin-uid", std::to_string(getuid()), "--console-origin",
-                                          machine.console_origin},
-                                         machine.control}));
+  WARY_RETURN_IF_ERROR(supervisor.start(
+      {"waryd",
+       {programs + "/waryd", "--directory", machine.data + "/waryd", "--run", run, "--edge-uid", uid(machine.edge),
+        "--admin-uid", std::to_string(getuid()), "--console-origin", machine.console_origin},
+       machine.control}));
   return supervisor.start({"wary-edge",
                            {programs + "/wary-edge", "--directory", machine.data + "/edge", "--run", run, "--listen",
                             machine.listen, "--console-origin", machine.console_origin, "--workers", machine.workers},
@@ -139,8 +142,8 @@ Status print_welcome(cli::Context& context, const Machine& machine) {
   body.set("user", "owner");
   WARY_ASSIGN_OR_RETURN(const codec::Json link, cli::call_api(context, "POST", "/v1/sessions", body));
   context.out("wary is ready\n  console  " + std::string(link.string_or("link", "")) + "\n  (works once, until " +
-              std::string(link.string_or("expires", "")) + "; another: wary session create owner)\n  CA       " + machine.data +
-              "/ca.pem\n  data     " + machine.data + "\n  listens  " + machine.listen + "\n");
+              std::string(link.string_or("expires", "")) + "; another: wary session create owner)\n  CA       " +
+              machine.data + "/ca.pem\n  data     " + machine.data + "\n  listens  " + machine.listen + "\n");
   if (!machine.control) {
     context.out("  note     not root: all processes run as this user, without capabilities; there is no agent\n");
   }
@@ -182,10 +185,13 @@ Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
 std::vector<cli::Command> table() {
   std::vector<cli::Command> commands = cli::commands();
   commands.insert(commands.begin(),
-                  {{"dev"}, {}, "Start everything on this machine, on loopback",
+                  {{"dev"},
+                   {},
+                   "Start everything on this machine, on loopback",
                    {{"--listen", "ADDRESS:PORT", "where the edge listens (default 127.0.0.1:7443)", false},
                     {"--workers", "COUNT", "threads of the edge", false, true}},
-                   "Keeps its data in the data directory and goes on with it the next time. Ends on Ctrl-C.", run_dev});
+                   "Keeps its data in the data directory and goes on with it the next time. Ends on Ctrl-C.",
+                   run_dev});
   commands.push_back({{"version"}, {}, "Print the version", {}, "", [](cli::Context& context, const cli::Arguments&) {
                         context.out("wary " + std::string(kVersion) + "\n");
                         return Status();
@@ -199,9 +205,13 @@ std::vector<cli::Command> table() {
 int main(int count, char** arguments) {
   using namespace wary;
   apps::Runtime runtime = apps::make_runtime("wary");
-  cli::Context context{*runtime.system_clock, *runtime.random, *runtime.files, apps::default_data(),
+  cli::Context context{*runtime.system_clock,
+                       *runtime.random,
+                       *runtime.files,
+                       apps::default_data(),
                        [](std::string_view text) { apps::write_all(STDOUT_FILENO, text); },
-                       [](std::string_view text) { apps::write_all(STDERR_FILENO, text); }, false};
+                       [](std::string_view text) { apps::write_all(STDERR_FILENO, text); },
+                       false};
   std::vector<std::string> words(arguments + 1, arguments + count);
   // Options of every command stand anywhere before "--".
   for (std::size_t i = 0; i + 1 < words.size() && words[i] != "--";) {
@@ -209,8 +219,10 @@ int main(int count, char** arguments) {
       ++i;
       continue;
     }
-    if (words[i] == "--data") context.data = words[i + 1];
-    else context.is_json = words[i + 1] == "json";
+    if (words[i] == "--data")
+      context.data = words[i + 1];
+    else
+      context.is_json = words[i + 1] == "json";
     const auto at = words.begin() + static_cast<std::ptrdiff_t>(i);
     words.erase(at, at + 2);
   }

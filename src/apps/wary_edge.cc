@@ -22,14 +22,15 @@ Result<io::Address> parse_listen(const std::string& text) {
 
 // What the edge says of itself, to its own user and to root: counters, and that its main loop turns.
 Result<std::unique_ptr<http::Server>> serve_metrics(Runtime& runtime, Metrics& metrics, const std::string& directory) {
-  auto server = std::make_unique<http::Server>(*runtime.loop, [&metrics](const std::shared_ptr<http::Exchange>& exchange) {
-    const http::Request& request = exchange->request();
-    const bool owner = request.peer.uid == getuid() || request.peer.uid == 0;
-    if (!owner) return exchange->respond(403, {}, "");
-    if (request.method == "GET" && request.path == "/livez") return exchange->respond(200, {}, "ok\n");
-    if (request.method != "GET" || request.path != "/metrics") return exchange->respond(404, {}, "");
-    exchange->respond(200, {{"Content-Type", "text/plain; version=0.0.4"}}, metrics.to_prometheus());
-  });
+  auto server =
+      std::make_unique<http::Server>(*runtime.loop, [&metrics](const std::shared_ptr<http::Exchange>& exchange) {
+        const http::Request& request = exchange->request();
+        const bool owner = request.peer.uid == getuid() || request.peer.uid == 0;
+        if (!owner) return exchange->respond(403, {}, "");
+        if (request.method == "GET" && request.path == "/livez") return exchange->respond(200, {}, "ok\n");
+        if (request.method != "GET" || request.path != "/metrics") return exchange->respond(404, {}, "");
+        exchange->respond(200, {{"Content-Type", "text/plain; version=0.0.4"}}, metrics.to_prometheus());
+      });
   WARY_RETURN_IF_ERROR(server->listen(io::Address::unix_socket(directory + "/admin.sock"), {.mode = 0600}));
   return server;
 }
@@ -49,18 +50,20 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
   edge_options.snapshot_key = keys.snapshot;
   edge_options.ca = keys.ca;
   edge_options.workers = static_cast<std::size_t>(options.number("--workers", 2));
-  const auto issue = [&signer](ByteView csr, const std::vector<std::string>& names) -> Result<gateway::ServerCertificate> {
+  const auto issue = [&signer](ByteView csr,
+                               const std::vector<std::string>& names) -> Result<gateway::ServerCertificate> {
     WARY_ASSIGN_OR_RETURN(identity::SignerClient::Issued issued, signer.issue_names(csr, names));
     return gateway::ServerCertificate{{std::move(issued.certificate)}, issued.not_after};
   };
-  edge = std::make_unique<gateway::Edge>(gateway::EdgeParts{*runtime.loop, *runtime.clock, *runtime.random,
-                                                            *runtime.files, *runtime.log, metrics, issue,
-                                                            [&runtime](UnixTime floor) { runtime.clock->raise(floor); }},
-                                         std::move(edge_options));
+  edge = std::make_unique<gateway::Edge>(
+      gateway::EdgeParts{*runtime.loop, *runtime.clock, *runtime.random, *runtime.files, *runtime.log, metrics, issue,
+                         [&runtime](UnixTime floor) { runtime.clock->raise(floor); }},
+      std::move(edge_options));
   WARY_RETURN_IF_ERROR(edge->open());
   WARY_ASSIGN_OR_RETURN(admin, serve_metrics(runtime, metrics, directory));
   WARY_RETURN_IF_ERROR(io::drop_to({getuid(), getgid()}));
-  // Connecting to the sockets under run/ needs no right; making one there, in another process's place, is not for the edge.
+  // Connecting to the sockets under run/ needs no right; making one there, in another process's place, is not for the
+  // edge.
   const Status files = io::restrict_files({directory}, {});
   if (!files && files.error().code != "sandbox_landlock_missing") return files;
   WARY_RETURN_IF_ERROR(io::restrict_calls(io::network_process_calls()));

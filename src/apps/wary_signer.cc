@@ -34,8 +34,8 @@ int main(int count, char** arguments) {
   using namespace wary;
   apps::block_signals();
   apps::Runtime runtime = apps::make_runtime("wary-signer");
-  const auto options = apps::Options::parse(
-      count, arguments, {"--directory", "--run", "--trust-domain", "--control-uid", "--edge-uid"});
+  const auto options =
+      apps::Options::parse(count, arguments, {"--directory", "--run", "--trust-domain", "--control-uid", "--edge-uid"});
   if (!options) return apps::report_failure(*runtime.log, options.error());
   std::unique_ptr<identity::Signer> signer;
   std::unique_ptr<identity::SignerService> service;

@@ -1,4 +1,5 @@
-// waryd: the control plane: resources, policy, ledger, API. Its sockets are local; the edge is its only door to a network.
+// waryd: the control plane: resources, policy, ledger, API. Its sockets are local; the edge is its only door to a
+// network.
 #include <unistd.h>
 
 #include <algorithm>
@@ -48,7 +49,8 @@ Result<std::int64_t> newest_revision(ledger::Ledger& ledger) {
 Status check_store(const control::Plane& plane, std::int64_t recorded, const std::string& directory) {
   const auto revision = static_cast<std::int64_t>(plane.snapshot()->revision());
   if (revision >= recorded) return {};
-  return fail(ErrorKind::kDataLoss, "store_behind_ledger", "the ledger has decisions of a later state than what is stored")
+  return fail(ErrorKind::kDataLoss, "store_behind_ledger",
+              "the ledger has decisions of a later state than what is stored")
       .at(directory + "/objects")
       .expected("revision " + std::to_string(recorded) + " or later")
       .found(std::to_string(revision))
@@ -87,13 +89,16 @@ Result<codec::Json> issue_workload(identity::SignerClient& signer, const std::st
 Status make_owner(control::Plane& plane) {
   const store::Key owner = control::key_of(control::kTenantWide, "User", "owner");
   if (plane.objects().find(owner) != nullptr) return {};
-  const auto stored = [](codec::Json spec) { return codec::Json::object({{"labels", codec::Json::object()}, {"spec", std::move(spec)}}); };
+  const auto stored = [](codec::Json spec) {
+    return codec::Json::object({{"labels", codec::Json::object()}, {"spec", std::move(spec)}});
+  };
   codec::Json user = codec::Json::object();
   user.set("displayName", "Owner").set("groups", codec::Json::array({codec::Json("owners")}));
   control::Change change;
   change.writes.push_back({control::key_of(control::kTenantWide, "Group", "owners"), stored(codec::Json::object())});
   change.writes.push_back({owner, stored(std::move(user))});
-  change.writes.push_back({control::key_of(control::kTenantWide, "Namespace", "default"), stored(codec::Json::object())});
+  change.writes.push_back(
+      {control::key_of(control::kTenantWide, "Namespace", "default"), stored(codec::Json::object())});
   change.event.class_uid = contract::EventClass::kApplicationLifecycle;
   change.event.action = "platform.initialise";
   change.event.detail = "{}";
@@ -109,8 +114,13 @@ Status open_plane(const Options& options, Runtime& runtime, Control& control,
   settings.console_host = "console.localhost";
   settings.console_socket = options.text("--run") + "/waryd/console.sock";
   identity::SignerClient* signer = control.signer.get();
-  control::PlaneParts parts{*runtime.loop, *runtime.clock, *runtime.random, *runtime.files, *runtime.log,
-                            control.metrics, *control.ledger,
+  control::PlaneParts parts{*runtime.loop,
+                            *runtime.clock,
+                            *runtime.random,
+                            *runtime.files,
+                            *runtime.log,
+                            control.metrics,
+                            *control.ledger,
                             [signer](ByteView message) { return signer->sign("snapshot.sign", message); },
                             [edge](const io::PeerCredentials& peer) { return peer.uid == edge; }};
   WARY_ASSIGN_OR_RETURN(control.plane, control::Plane::open(parts, settings, options.text("--directory")));
@@ -123,27 +133,29 @@ Status listen(const Options& options, Runtime& runtime, Control& control) {
   const uid_t admin = static_cast<uid_t>(options.number("--admin-uid", std::int64_t{getuid()}));
   const uid_t edge = static_cast<uid_t>(options.number("--edge-uid", std::int64_t{getuid()}));
   control::Api* api = control.api.get();
-  control.admin = std::make_unique<http::Server>(*runtime.loop, [api, admin](const control::Api::ExchangePtr& exchange) {
-    // The kernel says who this is: the machine's owner, or nobody.
-    const uid_t uid = exchange->request().peer.uid;
-    if (uid != admin && uid != 0) {
-      return control::send_error(exchange, fail(ErrorKind::kDenied, "admin_socket", "this socket is the owner's"));
-    }
-    api->handle_admin(exchange);
-  });
-  control.console = std::make_unique<http::Server>(*runtime.loop, [api, edge](const control::Api::ExchangePtr& exchange) {
-    if (exchange->request().peer.uid != edge) {
-      return control::send_error(exchange, fail(ErrorKind::kDenied, "console_socket", "this socket is the edge's"));
-    }
-    api->handle_console(exchange);
-  });
+  control.admin =
+      std::make_unique<http::Server>(*runtime.loop, [api, admin](const control::Api::ExchangePtr& exchange) {
+        // The kernel says who this is: the machine's owner, or nobody.
+        const uid_t uid = exchange->request().peer.uid;
+        if (uid != admin && uid != 0) {
+          return control::send_error(exchange, fail(ErrorKind::kDenied, "admin_socket", "this socket is the owner's"));
+        }
+        api->handle_admin(exchange);
+      });
+  control.console =
+      std::make_unique<http::Server>(*runtime.loop, [api, edge](const control::Api::ExchangePtr& exchange) {
+        if (exchange->request().peer.uid != edge) {
+          return control::send_error(exchange, fail(ErrorKind::kDenied, "console_socket", "this socket is the edge's"));
+        }
+        api->handle_console(exchange);
+      });
   WARY_RETURN_IF_ERROR(control.admin->listen(io::Address::unix_socket(run + "/waryd/admin.sock"), {.mode = 0666}));
   WARY_RETURN_IF_ERROR(control.console->listen(io::Address::unix_socket(run + "/waryd/console.sock"), {.mode = 0666}));
   return control.plane->listen(io::Address::unix_socket(run + "/waryd/link.sock"));
 }
 
-// A checkpoint commits to everything before it: what is cut off behind the newest one cannot be missed, so there is one a
-// minute and one at the end. The ledger's thread makes it.
+// A checkpoint commits to everything before it: what is cut off behind the newest one cannot be missed, so there is one
+// a minute and one at the end. The ledger's thread makes it.
 void checkpoint(Runtime& runtime, Control& control) {
   Log* log = runtime.log.get();
   (void)control.ledger->run([log](ledger::Ledger& ledger) {
@@ -162,7 +174,8 @@ void sweep(Runtime& runtime, Control& control) {
 }
 
 Result<ledger::NoteVerifier> make_verifier(const identity::SignerClient::PublicKeys& keys) {
-  WARY_ASSIGN_OR_RETURN(const crypto::PublicKey key, crypto::PublicKey::from_raw(crypto::KeyType::kEd25519, keys.ledger));
+  WARY_ASSIGN_OR_RETURN(const crypto::PublicKey key,
+                        crypto::PublicKey::from_raw(crypto::KeyType::kEd25519, keys.ledger));
   return ledger::NoteVerifier::of(keys.origin, key);
 }
 
@@ -180,22 +193,29 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
 
   WARY_ASSIGN_OR_RETURN(const ledger::NoteVerifier verifier, make_verifier(keys));
   WARY_ASSIGN_OR_RETURN(control.ledger, open_ledger(options, runtime, control, verifier.to_vkey()));
-  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/waryd/ledger.vkey", as_bytes(verifier.to_vkey() + "\n")));
+  WARY_RETURN_IF_ERROR(
+      io::write_file_atomically(*runtime.files, run + "/waryd/ledger.vkey", as_bytes(verifier.to_vkey() + "\n")));
   WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/waryd/ca.der", keys.ca));
   WARY_RETURN_IF_ERROR(open_plane(options, runtime, control, keys));
   control.sign_in = std::make_unique<control::SignIn>(*control.plane, *runtime.clock, *runtime.random);
-  control::ApiParts parts{*runtime.loop, *runtime.clock, *runtime.random, *runtime.log, control.metrics, verifier.to_vkey(),
-                          keys.ca, options.text("--console-origin"),
-                          [&control](const std::string& csr, const std::string& id) {
-                            return issue_workload(*control.signer, csr, id);
-                          }};
+  control::ApiParts parts{
+      *runtime.loop,
+      *runtime.clock,
+      *runtime.random,
+      *runtime.log,
+      control.metrics,
+      verifier.to_vkey(),
+      keys.ca,
+      options.text("--console-origin"),
+      [&control](const std::string& csr, const std::string& id) { return issue_workload(*control.signer, csr, id); }};
   control.api = std::make_unique<control::Api>(*control.plane, *control.sign_in, std::move(parts));
-  control.plane->on_call = [&control](const std::string&, const codec::Json& call, std::function<void(codec::Json)> reply) {
+  control.plane->on_call = [&control](const std::string&, const codec::Json& call,
+                                      std::function<void(codec::Json)> reply) {
     codec::Json answer = codec::Json::object();
     if (call.string_or("op", "") == "redeem") {
-      const auto token = control.sign_in->redeem_code(std::string(call.string_or("code", "")),
-                                                      std::string(call.string_or("host", "")),
-                                                      std::string(call.string_or("state", "")));
+      const auto token =
+          control.sign_in->redeem_code(std::string(call.string_or("code", "")), std::string(call.string_or("host", "")),
+                                       std::string(call.string_or("state", "")));
       if (token) answer.set("token", std::string_view(token->secret));
     }
     reply(std::move(answer));
@@ -213,8 +233,8 @@ int main(int count, char** arguments) {
   using namespace wary;
   apps::block_signals();
   apps::Runtime runtime = apps::make_runtime("waryd");
-  const auto options = apps::Options::parse(
-      count, arguments, {"--directory", "--run", "--edge-uid", "--admin-uid", "--console-origin"});
+  const auto options =
+      apps::Options::parse(count, arguments, {"--directory", "--run", "--edge-uid", "--admin-uid", "--console-origin"});
   if (!options) return apps::report_failure(*runtime.log, options.error());
   apps::Control control;
   const Status started = apps::start(*options, runtime, control);

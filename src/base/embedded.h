@@ -1,5 +1,5 @@
-// Files that were compiled in: schemas and the console. Each set is a function made by cmake/embed.cmake; the bytes live in
-// the program's read-only data and are valid for ever.
+// Files that were compiled in: schemas and the console. Each set is a function made by cmake/embed.cmake; the bytes
+// live in the program's read-only data and are valid for ever.
 #pragma once
 
 #include <span>

@@ -29,8 +29,9 @@ TEST_CASE("a line is one JSON object with typed fields") {
   std::string line;
   Log log(clock, "edge", [&](std::string_view out) { line = out; }, 1, 2);
   log.warn("edge.listening", {{"port", 7443}, {"tls", true}, {"name", "a\"b\\c"}, {"big", std::uint64_t{1} << 40}});
-  CHECK(line == "{\"time\":\"2001-09-09T01:46:40.123Z\",\"level\":\"warn\",\"process\":\"edge\",\"event\":"
-                "\"edge.listening\",\"port\":7443,\"tls\":true,\"name\":\"a\\\"b\\\\c\",\"big\":1099511627776}\n");
+  CHECK(line ==
+        "{\"time\":\"2001-09-09T01:46:40.123Z\",\"level\":\"warn\",\"process\":\"edge\",\"event\":"
+        "\"edge.listening\",\"port\":7443,\"tls\":true,\"name\":\"a\\\"b\\\\c\",\"big\":1099511627776}\n");
 }
 
 TEST_CASE("no byte of a client reaches a terminal as it is") {

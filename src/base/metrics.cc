@@ -18,8 +18,8 @@ std::string Metrics::to_prometheus() const {
   const std::lock_guard lock(mutex_);
   std::string text;
   for (const Entry& entry : entries_) {
-    text += "# HELP " + entry.name + " " + entry.help + "\n# TYPE " + entry.name + " " + entry.type + "\n" + entry.name +
-            " " + std::to_string(entry.metric.value()) + "\n";
+    text += "# HELP " + entry.name + " " + entry.help + "\n# TYPE " + entry.name + " " + entry.type + "\n" +
+            entry.name + " " + std::to_string(entry.metric.value()) + "\n";
   }
   return text;
 }

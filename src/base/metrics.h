@@ -1,5 +1,5 @@
-// Metrics: counters and gauges with fixed names, read as Prometheus text. main() makes the registry and hands it down; a
-// part keeps references to its own. Adding is one relaxed atomic; making a metric takes a lock and happens at start.
+// Metrics: counters and gauges with fixed names, read as Prometheus text. main() makes the registry and hands it down;
+// a part keeps references to its own. Adding is one relaxed atomic; making a metric takes a lock and happens at start.
 #pragma once
 
 #include <atomic>

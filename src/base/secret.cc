@@ -16,7 +16,8 @@ Secret::Secret(std::size_t size) : size_(size) {
   void* memory = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   WARY_CHECK(memory != MAP_FAILED);
   data_ = static_cast<std::uint8_t*>(memory);
-  // Best effort by design: RLIMIT_MEMLOCK may be small, and a secret that may be swapped beats a process that cannot run.
+  // Best effort by design: RLIMIT_MEMLOCK may be small, and a secret that may be swapped beats a process that cannot
+  // run.
   (void)mlock(memory, mapped_);
   (void)madvise(memory, mapped_, MADV_DONTDUMP);
   (void)madvise(memory, mapped_, MADV_WIPEONFORK);

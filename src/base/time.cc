@@ -10,15 +10,20 @@ std::string to_rfc3339(UnixTime time) {
   if (time.nanos % kNanosPerMilli < 0) --millis;
   std::int64_t seconds = millis / 1000;
   std::int64_t milli = millis % 1000;
-  if (milli < 0) { milli += 1000; --seconds; }
+  if (milli < 0) {
+    milli += 1000;
+    --seconds;
+  }
   std::int64_t days = seconds / 86400;
   std::int64_t of_day = seconds % 86400;
-  if (of_day < 0) { of_day += 86400; --days; }
+  if (of_day < 0) {
+    of_day += 86400;
+    --days;
+  }
   days += 719468;
   const std::int64_t era = (days >= 0 ? days : days - 146096) / 146097;
   const std::int64_t day_of_era = days - era * 146097;
-  const std::int64_t year_of_era =
-      (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+  const std::int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
   const std::int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
   const std::int64_t month_index = (5 * day_of_year + 2) / 153;
   const std::int64_t day = day_of_year - (153 * month_index + 2) / 5 + 1;

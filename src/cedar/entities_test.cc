@@ -136,11 +136,8 @@ TEST_CASE("what a decision read is named, each once") {
 
 TEST_CASE("entity JSON is read strictly and names the place of an error") {
   CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{},"parents":[]}])") == "");
-  CHECK(
-      json_code(
-          R"([{"uid":{"__entity":{"type":"U","id":"a"}},"attrs":{"x":[1,"y",true,{"z":{}}]},)"
-                  R"("parents":[{"__entity":{"type":"U","id":"b"}}],"tags":{"t":1}}])") ==
-      "");
+  CHECK(json_code(R"([{"uid":{"__entity":{"type":"U","id":"a"}},"attrs":{"x":[1,"y",true,{"z":{}}]},)"
+                  R"("parents":[{"__entity":{"type":"U","id":"b"}}],"tags":{"t":1}}])") == "");
   CHECK(json_code(R"({})") == "cedar_json_type ");
   CHECK(json_code(R"([1])") == "cedar_json_type /0");
   CHECK(json_code(R"([{"uid":{"type":"U","id":"a"},"attrs":{}}])") == "cedar_json_member /0");

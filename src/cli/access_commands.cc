@@ -29,16 +29,20 @@ Status try_access(Context& context, const Arguments& arguments) {
   body.set("principal", std::string_view(arguments.positional[0]));
   body.set("method", std::string_view(arguments.positional[1])).set("url", std::string_view(arguments.positional[2]));
   WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "POST", "/v1/try", body));
-  if (context.is_json) context.out(answer.to_string() + "\n");
-  else print_decision(context, answer);
+  if (context.is_json)
+    context.out(answer.to_string() + "\n");
+  else
+    print_decision(context, answer);
   return {};
 }
 
 Status explain(Context& context, const Arguments& arguments) {
   const std::string path = "/v1/explain/" + codec::encode_percent(arguments.positional[0]);
   WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "GET", path));
-  if (context.is_json) context.out(answer.to_string() + "\n");
-  else context.out(text_of(answer, "text") + "\n");
+  if (context.is_json)
+    context.out(answer.to_string() + "\n");
+  else
+    context.out(text_of(answer, "text") + "\n");
   return {};
 }
 
@@ -85,8 +89,10 @@ Status create_session(Context& context, const Arguments& arguments) {
   codec::Json body = codec::Json::object();
   body.set("user", std::string_view(arguments.positional[0]));
   WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "POST", "/v1/sessions", body));
-  if (context.is_json) context.out(answer.to_string() + "\n");
-  else context.out(text_of(answer, "link") + "\nworks once, until " + text_of(answer, "expires") + "\n");
+  if (context.is_json)
+    context.out(answer.to_string() + "\n");
+  else
+    context.out(text_of(answer, "link") + "\nworks once, until " + text_of(answer, "expires") + "\n");
   return {};
 }
 
@@ -118,8 +124,10 @@ Status issue_workload(Context& context, const Arguments& arguments) {
   WARY_RETURN_IF_ERROR(context.files.make_directory(directory));
   const Secret pem = secret_pem(pkcs8);
   WARY_RETURN_IF_ERROR(write_private(context, directory + "/svid.key", pem.reveal()));
-  WARY_RETURN_IF_ERROR(write_private(context, directory + "/svid.pem", as_bytes(crypto::encode_pem("CERTIFICATE", certificate))));
-  WARY_RETURN_IF_ERROR(write_private(context, directory + "/bundle.pem", as_bytes(crypto::encode_pem("CERTIFICATE", ca))));
+  WARY_RETURN_IF_ERROR(
+      write_private(context, directory + "/svid.pem", as_bytes(crypto::encode_pem("CERTIFICATE", certificate))));
+  WARY_RETURN_IF_ERROR(
+      write_private(context, directory + "/bundle.pem", as_bytes(crypto::encode_pem("CERTIFICATE", ca))));
   context.out(text_of(answer, "spiffe_id") + "\n" + directory + "/svid.pem, svid.key, bundle.pem; valid until " +
               text_of(answer, "expires") + "\n");
   return {};
@@ -136,17 +144,28 @@ Status status(Context& context, const Arguments&) {
 std::vector<Command> access_commands() {
   const Flag reason{"--reason", "TEXT", "why; it is recorded", true};
   return {
-      {{"try"}, {"PRINCIPAL", "METHOD", "URL"}, "Decide an access without sending it", {},
-       "PRINCIPAL is a user's name, a workload as workload:NAMESPACE/NAME, or anonymous.", try_access},
+      {{"try"},
+       {"PRINCIPAL", "METHOD", "URL"},
+       "Decide an access without sending it",
+       {},
+       "PRINCIPAL is a user's name, a workload as workload:NAMESPACE/NAME, or anonymous.",
+       try_access},
       {{"explain"}, {"REF"}, "Say why a decision was as it was, at its own revision", {}, "", explain},
-      {{"revoke"}, {"KIND", "NAME"}, "End all access of a user, workload or session, now", {reason},
-       "KIND is user, workload (NAME is NAMESPACE/NAME) or session.", revoke},
+      {{"revoke"},
+       {"KIND", "NAME"},
+       "End all access of a user, workload or session, now",
+       {reason},
+       "KIND is user, workload (NAME is NAMESPACE/NAME) or session.",
+       revoke},
       {{"restore"}, {"KIND", "NAME"}, "Take a revocation back", {reason}, "", restore},
       {{"session", "create"}, {"USER"}, "Print a one-time link that signs a user in", {}, "", create_session},
-      {{"workload", "issue"}, {"NAME"}, "Write a workload's X509-SVID, key and bundle",
+      {{"workload", "issue"},
+       {"NAME"},
+       "Write a workload's X509-SVID, key and bundle",
        {{"--out", "DIR", "where svid.pem, svid.key and bundle.pem go", true},
         {"--namespace", "NAME", "the workload's namespace (default: default)", false}},
-       "", issue_workload},
+       "",
+       issue_workload},
       {{"status"}, {}, "Show health: revision, ledger, enforcement points", {}, "", status},
   };
 }

@@ -6,7 +6,9 @@ namespace wary::cli {
 
 namespace {
 
-io::Address admin_socket(const Context& context) { return io::Address::unix_socket(context.data + "/run/waryd/admin.sock"); }
+io::Address admin_socket(const Context& context) {
+  return io::Address::unix_socket(context.data + "/run/waryd/admin.sock");
+}
 
 Error not_running(const Context& context, Error error) {
   if (error.code != "connect_refused" && error.code != "connect_failed") return error;

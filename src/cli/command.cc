@@ -161,9 +161,11 @@ std::string bash_completion(const std::vector<Command>& table) {
     const auto& [before, list] = *entry;
     if (before.empty() || list.empty()) continue;
     const std::string pattern = "'" + before + "'*";
-    out += "    " + pattern + ") COMPREPLY=($(compgen -W '" + joined(list) + "' -- \"${COMP_WORDS[COMP_CWORD]}\")) ;;\n";
+    out +=
+        "    " + pattern + ") COMPREPLY=($(compgen -W '" + joined(list) + "' -- \"${COMP_WORDS[COMP_CWORD]}\")) ;;\n";
   }
-  out += "    *) COMPREPLY=($(compgen -W '" + joined(next[""]) + " help' -- \"${COMP_WORDS[COMP_CWORD]}\")) ;;\n  esac\n}\n";
+  out += "    *) COMPREPLY=($(compgen -W '" + joined(next[""]) +
+         " help' -- \"${COMP_WORDS[COMP_CWORD]}\")) ;;\n  esac\n}\n";
   return out + "complete -F _wary wary\n";
 }
 

@@ -23,8 +23,8 @@
 namespace wary::cli {
 
 struct Flag {
-  std::string name;      // "--reason"
-  std::string value;     // what follows, for help: "TEXT"; empty: a switch
+  std::string name;   // "--reason"
+  std::string value;  // what follows, for help: "TEXT"; empty: a switch
   std::string help;
   bool is_required = false;
   bool is_hidden = false;  // taken, and left out of help and completion: for our own tools
@@ -42,25 +42,26 @@ struct Context {
   Clock& clock;
   Random& random;
   io::Files& files;
-  std::string data;                               // the data directory
-  std::function<void(std::string_view)> out;      // standard output
-  std::function<void(std::string_view)> err;      // standard error
-  bool is_json = false;                           // --output json
+  std::string data;                           // the data directory
+  std::function<void(std::string_view)> out;  // standard output
+  std::function<void(std::string_view)> err;  // standard error
+  bool is_json = false;                       // --output json
 };
 
 struct Command {
-  std::vector<std::string> words;        // {"ledger", "tail"}
-  std::vector<std::string> positional;   // {"REF"}; a last "..." takes any number
+  std::vector<std::string> words;       // {"ledger", "tail"}
+  std::vector<std::string> positional;  // {"REF"}; a last "..." takes any number
   std::string summary;
   std::vector<Flag> flags;
-  std::string details;                   // for `wary help COMMAND`
+  std::string details;  // for `wary help COMMAND`
   std::function<Status(Context&, const Arguments&)> run;
 };
 
 std::vector<Command> commands();
 
 // The command with the longest match at the start of `words`; null if none. `used` counts its words.
-const Command* find_command(const std::vector<Command>& table, const std::vector<std::string>& words, std::size_t& used);
+const Command* find_command(const std::vector<Command>& table, const std::vector<std::string>& words,
+                            std::size_t& used);
 // Errors: usage, with what was expected.
 Result<Arguments> parse_arguments(const Command& command, const std::vector<std::string>& words);
 

@@ -67,8 +67,10 @@ Status verify(Context& context, const Arguments& arguments) {
   WARY_ASSIGN_OR_RETURN(const Bytes bytes, io::read_file(context.files, arguments.positional[0], kProofMax));
   WARY_ASSIGN_OR_RETURN(const codec::Json file, codec::parse_json(as_text(bytes)));
   if (file.string_or("format", "") != kProofFormat) {
-    return fail(ErrorKind::kInvalid, "proof_format", "this is no proof of wary").at(arguments.positional[0])
-        .expected(kProofFormat).found(file.string_or("format", ""));
+    return fail(ErrorKind::kInvalid, "proof_format", "this is no proof of wary")
+        .at(arguments.positional[0])
+        .expected(kProofFormat)
+        .found(file.string_or("format", ""));
   }
   WARY_ASSIGN_OR_RETURN(const Bytes event_bytes, codec::decode_base64(file.string_or("event", "")));
   auto verified = ledger::verify_proof(file.string_or("proof", ""), event_bytes, key);
@@ -84,7 +86,8 @@ Status verify(Context& context, const Arguments& arguments) {
 Status consistency(Context& context, const Arguments& arguments) {
   std::string query = "from=" + codec::encode_percent(arguments.positional[0]);
   if (arguments.positional.size() > 1) query += "&to=" + codec::encode_percent(arguments.positional[1]);
-  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "GET", "/v1/ledger/consistency", std::nullopt, query));
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer,
+                        call_api(context, "GET", "/v1/ledger/consistency", std::nullopt, query));
   const auto hash_of = [](std::string_view text) -> Result<ledger::Hash> {
     WARY_ASSIGN_OR_RETURN(const Bytes bytes, codec::decode_base64(text));
     ledger::Hash hash{};
@@ -107,8 +110,8 @@ Status consistency(Context& context, const Arguments& arguments) {
   }
   context.out(context.is_json ? answer.to_string() + "\n"
                               : "consistent: the log of " + std::to_string(to) + " events begins with the log of " +
-                                    std::to_string(from) + "\n  " + std::string(answer.string_or("from_root", "")) + "\n  " +
-                                    std::string(answer.string_or("to_root", "")) + "\n");
+                                    std::to_string(from) + "\n  " + std::string(answer.string_or("from_root", "")) +
+                                    "\n  " + std::string(answer.string_or("to_root", "")) + "\n");
   return {};
 }
 
@@ -124,7 +127,8 @@ Status checkpoint(Context& context, const Arguments&) {
   return {};
 }
 
-Status say_findings(Context& context, std::int64_t entries, std::int64_t segments, const std::vector<std::string>& findings) {
+Status say_findings(Context& context, std::int64_t entries, std::int64_t segments,
+                    const std::vector<std::string>& findings) {
   if (context.is_json) {
     codec::Json list = codec::Json::array();
     for (const std::string& finding : findings) list.push(codec::Json(finding));
@@ -171,27 +175,54 @@ Status export_static(Context& context, const Arguments& arguments) {
 
 std::vector<Command> ledger_commands() {
   return {
-      {{"ledger", "tail"}, {}, "Show the newest events",
+      {{"ledger", "tail"},
+       {},
+       "Show the newest events",
        {{"--last", "N", "how many (default 20)", false},
         {"--follow", "", "go on as they come", false},
         {"--actor", "ENTITY", "only this one's, as Wary::User::\"alice\"", false}},
-       "", tail},
-      {{"ledger", "prove"}, {"REF"}, "Write the proof that an event is in the ledger",
+       "",
+       tail},
+      {{"ledger", "prove"},
+       {"REF"},
+       "Write the proof that an event is in the ledger",
        {{"--out", "FILE", "where (default: standard output)", false}},
-       "REF is a decision's reference or #INDEX.", prove},
-      {{"ledger", "verify"}, {"FILE"}, "Check a proof offline",
-       {{"--key", "FILE", "the log's public key (default: DATA/ledger.vkey)", false}}, "", verify},
-      {{"ledger", "consistency"}, {"OLD-SIZE", "..."}, "Prove that the log only grew: OLD-SIZE [NEW-SIZE]", {}, "", consistency},
+       "REF is a decision's reference or #INDEX.",
+       prove},
+      {{"ledger", "verify"},
+       {"FILE"},
+       "Check a proof offline",
+       {{"--key", "FILE", "the log's public key (default: DATA/ledger.vkey)", false}},
+       "",
+       verify},
+      {{"ledger", "consistency"},
+       {"OLD-SIZE", "..."},
+       "Prove that the log only grew: OLD-SIZE [NEW-SIZE]",
+       {},
+       "",
+       consistency},
       {{"ledger", "key"}, {}, "Print the log's public key", {}, "", key},
-      {{"ledger", "checkpoint"}, {}, "Print the newest signed checkpoint, made if need be", {},
-       "Keep it elsewhere: whoever has it can later show that nothing before it was changed.", checkpoint},
-      {{"ledger", "check"}, {}, "Read every stored byte and say where one is wrong",
+      {{"ledger", "checkpoint"},
+       {},
+       "Print the newest signed checkpoint, made if need be",
+       {},
+       "Keep it elsewhere: whoever has it can later show that nothing before it was changed.",
+       checkpoint},
+      {{"ledger", "check"},
+       {},
+       "Read every stored byte and say where one is wrong",
        {{"--directory", "DIR", "a stopped ledger or a copy of one, read-only (default: the running one)", false},
-        {"--key", "FILE", "the log's public key (default: DATA/ledger.vkey)", false}}, "", check},
-      {{"ledger", "export"}, {}, "Write a stopped ledger as static files that other programs verify (tlog-tiles)",
+        {"--key", "FILE", "the log's public key (default: DATA/ledger.vkey)", false}},
+       "",
+       check},
+      {{"ledger", "export"},
+       {},
+       "Write a stopped ledger as static files that other programs verify (tlog-tiles)",
        {{"--directory", "DIR", "the ledger, or a copy of it", true},
         {"--out", "DIR", "where", true},
-        {"--key", "FILE", "the log's public key (default: DATA/ledger.vkey)", false}}, "", export_static},
+        {"--key", "FILE", "the log's public key (default: DATA/ledger.vkey)", false}},
+       "",
+       export_static},
   };
 }
 

@@ -67,7 +67,8 @@ Status add_file(Context& context, Bundle& bundle, const std::string& path, const
         if (name == "metadata" && value.is_object()) metadata = &value;
       }
     }
-    if (metadata != nullptr && metadata->find("namespace") == nullptr) metadata->set("namespace", std::string_view(name_space));
+    if (metadata != nullptr && metadata->find("namespace") == nullptr)
+      metadata->set("namespace", std::string_view(name_space));
     bundle.objects.push(std::move(object));
     bundle.sources.push_back({std::move(document), false});
   }
@@ -107,7 +108,8 @@ void print_refusal(Context& context, const Bundle& bundle, const codec::Json& er
     Error shown = error_from_json(error, ErrorKind::kInvalid);
     shown.where = place_of(bundle, error);
     context.err("error: " + shown.to_string() + "\n");
-    if (const std::string_view caret = error.string_or("caret", ""); !caret.empty()) context.err(std::string(caret) + "\n");
+    if (const std::string_view caret = error.string_or("caret", ""); !caret.empty())
+      context.err(std::string(caret) + "\n");
     if (!shown.next_step.empty()) context.err("  " + shown.next_step + "\n");
   }
 }
@@ -118,7 +120,8 @@ Status apply(Context& context, const Arguments& arguments) {
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   WARY_RETURN_IF_ERROR(add_path(context, bundle, path, arguments.flag("--namespace", "default"), 0));
   if (bundle.sources.empty()) {
-    return fail(ErrorKind::kNotFound, "apply_nothing", "no .yaml, .yml or .cedar file with an object was found").at(path);
+    return fail(ErrorKind::kNotFound, "apply_nothing", "no .yaml, .yml or .cedar file with an object was found")
+        .at(path);
   }
   codec::Json body = codec::Json::object();
   body.set("objects", bundle.objects).set("dryRun", arguments.has("--dry-run"));
@@ -133,7 +136,8 @@ Status apply(Context& context, const Arguments& arguments) {
     return {};
   }
   for (const codec::Json& result : answer.find("results")->items()) {
-    context.out(std::string(result.string_or("action", "")) + "  " + std::string(result.string_or("object", "")) + "\n");
+    context.out(std::string(result.string_or("action", "")) + "  " + std::string(result.string_or("object", "")) +
+                "\n");
   }
   context.out("revision " + std::to_string(answer.integer_or("revision", 0)) +
               (arguments.has("--dry-run") ? " would be next; nothing was changed\n" : "\n"));
@@ -156,7 +160,8 @@ std::string namespace_query(const Arguments& arguments) {
 }
 
 Status get(Context& context, const Arguments& arguments) {
-  if (arguments.positional.size() > 2) return fail(ErrorKind::kInvalid, "usage", "get takes a kind and at most one name");
+  if (arguments.positional.size() > 2)
+    return fail(ErrorKind::kInvalid, "usage", "get takes a kind and at most one name");
   WARY_ASSIGN_OR_RETURN(const codec::Json answer,
                         call_api(context, "GET", object_path(arguments), std::nullopt, namespace_query(arguments)));
   const codec::Json* objects = answer.find("objects");
@@ -179,24 +184,25 @@ Status get(Context& context, const Arguments& arguments) {
 Status history(Context& context, const Arguments& arguments) {
   const std::string path = "/v1/history/" + codec::encode_percent(arguments.positional[0]) + "/" +
                            codec::encode_percent(arguments.positional[1]);
-  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "GET", path, std::nullopt, namespace_query(arguments)));
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer,
+                        call_api(context, "GET", path, std::nullopt, namespace_query(arguments)));
   if (context.is_json) {
     context.out(answer.to_string() + "\n");
     return {};
   }
   for (const codec::Json& change : answer.find("changes")->items()) {
     const codec::Json* spec = change.find("spec");
-    context.out(padded(std::to_string(change.integer_or("revision", 0)), 8) +
-                padded(std::string(change.string_or("time", "")), 26) +
-                padded(std::string(change.string_or("action", "")), 8) +
-                padded(std::string(change.string_or("actor", "")), 24) + (spec != nullptr ? spec->to_string() : "") + "\n");
+    context.out(
+        padded(std::to_string(change.integer_or("revision", 0)), 8) +
+        padded(std::string(change.string_or("time", "")), 26) + padded(std::string(change.string_or("action", "")), 8) +
+        padded(std::string(change.string_or("actor", "")), 24) + (spec != nullptr ? spec->to_string() : "") + "\n");
   }
   return {};
 }
 
 Status remove(Context& context, const Arguments& arguments) {
-  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "DELETE", object_path(arguments), std::nullopt,
-                                                           namespace_query(arguments)));
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer,
+                        call_api(context, "DELETE", object_path(arguments), std::nullopt, namespace_query(arguments)));
   context.out("deleted  " + std::string(answer.string_or("object", "")) + "\nrevision " +
               std::to_string(answer.integer_or("revision", 0)) + "\n");
   return {};
@@ -210,7 +216,8 @@ Status watch(Context& context, const Arguments& arguments) {
       context.out(line.to_string() + "\n");
     } else {
       context.out(padded(std::to_string(line.integer_or("revision", 0)), 8) +
-                  padded(std::string(line.string_or("action", "")), 10) + std::string(line.string_or("object", "")) + "\n");
+                  padded(std::string(line.string_or("action", "")), 10) + std::string(line.string_or("object", "")) +
+                  "\n");
     }
     return true;
   });
@@ -221,17 +228,25 @@ Status watch(Context& context, const Arguments& arguments) {
 std::vector<Command> resource_commands() {
   const Flag name_space{"--namespace", "NAME", "the namespace (default: default)", false};
   return {
-      {{"apply"}, {}, "Create or change what files describe, all or nothing",
-       {{"--file", "PATH", "a .yaml or .cedar file, or a directory of them", true}, name_space,
+      {{"apply"},
+       {},
+       "Create or change what files describe, all or nothing",
+       {{"--file", "PATH", "a .yaml or .cedar file, or a directory of them", true},
+        name_space,
         {"--dry-run", "", "check everything, change nothing", false}},
-       "Every object is checked against its schema and every policy is compiled before anything changes. An error names\n"
+       "Every object is checked against its schema and every policy is compiled before anything changes. An error "
+       "names\n"
        "file, line and column; then nothing is changed and the old policies keep deciding.",
        apply},
       {{"get"}, {"KIND", "..."}, "Show the objects of a kind, or one: get KIND [NAME]", {name_space}, "", get},
       {{"history"}, {"KIND", "NAME"}, "Show what one object was, newest first", {name_space}, "", history},
       {{"delete"}, {"KIND", "NAME"}, "Delete one object", {name_space}, "", remove},
-      {{"watch"}, {"..."}, "Show changes as they are made: watch [KIND]",
-       {{"--since", "REVISION", "also those after this revision (default: from now)", false}}, "", watch},
+      {{"watch"},
+       {"..."},
+       "Show changes as they are made: watch [KIND]",
+       {{"--since", "REVISION", "also those after this revision (default: from now)", false}},
+       "",
+       watch},
   };
 }
 

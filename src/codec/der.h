@@ -56,10 +56,10 @@ class Reader {
   [[nodiscard]] bool skip(Tag tag);
 
   [[nodiscard]] bool read_boolean(bool& value);
-  [[nodiscard]] bool read_integer(ByteView& value);        // two's complement, minimal
-  [[nodiscard]] bool read_uint64(std::uint64_t& value);    // not negative
+  [[nodiscard]] bool read_integer(ByteView& value);      // two's complement, minimal
+  [[nodiscard]] bool read_uint64(std::uint64_t& value);  // not negative
   [[nodiscard]] bool read_bit_string(ByteView& bits, unsigned& unused_bits);
-  [[nodiscard]] bool read_oid(ByteView& content);          // checked arcs
+  [[nodiscard]] bool read_oid(ByteView& content);  // checked arcs
   [[nodiscard]] bool read_null();
 
  private:

@@ -102,8 +102,8 @@ TEST_CASE("nesting stops at its limit") {
 }
 
 TEST_CASE("object identifiers keep their text") {
-  for (const char* text : {"0.0", "0.39", "1.0", "2.0", "2.39", "2.40", "2.999.1", "1.3.6.1.4.1.311",
-                           "2.18446744073709551535"}) {
+  for (const char* text :
+       {"0.0", "0.39", "1.0", "2.0", "2.39", "2.40", "2.999.1", "1.3.6.1.4.1.311", "2.18446744073709551535"}) {
     CHECK(der::oid_to_text(der::oid_from_text(text).value()) == text);
   }
   for (const char* text : {"", "1", "3.1", "0.40", "1.02", "1..2", "1.2.", "1.a", "1.-2", "1.18446744073709551616"}) {

@@ -63,8 +63,8 @@ struct RequestHead {
   std::string_view path;                  // starts with '/', still percent-encoded; "*" in asterisk form
   std::optional<std::string_view> query;  // after the first '?'
   int minor_version = 1;
-  std::string_view host;                  // the authority: host[:port]; empty only in HTTP/1.0
-  std::vector<Field> fields;              // in order, all of them
+  std::string_view host;      // the authority: host[:port]; empty only in HTTP/1.0
+  std::vector<Field> fields;  // in order, all of them
   Framing framing = {};
   bool keep_alive = true;
   bool expects_continue = false;
@@ -121,9 +121,26 @@ class ChunkedDecoder {
   bool is_done() const { return state_ == State::kDone; }
 
  private:
-  enum class State { kSize, kExtension, kExtensionName, kExtensionValue, kQuoted, kQuotedPair, kQuotedEnd, kSizeLf,
-                     kData, kDataCr, kDataLf, kTrailerStart, kTrailerName, kTrailerValue, kTrailerLf, kEndLf, kDone,
-                     kRefused };
+  enum class State {
+    kSize,
+    kExtension,
+    kExtensionName,
+    kExtensionValue,
+    kQuoted,
+    kQuotedPair,
+    kQuotedEnd,
+    kSizeLf,
+    kData,
+    kDataCr,
+    kDataLf,
+    kTrailerStart,
+    kTrailerName,
+    kTrailerValue,
+    kTrailerLf,
+    kEndLf,
+    kDone,
+    kRefused
+  };
   bool byte(unsigned char byte);  // false: refused
   bool size_byte(unsigned char byte);
   bool extension_byte(unsigned char byte);
@@ -131,11 +148,11 @@ class ChunkedDecoder {
   bool end_size_line();
 
   State state_ = State::kSize;
-  std::uint64_t size_ = 0;      // of the chunk; what is left of it in kData
+  std::uint64_t size_ = 0;  // of the chunk; what is left of it in kData
   std::size_t digits_ = 0;
-  std::size_t line_ = 0;        // bytes of this size line
-  std::size_t name_ = 0;        // bytes of this extension name or value, or trailer name
-  std::size_t trailer_ = 0;     // bytes of all trailers
+  std::size_t line_ = 0;     // bytes of this size line
+  std::size_t name_ = 0;     // bytes of this extension name or value, or trailer name
+  std::size_t trailer_ = 0;  // bytes of all trailers
   std::size_t trailer_fields_ = 0;
   std::array<char, 20> trailer_name_{};  // its start: longer names are none of those refused
   Refusal refusal_;

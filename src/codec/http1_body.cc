@@ -164,8 +164,7 @@ BodyStep BodyReader::step(std::string_view input) {
   switch (framing_.kind) {
     case BodyKind::kNone: return {Progress::kDone, 0, {}, {}};
     case BodyKind::kChunked: return chunked_.step(input);
-    case BodyKind::kUntilClose:
-      return {closed_ ? Progress::kDone : Progress::kNeedMore, input.size(), input, {}};
+    case BodyKind::kUntilClose: return {closed_ ? Progress::kDone : Progress::kNeedMore, input.size(), input, {}};
     case BodyKind::kLength: break;
   }
   const auto length = static_cast<std::size_t>(std::min<std::uint64_t>(left_, input.size()));

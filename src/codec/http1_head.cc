@@ -289,9 +289,8 @@ HeadResult parse_response(std::string_view text, std::string_view request_method
   const std::string_view line = take_line(text);
   HeadResult result = parse_version(line.substr(0, 8), head.minor_version);
   if (result.progress == Progress::kRefused) return result;
-  const bool formed = line.size() >= 12 && line[8] == ' ' && is_all(line.substr(9, 3), kDigitByte) &&
-                      line[9] >= '1' && line[9] <= '5' && (line.size() == 12 || line[12] == ' ') &&
-                      is_all(line, kValueByte);
+  const bool formed = line.size() >= 12 && line[8] == ' ' && is_all(line.substr(9, 3), kDigitByte) && line[9] >= '1' &&
+                      line[9] <= '5' && (line.size() == 12 || line[12] == ' ') && is_all(line, kValueByte);
   if (!formed) return refuse(502, "http_status_line", "a status line is version, three digits, reason");
   head.status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
   head.reason = line.size() > 13 ? line.substr(13) : std::string_view{};
@@ -303,8 +302,8 @@ HeadResult parse_response(std::string_view text, std::string_view request_method
   if (result.progress == Progress::kRefused) return result;
   // RFC 9112 section 6.3: these never have a body, whatever their fields say.
   if (request_method == "HEAD" || head.status < 200 || head.status == 204 || head.status == 304) head.framing = {};
-  head.keep_alive = !seen.close && (head.minor_version == 1 || seen.keep_alive) &&
-                    head.framing.kind != BodyKind::kUntilClose;
+  head.keep_alive =
+      !seen.close && (head.minor_version == 1 || seen.keep_alive) && head.framing.kind != BodyKind::kUntilClose;
   return result;
 }
 
@@ -362,8 +361,8 @@ bool is_field_value(std::string_view text) { return is_all(text, kValueByte); }
 
 bool is_hop_by_hop(std::string_view name) {
   constexpr std::array<std::string_view, 10> kNames = {
-      "connection", "keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate",
-      "te",         "trailer",    "transfer-encoding", "upgrade",            "http2-settings"};
+      "connection", "keep-alive",        "proxy-connection", "proxy-authorization", "proxy-authenticate", "te",
+      "trailer",    "transfer-encoding", "upgrade",          "http2-settings"};
   for (const std::string_view known : kNames) {
     if (equals_ignoring_case(name, known)) return true;
   }

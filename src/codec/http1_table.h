@@ -8,11 +8,11 @@
 namespace wary::codec::http1 {
 
 enum ByteClass : std::uint8_t {
-  kTokenByte = 1,   // RFC 9110 tchar
-  kValueByte = 2,   // field-vchar, space, tab
-  kPathByte = 4,    // RFC 3986 pchar and '/', without '%'
-  kQueryByte = 8,   // the same and '?', and what browsers leave raw: []{}|^`
-  kHostByte = 16,   // letters, digits, - . _
+  kTokenByte = 1,  // RFC 9110 tchar
+  kValueByte = 2,  // field-vchar, space, tab
+  kPathByte = 4,   // RFC 3986 pchar and '/', without '%'
+  kQueryByte = 8,  // the same and '?', and what browsers leave raw: []{}|^`
+  kHostByte = 16,  // letters, digits, - . _
   kDigitByte = 32,
 };
 

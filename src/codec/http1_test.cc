@@ -303,8 +303,9 @@ TEST_CASE("writes a request that its own parser reads back") {
   parts.framing = {BodyKind::kChunked, 0};
   parts.keep_alive = false;
   REQUIRE(append_request_head(out, parts, {{"X-A", "b"}}).ok());
-  CHECK(out == "POST /a%2Fb?x%5B1%5D=2&y=%7Bz%7D%7C%5E%60 HTTP/1.1\r\nHost: a.example:80\r\nX-A: b\r\n"
-               "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
+  CHECK(out ==
+        "POST /a%2Fb?x%5B1%5D=2&y=%7Bz%7D%7C%5E%60 HTTP/1.1\r\nHost: a.example:80\r\nX-A: b\r\n"
+        "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
   CHECK(parsed(out).framing.kind == BodyKind::kChunked);
   append_chunk_header(out, 255);
   CHECK(out.ends_with("\r\n\r\nff\r\n"));
@@ -376,10 +377,14 @@ TEST_CASE("gives the expected verdict on every published framing case") {
       const std::size_t end = raw.find("\r\n\r\n", 2) + 4;
       for (const FramingRequest& request : verdict.outcome.requests) {
         CHECK(request.host == "bench.local");
-        if (id.find("chunk/ok-lower") == 0) CHECK(request.body == "0123456789");
-        else if (request.method == "POST") CHECK_MESSAGE(request.body == "hello", id);
-        else if (id == "pipeline/get-with-body") CHECK(request.body == raw.substr(end));
-        else CHECK(request.body.empty());
+        if (id.find("chunk/ok-lower") == 0)
+          CHECK(request.body == "0123456789");
+        else if (request.method == "POST")
+          CHECK_MESSAGE(request.body == "hello", id);
+        else if (id == "pipeline/get-with-body")
+          CHECK(request.body == raw.substr(end));
+        else
+          CHECK(request.body.empty());
       }
     } else if (expect != "reject-or-normalise") {
       ++rejected;

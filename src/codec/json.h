@@ -25,14 +25,14 @@ class Json {
   enum class Type { kNull, kBool, kInteger, kNumber, kString, kArray, kObject };
   using Member = std::pair<std::string, Json>;
 
-  Json() = default;  // null
-  Json(bool value) : type_(Type::kBool), integer_(value ? 1 : 0) {}                           // NOLINT
-  Json(std::int64_t value) : type_(Type::kInteger), integer_(value) {}                        // NOLINT
-  Json(int value) : type_(Type::kInteger), integer_(value) {}                                 // NOLINT
-  Json(double value) : type_(Type::kNumber), number_(value) {}                                // NOLINT
-  Json(std::string value) : type_(Type::kString), text_(std::move(value)) {}                  // NOLINT
-  Json(std::string_view value) : type_(Type::kString), text_(value) {}                        // NOLINT
-  Json(const char* value) : type_(Type::kString), text_(value) {}                             // NOLINT
+  Json() = default;                                                           // null
+  Json(bool value) : type_(Type::kBool), integer_(value ? 1 : 0) {}           // NOLINT
+  Json(std::int64_t value) : type_(Type::kInteger), integer_(value) {}        // NOLINT
+  Json(int value) : type_(Type::kInteger), integer_(value) {}                 // NOLINT
+  Json(double value) : type_(Type::kNumber), number_(value) {}                // NOLINT
+  Json(std::string value) : type_(Type::kString), text_(std::move(value)) {}  // NOLINT
+  Json(std::string_view value) : type_(Type::kString), text_(value) {}        // NOLINT
+  Json(const char* value) : type_(Type::kString), text_(value) {}             // NOLINT
   static Json array(std::vector<Json> items = {});
   static Json object(std::vector<Member> members = {});
 

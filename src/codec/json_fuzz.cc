@@ -1,6 +1,6 @@
 // parse_json and the slow scanner agree on every input, and what is written is read back as the same value.
-#include "base/check.h"
 #include "base/bytes.h"
+#include "base/check.h"
 #include "codec/json.h"
 #include "codec/json_scan.h"
 

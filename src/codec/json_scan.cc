@@ -49,7 +49,10 @@ class Scanner {
     switch (peek()) {
       case '{': return object(depth + 1);
       case '[': return array(depth + 1);
-      case '"': { std::string ignored; return string(ignored); }
+      case '"': {
+        std::string ignored;
+        return string(ignored);
+      }
       case 't': return word("true");
       case 'f': return word("false");
       case 'n': return word("null");

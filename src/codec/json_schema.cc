@@ -38,7 +38,10 @@ class Compiler {
  private:
   using Index = SchemaNode::Index;
   using Row = Status (Compiler::*)(Index, const Json&, std::size_t depth);
-  struct Keyword { std::string_view name; Row row; };
+  struct Keyword {
+    std::string_view name;
+    Row row;
+  };
 
   // A step into the schema, for the pointer in errors.
   class Step {
@@ -224,15 +227,35 @@ class Compiler {
 
   static std::vector<Keyword> keywords() {
     using C = Compiler;
-    return {{"type", &C::type}, {"properties", &C::properties}, {"required", &C::required},
-            {"additionalProperties", &C::additional}, {"items", &C::items}, {"enum", &C::enumeration},
-            {"const", &C::constant}, {"pattern", &C::pattern}, {"format", &C::format}, {"minimum", &C::minimum},
-            {"maximum", &C::maximum}, {"exclusiveMinimum", &C::above}, {"exclusiveMaximum", &C::below},
-            {"minLength", &C::min_length}, {"maxLength", &C::max_length}, {"minItems", &C::min_items},
-            {"maxItems", &C::max_items}, {"uniqueItems", &C::unique_items}, {"anyOf", &C::any_of},
-            {"oneOf", &C::one_of}, {"allOf", &C::all_of}, {"$ref", &C::ref}, {"$defs", &C::defs},
-            {"description", &C::annotation}, {"default", &C::annotation}, {"title", &C::annotation},
-            {"examples", &C::annotation}, {"$comment", &C::annotation}, {"$schema", &C::annotation},
+    return {{"type", &C::type},
+            {"properties", &C::properties},
+            {"required", &C::required},
+            {"additionalProperties", &C::additional},
+            {"items", &C::items},
+            {"enum", &C::enumeration},
+            {"const", &C::constant},
+            {"pattern", &C::pattern},
+            {"format", &C::format},
+            {"minimum", &C::minimum},
+            {"maximum", &C::maximum},
+            {"exclusiveMinimum", &C::above},
+            {"exclusiveMaximum", &C::below},
+            {"minLength", &C::min_length},
+            {"maxLength", &C::max_length},
+            {"minItems", &C::min_items},
+            {"maxItems", &C::max_items},
+            {"uniqueItems", &C::unique_items},
+            {"anyOf", &C::any_of},
+            {"oneOf", &C::one_of},
+            {"allOf", &C::all_of},
+            {"$ref", &C::ref},
+            {"$defs", &C::defs},
+            {"description", &C::annotation},
+            {"default", &C::annotation},
+            {"title", &C::annotation},
+            {"examples", &C::annotation},
+            {"$comment", &C::annotation},
+            {"$schema", &C::annotation},
             {"$id", &C::annotation}};
   }
 

@@ -14,13 +14,21 @@ namespace wary::codec {
 constexpr std::size_t kSchemaChain = 1000;
 
 enum SchemaType : unsigned {
-  kSchemaNull = 1, kSchemaBoolean = 2, kSchemaInteger = 4, kSchemaNumber = 8, kSchemaString = 16, kSchemaArray = 32,
+  kSchemaNull = 1,
+  kSchemaBoolean = 2,
+  kSchemaInteger = 4,
+  kSchemaNumber = 8,
+  kSchemaString = 16,
+  kSchemaArray = 32,
   kSchemaObject = 64,
 };
 
 struct SchemaNode {
   using Index = std::size_t;
-  struct Property { std::string name; Index schema; };
+  struct Property {
+    std::string name;
+    Index schema;
+  };
   bool never = false;  // the schema `false`
   unsigned types = 0;  // 0: any
   std::optional<Index> ref, additional, items;

@@ -42,8 +42,14 @@ class PatternCompiler {
 
  private:
   using Op = Pattern::Op;
-  struct Exit { std::uint32_t state; bool second; };
-  struct Piece { std::uint32_t first = 0; std::vector<Exit> exits; };
+  struct Exit {
+    std::uint32_t state;
+    bool second;
+  };
+  struct Piece {
+    std::uint32_t first = 0;
+    std::vector<Exit> exits;
+  };
 
   Error refuse(std::string_view message) const {
     return fail(ErrorKind::kInvalid, "pattern_syntax", message).at("byte " + std::to_string(at_)).found(text_);
@@ -99,9 +105,19 @@ class PatternCompiler {
     std::size_t least = 1, most = 1;
     bool endless = false;
     switch (peek()) {
-      case '*': least = 0; endless = true; ++at_; break;
-      case '+': endless = true; ++at_; break;
-      case '?': least = 0; ++at_; break;
+      case '*':
+        least = 0;
+        endless = true;
+        ++at_;
+        break;
+      case '+':
+        endless = true;
+        ++at_;
+        break;
+      case '?':
+        least = 0;
+        ++at_;
+        break;
       case '{': WARY_RETURN_IF_ERROR(counts(least, most, endless)); break;
       default: return piece;
     }
@@ -121,7 +137,10 @@ class PatternCompiler {
         const std::uint32_t split = add({Op::kSplit, piece.first, kOpen});
         early.push_back({split, true});
         connect(whole, split);
-        if (last_of_endless) { connect(piece, split); piece.exits.clear(); }
+        if (last_of_endless) {
+          connect(piece, split);
+          piece.exits.clear();
+        }
       } else {
         connect(whole, piece.first);
         if (last_of_endless) {
@@ -172,8 +191,12 @@ class PatternCompiler {
       case '.': ++at_; return set({true, {{'\n', '\n'}, {'\r', '\r'}}});
       case '^': ++at_; return single({Op::kStart, kOpen, 0});
       case '$': ++at_; return single({Op::kEnd, kOpen, 0});
-      case '*': case '+': case '?': case '{': case '}': case ']':
-        return refuse("this character is escaped with a backslash");
+      case '*':
+      case '+':
+      case '?':
+      case '{':
+      case '}':
+      case ']': return refuse("this character is escaped with a backslash");
       default: break;
     }
     Pattern::Set one;
@@ -197,14 +220,32 @@ class PatternCompiler {
     const auto add_range = [&](std::uint32_t first, std::uint32_t last) { out.ranges.emplace_back(first, last); };
     switch (name) {
       case 'd': add_range('0', '9'); break;
-      case 'D': add_range(0, '0' - 1); add_range('9' + 1, 0x10ffff); break;
-      case 'w': add_range('0', '9'); add_range('A', 'Z'); add_range('_', '_'); add_range('a', 'z'); break;
+      case 'D':
+        add_range(0, '0' - 1);
+        add_range('9' + 1, 0x10ffff);
+        break;
+      case 'w':
+        add_range('0', '9');
+        add_range('A', 'Z');
+        add_range('_', '_');
+        add_range('a', 'z');
+        break;
       case 'W':
-        add_range(0, '0' - 1); add_range('9' + 1, 'A' - 1); add_range('Z' + 1, '_' - 1); add_range('`', '`');
+        add_range(0, '0' - 1);
+        add_range('9' + 1, 'A' - 1);
+        add_range('Z' + 1, '_' - 1);
+        add_range('`', '`');
         add_range('z' + 1, 0x10ffff);
         break;
-      case 's': add_range('\t', '\r'); add_range(' ', ' '); break;
-      case 'S': add_range(0, '\t' - 1); add_range('\r' + 1, ' ' - 1); add_range(' ' + 1, 0x10ffff); break;
+      case 's':
+        add_range('\t', '\r');
+        add_range(' ', ' ');
+        break;
+      case 'S':
+        add_range(0, '\t' - 1);
+        add_range('\r' + 1, ' ' - 1);
+        add_range(' ' + 1, 0x10ffff);
+        break;
       default: {
         const std::size_t known = name == '\0' ? std::string_view::npos : kNames.find(name);
         const auto byte = static_cast<unsigned char>(known != std::string_view::npos ? kBytes[known] : name);
@@ -280,8 +321,12 @@ void Pattern::follow(Threads& threads, std::uint32_t state, bool at_start, bool 
       case Op::kSet: threads.sets.push_back(index); break;
       case Op::kSplit: threads.work.push_back(current.second); [[fallthrough]];
       case Op::kJump: threads.work.push_back(current.first); break;
-      case Op::kStart: if (at_start) threads.work.push_back(current.first); break;
-      case Op::kEnd: if (at_end) threads.work.push_back(current.first); break;
+      case Op::kStart:
+        if (at_start) threads.work.push_back(current.first);
+        break;
+      case Op::kEnd:
+        if (at_end) threads.work.push_back(current.first);
+        break;
       case Op::kMatch: threads.matched = true; break;
     }
   }

@@ -18,7 +18,9 @@ TEST_CASE("matches as ECMAScript does for what it knows") {
   CHECK(matches("b", "abc"));
   CHECK_FALSE(matches("^b", "abc"));
   CHECK(matches("^a.c$", "abc"));
-  CHECK(matches("^a.c$", "a\xc3\xa9" "c"));
+  CHECK(matches("^a.c$",
+                "a\xc3\xa9"
+                "c"));
   CHECK_FALSE(matches("^a.c$", "a\nc"));
   CHECK(matches("^[a-z][a-z0-9-]*$", "ab-9"));
   CHECK_FALSE(matches("^[a-z][a-z0-9-]*$", "9a"));
@@ -42,7 +44,9 @@ TEST_CASE("matches as ECMAScript does for what it knows") {
   CHECK(matches("^[\xc3\xa0-\xc3\xaf]$", "\xc3\xa9"));
   CHECK(matches("a$|^b", "ba"));
   CHECK_FALSE(matches("[]", "a"));
-  CHECK_FALSE(matches("a", "\xff" "a"));
+  CHECK_FALSE(matches("a",
+                      "\xff"
+                      "a"));
 }
 
 TEST_CASE("refuses patterns it does not know") {

@@ -6,8 +6,8 @@ using namespace wary;
 using namespace wary::codec;
 
 TEST_CASE("base64 gives the RFC 4648 vectors and reads them back") {
-  const std::pair<const char*, const char*> vectors[] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
-                                                         {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}};
+  const std::pair<const char*, const char*> vectors[] = {{"", ""},        {"f", "Zg=="},        {"fo", "Zm8="},
+                                                         {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}};
   for (const auto& [plain, text] : vectors) {
     CHECK(encode_base64(as_bytes(plain)) == text);
     CHECK(decode_base64(text).value() == to_bytes(plain));

@@ -18,10 +18,10 @@
 namespace wary::codec {
 
 struct Uri {
-  std::string scheme;  // "http" or "https"
-  std::string host;    // lower case; an IPv6 literal keeps its brackets
+  std::string scheme;      // "http" or "https"
+  std::string host;        // lower case; an IPv6 literal keeps its brackets
   std::uint16_t port = 0;  // the scheme's own if none is written
-  std::string path;    // starts with '/', still percent-encoded
+  std::string path;        // starts with '/', still percent-encoded
   std::optional<std::string> query;
   bool operator==(const Uri&) const = default;
   std::string to_string() const;
@@ -40,8 +40,8 @@ Result<Target> parse_origin_form(std::string_view text);
 bool is_authority(std::string_view text);
 
 // The one spelling a policy sees, and that is sent on: what may stand unescaped does, other escapes in upper case, dot
-// segments and empty segments gone. Refused, because servers read them differently: encoded slash, backslash, control or percent
-// before two digits, raw backslash, path parameters (';'), bytes that are no UTF-8, and leaving the root.
+// segments and empty segments gone. Refused, because servers read them differently: encoded slash, backslash, control
+// or percent before two digits, raw backslash, path parameters (';'), bytes that are no UTF-8, and leaving the root.
 // Errors: path_syntax, path_ambiguous, path_escapes_root, with the byte offset.
 Result<std::string> normalise_path(std::string_view path);
 

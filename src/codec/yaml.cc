@@ -92,12 +92,14 @@ class Parser {
 
   Status leaf(int parent, std::size_t depth, Json& out) {
     switch (reader_.peek()) {
-      case '|': case '>': {
+      case '|':
+      case '>': {
         WARY_ASSIGN_OR_RETURN(std::string text, reader_.block_scalar(parent));
         out = Json(std::move(text));
         return reader_.next_line();
       }
-      case '"': case '\'': {
+      case '"':
+      case '\'': {
         WARY_ASSIGN_OR_RETURN(std::string text, reader_.quoted(parent));
         out = Json(std::move(text));
         break;
@@ -224,7 +226,8 @@ class Parser {
     switch (reader_.peek()) {
       case '[': return flow_sequence(parent, depth + 1, out);
       case '{': return flow_mapping(parent, depth + 1, out);
-      case '"': case '\'': {
+      case '"':
+      case '\'': {
         WARY_ASSIGN_OR_RETURN(std::string text, reader_.quoted(parent));
         out = Json(std::move(text));
         return {};

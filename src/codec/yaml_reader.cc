@@ -66,7 +66,8 @@ Result<bool> YamlReader::has_key() const {
     }
     // '' inside a single-quoted key opens the next part of it.
     while (first == '\'' && at + 1 < text_.size() && text_[at] == '\'' && text_[at + 1] == '\'') {
-      for (at += 2; !at_line_end() && text_[at] != '\''; ++at) {}
+      for (at += 2; !at_line_end() && text_[at] != '\''; ++at) {
+      }
     }
     if (at_line_end()) return false;
     ++at;

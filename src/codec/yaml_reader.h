@@ -25,9 +25,13 @@ class YamlReader {
   int column() const { return static_cast<int>(at_ - line_start_); }
   TextPosition position() const { return {line_, at_ - line_start_ + 1}; }
   void advance(std::size_t bytes = 1) { at_ += bytes; }
-  void skip_spaces() { while (peek() == ' ') ++at_; }
-  void skip_blanks() { while (peek() == ' ' || peek() == '\t') ++at_; }
-  void skip_break();  // past the line feed, if there is one
+  void skip_spaces() {
+    while (peek() == ' ') ++at_;
+  }
+  void skip_blanks() {
+    while (peek() == ' ' || peek() == '\t') ++at_;
+  }
+  void skip_break();                              // past the line feed, if there is one
   bool is_marker(std::string_view marker) const;  // "---" or "..." at the start of a line
   bool is_document_marker() const { return is_marker("---") || is_marker("..."); }
   bool starts_entry(char indicator) const { return peek() == indicator && is_blank_at(at_ + 1); }
@@ -47,20 +51,26 @@ class YamlReader {
 
   // `parent` is the column of the enclosing collection (-1 at the top): continuation lines are deeper.
   Result<Json> plain(int parent, bool in_flow);
-  Status check_plain_start(bool in_flow) const;  // whether a plain scalar may start here
+  Status check_plain_start(bool in_flow) const;                   // whether a plain scalar may start here
   Result<std::string> plain_line(bool in_flow, bool& commented);  // as far as it goes on this line
   Result<std::string> quoted(int parent);
   Result<std::string> block_scalar(int parent);
 
  private:
-  struct Mark { std::size_t at, line, line_start; };
+  struct Mark {
+    std::size_t at, line, line_start;
+  };
   Mark mark() const { return {at_, line_, line_start_}; }
   void reset(Mark mark) { at_ = mark.at, line_ = mark.line, line_start_ = mark.line_start; }
   Result<bool> continue_plain(int parent, std::string& text, bool& commented);
   Status fold_quoted(int parent, std::string& out, std::size_t keep, bool escaped);
   Status escape(std::string& out);
   Result<std::uint32_t> escaped_code(std::size_t digits);
-  struct BlockHeader { bool folded = false; char chomping = ' '; int indent = 0; };
+  struct BlockHeader {
+    bool folded = false;
+    char chomping = ' ';
+    int indent = 0;
+  };
   Result<BlockHeader> block_header();
   Result<int> block_indent(int parent);
   Result<bool> block_line(int indent, std::string& line);  // false: the block is over

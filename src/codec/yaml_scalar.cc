@@ -91,7 +91,9 @@ Status YamlReader::check_plain_start(bool in_flow) const {
     case '%':
       if (column() == 0) return refuse("yaml_directive", "directives are not used here");
       break;
-    case '-': case '?': case ':': {
+    case '-':
+    case '?':
+    case ':': {
       const char next = peek(1);
       if (is_blank_at(at_ + 1)) break;
       if (!in_flow || !is_flow_indicator(next)) return {};
@@ -243,7 +245,9 @@ Status YamlReader::escape(std::string& out) {
     case '_': code = 0xa0; break;
     case 'L': code = 0x2028; break;
     case 'P': code = 0x2029; break;
-    case 'x': case 'u': case 'U': {
+    case 'x':
+    case 'u':
+    case 'U': {
       advance();
       WARY_ASSIGN_OR_RETURN(code, escaped_code(name == 'x' ? 2 : name == 'u' ? 4 : 8));
       if (code >= 0xd800 && code < 0xdc00 && peek() == '\\' && peek(1) == 'u') {  // a JSON pair

@@ -96,10 +96,8 @@ TEST_CASE("reads the kinds of a configuration file") {
                              "f")
                              .value();
   REQUIRE(documents.size() == 2);
-  CHECK(
-      documents[0].value.to_string() ==
-      R"({"a":1,"b":[{"x":"it's","y":[1,{"k":"v","q":2}]},"line\n more\n"],)"
-        R"("c":"folded text\nnext","d":"plain goes on","e":"no"})");
+  CHECK(documents[0].value.to_string() == R"({"a":1,"b":[{"x":"it's","y":[1,{"k":"v","q":2}]},"line\n more\n"],)"
+                                          R"("c":"folded text\nnext","d":"plain goes on","e":"no"})");
   CHECK(documents[1].value == Json("second"));
   CHECK(parse_yaml("", "f").value().empty());
   CHECK(parse_yaml("# only\n", "f").value().empty());

@@ -9,7 +9,8 @@ namespace wary::control {
 using codec::Json;
 
 void send_json(const Api::ExchangePtr& exchange, int status, const Json& body) {
-  exchange->respond(status, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}}, body.to_string() + "\n");
+  exchange->respond(status, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}},
+                    body.to_string() + "\n");
 }
 
 void send_error(const Api::ExchangePtr& exchange, const Error& error) {
@@ -33,7 +34,8 @@ Api::Api(Plane& plane, SignIn& sign_in, ApiParts parts)
 Api::~Api() = default;
 
 std::span<const Api::Entry> Api::table() {
-  static constexpr Entry kTable[] = {  // NOLINT: a table
+  static constexpr Entry kTable[] = {
+      // NOLINT: a table
       {"POST", "/v1/apply", "apply", &Api::apply},
       {"GET", "/v1/objects/", "get", &Api::get_objects},
       {"DELETE", "/v1/objects/", "delete", &Api::delete_object},
@@ -101,10 +103,10 @@ Status Api::authorise(const Caller& caller, std::string_view action, const http:
   }
   policy::DecideOptions options;
   options.decision_id = call_prefix_ + "-" + std::to_string(++last_call_);
-  const contract::Decision decision =
-      policy::decide(*plane_.snapshot(), question, parts_.clock.unix_time(), options);
+  const contract::Decision decision = policy::decide(*plane_.snapshot(), question, parts_.clock.unix_time(), options);
   decision_id = options.decision_id;
-  // Reading health and following the ledger while nothing can be recorded is how a person finds out; nothing else goes on.
+  // Reading health and following the ledger while nothing can be recorded is how a person finds out; nothing else goes
+  // on.
   const bool observes = action == "status" || action == "ledger.read";
   if (!plane_.is_ledger_available() && !observes) {
     return plane_.ledger_refusal("nothing is done while it cannot be recorded");

@@ -1,13 +1,13 @@
-// Api: the control plane's HTTP interface, the same for the CLI (admin socket) and the console (behind the edge). Every call
-// is decided by Cedar and recorded.
+// Api: the control plane's HTTP interface, the same for the CLI (admin socket) and the console (behind the edge). Every
+// call is decided by Cedar and recorded.
 //
 //   Api api(plane, sign_in, parts);
 //   http::Server admin(loop, [&](auto exchange) { api.handle_admin(exchange); });
 //
-// On the admin socket the caller is the owner, known by the kernel; behind the edge, whom the edge names. Paths: /v1/...;
-// the console's own are /api/..., /continue and its files. Errors are {"error": {code, message, ...}} with the status of
-// their kind. Without a decision, since they say nothing of anybody: /livez and /metrics (Prometheus text) on the admin
-// socket. Thread rule: the plane's. Limits: 900 objects an apply; 64 streams.
+// On the admin socket the caller is the owner, known by the kernel; behind the edge, whom the edge names. Paths:
+// /v1/...; the console's own are /api/..., /continue and its files. Errors are {"error": {code, message, ...}} with the
+// status of their kind. Without a decision, since they say nothing of anybody: /livez and /metrics (Prometheus text) on
+// the admin socket. Thread rule: the plane's. Limits: 900 objects an apply; 64 streams.
 #pragma once
 
 #include <functional>
@@ -23,8 +23,8 @@ namespace wary::control {
 
 struct Caller {
   contract::EntityId principal;
-  std::string session;       // id, or empty
-  std::string edge_decision; // when the edge brought it
+  std::string session;        // id, or empty
+  std::string edge_decision;  // when the edge brought it
 };
 
 struct ApiParts {
@@ -33,9 +33,9 @@ struct ApiParts {
   Random& random;
   Log& log;
   Metrics& metrics;
-  std::string vkey;             // the log's public key
-  Bytes ca;                     // DER
-  std::string console_origin;   // "https://console.localhost:7443"
+  std::string vkey;            // the log's public key
+  Bytes ca;                    // DER
+  std::string console_origin;  // "https://console.localhost:7443"
   std::function<Result<codec::Json>(const std::string& csr, const std::string& spiffe_id)> issue_workload;
 };
 

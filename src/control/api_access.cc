@@ -13,7 +13,7 @@ using contract::EntityId;
 
 namespace {
 
-constexpr std::int64_t kCutWait = 150 * kNanosPerMilli;   // after every edge has the change
+constexpr std::int64_t kCutWait = 150 * kNanosPerMilli;  // after every edge has the change
 constexpr std::int64_t kCutWaitMax = kNanosPerSecond;
 constexpr std::int64_t kCutPoll = 5 * kNanosPerMilli;
 constexpr std::size_t kReasonMax = 4096;
@@ -26,7 +26,8 @@ EntityId principal_of(const Settings& settings, const std::string& text) {
   const std::string name = text.substr(kWorkload.size());
   const std::size_t slash = name.find('/');
   const std::string name_space = slash == std::string::npos ? "default" : name.substr(0, slash);
-  return {"Wary::Workload", spiffe_id_of(settings, name_space, name.substr(slash == std::string::npos ? 0 : slash + 1))};
+  return {"Wary::Workload",
+          spiffe_id_of(settings, name_space, name.substr(slash == std::string::npos ? 0 : slash + 1))};
 }
 
 Json decision_json(const contract::Decision& decision) {
@@ -60,7 +61,9 @@ Result<Target> target_of(const Plane& plane, const Json& body) {
     target.entity = {"Wary::Workload", spiffe_id_of(plane.settings(), name_space, own)};
     target.revocation = key_of(kTenantWide, "Revocation", "workload." + name_space + "." + own);
   } else {
-    return fail(ErrorKind::kInvalid, "revoke_kind", "this cannot be revoked").expected("user, workload or session").found(kind);
+    return fail(ErrorKind::kInvalid, "revoke_kind", "this cannot be revoked")
+        .expected("user, workload or session")
+        .found(kind);
   }
   if (plane.snapshot()->find_entity(target.entity) == nullptr) {
     return fail(ErrorKind::kNotFound, "revoke_unknown", "there is no such " + kind).found(std::string_view(name));
@@ -100,7 +103,8 @@ void Api::try_access(const Caller&, const ExchangePtr& exchange, const std::stri
   const gateway::App* app = plane_.site()->find_app(uri->host);
   if (app == nullptr) {
     return send_error(exchange, fail(ErrorKind::kNotFound, "host_unknown", "nothing is served under this name")
-                                    .found(std::string_view(uri->host)).next("wary get apps lists what is served"));
+                                    .found(std::string_view(uri->host))
+                                    .next("wary get apps lists what is served"));
   }
   const std::string method(body->string_or("method", "GET"));
   policy::DecisionRecord record;
@@ -139,7 +143,8 @@ void Api::explain(const Caller&, const ExchangePtr& exchange, const std::string&
       const auto principal = contract::parse_entity_id(stored->event.actor);
       const auto resource = contract::parse_entity_id(stored->event.resource);
       if (!detail || !principal || !resource) {
-        return send_error(exchange, fail(ErrorKind::kInternal, "decision_unreadable", "this event cannot be explained"));
+        return send_error(exchange,
+                          fail(ErrorKind::kInternal, "decision_unreadable", "this event cannot be explained"));
       }
       policy::DecisionRecord record;
       record.request = {stored->event.tenant, *principal, {"Wary::Action", stored->event.action}, *resource};
@@ -223,8 +228,9 @@ void Api::restore(const Caller& caller, const ExchangePtr& exchange, const std::
   const auto target = target_of(plane_, *body);
   if (!target) return send_error(exchange, target.error());
   if (plane_.objects().find(target->revocation) == nullptr) {
-    return send_error(exchange, fail(ErrorKind::kNotFound, "revoke_unknown", "this is not revoked")
-                                    .found(target->entity.to_string()));
+    return send_error(
+        exchange,
+        fail(ErrorKind::kNotFound, "revoke_unknown", "this is not revoked").found(target->entity.to_string()));
   }
   Change change;
   change.writes.push_back({target->revocation, std::nullopt});
@@ -261,11 +267,14 @@ void Api::issue_workload(const Caller& caller, const ExchangePtr& exchange, cons
   const contract::Entity* workload = plane_.snapshot()->find_entity(id);
   if (workload == nullptr) {
     return send_error(exchange, fail(ErrorKind::kNotFound, "workload_unknown", "there is no such workload")
-                                    .found(name_space + "/" + name).next("describe it as a Workload and apply it"));
+                                    .found(name_space + "/" + name)
+                                    .next("describe it as a Workload and apply it"));
   }
   for (const contract::Fact& fact : workload->attributes) {
-    const bool barred = (fact.name == "revoked" || fact.name == "disabled") && fact.value.is_bool() && fact.value.as_bool();
-    if (barred) return send_error(exchange, fail(ErrorKind::kDenied, "workload_disabled", "this workload has no access now"));
+    const bool barred =
+        (fact.name == "revoked" || fact.name == "disabled") && fact.value.is_bool() && fact.value.as_bool();
+    if (barred)
+      return send_error(exchange, fail(ErrorKind::kDenied, "workload_disabled", "this workload has no access now"));
   }
   const auto issued = parts_.issue_workload(std::string(body->string_or("csr", "")), id.id);
   if (!issued) return send_error(exchange, issued.error());
@@ -285,7 +294,8 @@ void Api::health(const Caller&, const ExchangePtr& exchange, const std::string&)
   Json answer = Json::object();
   answer.set("status", plane_.is_ledger_available() ? "ok" : "degraded");
   answer.set("ledger", plane_.is_ledger_available() ? "available" : "ledger_unavailable");
-  if (!plane_.is_ledger_available()) answer.set("ledger_error", to_json(plane_.ledger_refusal("the ledger takes no event")));
+  if (!plane_.is_ledger_available())
+    answer.set("ledger_error", to_json(plane_.ledger_refusal("the ledger takes no event")));
   answer.set("revision", static_cast<std::int64_t>(plane_.snapshot()->revision()));
   answer.set("enforcement_points", static_cast<std::int64_t>(plane_.subscribers()));
   const auto applied = plane_.acknowledged();

@@ -25,7 +25,8 @@ std::string summary_of(const contract::Event& event, const Json& detail) {
     return "cut " + std::to_string(detail.integer_or("cut_after_ns", 0) / 1000) + " us after commit";
   }
   if (const std::string_view path = detail.string_or("path", ""); !path.empty()) {
-    return std::string(detail.string_or("method", "")) + " " + std::string(detail.string_or("host", "")) + std::string(path);
+    return std::string(detail.string_or("method", "")) + " " + std::string(detail.string_or("host", "")) +
+           std::string(path);
   }
   return std::string(detail.string_or("reason", ""));
 }
@@ -142,18 +143,19 @@ void Api::begin_follow(const ExchangePtr& exchange, const std::string& actor, bo
                        std::size_t last) {
   const bool follows = is_sse || !exchange->request().parameter("follow").empty();
   if (follows) ++streams_;
-  const Status queued = plane_.ledger().run([this, exchange, actor, is_sse, after, last, follows](ledger::Ledger& ledger) {
-    const std::uint64_t size = ledger.head().size;
-    // Resumed behind the last one seen; otherwise the newest few.
-    const std::uint64_t next = after != UINT64_MAX ? std::min(after + 1, size) : size - std::min<std::uint64_t>(size, last);
-    parts_.loop.post([this, exchange, actor, is_sse, next, follows] {
-      const std::string type = is_sse ? "text/event-stream" : "application/x-ndjson";
-      exchange->start(200, {{"Content-Type", type}, {"Cache-Control", "no-store"}});
-      if (is_sse) exchange->write("retry: 1000\n\n");
-      std::make_shared<Follower>(plane_, parts_.loop, exchange, actor, is_sse, follows, streams_)
-          ->begin(next);
-    });
-  });
+  const Status queued =
+      plane_.ledger().run([this, exchange, actor, is_sse, after, last, follows](ledger::Ledger& ledger) {
+        const std::uint64_t size = ledger.head().size;
+        // Resumed behind the last one seen; otherwise the newest few.
+        const std::uint64_t next =
+            after != UINT64_MAX ? std::min(after + 1, size) : size - std::min<std::uint64_t>(size, last);
+        parts_.loop.post([this, exchange, actor, is_sse, next, follows] {
+          const std::string type = is_sse ? "text/event-stream" : "application/x-ndjson";
+          exchange->start(200, {{"Content-Type", type}, {"Cache-Control", "no-store"}});
+          if (is_sse) exchange->write("retry: 1000\n\n");
+          std::make_shared<Follower>(plane_, parts_.loop, exchange, actor, is_sse, follows, streams_)->begin(next);
+        });
+      });
   if (queued) return;
   if (follows) --streams_;
   send_error(exchange, queued.error());
@@ -177,11 +179,14 @@ void Api::ledger_proof(const Caller&, const ExchangePtr& exchange, const std::st
   if (!reference) return send_error(exchange, reference.error());
   const Status queued = plane_.ledger().run([this, exchange, reference = *reference](ledger::Ledger& ledger) {
     const auto prove = [&]() -> Result<Json> {
-      std::uint64_t index = number_of(std::string_view(reference).substr(reference.starts_with('#') ? 1 : 0), UINT64_MAX);
+      std::uint64_t index =
+          number_of(std::string_view(reference).substr(reference.starts_with('#') ? 1 : 0), UINT64_MAX);
       if (!reference.starts_with('#')) {
-        WARY_ASSIGN_OR_RETURN(const auto found, ledger.select({.tenant = {}, .actor = {}, .decision_id = reference, .resource = {}}, 10));
+        WARY_ASSIGN_OR_RETURN(const auto found,
+                              ledger.select({.tenant = {}, .actor = {}, .decision_id = reference, .resource = {}}, 10));
         if (found.empty()) {
-          return fail(ErrorKind::kNotFound, "decision_unknown", "no event has this reference").found(std::string_view(reference));
+          return fail(ErrorKind::kNotFound, "decision_unknown", "no event has this reference")
+              .found(std::string_view(reference));
         }
         index = found.back().index;  // newest first: the decision came before its cut
       }
@@ -194,8 +199,10 @@ void Api::ledger_proof(const Caller&, const ExchangePtr& exchange, const std::st
     };
     auto made = prove();
     parts_.loop.post([exchange, made = std::move(made)] {
-      if (made) send_json(exchange, 200, *made);
-      else send_error(exchange, made.error());
+      if (made)
+        send_json(exchange, 200, *made);
+      else
+        send_error(exchange, made.error());
     });
   });
   if (!queued) send_error(exchange, queued.error());
@@ -220,8 +227,10 @@ void Api::ledger_consistency(const Caller&, const ExchangePtr& exchange, const s
     };
     auto made = prove();
     parts_.loop.post([exchange, made = std::move(made)] {
-      if (made) send_json(exchange, 200, *made);
-      else send_error(exchange, made.error());
+      if (made)
+        send_json(exchange, 200, *made);
+      else
+        send_error(exchange, made.error());
     });
   });
   if (!queued) send_error(exchange, queued.error());

@@ -37,9 +37,11 @@ void check_policy(const Resource& resource, std::size_t object, Bundle& bundle) 
 void check_references(const Plane& plane, const Objects& next, const Resource& resource, std::size_t object,
                       Bundle& bundle) {
   const auto missing = [&](const std::string& pointer, std::string_view what, std::string_view name) {
-    bundle.errors.push_back(at(object, pointer, fail(ErrorKind::kInvalid, "reference_unknown",
-                                                     "this refers to something that does not exist")
-                                                    .expected("an existing " + std::string(what)).found(name)));
+    bundle.errors.push_back(
+        at(object, pointer,
+           fail(ErrorKind::kInvalid, "reference_unknown", "this refers to something that does not exist")
+               .expected("an existing " + std::string(what))
+               .found(name)));
   };
   const auto check_groups = [&](const char* member) {
     const Json* groups = resource.spec.find(member);
@@ -56,14 +58,19 @@ void check_references(const Plane& plane, const Objects& next, const Resource& r
   if (kind == "Group") check_groups("parents");
   if (kind == "Route") {
     const std::string app(resource.spec.string_or("app", ""));
-    if (next.find(key_of(resource.key.name_space, "App", app)) == nullptr) missing("/spec/app", "App of this namespace", app);
+    if (next.find(key_of(resource.key.name_space, "App", app)) == nullptr)
+      missing("/spec/app", "App of this namespace", app);
     const std::string_view path = resource.spec.string_or("path", "");
     if (!path.starts_with('/') || path.substr(0, path.size() - 1).find('*') != std::string_view::npos) {
-      bundle.errors.push_back(at(object, "/spec/path", fail(ErrorKind::kInvalid, "route_path", "this is no path of a route")
-                                                           .expected("/exact or /below/*").found(path)));
+      bundle.errors.push_back(at(object, "/spec/path",
+                                 fail(ErrorKind::kInvalid, "route_path", "this is no path of a route")
+                                     .expected("/exact or /below/*")
+                                     .found(path)));
     } else if (const auto spelled = codec::normalise_path(path); !spelled || *spelled != path) {
-      bundle.errors.push_back(at(object, "/spec/path", fail(ErrorKind::kInvalid, "route_path", "no request ever has this path")
-                                                           .expected(spelled ? *spelled : spelled.error().message).found(path)));
+      bundle.errors.push_back(at(object, "/spec/path",
+                                 fail(ErrorKind::kInvalid, "route_path", "no request ever has this path")
+                                     .expected(spelled ? *spelled : spelled.error().message)
+                                     .found(path)));
     }
   }
   if (kind != "App") return;
@@ -80,8 +87,9 @@ void check_references(const Plane& plane, const Objects& next, const Resource& r
       }
     }
     if (taken) {
-      bundle.errors.push_back(at(object, "/spec/hosts", fail(ErrorKind::kConflict, "host_taken", "another app serves this host")
-                                                            .found(std::string_view(name))));
+      bundle.errors.push_back(
+          at(object, "/spec/hosts",
+             fail(ErrorKind::kConflict, "host_taken", "another app serves this host").found(std::string_view(name))));
     }
   }
 }
@@ -98,24 +106,28 @@ Bundle read_bundle(const Plane& plane, const std::vector<Json>& objects) {
   for (const auto& [resource, object] : resources) {
     for (const Write& earlier : bundle.writes) {
       if (earlier.key != resource.key) continue;
-      bundle.errors.push_back(at(object, "/metadata/name", fail(ErrorKind::kInvalid, "resource_twice",
-                                                                "this resource is described twice")
-                                                               .found(name_of(resource.key))));
+      bundle.errors.push_back(at(object, "/metadata/name",
+                                 fail(ErrorKind::kInvalid, "resource_twice", "this resource is described twice")
+                                     .found(name_of(resource.key))));
     }
     Json stored = codec::parse_json(to_stored(resource)).value();
     const Value* old = plane.objects().find(resource.key);
     // Compare and set: who read a resource and names what they read, does not overwrite somebody else's change.
     const std::string current = old != nullptr ? std::to_string(old->revision) : "none";
     if (!resource.expected_revision.empty() && resource.expected_revision != current) {
-      bundle.errors.push_back(at(object, "/metadata/resourceVersion",
-                                 fail(ErrorKind::kConflict, "resource_conflict", "this resource was changed since it was read")
-                                     .expected(current)
-                                     .found(std::string_view(resource.expected_revision))
-                                     .next("get it again, or leave resourceVersion out")));
+      bundle.errors.push_back(
+          at(object, "/metadata/resourceVersion",
+             fail(ErrorKind::kConflict, "resource_conflict", "this resource was changed since it was read")
+                 .expected(current)
+                 .found(std::string_view(resource.expected_revision))
+                 .next("get it again, or leave resourceVersion out")));
     }
     const bool same = old != nullptr && old->json.to_canonical_string() == stored.to_canonical_string();
     Json result = Json::object();
-    result.set("object", name_of(resource.key)).set("action", same ? "unchanged" : old != nullptr ? "changed" : "created");
+    result.set("object", name_of(resource.key))
+        .set("action", same             ? "unchanged"
+                       : old != nullptr ? "changed"
+                                        : "created");
     bundle.results.push(std::move(result));
     next.put(resource.key, stored, plane.revision() + 1);
     if (same) continue;
@@ -136,11 +148,15 @@ Result<store::Key> key_from(const Plane& plane, const std::string& rest, const h
   if (kind == nullptr) {
     std::string known;
     for (const auto& [name, each] : plane.kinds().all()) known += (known.empty() ? "" : ", ") + name;
-    return fail(ErrorKind::kNotFound, "resource_kind", "there is no such kind").expected(known).found(rest.substr(0, slash));
+    return fail(ErrorKind::kNotFound, "resource_kind", "there is no such kind")
+        .expected(known)
+        .found(rest.substr(0, slash));
   }
   std::string name_space = request.parameter("namespace");
-  if (!kind->is_namespaced) name_space = kTenantWide;
-  else if (name_space.empty() && slash != std::string::npos) name_space = "default";
+  if (!kind->is_namespaced)
+    name_space = kTenantWide;
+  else if (name_space.empty() && slash != std::string::npos)
+    name_space = "default";
   std::string name;
   if (slash != std::string::npos) {
     WARY_ASSIGN_OR_RETURN(name, codec::decode_percent(std::string_view(rest).substr(slash + 1)));
@@ -188,8 +204,9 @@ void Api::apply(const Caller& caller, const ExchangePtr& exchange, const std::st
   }
   Json names = Json::array();
   for (const Write& write : bundle.writes) names.push(Json(name_of(write.key)));
-  const auto committed = plane_.commit({std::move(bundle.writes), change_event(caller, "resources.apply",
-                                                                               Json::object({{"objects", std::move(names)}}))});
+  const auto committed =
+      plane_.commit({std::move(bundle.writes),
+                     change_event(caller, "resources.apply", Json::object({{"objects", std::move(names)}}))});
   if (!committed) return send_error(exchange, committed.error());
   answer.set("revision", static_cast<std::int64_t>(committed->revision));
   send_json(exchange, 200, answer);
@@ -201,7 +218,8 @@ void Api::get_objects(const Caller&, const ExchangePtr& exchange, const std::str
   if (!key->name.empty()) {
     const Value* value = plane_.objects().find(*key);
     if (value == nullptr) {
-      return send_error(exchange, fail(ErrorKind::kNotFound, "resource_unknown", "there is no such resource").found(name_of(*key)));
+      return send_error(
+          exchange, fail(ErrorKind::kNotFound, "resource_unknown", "there is no such resource").found(name_of(*key)));
     }
     const auto resource = from_stored(*key, value->json.to_string());
     return send_json(exchange, 200, to_json(*resource, value->revision));
@@ -219,7 +237,8 @@ void Api::delete_object(const Caller& caller, const ExchangePtr& exchange, const
   const auto key = key_from(plane_, rest, exchange->request());
   if (!key) return send_error(exchange, key.error());
   if (key->name.empty() || plane_.objects().find(*key) == nullptr) {
-    return send_error(exchange, fail(ErrorKind::kNotFound, "resource_unknown", "there is no such resource").found(name_of(*key)));
+    return send_error(exchange,
+                      fail(ErrorKind::kNotFound, "resource_unknown", "there is no such resource").found(name_of(*key)));
   }
   Change change;
   change.writes.push_back({*key, std::nullopt});
@@ -241,7 +260,9 @@ void Api::history(const Caller&, const ExchangePtr& exchange, const std::string&
   const auto changes = plane_.store()->history(*key, kChangesMax);
   if (!changes) return send_error(exchange, changes.error());
   if (changes->empty()) {
-    return send_error(exchange, fail(ErrorKind::kNotFound, "resource_unknown", "there never was such a resource").found(name_of(*key)));
+    return send_error(
+        exchange,
+        fail(ErrorKind::kNotFound, "resource_unknown", "there never was such a resource").found(name_of(*key)));
   }
   Json list = Json::array();
   for (const store::Change& change : *changes) {
@@ -263,7 +284,8 @@ void Api::watch(const Caller&, const ExchangePtr& exchange, const std::string&) 
   std::string kind = exchange->request().parameter("kind");
   const Kind* known = plane_.kinds().find(kind);
   if (!kind.empty() && known == nullptr) {
-    return send_error(exchange, fail(ErrorKind::kNotFound, "resource_kind", "there is no such kind").found(std::string_view(kind)));
+    return send_error(
+        exchange, fail(ErrorKind::kNotFound, "resource_kind", "there is no such kind").found(std::string_view(kind)));
   }
   if (known != nullptr) kind = known->name;
   std::uint64_t since = 0;
@@ -284,7 +306,8 @@ void Api::watch(const Caller&, const ExchangePtr& exchange, const std::string&) 
         *at = change.revision;
         if (plane_.kinds().find(change.key.kind) == nullptr || (!kind.empty() && change.key.kind != kind)) continue;
         Json line = Json::object();
-        line.set("revision", static_cast<std::int64_t>(change.revision + 1)).set("action", change.value ? "put" : "delete");
+        line.set("revision", static_cast<std::int64_t>(change.revision + 1))
+            .set("action", change.value ? "put" : "delete");
         line.set("object", name_of(change.key));
         if (!exchange->write(line.to_string() + "\n")) return false;
       }

@@ -1,5 +1,5 @@
-// The console's server, behind the edge: sign-in, the way to an application's host, the API as whom the edge names, and the
-// page's files.
+// The console's server, behind the edge: sign-in, the way to an application's host, the API as whom the edge names, and
+// the page's files.
 #include "codec/text.h"
 #include "control/api.h"
 #include "gateway/headers.h"
@@ -66,9 +66,13 @@ void Api::handle_console(const ExchangePtr& exchange) {
     // "/api/v1/..." is the API itself.
     class Inner final : public http::Exchange {
      public:
-      Inner(ExchangePtr outer) : outer_(std::move(outer)), request_(outer_->request()) { request_.path.erase(0, 4); }  // NOLINT
+      Inner(ExchangePtr outer) : outer_(std::move(outer)), request_(outer_->request()) {
+        request_.path.erase(0, 4);
+      }  // NOLINT
       const http::Request& request() const override { return request_; }
-      void respond(int status, const std::vector<http::Header>& headers, std::string_view body) override { outer_->respond(status, headers, body); }
+      void respond(int status, const std::vector<http::Header>& headers, std::string_view body) override {
+        outer_->respond(status, headers, body);
+      }
       void start(int status, const std::vector<http::Header>& headers) override { outer_->start(status, headers); }
       bool write(std::string_view data) override { return outer_->write(data); }
       void end() override { outer_->end(); }
@@ -93,7 +97,8 @@ void Api::sign_in_page(const ExchangePtr& exchange) {
   if (!issued) return send_error(exchange, issued.error());
   const std::string cookie =
       std::string(gateway::kSessionCookie) + "=" + issued->secret + "; Path=/; Secure; HttpOnly; SameSite=Lax";
-  exchange->respond(200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}, {"Set-Cookie", cookie}}, "{}\n");
+  exchange->respond(200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}, {"Set-Cookie", cookie}},
+                    "{}\n");
 }
 
 void Api::sign_out_page(const Caller& caller, const ExchangePtr& exchange) {
@@ -116,8 +121,8 @@ void Api::sign_out_page(const Caller& caller, const ExchangePtr& exchange) {
   }
   const std::string cookie =
       std::string(gateway::kSessionCookie) + "=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0";
-  exchange->respond(
-      200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}, {"Set-Cookie", cookie}}, "{}\n");
+  exchange->respond(200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}, {"Set-Cookie", cookie}},
+                    "{}\n");
 }
 
 // A browser on its way to an application: with a session it gets a one-time code for that host, without one it signs in
@@ -125,9 +130,10 @@ void Api::sign_out_page(const Caller& caller, const ExchangePtr& exchange) {
 void Api::continue_to(const ExchangePtr& exchange) {
   const http::Request& request = exchange->request();
   const Caller caller = caller_of(request);
-  const std::string asked = request.parameter("host"), path = request.parameter("path"), state = request.parameter("state");
-  // The code may go to a host that wary serves, on wary's own port, and nowhere else: the address is made here, from the
-  // name that was found, never from what was asked ("a.localhost:x@elsewhere" is an address too).
+  const std::string asked = request.parameter("host"), path = request.parameter("path"),
+                    state = request.parameter("state");
+  // The code may go to a host that wary serves, on wary's own port, and nowhere else: the address is made here, from
+  // the name that was found, never from what was asked ("a.localhost:x@elsewhere" is an address too).
   const std::string port = parts_.console_origin.substr(parts_.console_origin.rfind(':'));
   const bool own_port = asked.size() > port.size() && asked.ends_with(port);
   const std::string host = own_port ? codec::to_lower(asked.substr(0, asked.size() - port.size())) : "";
@@ -137,7 +143,8 @@ void Api::continue_to(const ExchangePtr& exchange) {
   }
   const auto code = sign_in_.create_code(caller.session, host, state);
   if (!code) return send_error(exchange, code.error());
-  const std::string location = "https://" + host + port + "/.wary/continue?code=" + code->secret + "&path=" + codec::encode_percent(path);
+  const std::string location =
+      "https://" + host + port + "/.wary/continue?code=" + code->secret + "&path=" + codec::encode_percent(path);
   exchange->respond(303, {{"Location", location}, {"Cache-Control", "no-store"}}, "");
 }
 

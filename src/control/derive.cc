@@ -94,7 +94,8 @@ std::optional<Entity> derive_workload(const Objects& objects, const EntityId& id
   entity.parents = groups(spec, "groups");
   entity.parents.push_back({"Wary::Namespace", name->first});
   entity.attributes.push_back(fact("disabled", spec.bool_or("disabled", false), "resource"));
-  entity.attributes.push_back(fact("revoked", is_revoked(objects, "workload", name->first, name->second), "revocation"));
+  entity.attributes.push_back(
+      fact("revoked", is_revoked(objects, "workload", name->first, name->second), "revocation"));
   return entity;
 }
 
@@ -182,8 +183,10 @@ void Objects::put(const store::Key& key, Json json, std::uint64_t revision) {
 }
 
 void Objects::remove(const store::Key& key) {
-  if (base_ != nullptr) objects_[key] = std::nullopt;
-  else objects_.erase(key);
+  if (base_ != nullptr)
+    objects_[key] = std::nullopt;
+  else
+    objects_.erase(key);
 }
 
 std::vector<std::pair<const store::Key*, const Value*>> Objects::of_kind(std::string_view kind) const {

@@ -1,11 +1,11 @@
-// Derive: from stored objects to what is decided by: entities and policy texts. Pure functions of the objects, so that a
-// change is decided by its consequences before anything is stored.
+// Derive: from stored objects to what is decided by: entities and policy texts. Pure functions of the objects, so that
+// a change is decided by its consequences before anything is stored.
 //
 //   Objects next = objects; next.put(key, value);
 //   for (const contract::EntityId& id : entities_of(key)) derive_entity(next, id)   // the entity, or nothing
 //
-// One thread. Objects made over others see them through what they change themselves, so that a change is tried without a
-// copy; they borrow what they stand on.
+// One thread. Objects made over others see them through what they change themselves, so that a change is tried without
+// a copy; they borrow what they stand on.
 #pragma once
 
 #include <map>

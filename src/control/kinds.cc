@@ -40,7 +40,8 @@ bool check_labels(const codec::Json& metadata, std::size_t object, std::vector<R
   }
   for (const auto& [name, value] : labels->members()) {
     if (value.is_string() && value.as_string().size() <= limits::kNameBytes) continue;
-    add(errors, object, "/metadata/labels/" + name, invalid("resource_labels", "a label's value is at most 63 bytes of text"));
+    add(errors, object, "/metadata/labels/" + name,
+        invalid("resource_labels", "a label's value is at most 63 bytes of text"));
     return false;
   }
   return true;
@@ -86,15 +87,17 @@ std::optional<Resource> parse_resource(const Kinds& kinds, const codec::Json& js
   }
   check_members(json, object, "", {"apiVersion", "kind", "metadata", "spec", "status"}, errors);
   if (json.string_or("apiVersion", "") != kApiVersion) {
-    add(errors, object, "/apiVersion", invalid("resource_api_version", "this version is not known")
-                                           .expected(kApiVersion).found(json.string_or("apiVersion", "nothing")));
+    add(errors, object, "/apiVersion",
+        invalid("resource_api_version", "this version is not known")
+            .expected(kApiVersion)
+            .found(json.string_or("apiVersion", "nothing")));
   }
   const Kind* kind = kinds.find(json.string_or("kind", ""));
   if (kind == nullptr || kind->name != json.string_or("kind", "")) {
     std::string known;
     for (const auto& [name, each] : kinds.all()) known += (known.empty() ? "" : ", ") + name;
-    add(errors, object, "/kind", invalid("resource_kind", "there is no such kind")
-                                     .expected(known).found(json.string_or("kind", "nothing")));
+    add(errors, object, "/kind",
+        invalid("resource_kind", "there is no such kind").expected(known).found(json.string_or("kind", "nothing")));
     return std::nullopt;
   }
   const codec::Json* metadata = json.find("metadata");
@@ -107,8 +110,10 @@ std::optional<Resource> parse_resource(const Kinds& kinds, const codec::Json& js
   const std::string name(metadata->string_or("name", ""));
   const std::string name_space(kind->is_namespaced ? metadata->string_or("namespace", "default") : kTenantWide);
   if (!is_name(name)) {
-    add(errors, object, "/metadata/name", invalid("resource_name", "a name is lower case letters, digits and '-'")
-                                              .expected("1 to 63 of a-z, 0-9, -").found(name));
+    add(errors, object, "/metadata/name",
+        invalid("resource_name", "a name is lower case letters, digits and '-'")
+            .expected("1 to 63 of a-z, 0-9, -")
+            .found(name));
   }
   if (kind->is_namespaced && !is_name(name_space)) {
     add(errors, object, "/metadata/namespace", invalid("resource_name", "a namespace is a name").found(name_space));

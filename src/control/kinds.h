@@ -46,7 +46,7 @@ struct ResourceError {
   std::size_t object = 0;  // which one of a bundle
   std::string pointer;     // into it
   Error error;
-  std::string caret;       // the line of a policy and what points into it
+  std::string caret;  // the line of a policy and what points into it
 };
 codec::Json to_json(const ResourceError& error);
 codec::Json to_json(const Error& error);

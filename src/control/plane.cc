@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t kRememberedMax = 4096;
 constexpr std::size_t kListPage = 1000;
-constexpr std::size_t kBootsMax = 4096;  // enforcement points' processes whose order is known
+constexpr std::size_t kBootsMax = 4096;        // enforcement points' processes whose order is known
 constexpr std::size_t kBatchWritesMax = 1000;  // the store's
 constexpr std::int64_t kProbeEvery = 200 * kNanosPerMilli;
 constexpr std::string_view kSource = "waryd";
@@ -38,7 +38,8 @@ Plane::Plane(PlaneParts parts, Settings settings, std::string directory, Kinds k
 Plane::Gauges::Gauges(Metrics& metrics)
     : ledger_entries(metrics.gauge("wary_ledger_entries", "Entries known to be in the ledger")),
       ledger_available(metrics.gauge("wary_ledger_available", "1 while the ledger takes events")),
-      unavailable_millis(metrics.counter("wary_ledger_unavailable_milliseconds_total", "Time during which it took none")),
+      unavailable_millis(
+          metrics.counter("wary_ledger_unavailable_milliseconds_total", "Time during which it took none")),
       events(metrics.counter("wary_control_events_total", "Events made durable")),
       changes(metrics.counter("wary_control_changes_total", "Changes committed")),
       outbox(metrics.gauge("wary_control_outbox_events", "Events waiting for the ledger")),
@@ -108,7 +109,8 @@ Status Plane::check_owner(const Objects& next) const {
   const Value* value = next.find(user);
   const codec::Json* spec = value != nullptr ? value->json.find("spec") : nullptr;
   bool is_member = false;
-  if (const codec::Json* groups = spec != nullptr ? spec->find("groups") : nullptr; groups != nullptr && groups->is_array()) {
+  if (const codec::Json* groups = spec != nullptr ? spec->find("groups") : nullptr;
+      groups != nullptr && groups->is_array()) {
     for (const codec::Json& name : groups->items()) is_member = is_member || name == codec::Json("owners");
   }
   const bool revoked = next.find(key_of(kTenantWide, "Revocation", "user.-.owner")) != nullptr;
@@ -210,8 +212,10 @@ void Plane::rebuild_site() {
 Objects Plane::overlay(const std::vector<Write>& writes, std::uint64_t revision) const {
   Objects next = Objects::over(objects_);
   for (const Write& write : writes) {
-    if (write.json) next.put(write.key, *write.json, revision);
-    else next.remove(write.key);
+    if (write.json)
+      next.put(write.key, *write.json, revision);
+    else
+      next.remove(write.key);
   }
   return next;
 }
@@ -226,8 +230,10 @@ policy::SnapshotDelta Plane::delta_of(const Objects& next, const std::vector<Wri
     policies = policies || write.key.kind == "Policy";
     for (const EntityId& id : entities_of(write.key, settings_)) {
       if (!seen.emplace(id, true).second) continue;
-      if (auto entity = derive_entity(next, id, settings_)) delta.upserts.push_back(std::move(*entity));
-      else if (snapshot_->find_entity(id) != nullptr) delta.removals.push_back(id);
+      if (auto entity = derive_entity(next, id, settings_))
+        delta.upserts.push_back(std::move(*entity));
+      else if (snapshot_->find_entity(id) != nullptr)
+        delta.removals.push_back(id);
     }
   }
   if (policies) delta.policies = derive_policies(next);
@@ -266,7 +272,8 @@ Result<Committed> Plane::commit(Change change) {
   }
   if (!store_) {
     WARY_RETURN_IF_ERROR(open_store());
-    // A revision that became durable although its commit failed makes this process's state a lie: start again from disk.
+    // A revision that became durable although its commit failed makes this process's state a lie: start again from
+    // disk.
     WARY_CHECK(store_->revision() == revision_);
   }
   const Objects next_objects = overlay(change.writes, revision_ + 1);
@@ -309,8 +316,10 @@ Result<Committed> Plane::commit(Change change) {
   const Committed committed{next->revision(), parts_.clock.monotonic().nanos};
   revision_ = *stored;
   for (Write& write : change.writes) {
-    if (write.json) objects_.put(write.key, std::move(*write.json), committed.revision);
-    else objects_.remove(write.key);
+    if (write.json)
+      objects_.put(write.key, std::move(*write.json), committed.revision);
+    else
+      objects_.remove(write.key);
   }
   const bool site_changed = std::any_of(change.writes.begin(), change.writes.end(), [](const Write& write) {
     return write.key.kind == "App" || write.key.kind == "Route";
@@ -439,23 +448,24 @@ void Plane::on_edge_events(const std::string& node, link::EventBatch batch,
   }
   if (events.empty()) return;
   const link::Receipt receipt{batch.boot, batch.first_sequence + events.size() - 1};
-  // The first batch of a boot that this process sees begins where its ring does: what came before was acknowledged. When
-  // one is refused and a later one is taken, the later one must not free the earlier: it comes again with it.
+  // The first batch of a boot that this process sees begins where its ring does: what came before was acknowledged.
+  // When one is refused and a later one is taken, the later one must not free the earlier: it comes again with it.
   const std::pair key(events.front().id.source, batch.boot);
   if (durable_to_.size() >= kBootsMax && !durable_to_.contains(key)) durable_to_.erase(durable_to_.begin());
   durable_to_.try_emplace(key, batch.first_sequence);
-  const Status taken = parts_.ledger.submit(
-      events, [this, key, first = batch.first_sequence, events, receipt, done](const Result<std::vector<ledger::Receipt>>& receipts) {
-        parts_.loop.post([this, key, first, events, receipt, done, receipts] {
-          set_ledger_available(receipts.ok(), receipts.ok() ? nullptr : &receipts.error());
-          if (!receipts) return done(receipts.error());
-          announce(*receipts, events);
-          std::uint64_t& next = durable_to_[key];
-          if (first > next) return done(fail(ErrorKind::kUnavailable, "event_order", "an earlier batch is not durable yet"));
-          next = std::max(next, receipt.sequence + 1);
-          done(receipt);
-        });
-      });
+  const Status taken = parts_.ledger.submit(events, [this, key, first = batch.first_sequence, events, receipt,
+                                                     done](const Result<std::vector<ledger::Receipt>>& receipts) {
+    parts_.loop.post([this, key, first, events, receipt, done, receipts] {
+      set_ledger_available(receipts.ok(), receipts.ok() ? nullptr : &receipts.error());
+      if (!receipts) return done(receipts.error());
+      announce(*receipts, events);
+      std::uint64_t& next = durable_to_[key];
+      if (first > next)
+        return done(fail(ErrorKind::kUnavailable, "event_order", "an earlier batch is not durable yet"));
+      next = std::max(next, receipt.sequence + 1);
+      done(receipt);
+    });
+  });
   if (!taken) done(taken.error());
 }
 

@@ -1,14 +1,14 @@
-// Plane: the control plane's state and the one way to change it. A change is derived, compiled and stored as one revision;
-// then every enforcement point gets its delta, and the ledger its event.
+// Plane: the control plane's state and the one way to change it. A change is derived, compiled and stored as one
+// revision; then every enforcement point gets its delta, and the ledger its event.
 //
 //   WARY_ASSIGN_OR_RETURN(auto plane, Plane::open(parts, settings));
 //   auto committed = plane->commit({.writes = {...}, .event = event});
 //   const policy::SnapshotPtr& now = plane->snapshot();
 //
 // A change whose policies do not compile, or whose entities do not fit, is refused whole and the old state goes on
-// deciding. A change's event is stored with it (outbox) and leaves the outbox when the ledger has it, so that no change is
-// without its event, whenever the process ends. While the ledger takes nothing, nothing changes (ledger_unavailable).
-// Thread rule: the loop's. Limits: 900 objects a change, 4,096 remembered revisions.
+// deciding. A change's event is stored with it (outbox) and leaves the outbox when the ledger has it, so that no change
+// is without its event, whenever the process ends. While the ledger takes nothing, nothing changes
+// (ledger_unavailable). Thread rule: the loop's. Limits: 900 objects a change, 4,096 remembered revisions.
 #pragma once
 
 #include <deque>
@@ -52,12 +52,12 @@ struct Write {
 
 struct Change {
   std::vector<Write> writes;
-  contract::Event event;            // id, tenant and time are set here
+  contract::Event event;  // id, tenant and time are set here
 };
 
 struct Committed {
   std::uint64_t revision = 0;
-  std::int64_t monotonic = 0;       // when it was durable
+  std::int64_t monotonic = 0;  // when it was durable
 };
 
 // A durable event, as streams and waiting commands see it.
@@ -133,15 +133,15 @@ class Plane {
   std::uint64_t boot_ = 0;
   std::uint64_t last_sequence_ = 0;
   std::map<std::uint64_t, contract::Event> outbox_;  // by number: what is not yet in the ledger
-  std::set<std::uint64_t> stored_outbox_;           // those that came with a change, and lie in the store too
-  std::vector<std::uint64_t> settled_outbox_;       // in the ledger by now; leave the store with the next change
+  std::set<std::uint64_t> stored_outbox_;            // those that came with a change, and lie in the store too
+  std::vector<std::uint64_t> settled_outbox_;        // in the ledger by now; leave the store with the next change
   std::string history_;
   std::uint64_t last_outbox_ = 0;
   bool ledger_available_ = true;
   Error ledger_error_;  // while it is not
   bool probing_ = false;
-  // By node and boot: up to where an enforcement point's events are in the ledger without a hole. A receipt frees all that
-  // came before it.
+  // By node and boot: up to where an enforcement point's events are in the ledger without a hole. A receipt frees all
+  // that came before it.
   std::map<std::pair<std::string, std::uint64_t>, std::uint64_t> durable_to_;
   std::map<std::uint64_t, OnEvent> listeners_;
   std::uint64_t last_listener_ = 0;

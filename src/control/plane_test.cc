@@ -173,11 +173,10 @@ TEST_CASE("a resource says everything that is wrong with it, and where") {
         "resource_unknown_field /x;resource_api_version /apiVersion;resource_name /metadata/name;");
   CHECK(codes(R"({"apiVersion":"wary.dev/v1","kind":"user","metadata":{"name":"a"}})") == "resource_kind /kind;");
   CHECK(codes(R"({"apiVersion":"wary.dev/v1","kind":"User"})") == "resource_form /metadata;");
-  CHECK(
-      codes(
-          R"({"apiVersion":"wary.dev/v1","kind":"App","metadata":{"name":"a","namespace":"B",
+  CHECK(codes(
+            R"({"apiVersion":"wary.dev/v1","kind":"App","metadata":{"name":"a","namespace":"B",
 "labels":{"k":1}},"spec":{"hosts":["h"],"upstream":"x"}})") ==
-      "resource_labels /metadata/labels/k;resource_name /metadata/namespace;");
+        "resource_labels /metadata/labels/k;resource_name /metadata/namespace;");
   CHECK(
       codes(R"({"apiVersion":"wary.dev/v1","kind":"User","metadata":{"name":"a"},"spec":{"nope":1}})").find("/spec") !=
       std::string::npos);

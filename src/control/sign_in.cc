@@ -42,7 +42,8 @@ std::string user_text(std::string_view user) { return contract::EntityId{"Wary::
 Status SignIn::check_user(const std::string& user) const {
   const contract::Entity* entity = plane_.snapshot()->find_entity({"Wary::User", user});
   if (entity == nullptr) {
-    return fail(ErrorKind::kNotFound, "user_unknown", "there is no such user").found(std::string_view(user))
+    return fail(ErrorKind::kNotFound, "user_unknown", "there is no such user")
+        .found(std::string_view(user))
         .next("wary get users lists them");
   }
   for (const contract::Fact& fact : entity->attributes) {
@@ -134,7 +135,8 @@ void SignIn::sweep() {
       const Json* spec = value->json.find("spec");
       // A day of grace keeps an ended session's explanation readable.
       const std::int64_t grace = kind == "Session" ? 24 * 3600 * kNanosPerSecond : 0;
-      if (spec == nullptr || spec->integer_or("expires", 0) + grace > now || change.writes.size() >= kSweepMax) continue;
+      if (spec == nullptr || spec->integer_or("expires", 0) + grace > now || change.writes.size() >= kSweepMax)
+        continue;
       change.writes.push_back({*key, std::nullopt});
     }
   }

@@ -1,13 +1,13 @@
-// SignIn: how a person gets a session: a one-time link, then a one-time code for each application's host. Nothing else signs
-// a person in.
+// SignIn: how a person gets a session: a one-time link, then a one-time code for each application's host. Nothing else
+// signs a person in.
 //
 //   Link link = sign_in.create_link(by, "alice")           // `wary session create alice`
 //   Token token = sign_in.redeem_link(code)                // the console's page posts the code: a session begins
 //   std::string code = sign_in.create_code(session, host, state)   // on the way to an application
 //   Token token = sign_in.redeem_code(code, host, state)   // the edge, for that host and that browser only
 //
-// Links and tokens are 128 random bits; only their SHA-256 is stored. A link lives 10 minutes, a code 30 seconds, a session
-// 8 hours; each link and code works once. Codes are in memory: a restart asks the browser to go round again.
+// Links and tokens are 128 random bits; only their SHA-256 is stored. A link lives 10 minutes, a code 30 seconds, a
+// session 8 hours; each link and code works once. Codes are in memory: a restart asks the browser to go round again.
 // Thread rule: the plane's. Limits: 10,000 codes.
 // Errors: sign_in_refused (unknown, used, too old, or another host or browser: all answered alike), user_unknown,
 // user_disabled.

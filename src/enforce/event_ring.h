@@ -7,9 +7,10 @@
 //   ring.release(boot, sequence);                                        // durable above
 //
 // One producer thread, one consumer thread; release() may be called by the consumer only. Layout: a header page with
-// positions, then records of (u32 length, u32 check, u64 boot, u64 sequence, bytes), padded to eight; a record is visible
-// once the write position says so, so that a killed producer leaves no half record. Limits: a record at most 65,535 bytes.
-// A memory whose header or positions are not what a ring writes is refused (ring_corrupt) and never overwritten.
+// positions, then records of (u32 length, u32 check, u64 boot, u64 sequence, bytes), padded to eight; a record is
+// visible once the write position says so, so that a killed producer leaves no half record. Limits: a record at most
+// 65,535 bytes. A memory whose header or positions are not what a ring writes is refused (ring_corrupt) and never
+// overwritten.
 #pragma once
 
 #include <atomic>

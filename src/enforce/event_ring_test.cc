@@ -114,7 +114,10 @@ TEST_CASE("a producer killed at any moment leaves whole records only") {
   std::uint64_t last_size = 0;
   for (int round = 0; round < 50; ++round) {
     unlink(path.c_str());
-    { auto made = io::MappedFile::open(path, kBytes); REQUIRE(made.ok()); }
+    {
+      auto made = io::MappedFile::open(path, kBytes);
+      REQUIRE(made.ok());
+    }
     int pipe_ends[2];
     REQUIRE(pipe(pipe_ends) == 0);
     const pid_t child = fork();
@@ -165,7 +168,10 @@ TEST_CASE("what is no ring is refused, and left as it is") {
 
 TEST_CASE("a mapped file of another size is refused") {
   const std::string path = "/tmp/wary-map-test-" + std::to_string(getpid());
-  { auto made = io::MappedFile::open(path, kBytes); REQUIRE(made.ok()); }
+  {
+    auto made = io::MappedFile::open(path, kBytes);
+    REQUIRE(made.ok());
+  }
   CHECK(io::MappedFile::open(path, 2 * kBytes).error().code == "file_size_changed");
   CHECK(io::MappedFile::open("/nonexistent/ring", kBytes).error().code == "file_io");
   unlink(path.c_str());

@@ -40,7 +40,7 @@ struct Shared {
 };
 
 struct PointOptions {
-  std::string source;                    // of its events: "edge/NAME/0"
+  std::string source;  // of its events: "edge/NAME/0"
   std::string tenant;
   std::int64_t stale_after_nanos = 3600 * kNanosPerSecond;
   std::vector<std::string> obligations;  // those this kind of point can keep

@@ -28,7 +28,8 @@ Edge::Edge(EdgeParts parts, EdgeOptions options)
     : parts_(parts),
       options_(std::move(options)),
       link_connected_(parts.metrics.gauge("wary_link_connected", "1 while the control plane is connected")),
-      ledger_available_(parts.metrics.gauge("wary_enforce_ledger_available", "1 while the ledger is known to take events")),
+      ledger_available_(
+          parts.metrics.gauge("wary_enforce_ledger_available", "1 while the ledger is known to take events")),
       ring_used_(parts.metrics.gauge("wary_enforce_ring_used_bytes", "Bytes of events that wait for a receipt")) {}
 Edge::~Edge() { stop(); }
 
@@ -46,14 +47,15 @@ Status Edge::open() {
   }
   shipper_ = std::make_unique<enforce::Shipper>(
       parts_.loop, rings,
-      enforce::Shipper::Hooks{
-          [this](const link::EventBatch& batch) { return subscriber_->send_events(batch); },
-          [this](const link::Receipt& receipt) {
-            for (const auto& lane : lanes_) lane->worker->post_receipt(receipt.boot, receipt.sequence);
-          },
-          [this](bool available) {
-            if (!told_unavailable_) shared_.ledger_available.store(available, std::memory_order_relaxed);
-          }});
+      enforce::Shipper::Hooks{[this](const link::EventBatch& batch) { return subscriber_->send_events(batch); },
+                              [this](const link::Receipt& receipt) {
+                                for (const auto& lane : lanes_)
+                                  lane->worker->post_receipt(receipt.boot, receipt.sequence);
+                              },
+                              [this](bool available) {
+                                if (!told_unavailable_)
+                                  shared_.ledger_available.store(available, std::memory_order_relaxed);
+                              }});
   return {};
 }
 
@@ -104,8 +106,8 @@ Status Edge::start() {
   return subscriber_->start();
 }
 
-// Workers share the port, and the kernel lets any process of this user share it with them: another wary's edge would get
-// every second connection. Nobody can join who does not ask to share.
+// Workers share the port, and the kernel lets any process of this user share it with them: another wary's edge would
+// get every second connection. Nobody can join who does not ask to share.
 Status Edge::check_port() {
   WARY_ASSIGN_OR_RETURN([[maybe_unused]] const auto alone,
                         parts_.loop.listen(options_.listen, {}, [](std::unique_ptr<io::Stream>) {}));
@@ -185,13 +187,15 @@ void Edge::rebuild_site(const policy::Snapshot& snapshot) {
   if (!names.empty() && names != names_) {
     const Status renewed = renew_certificate(names);
     if (!renewed) {
-      parts_.log.error("edge.certificate_not_issued", {{"code", renewed.error().code}, {"why", renewed.error().message}});
+      parts_.log.error("edge.certificate_not_issued",
+                       {{"code", renewed.error().code}, {"why", renewed.error().message}});
     }
   }
   for (const auto& lane : lanes_) lane->worker->post_site(site);
 }
 
-// The key is made here and never leaves; the certificate lives at most 24 h and is asked for again after a third of that.
+// The key is made here and never leaves; the certificate lives at most 24 h and is asked for again after a third of
+// that.
 Status Edge::renew_certificate(const std::vector<std::string>& names) {
   WARY_ASSIGN_OR_RETURN(crypto::PrivateKey key, crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256));
   WARY_ASSIGN_OR_RETURN(const Bytes csr, crypto::make_csr(key, options_.node));
@@ -205,15 +209,16 @@ Status Edge::renew_certificate(const std::vector<std::string>& names) {
   tls.sites.push_back(std::move(site));
   tls.alpn = {"http/1.1"};
   tls.client_auth = crypto::ClientAuth::kOptional;
-  tls.verify_client = crypto::verify_svid(std::move(roots), options_.trust_domain,
-                                          crypto::VerifyOptions::Use::kClient, parts_.clock);
+  tls.verify_client =
+      crypto::verify_svid(std::move(roots), options_.trust_domain, crypto::VerifyOptions::Use::kClient, parts_.clock);
   WARY_ASSIGN_OR_RETURN(crypto::TlsServerContext built, crypto::TlsServerContext::build(std::move(tls)));
   const auto context = std::make_shared<const crypto::TlsServerContext>(std::move(built));
   for (const auto& lane : lanes_) lane->worker->post_context(context);
   const std::int64_t now = parts_.clock.unix_time().nanos;
   renew_at_ = {now + (certificate.not_after.nanos - now) / 3};
   names_ = names;
-  parts_.log.info("edge.certificate", {{"names", std::int64_t(names.size())}, {"not_after", to_rfc3339(certificate.not_after)}});
+  parts_.log.info("edge.certificate",
+                  {{"names", std::int64_t(names.size())}, {"not_after", to_rfc3339(certificate.not_after)}});
   return {};
 }
 

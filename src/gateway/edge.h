@@ -53,8 +53,8 @@ struct EdgeOptions {
   io::Address link;
   std::string console_origin;
   std::string trust_domain;
-  Bytes snapshot_key;   // Ed25519, 32 bytes
-  Bytes ca;             // DER: who vouches for workloads
+  Bytes snapshot_key;  // Ed25519, 32 bytes
+  Bytes ca;            // DER: who vouches for workloads
   std::size_t workers = 2;
   std::size_t ring_bytes = std::size_t{8} << 20;
 };
@@ -83,9 +83,9 @@ class Edge {
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::unique_ptr<enforce::Shipper> shipper_;
   std::unique_ptr<link::Subscriber> subscriber_;
-  std::vector<std::string> names_;       // what the certificate at hand is for
+  std::vector<std::string> names_;  // what the certificate at hand is for
   UnixTime renew_at_;
-  bool told_unavailable_ = false;        // by the control plane itself
+  bool told_unavailable_ = false;  // by the control plane itself
   Metric& link_connected_;
   Metric& ledger_available_;
   Metric& ring_used_;

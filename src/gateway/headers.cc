@@ -16,10 +16,26 @@ constexpr auto kReservedPrefixes =
     std::to_array<std::string_view>({"wary-", "x-wary-", "x-forwarded-", "x-auth-request-", "x-ssl-", "x-webauth-",
                                      "x-remote-", "remote-", "ssl-client-", "x-client-cert", "client-cert",
                                      "x-authenticated-", "x-goog-iap-", "x-amzn-oidc-", "cf-access-", "x-pomerium-"});
-constexpr auto kReservedNames = std::to_array<std::string_view>(
-    {"forwarded", "x-real-ip", "x-user", "x-username", "x-userid", "x-user-id", "x-email", "x-groups", "x-user-groups",
-     "x-original-url", "x-original-uri", "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override",
-     "true-client-ip", "x-client-ip", "x-cluster-client-ip", "x-spiffe-id", "proxy-authorization"});
+constexpr auto kReservedNames = std::to_array<std::string_view>({"forwarded",
+                                                                 "x-real-ip",
+                                                                 "x-user",
+                                                                 "x-username",
+                                                                 "x-userid",
+                                                                 "x-user-id",
+                                                                 "x-email",
+                                                                 "x-groups",
+                                                                 "x-user-groups",
+                                                                 "x-original-url",
+                                                                 "x-original-uri",
+                                                                 "x-rewrite-url",
+                                                                 "x-http-method-override",
+                                                                 "x-http-method",
+                                                                 "x-method-override",
+                                                                 "true-client-ip",
+                                                                 "x-client-ip",
+                                                                 "x-cluster-client-ip",
+                                                                 "x-spiffe-id",
+                                                                 "proxy-authorization"});
 
 bool matches(std::string_view name, std::string_view lower) {
   for (std::size_t i = 0; i < lower.size(); ++i) {

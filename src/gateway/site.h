@@ -34,10 +34,10 @@ struct App {
   std::string tenant;
   std::vector<std::string> hosts;  // lower case, without port
   io::Address upstream;
-  bool is_console = false;         // wary's own: the only app that may set wary's cookies
-  bool signs_in = true;            // an unknown browser is sent to sign in; otherwise it is refused
+  bool is_console = false;  // wary's own: the only app that may set wary's cookies
+  bool signs_in = true;     // an unknown browser is sent to sign in; otherwise it is refused
   Route fallback;
-  std::vector<Route> routes;       // longest path first, exact before prefix
+  std::vector<Route> routes;  // longest path first, exact before prefix
   // `path` is normalised (codec/uri.h).
   const Route& find_route(std::string_view path) const;
 };

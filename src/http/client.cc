@@ -22,9 +22,8 @@ class Fetch {
   Result<ClientResponse> run(const io::Address& address) {
     WARY_RETURN_IF_ERROR(write_request());
     if (request_.timeout_nanos > 0) {
-      loop_.after(request_.timeout_nanos, [this] {
-        finish(fail(ErrorKind::kTimeout, "http_timeout", "no whole answer in time"));
-      });
+      loop_.after(request_.timeout_nanos,
+                  [this] { finish(fail(ErrorKind::kTimeout, "http_timeout", "no whole answer in time")); });
     }
     loop_.connect(address, kConnectTimeout, [this](Result<std::unique_ptr<io::Stream>> stream) {
       if (!stream) return finish(std::move(stream).error());

@@ -2,9 +2,9 @@
 //
 //   auto response = http::fetch(clock, Address::unix_socket("run/admin.sock"), {.method = "GET", .path = "/v1/..."});
 //
-// fetch() turns a private loop until the answer is whole, so it belongs to programs that wait. on_data, where given, gets
-// the body as it comes (a stream that never ends); returning false ends the exchange in good order.
-// Limits: 64 MiB a collected body; the time limit is for the whole exchange, 0 for none.
+// fetch() turns a private loop until the answer is whole, so it belongs to programs that wait. on_data, where given,
+// gets the body as it comes (a stream that never ends); returning false ends the exchange in good order. Limits: 64 MiB
+// a collected body; the time limit is for the whole exchange, 0 for none.
 #pragma once
 
 #include <functional>

@@ -199,8 +199,8 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
   void write_head(int status, const std::vector<Header>& headers, http1::Framing framing) {
     std::vector<http1::Field> fields;
     for (const auto& [name, value] : headers) fields.push_back({name, value});
-    const Status written = http1::append_response_head(
-        out_, {.status = status, .framing = framing, .keep_alive = keep_alive_}, fields);
+    const Status written =
+        http1::append_response_head(out_, {.status = status, .framing = framing, .keep_alive = keep_alive_}, fields);
     WARY_CHECK(written.ok());  // headers are this program's own
   }
 

@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kKeyFileMax = 64 * 1024;
 constexpr std::size_t kOriginRandom = 8;
 constexpr std::int64_t kCaLife = 10LL * 365 * 86400 * kNanosPerSecond;
-constexpr std::int64_t kNamesLifeMax = 24 * 3600;   // seconds; no key that lives longer enters the edge
+constexpr std::int64_t kNamesLifeMax = 24 * 3600;  // seconds; no key that lives longer enters the edge
 constexpr std::int64_t kWorkloadLifeMax = 3600;
 constexpr std::int64_t kBackdate = 60 * kNanosPerSecond;  // for clocks a little behind
 constexpr std::string_view kSnapshotDomain = "wary snapshot v1\n";
@@ -104,8 +104,8 @@ Status check_complete(io::Files& files, const std::string& directory) {
 }
 
 // What is stored must be what was made: a CA certificate of another key would be trusted by clients and sign nothing.
-Status check_stored(const std::string& directory, ByteView ca, const crypto::PrivateKey& ca_key, const std::string& origin,
-                    const std::string& trust_domain) {
+Status check_stored(const std::string& directory, ByteView ca, const crypto::PrivateKey& ca_key,
+                    const std::string& origin, const std::string& trust_domain) {
   const auto certificate = crypto::parse_certificate(ca);
   if (!certificate || certificate->public_key != ca_key.public_key().to_spki()) {
     return fail(ErrorKind::kDataLoss, "signer_ca", "the stored CA certificate is damaged, or is not of the stored key")

@@ -1,12 +1,12 @@
-// Signer: the keys of a trust domain and the table of who may have what done with them. It runs alone in wary-signer; this
-// is its core, without sockets: a caller's role and a request in, an answer or an error out.
+// Signer: the keys of a trust domain and the table of who may have what done with them. It runs alone in wary-signer;
+// this is its core, without sockets: a caller's role and a request in, an answer or an error out.
 //
 //   WARY_ASSIGN_OR_RETURN(auto signer, Signer::open(files, "signer", clock, random, {.trust_domain = "local"}));
 //   codec::Json answer = signer->handle(Role::kControl, request);
 //
-// Keys: an ECDSA P-256 CA, one Ed25519 key for ledger checkpoints and one for snapshots, each sealed on disk and made at
-// the first start. What is signed is checked for its form, so that no key signs in another's place: a checkpoint must be of
-// this log and never smaller than one signed before; a snapshot must carry its own domain.
+// Keys: an ECDSA P-256 CA, one Ed25519 key for ledger checkpoints and one for snapshots, each sealed on disk and made
+// at the first start. What is signed is checked for its form, so that no key signs in another's place: a checkpoint
+// must be of this log and never smaller than one signed before; a snapshot must carry its own domain.
 //
 // Requests {"op": ...}: public; ledger.sign {message}; snapshot.sign {message}; certificate.issue {csr, dns_names |
 // spiffe_id, ttl_seconds}. Bytes are base64. A role that asks for what its row does not have is a broken or hostile

@@ -1,10 +1,10 @@
 // The signer's sockets, and what the other processes call it with.
 //
-// SignerService listens on one socket a role; the kernel tells the peer's user, which must be the role's. A request is a
-// frame (link/frames.h) of type 1 with JSON, its answer one of type 2, in order.
-// SignerClient asks and waits: its own thread or a start-up path, never a request's path. It connects anew when the
-// signer was restarted. Errors: signer_unavailable, signer_syntax, and what the signer answered.
-// Thread rules: the service belongs to its loop; a client to one thread at a time.
+// SignerService listens on one socket a role; the kernel tells the peer's user, which must be the role's. A request is
+// a frame (link/frames.h) of type 1 with JSON, its answer one of type 2, in order. SignerClient asks and waits: its own
+// thread or a start-up path, never a request's path. It connects anew when the signer was restarted. Errors:
+// signer_unavailable, signer_syntax, and what the signer answered. Thread rules: the service belongs to its loop; a
+// client to one thread at a time.
 #pragma once
 
 #include <map>

@@ -13,8 +13,8 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
-#include <optional>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 
 #include "io/descriptor.h"
@@ -294,7 +294,9 @@ class SocketStream final : public Stream {
     }
   }
 
-  IoCount read(std::span<std::uint8_t> out) override { return counted(recv(descriptor_.get(), out.data(), out.size(), 0)); }
+  IoCount read(std::span<std::uint8_t> out) override {
+    return counted(recv(descriptor_.get(), out.data(), out.size(), 0));
+  }
 
   IoCount write(ByteView bytes) override {
     if (bytes.empty()) return {IoCount::State::kSome, 0, 0};
@@ -324,7 +326,8 @@ class SocketStream final : public Stream {
     }
     token_ = loop_.add(descriptor_.get(), events, [this](std::uint32_t reported) {
       const bool broken = (reported & (EPOLLHUP | EPOLLERR)) != 0;
-      // The kernel reports a hang-up for ever, wanted or not. Who wants nothing now is told once, and again when it wants.
+      // The kernel reports a hang-up for ever, wanted or not. Who wants nothing now is told once, and again when it
+      // wants.
       if (broken && events_ == 0) {
         loop_.remove(*token_);
         token_.reset();
@@ -341,7 +344,8 @@ class SocketStream final : public Stream {
   PeerCredentials peer_credentials() const override {
     ucred credentials{};
     socklen_t size = sizeof credentials;
-    if (getsockopt(descriptor_.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0 || credentials.pid == 0) return {};
+    if (getsockopt(descriptor_.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0 || credentials.pid == 0)
+      return {};
     return {credentials.pid, credentials.uid, credentials.gid};
   }
 
@@ -428,7 +432,8 @@ Result<std::unique_ptr<Listener>> EpollLoop::listen(const Address& address, cons
   }
   if (::listen(descriptor.get(), kBacklog) != 0) {
     if (errno == EADDRINUSE) {
-      return fail(ErrorKind::kConflict, "listen_in_use", "another program listens on this address").at(address.to_string());
+      return fail(ErrorKind::kConflict, "listen_in_use", "another program listens on this address")
+          .at(address.to_string());
     }
     return system_error("listen_failed", "cannot listen", address.to_string(), errno);
   }
@@ -489,7 +494,8 @@ void EpollLoop::connect(const Address& address, std::int64_t timeout_nanos, Conn
     if (late) {
       done(fail(ErrorKind::kTimeout, "connect_timeout", "no connection in time").at(name));
     } else if (outcome != 0) {
-      done(system_error(outcome == ECONNREFUSED ? "connect_refused" : "connect_failed", "cannot connect", name, outcome));
+      done(system_error(outcome == ECONNREFUSED ? "connect_refused" : "connect_failed", "cannot connect", name,
+                        outcome));
     } else {
       done(std::unique_ptr<Stream>(std::make_unique<SocketStream>(*this, std::move(attempt->descriptor), name)));
     }

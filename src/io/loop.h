@@ -1,13 +1,13 @@
 // Loop: one thread's events. Real (epoll) in production; simulated with virtual time and in-memory streams in tests.
-// Streams report readiness; the state machines above read and write until kWouldBlock (level-triggered: an interest that
-// stays set reports again).
+// Streams report readiness; the state machines above read and write until kWouldBlock (level-triggered: an interest
+// that stays set reports again).
 //
 //   auto loop = make_epoll_loop(clock);
 //   auto listener = loop->listen(Address::tcp("127.0.0.1", 7443), {}, [&](std::unique_ptr<Stream> s) { ... });
 //   loop->run();
 //
-// Thread rule: everything of a loop belongs to its thread, except post() and stop(), which any thread may call. A handler
-// may destroy its own stream. Limits: accept backlog 4096; the caller bounds connections.
+// Thread rule: everything of a loop belongs to its thread, except post() and stop(), which any thread may call. A
+// handler may destroy its own stream. Limits: accept backlog 4096; the caller bounds connections.
 #pragma once
 
 #include <sys/types.h>
@@ -52,7 +52,7 @@ struct IoCount {
 class Stream {
  public:
   using Ready = std::function<void(bool readable, bool writable)>;  // also called on hang-up, as both
-  virtual ~Stream() = default;                                     // closes
+  virtual ~Stream() = default;                                      // closes
   virtual IoCount read(std::span<std::uint8_t> out) = 0;
   virtual IoCount write(ByteView bytes) = 0;
   virtual IoCount write_two(ByteView first, ByteView second) = 0;  // one system call
@@ -67,7 +67,7 @@ class Stream {
 
 class Listener {
  public:
-  virtual ~Listener() = default;  // closes
+  virtual ~Listener() = default;        // closes
   virtual Address address() const = 0;  // with the port the kernel chose
 };
 

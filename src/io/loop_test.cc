@@ -97,8 +97,9 @@ Bytes pattern(std::size_t size) {
 // The same exchange on either twin: `run` turns the loop until the exchange is over.
 void exchange_half_a_megabyte(Loop& server, Loop& client, const std::function<void(const bool&)>& run) {
   std::vector<std::unique_ptr<Echo>> echoes;
-  auto listener = server.listen(Address::tcp("127.0.0.1", 0), {},
-                                [&](std::unique_ptr<Stream> s) { echoes.push_back(std::make_unique<Echo>(std::move(s))); });
+  auto listener = server.listen(Address::tcp("127.0.0.1", 0), {}, [&](std::unique_ptr<Stream> s) {
+    echoes.push_back(std::make_unique<Echo>(std::move(s)));
+  });
   REQUIRE(listener.ok());
   Sender sender;
   sender.to_send = pattern(500'000);
@@ -117,8 +118,10 @@ TEST_CASE("the real loop carries bytes in order both ways with backpressure") {
   const auto loop = make_epoll_loop(*clock);
   exchange_half_a_megabyte(*loop, *loop, [&](const bool& ended) {
     std::function<void()> poll = [&] {
-      if (ended) loop->stop();
-      else loop->after(kNanosPerMilli, poll);
+      if (ended)
+        loop->stop();
+      else
+        loop->after(kNanosPerMilli, poll);
     };
     loop->after(0, poll);
     loop->after(20 * kNanosPerSecond, [&] { loop->stop(); });
@@ -163,8 +166,9 @@ TEST_CASE("a simulated connection can break in the middle, and both ends learn i
   SimWorld world(11);
   const auto loop = world.make_loop();
   std::vector<std::unique_ptr<Echo>> echoes;
-  auto listener = loop->listen(Address::tcp("127.0.0.1", 80), {},
-                               [&](std::unique_ptr<Stream> s) { echoes.push_back(std::make_unique<Echo>(std::move(s))); });
+  auto listener = loop->listen(Address::tcp("127.0.0.1", 80), {}, [&](std::unique_ptr<Stream> s) {
+    echoes.push_back(std::make_unique<Echo>(std::move(s)));
+  });
   Sender sender;
   sender.to_send = pattern(100'000);
   loop->connect(Address::tcp("127.0.0.1", 80), kNanosPerSecond,

@@ -26,7 +26,7 @@ Error file_error(const std::string& path, int error) {
 Result<std::unique_ptr<MappedFile>> MappedFile::open(const std::string& path, std::size_t size) {
   const Descriptor descriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!descriptor.is_open()) return file_error(path, errno);
-  struct stat status {};
+  struct stat status{};
   if (fstat(descriptor.get(), &status) != 0) return file_error(path, errno);
   if (status.st_size != 0 && static_cast<std::size_t>(status.st_size) != size) {
     return fail(ErrorKind::kDataLoss, "file_size_changed", "a mapped file has another size than it was made with")

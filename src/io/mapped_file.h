@@ -1,5 +1,5 @@
-// MappedFile: a file of fixed size that this process shares with the page cache. What is stored in it survives the death
-// of the process (not of the machine) without a system call on the way.
+// MappedFile: a file of fixed size that this process shares with the page cache. What is stored in it survives the
+// death of the process (not of the machine) without a system call on the way.
 //
 //   WARY_ASSIGN_OR_RETURN(auto mapped, MappedFile::open("edge/events.0.ring", 1 << 20));
 //   std::span<std::uint8_t> memory = mapped->memory();

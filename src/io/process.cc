@@ -27,7 +27,8 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
 }
 
 // Runs in the child between fork and exec: only async-signal-safe calls.
-[[noreturn]] void become(char* const* arguments, char* const* environment, const ProcessOptions& options, pid_t parent) {
+[[noreturn]] void become(char* const* arguments, char* const* environment, const ProcessOptions& options,
+                         pid_t parent) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -36,7 +37,8 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
     for (int capability = 0; capability <= CAP_LAST_CAP; ++capability) {
       if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EINVAL) _exit(126);
     }
-    if (setgroups(0, nullptr) != 0 || setresgid(options.identity->gid, options.identity->gid, options.identity->gid) != 0 ||
+    if (setgroups(0, nullptr) != 0 ||
+        setresgid(options.identity->gid, options.identity->gid, options.identity->gid) != 0 ||
         setresuid(options.identity->uid, options.identity->uid, options.identity->uid) != 0) {
       _exit(126);
     }

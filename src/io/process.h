@@ -23,7 +23,7 @@ namespace wary::io {
 struct ProcessOptions {
   std::optional<Identity> identity;  // switched to before the program starts (needs root)
   std::vector<std::string> environment;
-  int output = -1;              // descriptor for its standard output and error; -1: ours
+  int output = -1;               // descriptor for its standard output and error; -1: ours
   bool ends_with_parent = true;  // SIGKILL when this process dies
 };
 

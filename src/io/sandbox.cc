@@ -21,8 +21,9 @@ namespace wary::io {
 namespace {
 
 Error refused(std::string_view code, std::string_view step) {
-  return fail(ErrorKind::kInternal, code, "the kernel refused a sandbox step").at(std::string(step)).found(
-      std::strerror(errno));
+  return fail(ErrorKind::kInternal, code, "the kernel refused a sandbox step")
+      .at(std::string(step))
+      .found(std::strerror(errno));
 }
 
 constexpr std::uint64_t kReadRights = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
@@ -47,16 +48,24 @@ Status allow_below(int ruleset, const std::string& path, std::uint64_t rights) {
   return {};
 }
 
-constexpr auto kCommonCalls = std::to_array<std::string_view>({
-    "read", "write", "readv", "writev", "pread64", "pwrite64", "close", "fstat", "newfstatat", "statx", "lseek",
-    "mmap", "mprotect", "munmap", "mremap", "brk", "madvise", "mlock", "munlock", "msync", "futex", "clock_gettime",
-    "clock_nanosleep", "nanosleep", "gettimeofday", "getrandom", "getpid", "gettid", "getuid", "geteuid", "exit",
-    "exit_group", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "tgkill", "restart_syscall",
-    "sched_yield", "sched_getaffinity", "clone", "clone3", "set_robust_list", "rseq", "epoll_create1", "epoll_ctl",
-    "epoll_wait", "epoll_pwait", "eventfd2", "poll", "accept4", "recvfrom", "recvmsg", "sendto", "sendmsg",
-    "getsockopt", "setsockopt", "getsockname", "getpeername", "shutdown", "openat", "fcntl", "fdatasync", "fsync",
-    "ftruncate", "fallocate", "renameat", "renameat2", "rename", "unlink", "unlinkat", "mkdir", "mkdirat",
-    "getdents64", "statfs", "fstatfs", "prctl", "membarrier", "uname", "prlimit64", "sysinfo", "flock"});
+constexpr auto kCommonCalls = std::to_array<std::string_view>(
+    {"read",        "write",         "readv",           "writev",         "pread64",
+     "pwrite64",    "close",         "fstat",           "newfstatat",     "statx",
+     "lseek",       "mmap",          "mprotect",        "munmap",         "mremap",
+     "brk",         "madvise",       "mlock",           "munlock",        "msync",
+     "futex",       "clock_gettime", "clock_nanosleep", "nanosleep",      "gettimeofday",
+     "getrandom",   "getpid",        "gettid",          "getuid",         "geteuid",
+     "exit",        "exit_group",    "rt_sigaction",    "rt_sigprocmask", "rt_sigreturn",
+     "sigaltstack", "tgkill",        "restart_syscall", "sched_yield",    "sched_getaffinity",
+     "clone",       "clone3",        "set_robust_list", "rseq",           "epoll_create1",
+     "epoll_ctl",   "epoll_wait",    "epoll_pwait",     "eventfd2",       "poll",
+     "accept4",     "recvfrom",      "recvmsg",         "sendto",         "sendmsg",
+     "getsockopt",  "setsockopt",    "getsockname",     "getpeername",    "shutdown",
+     "openat",      "fcntl",         "fdatasync",       "fsync",          "ftruncate",
+     "fallocate",   "renameat",      "renameat2",       "rename",         "unlink",
+     "unlinkat",    "mkdir",         "mkdirat",         "getdents64",     "statfs",
+     "fstatfs",     "prctl",         "membarrier",      "uname",          "prlimit64",
+     "sysinfo",     "flock"});
 
 constexpr auto kNetworkCalls = [] {
   std::array<std::string_view, kCommonCalls.size() + 5> calls{};
@@ -110,8 +119,9 @@ namespace {
 
 // What the sanitizers' own code calls, in builds that have it: probing memory, and printing where a fault is.
 #if defined(__SANITIZE_ADDRESS__)
-constexpr auto kSanitizerCalls = std::to_array<std::string_view>(
-    {"pipe", "pipe2", "readlink", "readlinkat", "getppid", "wait4", "getrlimit", "sched_getparam", "stat", "open", "dup"});
+constexpr auto kSanitizerCalls =
+    std::to_array<std::string_view>({"pipe", "pipe2", "readlink", "readlinkat", "getppid", "wait4", "getrlimit",
+                                     "sched_getparam", "stat", "open", "dup"});
 #else
 constexpr std::span<const std::string_view> kSanitizerCalls;
 #endif

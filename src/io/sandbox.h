@@ -28,8 +28,8 @@ struct Identity {
 Status harden_process();
 // Sets groups, gid and uid, and gives up every capability in every set. As a person (not root) only the latter.
 Status drop_to(const Identity& identity);
-// Landlock: below these directories only, and these for reading only; TCP ports are not restricted here. A kernel without
-// Landlock gives sandbox_landlock_missing, which the caller may log and go on.
+// Landlock: below these directories only, and these for reading only; TCP ports are not restricted here. A kernel
+// without Landlock gives sandbox_landlock_missing, which the caller may log and go on.
 Status restrict_files(const std::vector<std::string>& read_write, const std::vector<std::string>& read_only);
 // seccomp: the named system calls are allowed, all others kill the process.
 Status restrict_calls(std::span<const std::string_view> allowed);

@@ -96,9 +96,9 @@ TEST_CASE("the signer's calls: executing, tracing, and a socket of any kind end 
 
 TEST_CASE("a network process's calls: sockets go, executing, tracing and another identity do not") {
   const auto calls = network_process_calls();
-  CHECK(ended_with(in_child([&] {
-    return try_with(calls, [] { return socket(AF_INET, SOCK_STREAM, 0) >= 0 ? kHeld : kNotHeld; });
-  }), kHeld));
+  CHECK(ended_with(
+      in_child([&] { return try_with(calls, [] { return socket(AF_INET, SOCK_STREAM, 0) >= 0 ? kHeld : kNotHeld; }); }),
+      kHeld));
   CHECK(was_killed(in_child([&] {
     return try_with(calls, [] {
       const char* const none[] = {nullptr};  // NOLINT: the kernel's interface wants an array
@@ -123,7 +123,8 @@ TEST_CASE("below its directories a process reads and writes, elsewhere nothing, 
     const bool outside = open_code(directories.base + "/outside/file", O_RDONLY) == EACCES &&
                          open_code(directories.base + "/outside/file", O_WRONLY) == EACCES &&
                          open_code(directories.base + "/outside/new", O_WRONLY | O_CREAT) == EACCES &&
-                         open_code("/etc/passwd", O_RDONLY) == EACCES && open_code("/proc/self/maps", O_RDONLY) == EACCES;
+                         open_code("/etc/passwd", O_RDONLY) == EACCES &&
+                         open_code("/proc/self/maps", O_RDONLY) == EACCES;
     return inside && outside ? kHeld : kNotHeld;
   });
   if (ended_with(probe, 77)) WARY_SKIP("this kernel has no Landlock");
@@ -133,10 +134,11 @@ TEST_CASE("below its directories a process reads and writes, elsewhere nothing, 
 TEST_CASE("what is given up is not had back") {
   if (geteuid() != 0) WARY_SKIP("dropping root needs root");
   CHECK(ended_with(in_child([] {
-    if (!drop_to(kNobody)) return kNoSandbox;
-    const bool back = setuid(0) == 0 || seteuid(0) == 0 || setgid(0) == 0 || setresuid(0, 0, 0) == 0;
-    const bool dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0;
-    const bool may_gain = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1;
-    return back || dumpable || may_gain ? kNotHeld : kHeld;
-  }), kHeld));
+                     if (!drop_to(kNobody)) return kNoSandbox;
+                     const bool back = setuid(0) == 0 || seteuid(0) == 0 || setgid(0) == 0 || setresuid(0, 0, 0) == 0;
+                     const bool dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0;
+                     const bool may_gain = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1;
+                     return back || dumpable || may_gain ? kNotHeld : kHeld;
+                   }),
+                   kHeld));
 }

@@ -11,15 +11,15 @@ namespace wary::io {
 namespace {
 
 constexpr std::size_t kPipeBytes = 64 * 1024;
-constexpr std::int64_t kLatencyMin = 20'000;    // nanoseconds
+constexpr std::int64_t kLatencyMin = 20'000;  // nanoseconds
 constexpr std::int64_t kLatencySpread = 80'000;
 
 // One direction of a connection.
 struct Pipe {
-  Bytes arrived;                    // readable now
+  Bytes arrived;  // readable now
   std::size_t in_flight = 0;
-  std::int64_t last_arrival = 0;    // keeps the order
-  bool ended = false;               // the writer is done, and its last byte has arrived
+  std::int64_t last_arrival = 0;  // keeps the order
+  bool ended = false;             // the writer is done, and its last byte has arrived
   bool broken = false;
 };
 
@@ -78,7 +78,7 @@ namespace {
 
 // Both ends hold the connection; it goes with the last of them.
 struct Connection {
-  Pipe pipes[2];                    // [i] is read by end i
+  Pipe pipes[2];  // [i] is read by end i
   class SimStream* ends[2] = {nullptr, nullptr};
 };
 
@@ -87,7 +87,10 @@ class SimLoop final : public Loop {
   explicit SimLoop(SimWorld::Impl& world) : world_(world) {}
   ~SimLoop() override {
     for (auto at = world_.tasks.begin(); at != world_.tasks.end();) {
-      if (at->second.loop != this) { ++at; continue; }
+      if (at->second.loop != this) {
+        ++at;
+        continue;
+      }
       world_.times.erase(at->second.timer);
       at = world_.tasks.erase(at);
     }
@@ -195,9 +198,7 @@ class SimStream final : public Stream {
   Pipe& incoming() { return connection_->pipes[end_]; }
   Pipe& outgoing() { return connection_->pipes[1 - end_]; }
   bool can_read() { return incoming().broken || incoming().ended || !incoming().arrived.empty(); }
-  bool can_write() {
-    return outgoing().broken || outgoing().arrived.size() + outgoing().in_flight < kPipeBytes;
-  }
+  bool can_write() { return outgoing().broken || outgoing().arrived.size() + outgoing().in_flight < kPipeBytes; }
   bool is_ready() { return (want_read_ && can_read()) || (want_write_ && can_write()); }
   void wake_peer() {
     if (connection_->ends[1 - end_] != nullptr) connection_->ends[1 - end_]->wake();
@@ -219,7 +220,8 @@ class SimStream final : public Stream {
         Pipe& target = connection->pipes[reader];
         target.in_flight -= data.size();
         append(target.arrived, data);
-        if (world.break_after && (*world.break_after -= std::min<std::uint64_t>(*world.break_after, data.size())) == 0) {
+        if (world.break_after &&
+            (*world.break_after -= std::min<std::uint64_t>(*world.break_after, data.size())) == 0) {
           world.break_after.reset();
           connection->pipes[0].broken = connection->pipes[1].broken = true;
           if (connection->ends[1 - reader] != nullptr) connection->ends[1 - reader]->wake();
@@ -257,7 +259,8 @@ class SimListener final : public Listener {
 Result<std::unique_ptr<Listener>> SimLoop::listen(const Address& address, const ListenOptions&, Accept accept) {
   Address bound = address;
   if (bound.family == Address::Family::kTcp && bound.port == 0) bound.port = world_.next_port++;
-  const auto [at, fresh] = world_.listeners.try_emplace(bound.to_string(), SimWorld::Impl::Bound{this, std::move(accept)});
+  const auto [at, fresh] =
+      world_.listeners.try_emplace(bound.to_string(), SimWorld::Impl::Bound{this, std::move(accept)});
   if (!fresh) {
     return fail(ErrorKind::kConflict, "listen_in_use", "another program listens on this address").at(bound.to_string());
   }

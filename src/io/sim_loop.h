@@ -6,8 +6,9 @@
 //   server->listen(Address::tcp("127.0.0.1", 80), {}, accept);
 //   world.run_for(5 * kNanosPerSecond);   // turns every loop; time jumps to the next timer or arrival
 //
-// Bytes arrive after a seeded latency, in order, in seeded pieces; each direction holds at most 64 KiB before the writer
-// meets kWouldBlock. Faults: break_streams_after cuts one connection after so many bytes in all. Single-threaded: post() too.
+// Bytes arrive after a seeded latency, in order, in seeded pieces; each direction holds at most 64 KiB before the
+// writer meets kWouldBlock. Faults: break_streams_after cuts one connection after so many bytes in all.
+// Single-threaded: post() too.
 #pragma once
 
 #include <cstdint>

@@ -14,12 +14,13 @@ constexpr std::size_t kUnsyncedHashesMax = std::size_t{1} << 20;
 Error replaced(std::string path) {
   return fail(ErrorKind::kUnavailable, "ledger_unavailable", "a segment was removed, replaced or cut behind our back")
       .at(std::move(path))
-      .next("move the same file back, and it goes on by itself; a copy of it is taken at the next start, and "
-            "`wary ledger check --directory DIR` says whether it is whole");
+      .next(
+          "move the same file back, and it goes on by itself; a copy of it is taken at the next start, and "
+          "`wary ledger check --directory DIR` says whether it is whole");
 }
 
-// What is reserved would take entries for a while yet, but no head and no checkpoint could commit to them: refused while
-// the reserve still holds all that was acknowledged.
+// What is reserved would take entries for a while yet, but no head and no checkpoint could commit to them: refused
+// while the reserve still holds all that was acknowledged.
 Status check_room(io::Files& files, const std::string& directory) {
   const auto free = files.free_bytes(directory);
   if (!free.ok()) return unavailable(free.error(), "the ledger's directory");

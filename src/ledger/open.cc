@@ -26,8 +26,9 @@ Error unavailable(const Error& cause, std::string_view what) {
   Error error = fail(ErrorKind::kUnavailable, "ledger_unavailable", std::string(what) + ": " + cause.message);
   error.where = cause.where;
   error.found_text = cause.code;
-  error.next_step = cause.code == "file_no_space" ? kFreeSpace
-                                                  : "nothing was acknowledged; it works again by itself once the disk does";
+  error.next_step = cause.code == "file_no_space"
+                        ? kFreeSpace
+                        : "nothing was acknowledged; it works again by itself once the disk does";
   return error;
 }
 

@@ -78,11 +78,15 @@ class StoredLog {
           .next("name the directory that holds `segments`, `tree`, `head` and `checkpoint`");
     }
     for (const std::string& name : *names) {
-      if (const auto start = segment_index_of(name)) starts_.push_back(*start);
-      else add(directory_ + "/segments/" + name, 0, "a file that is no segment lies among them");
+      if (const auto start = segment_index_of(name))
+        starts_.push_back(*start);
+      else
+        add(directory_ + "/segments/" + name, 0, "a file that is no segment lies among them");
     }
-    if (starts_.empty()) add(directory_ + "/segments", 0, "every segment is missing");
-    else if (starts_.front() != 0) add(directory_ + "/segments", 0, "the first segment is missing");
+    if (starts_.empty())
+      add(directory_ + "/segments", 0, "every segment is missing");
+    else if (starts_.front() != 0)
+      add(directory_ + "/segments", 0, "the first segment is missing");
     return {};
   }
 
@@ -92,25 +96,27 @@ class StoredLog {
     WARY_ASSIGN_OR_RETURN(const auto note, content(note_path(), kNoteMax));
     if (head) {
       const auto decoded = decode_head(*head);
-      if (decoded) head_ = *decoded;
-      else add(head_path(), 0, decoded.error().message);
+      if (decoded)
+        head_ = *decoded;
+      else
+        add(head_path(), 0, decoded.error().message);
     } else if (note) {
       add(head_path(), 0, "the file is missing");
     }
     if (note) {
       note_ = std::string(as_text(*note));
       const auto verified = verify_checkpoint(note_, verifier_);
-      if (verified) checkpoint_ = *verified;
-      else add(note_path(), 0, "the checkpoint is damaged: " + verified.error().to_string());
+      if (verified)
+        checkpoint_ = *verified;
+      else
+        add(note_path(), 0, "the checkpoint is damaged: " + verified.error().to_string());
     } else if (head) {
       add(note_path(), 0, "the file is missing");
     }
     return {};
   }
 
-  std::uint64_t promised() const {
-    return std::max(head_ ? head_->size : 0, checkpoint_ ? checkpoint_->head.size : 0);
-  }
+  std::uint64_t promised() const { return std::max(head_ ? head_->size : 0, checkpoint_ ? checkpoint_->head.size : 0); }
 
   Status read_segment(std::size_t i, const OnEntry& on_entry) {
     const SegmentIdentity identity{origin_hash_, starts_[i]};
@@ -137,8 +143,10 @@ class StoredLog {
         break;
       }
       remaining = (*record)->remaining;
-      if (on_entry) WARY_RETURN_IF_ERROR(on_entry(index, (*record)->entry));
-      else take(path, **record);
+      if (on_entry)
+        WARY_RETURN_IF_ERROR(on_entry(index, (*record)->entry));
+      else
+        take(path, **record);
       at += kRecordHeaderSize + (*record)->entry.size();
     }
     if (on_entry) return {};
@@ -161,8 +169,10 @@ class StoredLog {
     if (remaining != 0) add({path, at, index, "", "the rest of the last batch is missing"});
     const auto rest = file.subspan(at);
     const auto odd = std::ranges::find_if(rest, [](std::uint8_t byte) { return byte != 0; });
-    if (odd != rest.end()) add(path, at + static_cast<std::uint64_t>(odd - rest.begin()), "the reserved space is not empty");
-    else if (next && !rest.empty()) add(path, at, "a sealed segment has bytes after its entries");
+    if (odd != rest.end())
+      add(path, at + static_cast<std::uint64_t>(odd - rest.begin()), "the reserved space is not empty");
+    else if (next && !rest.empty())
+      add(path, at, "a sealed segment has bytes after its entries");
   }
 
   void take(const std::string& path, const Record& record) {
@@ -236,7 +246,8 @@ class StoredLog {
     if (!checkpoint_) return;
     check_head(note_path(), checkpoint_->head, root_at_checkpoint_);
     // The head is persisted before it is signed.
-    if (head_ && head_->size < checkpoint_->head.size) add(head_path(), 0, "the tree head is older than the checkpoint");
+    if (head_ && head_->size < checkpoint_->head.size)
+      add(head_path(), 0, "the tree head is older than the checkpoint");
   }
 
   void check_head(const std::string& path, const TreeHead& head, const std::optional<Hash>& root) {
@@ -274,7 +285,8 @@ Result<CheckReport> check_stored_log(io::Files& files, const std::string& direct
   return std::move(log.report());
 }
 
-Status export_stored_log(io::Files& files, const std::string& directory, std::string_view vkey, const std::string& out) {
+Status export_stored_log(io::Files& files, const std::string& directory, std::string_view vkey,
+                         const std::string& out) {
   WARY_ASSIGN_OR_RETURN(NoteVerifier verifier, NoteVerifier::parse(vkey));
   StoredLog log(files, directory, std::move(verifier));
   WARY_RETURN_IF_ERROR(log.read());
@@ -287,9 +299,8 @@ Status export_stored_log(io::Files& files, const std::string& directory, std::st
   const std::uint64_t size = log.checkpoint()->head.size;
   StaticExport written(files, out, size);
   WARY_RETURN_IF_ERROR(files.make_directory(out));
-  WARY_RETURN_IF_ERROR(log.read([&](std::uint64_t index, ByteView entry) {
-    return index < size ? written.add(entry) : Status();
-  }));
+  WARY_RETURN_IF_ERROR(
+      log.read([&](std::uint64_t index, ByteView entry) { return index < size ? written.add(entry) : Status(); }));
   return written.finish(log.note(), [&](int level, std::uint64_t first, std::size_t count) {
     return Result<std::vector<Hash>>(log.hashes(level, first, count));
   });

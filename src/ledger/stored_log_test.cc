@@ -104,7 +104,8 @@ TEST_CASE("an entry that was rewritten with a good checksum is told from a damag
   const std::string path = "log/segments/" + segment_name(0);
   Bytes file = world.content(path);
   const SegmentIdentity identity{crypto::sha256(as_bytes(world.signer.verifier.name())), 0};
-  const Record record = parse_record(ByteView(file).subspan(kSegmentHeaderSize), identity, 0, kSegmentHeaderSize)->value();
+  const Record record =
+      parse_record(ByteView(file).subspan(kSegmentHeaderSize), identity, 0, kSegmentHeaderSize)->value();
   Bytes entry(record.entry.begin(), record.entry.end());
   entry.back() ^= 1;  // "}" of the detail
   Record forged = record;
@@ -130,12 +131,15 @@ TEST_CASE("a directory without a ledger, or another log's key, is said") {
 TEST_CASE("the export of a stored log is that of the running one, and a damaged log is not exported") {
   World world;
   REQUIRE(export_stored_log(world.files, "log", world.signer.verifier.to_vkey(), "out").ok());
-  auto ledger = Ledger::open(world.files, "log", world.clock, world.signer.function(), world.signer.options(16 * 1024)).value();
+  auto ledger =
+      Ledger::open(world.files, "log", world.clock, world.signer.function(), world.signer.options(16 * 1024)).value();
   REQUIRE(ledger->export_static("same").ok());
-  for (const char* name : {"checkpoint", "tile/0/000", "tile/0/002.p/188", "tile/1/000.p/2", "tile/entries/000", "tile/entries/002.p/188"}) {
+  for (const char* name : {"checkpoint", "tile/0/000", "tile/0/002.p/188", "tile/1/000.p/2", "tile/entries/000",
+                           "tile/entries/002.p/188"}) {
     CHECK(world.content(std::string("out/") + name) == world.content(std::string("same/") + name));
   }
   ledger.reset();
   REQUIRE(world.files.remove("log/tree/level-0").ok());
-  CHECK(export_stored_log(world.files, "log", world.signer.verifier.to_vkey(), "again").error().code == "ledger_corrupt");
+  CHECK(export_stored_log(world.files, "log", world.signer.verifier.to_vkey(), "again").error().code ==
+        "ledger_corrupt");
 }

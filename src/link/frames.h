@@ -5,8 +5,8 @@
 //   frames.start([&](std::uint8_t type, ByteView payload) { ... }, [&](const Error& why) { ... });
 //   frames.send(kHello, payload);
 //
-// The frame handler may send; it may not destroy the FrameStream: close() and let the owner drop it from on_closed, which
-// comes once, from the loop, and may destroy it. Thread rule: its loop's. Limits: frame size and queued bytes
+// The frame handler may send; it may not destroy the FrameStream: close() and let the owner drop it from on_closed,
+// which comes once, from the loop, and may destroy it. Thread rule: its loop's. Limits: frame size and queued bytes
 // (frame_too_large, link_queue_full).
 #pragma once
 

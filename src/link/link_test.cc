@@ -31,8 +31,10 @@ struct World {
     hooks.on_events = [this](const std::string& node, EventBatch batch, std::function<void(Result<Receipt>)> done) {
       CHECK(node == "edge/test");
       for (const Bytes& event : batch.events) events.push_back(std::string(as_text(event)));
-      if (ledger_works) done(Receipt{batch.boot, batch.first_sequence + batch.events.size() - 1});
-      else done(fail(ErrorKind::kUnavailable, "ledger_unavailable", "no"));
+      if (ledger_works)
+        done(Receipt{batch.boot, batch.first_sequence + batch.events.size() - 1});
+      else
+        done(fail(ErrorKind::kUnavailable, "ledger_unavailable", "no"));
     };
     hooks.on_call = [](const std::string&, const codec::Json& call, std::function<void(codec::Json)> reply) {
       codec::Json answer = codec::Json::object();
@@ -159,7 +161,10 @@ TEST_CASE("an update that is not signed by the control plane's key changes nothi
   world.seen.clear();
   SubscriberHooks hooks;
   hooks.verify = [&](ByteView m, ByteView s) { return honest.public_key().verify(m, s); };
-  hooks.on_update = [&](const Update& update) -> Status { world.seen.push_back(update.content); return {}; };
+  hooks.on_update = [&](const Update& update) -> Status {
+    world.seen.push_back(update.content);
+    return {};
+  };
   hooks.on_receipt = [](const Receipt&) {};
   hooks.on_ledger_state = [](bool) {};
   hooks.on_connection = [](bool) {};

@@ -72,7 +72,8 @@ void Publisher::on_frame(Peer& peer, std::uint8_t type, ByteView payload) {
       if (payload.size() == 8) peer.acknowledged = read_big_endian<std::uint64_t>(payload.data());
       return;
     case kNackMessage:
-      log_.error("link.nack", {{"node", peer.node}, {"why", as_text(payload.subspan(std::min<std::size_t>(8, payload.size())))}});
+      log_.error("link.nack",
+                 {{"node", peer.node}, {"why", as_text(payload.subspan(std::min<std::size_t>(8, payload.size())))}});
       return;
     default: peer.frames.close();
   }
@@ -92,7 +93,8 @@ void Publisher::on_hello(Peer& peer, ByteView payload) {
 
   const std::uint64_t current = hooks_.revision();
   const bool known = hello->history == hooks_.history && hello->revision != 0 && hello->revision <= current;
-  const bool covered = known && (hello->revision == current || (!deltas_.empty() && deltas_.front().from <= hello->revision));
+  const bool covered =
+      known && (hello->revision == current || (!deltas_.empty() && deltas_.front().from <= hello->revision));
   if (covered) {
     peer.acknowledged = hello->revision;
     for (const Kept& kept : deltas_) {
@@ -165,7 +167,8 @@ Result<Bytes> Publisher::signed_wire(Update update) const {
 }
 
 Status Publisher::commit(std::uint64_t from, std::uint64_t to, Monotonic committed, std::string content) {
-  WARY_ASSIGN_OR_RETURN(Bytes wire, signed_wire({hooks_.history, from, to, hooks_.now().nanos, committed.nanos, std::move(content), {}}));
+  WARY_ASSIGN_OR_RETURN(
+      Bytes wire, signed_wire({hooks_.history, from, to, hooks_.now().nanos, committed.nanos, std::move(content), {}}));
   // A copy of the set: a send may close a peer, which leaves the set in a later turn only.
   for (const auto& peer : peers_) {
     if (peer->greeted) send_update(*peer, wire);

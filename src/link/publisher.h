@@ -1,5 +1,5 @@
-// Publisher: the control plane's end of the link. It answers each enforcement point with the deltas it lacks, or a whole
-// snapshot; sends every commit to all of them at once; and hands their events and calls on.
+// Publisher: the control plane's end of the link. It answers each enforcement point with the deltas it lacks, or a
+// whole snapshot; sends every commit to all of them at once; and hands their events and calls on.
 //
 //   Publisher publisher(loop, hooks, metrics);
 //   publisher.listen(Address::unix_socket("run/link.sock"));

@@ -145,7 +145,8 @@ Status Subscriber::keep(const Update& update, ByteView wire) {
   append_frame(frame, kUpdateMessage, wire);
   if (update.is_snapshot() || !kept_) {
     const std::string path = options_.directory + "/" + std::string(kUpdatesFile);
-    if (!update.is_snapshot()) return fail(ErrorKind::kUnavailable, "link_cache_missing", "no cache to add to").at(path);
+    if (!update.is_snapshot())
+      return fail(ErrorKind::kUnavailable, "link_cache_missing", "no cache to add to").at(path);
     WARY_RETURN_IF_ERROR(io::write_file_atomically(files_, path, frame));
     WARY_ASSIGN_OR_RETURN(kept_, files_.open(path, io::OpenMode::kReadWrite));
     kept_bytes_ = frame.size();

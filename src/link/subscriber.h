@@ -1,5 +1,6 @@
-// Subscriber: an enforcement point's end of the link. It keeps the last good updates on disk and starts from them without
-// the control plane; asks for what it lacks; hands verified updates on; ships events until they are durable above.
+// Subscriber: an enforcement point's end of the link. It keeps the last good updates on disk and starts from them
+// without the control plane; asks for what it lacks; hands verified updates on; ships events until they are durable
+// above.
 //
 //   Subscriber subscriber(loop, files, {.node = "edge/a", ...}, hooks, log);
 //   WARY_RETURN_IF_ERROR(subscriber.start());   // replays the last good state through on_update first

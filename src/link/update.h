@@ -1,7 +1,9 @@
-// Update: a signed step of what an enforcement point knows: a whole snapshot, or the delta from one revision to the next.
+// Update: a signed step of what an enforcement point knows: a whole snapshot, or the delta from one revision to the
+// next.
 //
-// The content is opaque here (canonical JSON of the view). The signature covers history, revisions and the content's hash,
-// so that relays and disk caches need no trust. `history` names one store's life: revisions of two stores never mix.
+// The content is opaque here (canonical JSON of the view). The signature covers history, revisions and the content's
+// hash, so that relays and disk caches need no trust. `history` names one store's life: revisions of two stores never
+// mix.
 //
 //   Bytes message = signed_part(update);           // what the signer signs
 //   Bytes wire = encode(update);
@@ -20,13 +22,13 @@
 namespace wary::link {
 
 struct Update {
-  std::string history;      // 32 hex digits
-  std::uint64_t from = 0;   // 0: a whole snapshot
+  std::string history;     // 32 hex digits
+  std::uint64_t from = 0;  // 0: a whole snapshot
   std::uint64_t to = 0;
   std::int64_t published = 0;  // wall clock of the publisher, nanoseconds: time does not go behind it here
   std::int64_t committed = 0;  // the publisher's monotonic nanoseconds when the change was durable; 0 for a snapshot
   std::string content;
-  Bytes signature;          // Ed25519, 64 bytes
+  Bytes signature;  // Ed25519, 64 bytes
   bool is_snapshot() const { return from == 0; }
 };
 
@@ -37,8 +39,8 @@ Result<Update> decode_update(ByteView bytes);
 
 // What an enforcement point says first.
 struct Hello {
-  std::string node;         // "edge/NAME"
-  std::string history;      // of the last good update, or empty
+  std::string node;     // "edge/NAME"
+  std::string history;  // of the last good update, or empty
   std::uint64_t revision = 0;
 };
 Bytes encode(const Hello& hello);
@@ -55,21 +57,21 @@ Result<EventBatch> decode_event_batch(ByteView bytes);
 
 struct Receipt {
   std::uint64_t boot = 0;
-  std::uint64_t sequence = 0;        // this one and all before it are durable
+  std::uint64_t sequence = 0;  // this one and all before it are durable
 };
 Bytes encode(const Receipt& receipt);
 Result<Receipt> decode_receipt(ByteView bytes);
 
 enum Message : std::uint8_t {
-  kHelloMessage = 1,       // up
-  kUpdateMessage = 2,      // down
-  kAckMessage = 3,         // up: u64 revision
-  kNackMessage = 4,        // up: u64 revision, text why
-  kEventsMessage = 5,      // up
-  kReceiptMessage = 6,     // down
-  kLedgerStateMessage = 7, // down: u8, 1 = events can be made durable
-  kCallMessage = 8,        // up: u64 id, JSON
-  kReplyMessage = 9,       // down: u64 id, JSON
+  kHelloMessage = 1,        // up
+  kUpdateMessage = 2,       // down
+  kAckMessage = 3,          // up: u64 revision
+  kNackMessage = 4,         // up: u64 revision, text why
+  kEventsMessage = 5,       // up
+  kReceiptMessage = 6,      // down
+  kLedgerStateMessage = 7,  // down: u8, 1 = events can be made durable
+  kCallMessage = 8,         // up: u64 id, JSON
+  kReplyMessage = 9,        // down: u64 id, JSON
 };
 
 }  // namespace wary::link

@@ -134,8 +134,8 @@ void add_note(const std::string& id, Explanation& out) {
   }
 }
 
-// The permits that speak of this resource come first, then of this action, then of this principal: who asks "why not" has
-// a resource in mind. Among equals those whose failing clause stands latest.
+// The permits that speak of this resource come first, then of this action, then of this principal: who asks "why not"
+// has a resource in mind. Among equals those whose failing clause stands latest.
 std::vector<PolicyReport> nearest_permits(const Snapshot& snapshot, Reporter& reporter) {
   std::vector<std::pair<std::size_t, PolicyReport>> ranked;
   for (const cedar::Policy& policy : snapshot.policies().policies()) {

@@ -101,11 +101,8 @@ TEST_CASE("text that is not exactly a snapshot or delta is refused with the plac
         "policy_json /policies");
   CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"policies":[{}],"entities":[]})") ==
         "policy_json /id");
-  CHECK(
-      where(
-          R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"policies":[)"
-              R"({"id":"a","text":"","file":"","first_line":1,"x":1}],"entities":[]})") ==
-      "policy_json /x");
+  CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"policies":[)"
+              R"({"id":"a","text":"","file":"","first_line":1,"x":1}],"entities":[]})") == "policy_json /x");
   CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"policies":[],"entities":{}})") ==
         "policy_json /entities");
   CHECK(where(R"({"format":"wary-snapshot-1","tenant":"local","revision":1,"policies":[],"entities":[],"more":1})") ==

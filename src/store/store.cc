@@ -178,9 +178,11 @@ class SqliteStore final : public Store {
   Result<Object> get_at(const Key& key, std::uint64_t revision) override {
     WARY_RETURN_IF_ERROR(check_alive());
     if (revision < compacted_) return compacted_error(key.to_string());
-    WARY_ASSIGN_OR_RETURN(Query query, database_->query(
-        "SELECT revision, value, digest FROM changes WHERE tenant=? AND namespace=? AND kind=? AND name=? AND "
-        "revision<=? ORDER BY revision DESC LIMIT 1"));
+    WARY_ASSIGN_OR_RETURN(
+        Query query,
+        database_->query(
+            "SELECT revision, value, digest FROM changes WHERE tenant=? AND namespace=? AND kind=? AND name=? AND "
+            "revision<=? ORDER BY revision DESC LIMIT 1"));
     bind_key(query, key).bind_number(revision);
     WARY_ASSIGN_OR_RETURN(const bool row, query.step());
     if (!row || query.is_nothing(1)) {
@@ -194,10 +196,12 @@ class SqliteStore final : public Store {
   Result<std::vector<Object>> list(const Selector& selector, std::size_t limit,
                                    const std::optional<Key>& after) override {
     WARY_RETURN_IF_ERROR(check_alive());
-    WARY_ASSIGN_OR_RETURN(Query query, database_->query(
-        "SELECT tenant, namespace, kind, name, revision, created, value, digest FROM objects WHERE "
-        "(tenant, namespace, kind, name) > (?1, ?2, ?3, ?4) AND (?5='' OR tenant=?5) AND (?6='' OR namespace=?6) AND "
-        "(?7='' OR kind=?7) ORDER BY tenant, namespace, kind, name LIMIT ?8"));
+    WARY_ASSIGN_OR_RETURN(
+        Query query,
+        database_->query("SELECT tenant, namespace, kind, name, revision, created, value, digest FROM objects WHERE "
+                         "(tenant, namespace, kind, name) > (?1, ?2, ?3, ?4) AND (?5='' OR tenant=?5) AND (?6='' OR "
+                         "namespace=?6) AND "
+                         "(?7='' OR kind=?7) ORDER BY tenant, namespace, kind, name LIMIT ?8"));
     const Key start = after.value_or(Key{selector.tenant, "", "", ""});
     bind_key(query, start).bind(selector.tenant).bind(selector.name_space).bind(selector.kind).bind_number(limit);
     std::vector<Object> out;
@@ -212,9 +216,10 @@ class SqliteStore final : public Store {
 
   Result<std::vector<Change>> history(const Key& key, std::size_t limit) override {
     WARY_RETURN_IF_ERROR(check_alive());
-    WARY_ASSIGN_OR_RETURN(Query query, database_->query(
-        "SELECT revision, tenant, namespace, kind, name, value, digest, time, actor FROM changes WHERE tenant=? AND "
-        "namespace=? AND kind=? AND name=? ORDER BY revision DESC LIMIT ?"));
+    WARY_ASSIGN_OR_RETURN(Query query,
+                          database_->query("SELECT revision, tenant, namespace, kind, name, value, digest, time, actor "
+                                           "FROM changes WHERE tenant=? AND "
+                                           "namespace=? AND kind=? AND name=? ORDER BY revision DESC LIMIT ?"));
     bind_key(query, key).bind_number(limit);
     return read_changes(query, SIZE_MAX);
   }
@@ -222,9 +227,11 @@ class SqliteStore final : public Store {
   Result<std::vector<Change>> changes_since(std::uint64_t revision, std::size_t limit) override {
     WARY_RETURN_IF_ERROR(check_alive());
     if (revision < compacted_) return compacted_error(std::to_string(revision));
-    WARY_ASSIGN_OR_RETURN(Query query, database_->query(
-        "SELECT revision, tenant, namespace, kind, name, value, digest, time, actor FROM changes WHERE revision>? "
-        "ORDER BY revision, position"));
+    WARY_ASSIGN_OR_RETURN(
+        Query query,
+        database_->query(
+            "SELECT revision, tenant, namespace, kind, name, value, digest, time, actor FROM changes WHERE revision>? "
+            "ORDER BY revision, position"));
     query.bind_number(revision);
     return read_changes(query, limit);
   }
@@ -245,10 +252,13 @@ class SqliteStore final : public Store {
     if (revision <= compacted_) return {};
     const Status status = in_transaction([&]() -> Status {
       // The last version of each object stays, so that get_at works from here on.
-      WARY_ASSIGN_OR_RETURN(Query remove, database_->query(
-          "DELETE FROM changes WHERE revision<=?1 AND (value IS NULL OR EXISTS(SELECT 1 FROM changes AS later WHERE "
-          "later.tenant=changes.tenant AND later.namespace=changes.namespace AND later.kind=changes.kind AND "
-          "later.name=changes.name AND later.revision>changes.revision AND later.revision<=?1))"));
+      WARY_ASSIGN_OR_RETURN(
+          Query remove,
+          database_->query(
+              "DELETE FROM changes WHERE revision<=?1 AND (value IS NULL OR EXISTS(SELECT 1 FROM changes AS later "
+              "WHERE "
+              "later.tenant=changes.tenant AND later.namespace=changes.namespace AND later.kind=changes.kind AND "
+              "later.name=changes.name AND later.revision>changes.revision AND later.revision<=?1))"));
       WARY_RETURN_IF_ERROR(remove.bind_number(revision).run());
       WARY_ASSIGN_OR_RETURN(Query mark, database_->query("UPDATE state SET compacted=?"));
       return mark.bind_number(revision).run();
@@ -348,21 +358,27 @@ class SqliteStore final : public Store {
         (write.expect.kind == Expect::Kind::kAbsent ? !before : found == write.expect.revision && before);
     if (!holds) {
       const std::string wanted = write.expect.kind == Expect::Kind::kAbsent
-                                     ? "no object" : "revision " + std::to_string(write.expect.revision);
+                                     ? "no object"
+                                     : "revision " + std::to_string(write.expect.revision);
       return refuse(ErrorKind::kConflict, "store_conflict", "someone else changed the object", write.key.to_string())
-          .expected(wanted).found(before ? "revision " + std::to_string(found) : "no object");
+          .expected(wanted)
+          .found(before ? "revision " + std::to_string(found) : "no object");
     }
     if (!write.value) {
       if (!before)
         return refuse(ErrorKind::kNotFound, "store_not_found", "there is no such object", write.key.to_string());
-      WARY_ASSIGN_OR_RETURN(Query query, database_->query(
-          "DELETE FROM objects WHERE tenant=? AND namespace=? AND kind=? AND name=?"));
+      WARY_ASSIGN_OR_RETURN(
+          Query query, database_->query("DELETE FROM objects WHERE tenant=? AND namespace=? AND kind=? AND name=?"));
       return bind_key(query, write.key).run();
     }
     WARY_ASSIGN_OR_RETURN(Query query,
                           database_->query("INSERT OR REPLACE INTO objects VALUES(?, ?, ?, ?, ?, ?, ?, ?)"));
-    return bind_key(query, write.key).bind_number(revision).bind_number(before ? before->created : revision)
-        .bind(*write.value).bind_number(digest_of(write.key, revision, *write.value)).run();
+    return bind_key(query, write.key)
+        .bind_number(revision)
+        .bind_number(before ? before->created : revision)
+        .bind(*write.value)
+        .bind_number(digest_of(write.key, revision, *write.value))
+        .run();
   }
 
   Status write_change(const Batch& batch, std::size_t position, std::uint64_t revision, UnixTime now) {
@@ -379,8 +395,8 @@ class SqliteStore final : public Store {
   }
 
   Result<std::optional<Object>> find(const Key& key) {
-    WARY_ASSIGN_OR_RETURN(Query query, database_->query(
-        "SELECT revision, created, value, digest FROM objects WHERE tenant=? AND namespace=? AND kind=? AND name=?"));
+    WARY_ASSIGN_OR_RETURN(Query query, database_->query("SELECT revision, created, value, digest FROM objects WHERE "
+                                                        "tenant=? AND namespace=? AND kind=? AND name=?"));
     WARY_ASSIGN_OR_RETURN(const bool row, bind_key(query, key).step());
     std::optional<Object> object;
     if (!row) return object;
@@ -395,11 +411,10 @@ class SqliteStore final : public Store {
     while (true) {
       WARY_ASSIGN_OR_RETURN(const bool row, query.step());
       if (!row || (!out.empty() && out.size() >= limit && query.number(0) != out.back().revision)) return out;
-      Change change{query.number(0), key_at(query, 1), std::nullopt,
-                    {static_cast<std::int64_t>(query.number(7))}, query.text(8)};
+      Change change{
+          query.number(0), key_at(query, 1), std::nullopt, {static_cast<std::int64_t>(query.number(7))}, query.text(8)};
       if (!query.is_nothing(5)) change.value = query.text(5);
-      WARY_RETURN_IF_ERROR(
-          check_digest(query, 6, change.key, change.revision, change.value.value_or(std::string())));
+      WARY_RETURN_IF_ERROR(check_digest(query, 6, change.key, change.revision, change.value.value_or(std::string())));
       out.push_back(std::move(change));
     }
   }

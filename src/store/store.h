@@ -106,9 +106,9 @@ class Store {
   virtual ~Store() = default;
 
   using Done = std::function<void(Result<std::uint64_t> revision)>;
-  Result<std::uint64_t> commit(Batch batch);          // submit and flush
-  virtual void submit(Batch batch, Done done) = 0;    // called back from flush, or at once when refused
-  virtual std::size_t flush() = 0;                    // batches tried
+  Result<std::uint64_t> commit(Batch batch);        // submit and flush
+  virtual void submit(Batch batch, Done done) = 0;  // called back from flush, or at once when refused
+  virtual std::size_t flush() = 0;                  // batches tried
   virtual std::size_t waiting() const = 0;
 
   virtual std::uint64_t revision() const = 0;   // the last

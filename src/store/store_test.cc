@@ -198,7 +198,9 @@ TEST_CASE("a full disk refuses the change and the store goes on when there is ro
 TEST_CASE("damage to a stored value is seen") {
   io::SimFiles files(1);
   TestClock clock;
-  { REQUIRE(opened(files, clock)->commit(put("a", "a value that is easy to find 0123456789")).ok()); }
+  {
+    REQUIRE(opened(files, clock)->commit(put("a", "a value that is easy to find 0123456789")).ok());
+  }
   const Bytes bytes = io::read_file(files, "store/objects.db", 1 << 20).value();
   const std::size_t at = as_text(bytes).find("easy to find");
   REQUIRE(at != std::string_view::npos);

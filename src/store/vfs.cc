@@ -105,10 +105,25 @@ int x_sector_size(sqlite3_file*) { return 4096; }
 // None of the promises a disk may make: a power cut may tear a write, and harm what lies beside it in its sector.
 int x_device_characteristics(sqlite3_file*) { return 0; }
 
-const sqlite3_io_methods kMethods = {
-    1,          x_close,        x_read,  x_write, x_truncate,           x_sync,         x_file_size,
-    x_lock,     x_lock,         x_check_reserved_lock, x_file_control, x_sector_size,  x_device_characteristics,
-    nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
+const sqlite3_io_methods kMethods = {1,
+                                     x_close,
+                                     x_read,
+                                     x_write,
+                                     x_truncate,
+                                     x_sync,
+                                     x_file_size,
+                                     x_lock,
+                                     x_lock,
+                                     x_check_reserved_lock,
+                                     x_file_control,
+                                     x_sector_size,
+                                     x_device_characteristics,
+                                     nullptr,
+                                     nullptr,
+                                     nullptr,
+                                     nullptr,
+                                     nullptr,
+                                     nullptr};
 
 int x_open(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags, int* out_flags) {
   auto* handle = reinterpret_cast<Handle*>(file);

@@ -1,4 +1,5 @@
-// tidy [ROOT]: checks every C++ source under ROOT (default: here) and prints what breaks a rule; exit 1 if anything does.
+// tidy [ROOT]: checks every C++ source under ROOT (default: here) and prints what breaks a rule; exit 1 if anything
+// does.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>

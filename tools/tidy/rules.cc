@@ -15,16 +15,16 @@ constexpr std::size_t kColumns = 120;
 
 const std::map<std::string_view, int>& layers() {
   static const std::map<std::string_view, int> kLayers = {
-      {"base", 0},     {"codec", 1},    {"crypto", 2}, {"io", 2},       {"cedar", 2},   {"contract", 3},
-      {"http", 3},     {"store", 4},    {"ledger", 4}, {"policy", 5},   {"link", 5},    {"enforce", 6},
-      {"identity", 7}, {"gateway", 7},  {"risk", 7},   {"tunnel", 7},   {"mesh", 7},    {"segment", 7},
-      {"endpoint", 7}, {"detect", 7},   {"respond", 7}, {"supply", 7},  {"keys", 7},    {"dataguard", 7},
-      {"comply", 7},   {"learn", 7},    {"control", 8}, {"cli", 8},     {"apps", 9}};
+      {"base", 0},     {"codec", 1},   {"crypto", 2},  {"io", 2},     {"cedar", 2}, {"contract", 3},
+      {"http", 3},     {"store", 4},   {"ledger", 4},  {"policy", 5}, {"link", 5},  {"enforce", 6},
+      {"identity", 7}, {"gateway", 7}, {"risk", 7},    {"tunnel", 7}, {"mesh", 7},  {"segment", 7},
+      {"endpoint", 7}, {"detect", 7},  {"respond", 7}, {"supply", 7}, {"keys", 7},  {"dataguard", 7},
+      {"comply", 7},   {"learn", 7},   {"control", 8}, {"cli", 8},    {"apps", 9}};
   return kLayers;
 }
 
 struct Ban {
-  std::string_view text;       // a whole word, or an include
+  std::string_view text;               // a whole word, or an include
   std::set<std::string_view> allowed;  // folders
   std::string_view replacement;
 };
@@ -73,7 +73,8 @@ bool names_word(std::string_view line, std::string_view word) {
     // Qualified by something other than std:: or the global scope: another function of the same name.
     if (before == ':' && word.find("::") == std::string_view::npos) {
       const std::string_view scope = line.substr(0, at);
-      if (!scope.ends_with("std::") && !(scope == "::" || (scope.size() > 2 && !is_word(scope[scope.size() - 3])))) continue;
+      if (!scope.ends_with("std::") && !(scope == "::" || (scope.size() > 2 && !is_word(scope[scope.size() - 3]))))
+        continue;
     }
     // "Clock time(" declares; a call follows an operator, a bracket, a keyword or starts the line.
     if (before == ' ' && word.ends_with("(")) {
@@ -106,8 +107,8 @@ bool opens_function(std::string_view before) {
     if (at != std::string_view::npos && head.find('(') > at && head.find(')') == std::string_view::npos) return false;
   }
   return head.ends_with(")") || head.ends_with("const") || head.ends_with("override") || head.ends_with("noexcept") ||
-         head.ends_with("final") || head.find("->") != std::string_view::npos || head.find(") :") != std::string_view::npos ||
-         head.find(")\n") != std::string_view::npos;
+         head.ends_with("final") || head.find("->") != std::string_view::npos ||
+         head.find(") :") != std::string_view::npos || head.find(")\n") != std::string_view::npos;
 }
 
 void check_functions(const Source& source, std::vector<Finding>& findings) {

@@ -57,7 +57,8 @@ TEST_CASE("a header says what it is") {
 }
 
 TEST_CASE("a parser without a fuzz target in its folder is found") {
-  const Source header = make_source("src/codec/a.h", "// A.\n#pragma once\nResult<A> parse_a(std::string_view text);\n");
+  const Source header =
+      make_source("src/codec/a.h", "// A.\n#pragma once\nResult<A> parse_a(std::string_view text);\n");
   const Source fuzz = make_source("src/codec/a_fuzz.cc", "void f() { parse_a(x); }\n");
   const Source elsewhere = make_source("src/io/a_fuzz.cc", "void f() { parse_a(x); }\n");
   const auto parser_findings = [](const std::vector<Source>& sources) {

@@ -22,9 +22,12 @@ std::size_t skip_quoted(std::string_view text, std::size_t at) {
                          at + 1 < text.size() && isalnum(static_cast<unsigned char>(text[at + 1])) != 0;
   if (separator) return at + 1;
   for (std::size_t i = at + 1; i < text.size(); ++i) {
-    if (text[i] == '\\') ++i;
-    else if (text[i] == quote) return i + 1;
-    else if (text[i] == '\n') return i;
+    if (text[i] == '\\')
+      ++i;
+    else if (text[i] == quote)
+      return i + 1;
+    else if (text[i] == '\n')
+      return i;
   }
   return text.size();
 }
