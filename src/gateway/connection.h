@@ -1,7 +1,7 @@
 // Connection: one client of the gateway: TLS, then requests one after the other: parse to a model, decide, record, and
 // only then write the upstream's request from the model. Private to gateway/.
 //
-// States: handshake → head → (waiting for a receipt | for a redeemed code) → connecting → exchange → head ..., or
+// States: handshake to head to (waiting for a receipt | for a redeemed code) to connecting to exchange to head ..., or
 // tunnel after a WebSocket upgrade; at the end ending (what is queued goes out) and draining (the client hangs up
 // first, or its last bytes would reset what it has not read yet). Every state has a deadline. A revoked connection is
 // cut in whatever state it is. Thread rule: its worker's. Limits: 64 KiB of a request and 256 KiB of an answer held
