@@ -149,6 +149,8 @@ Status listen(const Options& options, Runtime& runtime, Control& control) {
         }
         api->handle_console(exchange);
       });
+  control.admin->is_known = [admin](const io::PeerCredentials& peer) { return peer.uid == admin || peer.uid == 0; };
+  control.console->is_known = [edge](const io::PeerCredentials& peer) { return peer.uid == edge; };
   WARY_RETURN_IF_ERROR(control.admin->listen(io::Address::unix_socket(run + "/waryd/admin.sock"), {.mode = 0666}));
   WARY_RETURN_IF_ERROR(control.console->listen(io::Address::unix_socket(run + "/waryd/console.sock"), {.mode = 0666}));
   return control.plane->listen(io::Address::unix_socket(run + "/waryd/link.sock"));

@@ -17,6 +17,7 @@ constexpr std::int64_t kCutWait = 150 * kNanosPerMilli;  // after every edge has
 constexpr std::int64_t kCutWaitMax = kNanosPerSecond;
 constexpr std::int64_t kCutPoll = 5 * kNanosPerMilli;
 constexpr std::size_t kReasonMax = 4096;
+constexpr std::size_t kEndedMax = 900;  // of what a change may write
 
 // "alice", "workload:demo/reader", "anonymous".
 EntityId principal_of(const Settings& settings, const std::string& text) {
@@ -71,14 +72,22 @@ Result<Target> target_of(const Plane& plane, const Json& body) {
   return target;
 }
 
-// A revoked user's sessions end for good: taking the revocation back does not bring them back.
-void end_sessions(const Plane& plane, const std::string& user, std::vector<Write>& writes) {
+// A revoked user's sessions and unused links end for good: taking the revocation back does not bring them back. However
+// many there are, the revocation itself fits into its change.
+void end_sessions(const Plane& plane, const std::string& user, UnixTime now, std::vector<Write>& writes) {
+  const auto lives_on = [&](const Value& value) {
+    const Json* spec = value.json.find("spec");
+    return spec != nullptr && spec->string_or("user", "") == user && !spec->bool_or("revoked", false) &&
+           spec->integer_or("expires", 0) > now.nanos && writes.size() < kEndedMax;
+  };
   for (const auto& [key, value] : plane.objects().of_kind("Session")) {
-    const Json* spec = value->json.find("spec");
-    if (spec == nullptr || spec->string_or("user", "") != user || spec->bool_or("revoked", false)) continue;
-    Json ended = *spec;
+    if (!lives_on(*value)) continue;
+    Json ended = *value->json.find("spec");
     ended.set("revoked", true);
     writes.push_back({*key, Json::object({{"spec", std::move(ended)}})});
+  }
+  for (const auto& [key, value] : plane.objects().of_kind("LoginCode")) {
+    if (lives_on(*value)) writes.push_back({*key, std::nullopt});
   }
 }
 
@@ -175,7 +184,7 @@ void Api::revoke(const Caller& caller, const ExchangePtr& exchange, const std::s
   spec.set("at", parts_.clock.unix_time().nanos);
   Change change;
   change.writes.push_back({target->revocation, Json::object({{"spec", std::move(spec)}})});
-  if (target->entity.type == "Wary::User") end_sessions(plane_, target->entity.id, change.writes);
+  if (target->entity.type == "Wary::User") end_sessions(plane_, target->entity.id, parts_.clock.unix_time(), change.writes);
   change.event.class_uid = contract::EventClass::kEntityManagement;
   change.event.actor = caller.principal.to_string();
   change.event.session = caller.session;

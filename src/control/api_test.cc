@@ -108,6 +108,28 @@ TEST_CASE("a link signs in once, and not a disabled or unknown user") {
   CHECK(world.sign_in->create_link(by, "alice").error().code == "user_disabled");
 }
 
+TEST_CASE("a revocation fits however many sessions there are, and no link from before outlives it") {
+  World world;
+  const contract::EntityId by{"Wary::User", "owner"};
+  for (int i = 0; i < 1'100; ++i) {
+    const std::string spec = R"({"user":"alice","created":1,"expires":9000000000000000000})";
+    REQUIRE(world.put(key_of(kTenantWide, "Session", "s" + std::to_string(i)), spec).ok());
+  }
+  REQUIRE(world.put(key_of(kTenantWide, "User", "bob"), "{}").ok());
+  const std::string body = R"({"kind":"user","name":"alice","reason":"test"})";
+  const auto revoked = world.call(owner(), "POST", "/v1/revoke", body);
+  world.run(2'000);
+  CHECK(revoked->status == 200);
+
+  const auto link = world.sign_in->create_link(by, "bob");
+  REQUIRE(link.ok());
+  const auto again = world.call(owner(), "POST", "/v1/revoke", R"({"kind":"user","name":"bob","reason":"test"})");
+  world.run(2'000);
+  CHECK(again->status == 200);
+  REQUIRE(world.call(owner(), "POST", "/v1/restore", R"({"kind":"user","name":"bob","reason":"test"})")->status == 200);
+  CHECK(world.sign_in->redeem_link(link->secret).error().code == "sign_in_refused");
+}
+
 TEST_CASE("a code opens one host for one browser once, while its session lives") {
   World world;
   const std::string state(64, 'a');

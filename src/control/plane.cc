@@ -438,7 +438,9 @@ void Plane::on_edge_events(const std::string& node, link::EventBatch batch,
   for (const Bytes& bytes : batch.events) {
     auto event = contract::decode_event(bytes);
     const bool fits = event && event->id.boot == batch.boot && event->id.source.starts_with(node + "/") &&
-                      event->id.sequence == batch.first_sequence + events.size();
+                      event->id.sequence == batch.first_sequence + events.size() &&
+                      // When it was received is ours to say, and what is not an access is not an edge's to tell.
+                      event->receive_time == UnixTime{} && event->class_uid == contract::EventClass::kHttpActivity;
     if (!fits) {
       // A node that sends what it could not have made is broken or hostile; its ring must not be freed.
       parts_.log.error("control.event_refused", {{"node", node}});

@@ -169,6 +169,10 @@ TEST_CASE("what an earlier process left goes up under its own boot") {
   REQUIRE(world.batches.size() == 2);
   CHECK(world.batches[0].boot == 100);
   CHECK(world.batches[1].boot == 555);
+  // A receipt of the later boot says nothing about the earlier one.
+  shipper.on_receipt({555, 1});
+  CHECK(world.rings[0]->used_bytes() > 0);
+  shipper.on_receipt({100, 1});
   shipper.on_receipt({555, 1});
   CHECK(world.rings[0]->used_bytes() == 0);
 }

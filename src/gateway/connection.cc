@@ -1,5 +1,7 @@
 #include "gateway/connection.h"
 
+#include <algorithm>
+
 #include "base/limits.h"
 
 namespace wary::gateway {
@@ -229,12 +231,25 @@ void Connection::on_deadline() {
   drive();
 }
 
+// TLS looked at the client's certificate once, when the connection began.
+bool Connection::certificate_has_expired() const {
+  return tls_.peer() && tls_.peer()->not_after <= worker_.clock().unix_time();
+}
+
+void Connection::live_under(const contract::Decision& decision) {
+  worker_.live().put(*this, decision.depends_on);
+  valid_until_ = decision.valid_until;
+  if (!tls_.peer()) return;
+  const UnixTime end = tls_.peer()->not_after;
+  valid_until_ = valid_until_ ? std::min(*valid_until_, end) : end;
+}
+
 void Connection::reconsider(std::int64_t committed) {
   if (state_ == State::kEnded || state_ == State::kDraining) return;
-  const contract::Decision decision = worker_.point().reconsider(request_);
+  const contract::Decision decision = certificate_has_expired() ? contract::Decision::deny("certificate_expired")
+                                                                : worker_.point().reconsider(request_);
   if (decision.is_allowed()) {
-    worker_.live().put(*this, decision.depends_on);
-    valid_until_ = decision.valid_until;
+    live_under(decision);
     return;
   }
   // A WebSocket whose queue is empty hears why (1008, policy violation); everything else is reset: bytes that wait in a

@@ -56,6 +56,9 @@ class Connection final : public enforce::LiveSession {
   void end_now(bool reset);
   void set_deadline(std::int64_t nanos);
   bool client_may_read() const;
+  bool certificate_has_expired() const;
+  // Open under this decision, until it ends or the client's certificate does.
+  void live_under(const contract::Decision& decision);
   bool is_over() const { return state_ == State::kEnding || state_ == State::kDraining || state_ == State::kEnded; }
 
   // request.cc: from a head to a decision to an answer or an upstream
@@ -129,6 +132,7 @@ class Connection final : public enforce::LiveSession {
   std::size_t upstream_out_at_ = 0;
   std::string upstream_in_;
   codec::http1::HeadScan upstream_scan_;
+  std::size_t interims_ = 0;               // answers of 1xx before the one that counts
   std::optional<codec::http1::BodyReader> response_body_;
   bool response_chunked_ = false;  // towards the client
   bool upstream_keep_alive_ = false;

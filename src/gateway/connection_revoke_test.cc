@@ -94,6 +94,27 @@ TEST_CASE("revocation cuts in the middle of an upload") {
   CHECK(world.site->requests.empty());
 }
 
+TEST_CASE("an expired certificate ends what is open under it, and is nobody's on a connection that stays") {
+  World world;
+  world.site->on_request = [](AppStream& stream, const AppRequest&) {
+    stream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+  };
+  const auto streaming = world.client("site.test", true), later = world.client("site.test", true);
+  streaming->send(World::get("/data", "", ""));
+  world.run(100);
+  REQUIRE(streaming->received.find("abc") != std::string::npos);
+  world.sim.jump_wall_clock(10'000'001 * kNanosPerSecond);  // past the workload's certificate
+  later->send(World::get("/data", "", ""));
+  world.run(1'000);
+  CHECK(streaming->was_reset);
+  CHECK(world.site->requests.size() == 1);
+  REQUIRE(later->answers().size() == 1);
+  CHECK(later->answers()[0].status == 401);
+  CHECK(later->received.find("certificate_expired") != std::string::npos);
+  CHECK(world.events().back().action == "session.cut");
+  CHECK(world.events().back().detail.find("certificate_expired") != std::string::npos);
+}
+
 TEST_CASE("revocation cuts a streaming answer, and what is queued is not delivered") {
   World world;
   world.site->on_request = [](AppStream& stream, const AppRequest&) {

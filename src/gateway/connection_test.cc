@@ -254,6 +254,19 @@ TEST_CASE("an application cannot set the gateway's cookies nor speak as it") {
   CHECK(answers[0].field("wary-decision") == world.events().at(0).decision_id);
 }
 
+TEST_CASE("an application that sends interim answers without end is given up") {
+  World world;
+  world.site->on_request = [](AppStream& stream, const AppRequest&) {
+    std::string all;
+    for (int i = 0; i < 101; ++i) all += "HTTP/1.1 103 Early Hints\r\n\r\n";
+    stream.send(all + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  };
+  const auto client = world.ask("/");
+  world.run(100);
+  REQUIRE(client->answers().size() == 1);
+  CHECK(client->answers()[0].status == 502);
+}
+
 TEST_CASE("a workload is known by its certificate and may what its policy says") {
   World world;
   const auto client = world.client("site.test", true);

@@ -39,7 +39,9 @@ constexpr auto kReservedNames = std::to_array<std::string_view>({"forwarded",
 
 bool matches(std::string_view name, std::string_view lower) {
   for (std::size_t i = 0; i < lower.size(); ++i) {
-    const char folded = name[i] == '_' ? '-' : codec::to_lower(name[i]);
+    // What is neither letter nor digit becomes '_' on the way into some programs' environments.
+    const char byte = codec::to_lower(name[i]);
+    const char folded = (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') ? byte : '-';
     if (folded != lower[i]) return false;
   }
   return true;

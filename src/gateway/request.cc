@@ -144,6 +144,9 @@ void Connection::handle(const http1::RequestHead& head) {
   auto path = codec::normalise_path(head.path);
   if (!path) return refuse({400, path.error().code, path.error().message});
   if (*path == kContinuePath) return continue_sign_in(head, *app_);
+  if (certificate_has_expired()) {
+    return refuse({401, "certificate_expired", "this connection's certificate has expired: connect again with a new one"});
+  }
   decide(head, *app_, *path);
 }
 
@@ -178,8 +181,7 @@ void Connection::decide(const http1::RequestHead& head, const App& app, const st
     }
     return deny(head, app, path, subject);
   }
-  worker_.live().put(*this, decision.depends_on);
-  valid_until_ = decision.valid_until;
+  live_under(decision);
   if (!prepare_upstream(head, path, subject, client, "00-" + trace.id + "-" + trace.parent + "-01")) return;
   if (route.record == contract::Record::kBefore) {
     state_ = State::kWaiting;

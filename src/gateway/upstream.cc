@@ -19,6 +19,7 @@ constexpr std::int64_t kTunnelIdleTime = 3600 * kNanosPerSecond;
 constexpr std::int64_t kKeepAliveTime = 75 * kNanosPerSecond;
 constexpr std::size_t kClientHeld = 256 * 1024;
 constexpr std::size_t kUpstreamHeld = 64 * 1024;
+constexpr std::size_t kInterimsMax = 100;
 constexpr std::size_t kAnswerHeadHeld = 128 * 1024;
 
 bool is_idempotent(std::string_view method) {
@@ -36,6 +37,7 @@ void Connection::connect_upstream(bool may_reuse) {
   upstream_scan_ = {};
   upstream_ended_ = false;
   response_body_.reset();
+  interims_ = 0;
   set_deadline(kConnectTime);
   // A connection that was used before may be closing while we write: a request that cannot be repeated gets a fresh
   // one.
@@ -208,6 +210,10 @@ bool Connection::take_response_head() {
     return false;
   }
   if (head.is_interim()) {
+    if (++interims_ > kInterimsMax) {
+      upstream_failed(502, "upstream_answer_invalid", "the application promises answers and gives none");
+      return false;
+    }
     upstream_in_.erase(0, result.consumed);
     upstream_scan_ = {};
     return true;

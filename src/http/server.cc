@@ -1,5 +1,6 @@
 #include "http/server.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -15,6 +16,8 @@ namespace {
 
 constexpr std::size_t kConnectionsMax = 256;
 constexpr std::size_t kBodyMax = std::size_t{2} << 20;
+constexpr std::size_t kBodiesMax = std::size_t{64} << 20;  // of all connections
+constexpr std::size_t kStrangersMax = 16;
 constexpr std::size_t kQueuedMax = std::size_t{1} << 20;
 constexpr std::int64_t kRequestTimeout = 10 * kNanosPerSecond;
 constexpr std::size_t kReadBytes = 16 * 1024;
@@ -53,6 +56,13 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
   }
   ~Connection() override {
     if (timer_ != 0 && server_ != nullptr) server_->loop_.cancel(timer_);
+    release_body();
+  }
+
+  const io::PeerCredentials& peer() const { return request_.peer; }
+  // Since when it waits for a request, or nothing while one is handled.
+  std::optional<std::uint64_t> waits_since() const {
+    return timer_ != 0 ? std::optional(armed_) : std::nullopt;
   }
 
   void begin() {
@@ -64,11 +74,13 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
   // The server goes away before its exchanges do.
   void detach() {
     disarm();
+    release_body();
     stream_.reset();
     server_ = nullptr;
   }
 
   const Request& request() const override { return request_; }
+  void make_way() { drop(); }
 
   void respond(int status, const std::vector<Header>& headers, std::string_view body) override {
     if (!stream_ || state_ != State::kHandling) return;
@@ -106,7 +118,12 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
  private:
   enum class State { kHead, kBody, kHandling, kStreaming };
 
+  void release_body() {
+    if (server_ != nullptr) server_->body_bytes_ -= std::exchange(counted_, 0);
+  }
+
   void arm() {
+    armed_ = ++server_->armed_;
     timer_ = server_->loop_.after(kRequestTimeout, [this] {
       timer_ = 0;
       drop();
@@ -156,7 +173,8 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
     request_.host = head.host;
     request_.headers.clear();
     for (const http1::Field& field : head.fields) request_.headers.emplace_back(field.name, field.value);
-    request_.body.clear();
+    release_body();
+    std::string().swap(request_.body);
     keep_alive_ = head.keep_alive;
     body_.emplace(head.framing);
     in_.erase(0, result.consumed);
@@ -174,6 +192,12 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
       }
       request_.body += step.data;
       in_.erase(0, step.consumed);
+      counted_ += step.data.size();
+      server_->body_bytes_ += step.data.size();
+      if (server_->body_bytes_ > kBodiesMax) {
+        refuse({503, "http_busy", "too many large requests at once"});
+        return false;
+      }
       if (request_.body.size() > kBodyMax) {
         refuse({413, "http_body_too_large", "the body is larger than this API takes"});
         return false;
@@ -217,6 +241,10 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
     // From the loop, not from inside the handler of the request before.
     server_->loop_.post([self] {
       if (!self->stream_) return;
+      if (self->state_ == State::kHead) {
+        self->release_body();
+        std::string().swap(self->request_.body);  // an idle connection holds nothing
+      }
       self->advance();
       self->interest();
     });
@@ -246,6 +274,7 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
     if (!stream_) return;
     const auto self = shared_from_this();
     disarm();
+    release_body();
     stream_.reset();
     if (server_ != nullptr) server_->connections_.erase(self);
     const auto closed = std::move(closed_);
@@ -264,6 +293,8 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
   Request request_;
   std::function<void()> closed_;
   io::TimerId timer_ = 0;
+  std::uint64_t armed_ = 0;
+  std::size_t counted_ = 0;  // of its body, in the server's sum
   bool keep_alive_ = true;
   bool closing_ = false;
 };
@@ -274,9 +305,28 @@ Server::~Server() {
   for (const auto& connection : connections_) connection->detach();
 }
 
+// Who has waited longest without a request makes place for who comes: opening connections and saying nothing keeps
+// nobody out. Strangers share a few places.
+bool Server::make_place(const io::PeerCredentials& peer) {
+  if (is_known && !is_known(peer)) {
+    const auto strangers = std::count_if(connections_.begin(), connections_.end(),
+                                         [&](const auto& one) { return !is_known(one->peer()); });
+    if (static_cast<std::size_t>(strangers) >= kStrangersMax) return false;
+  }
+  if (connections_.size() < kConnectionsMax) return true;
+  std::shared_ptr<Connection> oldest;
+  for (const auto& connection : connections_) {
+    if (!connection->waits_since()) continue;
+    if (!oldest || *connection->waits_since() < *oldest->waits_since()) oldest = connection;
+  }
+  if (!oldest) return false;
+  oldest->make_way();
+  return true;
+}
+
 Status Server::listen(const io::Address& address, const io::ListenOptions& options) {
   WARY_ASSIGN_OR_RETURN(auto listener, loop_.listen(address, options, [this](std::unique_ptr<io::Stream> stream) {
-    if (connections_.size() >= kConnectionsMax) return;  // closed at once: a bounded number are served
+    if (!make_place(stream->peer_credentials())) return;  // closed at once: a bounded number are served
     const auto connection = std::make_shared<Connection>(*this, std::move(stream));
     connections_.insert(connection);
     connection->begin();

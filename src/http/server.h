@@ -6,8 +6,9 @@
 //   server.listen(Address::unix_socket("run/admin.sock"), {.mode = 0600});
 //
 // One request of a connection at a time; the handler may answer later, from the loop's thread. An exchange whose
-// connection has gone swallows its answer. Thread rule: the loop's. Limits: 256 connections, 2 MiB a body, 10 s for a
-// whole request, 1 MiB queued of a stream (its writer then learns that the reader is too slow).
+// connection has gone swallows its answer. Thread rule: the loop's. Limits: 256 connections (who waits longest for a
+// request makes place), 2 MiB a body and 64 MiB of all, 10 s for a whole request, 1 MiB queued of a stream (its writer
+// then learns that the reader is too slow).
 #pragma once
 
 #include <functional>
@@ -57,13 +58,18 @@ class Server {
   Server(io::Loop& loop, Handler handler);
   ~Server();
   Status listen(const io::Address& address, const io::ListenOptions& options);
+  // Whom it is for, when that is known: all others together get 16 connections. Set before listen().
+  std::function<bool(const io::PeerCredentials& peer)> is_known;
 
  private:
   class Connection;
+  bool make_place(const io::PeerCredentials& peer);
   io::Loop& loop_;
   Handler handler_;
   std::vector<std::unique_ptr<io::Listener>> listeners_;
   std::set<std::shared_ptr<Connection>> connections_;  // shared with exchanges that are answered later
+  std::uint64_t armed_ = 0;     // numbers the waits for requests
+  std::size_t body_bytes_ = 0;  // held of all requests' bodies
 };
 
 }  // namespace wary::http

@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <thread>
@@ -232,6 +233,48 @@ TEST_CASE("no more than 256 connections are held") {
   std::size_t open = 0;
   for (const auto& peer : peers) open += peer->ended ? 0U : 1U;
   CHECK(open == 256);
+}
+
+TEST_CASE("who says nothing keeps nobody out, and strangers share a few places") {
+  World world;
+  std::vector<std::unique_ptr<Peer>> silent;
+  for (int i = 0; i < 256; ++i) silent.push_back(world.peer());
+  silent[0]->send("POST / HTTP/1.1\r\nHost: l\r\nContent-Length: 100\r\n\r\nhalf");
+  world.run(20);
+  const auto late = world.peer();
+  late->send(get("/late"));
+  world.run(20);
+  CHECK(count(late->received, "HTTP/1.1 200 OK") == 1);
+  CHECK(silent[0]->ended);
+  CHECK_FALSE(silent[1]->ended);
+
+  World other;
+  other.server->is_known = [](const io::PeerCredentials&) { return false; };
+  std::vector<std::unique_ptr<Peer>> strangers;
+  for (int i = 0; i < 20; ++i) strangers.push_back(other.peer());
+  other.run(20);
+  CHECK(std::count_if(strangers.begin(), strangers.end(), [](const auto& one) { return !one->ended; }) == 16);
+}
+
+TEST_CASE("all bodies together are bounded, and what was answered is held no longer") {
+  World world;
+  world.answers = false;
+  const std::string body(2'000'000, 'x');
+  const std::string post = "POST / HTTP/1.1\r\nHost: l\r\nContent-Length: 2000000\r\n\r\n";
+  std::vector<std::unique_ptr<Peer>> peers;
+  for (int i = 0; i < 34; ++i) {
+    peers.push_back(world.peer());
+    peers.back()->send(post + body);
+    world.run(2'000);
+  }
+  CHECK(world.held.size() == 33);
+  CHECK(peers.back()->received.find("http_busy") != std::string::npos);
+  for (const auto& exchange : world.held) exchange->respond(200, {}, "");
+  world.held.clear();
+  world.run(50);
+  peers[0]->send(post + body);
+  world.run(2'000);
+  CHECK(world.held.size() == 1);
 }
 
 TEST_CASE("headers and parameters are read as they were sent") {
