@@ -38,6 +38,7 @@ Result<std::unique_ptr<http::Server>> serve_metrics(Runtime& runtime, Metrics& m
 Status start(const Options& options, Runtime& runtime, Metrics& metrics, identity::SignerClient& signer,
              std::unique_ptr<gateway::Edge>& edge, std::unique_ptr<http::Server>& admin) {
   WARY_RETURN_IF_ERROR(io::harden_process());
+  io::use_descriptors(20'000);  // a connection is one, an application's another
   const std::string directory = options.text("--directory");
   const std::string run = options.text("--run");
   WARY_ASSIGN_OR_RETURN(const identity::SignerClient::PublicKeys keys, signer.public_keys());

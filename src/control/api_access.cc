@@ -184,7 +184,8 @@ void Api::revoke(const Caller& caller, const ExchangePtr& exchange, const std::s
   spec.set("at", parts_.clock.unix_time().nanos);
   Change change;
   change.writes.push_back({target->revocation, Json::object({{"spec", std::move(spec)}})});
-  if (target->entity.type == "Wary::User") end_sessions(plane_, target->entity.id, parts_.clock.unix_time(), change.writes);
+  if (target->entity.type == "Wary::User")
+    end_sessions(plane_, target->entity.id, parts_.clock.unix_time(), change.writes);
   change.event.class_uid = contract::EventClass::kEntityManagement;
   change.event.actor = caller.principal.to_string();
   change.event.session = caller.session;

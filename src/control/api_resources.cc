@@ -75,6 +75,12 @@ void check_references(const Plane& plane, const Objects& next, const Resource& r
   }
   if (kind != "App") return;
   auto upstream = gateway::parse_upstream(resource.spec.string_or("upstream", ""));
+  const bool is_own =
+      upstream && upstream->family == io::Address::Family::kUnix && upstream->host == plane.settings().console_socket;
+  if (is_own) {
+    upstream = fail(ErrorKind::kDenied, "upstream_own", "wary's own socket is no application")
+                   .found(std::string_view(plane.settings().console_socket));
+  }
   if (!upstream) bundle.errors.push_back(at(object, "/spec/upstream", std::move(upstream).error()));
   const std::string own = resource.key.name_space + "/" + resource.key.name;
   for (const Json& host : resource.spec.find("hosts")->items()) {

@@ -132,7 +132,7 @@ class Connection final : public enforce::LiveSession {
   std::size_t upstream_out_at_ = 0;
   std::string upstream_in_;
   codec::http1::HeadScan upstream_scan_;
-  std::size_t interims_ = 0;               // answers of 1xx before the one that counts
+  std::size_t interims_ = 0;  // answers of 1xx before the one that counts
   std::optional<codec::http1::BodyReader> response_body_;
   bool response_chunked_ = false;  // towards the client
   bool upstream_keep_alive_ = false;

@@ -168,7 +168,10 @@ Status Edge::on_update(const link::Update& update) {
     return fail(ErrorKind::kInvalid, "update_order", "an update's content has another revision than its envelope");
   }
   shared_.snapshot.swap(next);
-  shared_.control_heard.store(parts_.clock.monotonic().nanos, std::memory_order_relaxed);
+  // From the disk, it is as old as it says: starting again does not make an old snapshot fresh.
+  const bool is_live = subscriber_ != nullptr && subscriber_->is_connected();
+  const std::int64_t age = is_live ? 0 : std::max<std::int64_t>(0, parts_.clock.unix_time().nanos - update.published);
+  shared_.control_heard.store(parts_.clock.monotonic().nanos - age, std::memory_order_relaxed);
   // First what ends access, then what is served.
   for (const auto& lane : lanes_) lane->worker->post_changed(changed, everything, update.committed);
   if (site_changed) rebuild_site(*next);

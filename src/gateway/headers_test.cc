@@ -46,9 +46,10 @@ contract::Entity route(const std::string& id, const std::string& app_id, const s
 }  // namespace
 
 TEST_CASE("identity headers never come from a client, however they are spelled") {
-  for (const char* name : {"Wary-Principal", "wary_principal", "Wary.Principal", "X-WARY-User", "X-Forwarded-For", "x_forwarded_user",
-                           "Forwarded", "X-Real-IP", "Remote-User", "REMOTE_USER", "X-Remote-User", "X.User", "Remote!User", "Client-Cert",
-                           "X-SSL-Client-Cert", "X-Auth-Request-Email", "X-Original-URL", "X-HTTP-Method-Override"}) {
+  for (const char* name :
+       {"Wary-Principal", "wary_principal", "Wary.Principal", "X-WARY-User", "X-Forwarded-For", "x_forwarded_user",
+        "Forwarded", "X-Real-IP", "Remote-User", "REMOTE_USER", "X-Remote-User", "X.User", "Remote!User", "Client-Cert",
+        "X-SSL-Client-Cert", "X-Auth-Request-Email", "X-Original-URL", "X-HTTP-Method-Override"}) {
     CAPTURE(name);
     CHECK(is_reserved(name));
     CHECK(forwarded("GET / HTTP/1.1\r\nHost: a\r\n" + std::string(name) + ": alice\r\n\r\n") == "");

@@ -145,7 +145,8 @@ void Connection::handle(const http1::RequestHead& head) {
   if (!path) return refuse({400, path.error().code, path.error().message});
   if (*path == kContinuePath) return continue_sign_in(head, *app_);
   if (certificate_has_expired()) {
-    return refuse({401, "certificate_expired", "this connection's certificate has expired: connect again with a new one"});
+    return refuse(
+        {401, "certificate_expired", "this connection's certificate has expired: connect again with a new one"});
   }
   decide(head, *app_, *path);
 }

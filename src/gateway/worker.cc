@@ -128,10 +128,14 @@ void Worker::post_receipt(std::uint64_t boot, std::uint64_t sequence) {
 
 std::unique_ptr<io::Stream> Worker::take_idle(const io::Address& address) {
   auto& list = idle_[address.to_string()];
-  if (list.empty()) return nullptr;
-  auto stream = std::move(list.back().stream);
-  list.pop_back();
-  return stream;
+  while (!list.empty()) {
+    auto stream = std::move(list.back().stream);
+    list.pop_back();
+    // Bytes that came after its last answer belong to nobody: they must not open the next one's.
+    std::uint8_t unasked = 0;
+    if (stream->read({&unasked, 1}).state == io::IoCount::State::kWouldBlock) return stream;
+  }
+  return nullptr;
 }
 
 void Worker::give_idle(const io::Address& address, std::unique_ptr<io::Stream> stream) {

@@ -61,9 +61,7 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
 
   const io::PeerCredentials& peer() const { return request_.peer; }
   // Since when it waits for a request, or nothing while one is handled.
-  std::optional<std::uint64_t> waits_since() const {
-    return timer_ != 0 ? std::optional(armed_) : std::nullopt;
-  }
+  std::optional<std::uint64_t> waits_since() const { return timer_ != 0 ? std::optional(armed_) : std::nullopt; }
 
   void begin() {
     // The raw pointer is valid while the stream is, and this object owns the stream.

@@ -68,8 +68,8 @@ class Server {
   Handler handler_;
   std::vector<std::unique_ptr<io::Listener>> listeners_;
   std::set<std::shared_ptr<Connection>> connections_;  // shared with exchanges that are answered later
-  std::uint64_t armed_ = 0;     // numbers the waits for requests
-  std::size_t body_bytes_ = 0;  // held of all requests' bodies
+  std::uint64_t armed_ = 0;                            // numbers the waits for requests
+  std::size_t body_bytes_ = 0;                         // held of all requests' bodies
 };
 
 }  // namespace wary::http
