@@ -20,7 +20,11 @@ constexpr std::string_view kUpdatesFile = "updates";
 Subscriber::Subscriber(io::Loop& loop, io::Files& files, SubscriberOptions options, SubscriberHooks hooks, Log& log)
     : loop_(loop), files_(files), options_(std::move(options)), hooks_(std::move(hooks)), log_(log) {}
 
-Subscriber::~Subscriber() = default;
+// What the loop still holds of this object must find out that it is gone.
+Subscriber::~Subscriber() {
+  loop_.cancel(retry_);
+  for (const auto& [id, call] : calls_) loop_.cancel(call.timer);
+}
 
 Status Subscriber::start() {
   const Status loaded = load();
@@ -32,13 +36,15 @@ Status Subscriber::start() {
 
 void Subscriber::connect() {
   loop_.connect(options_.address, kConnectTimeout,
-                [this](Result<std::unique_ptr<io::Stream>> stream) { connected(std::move(stream)); });
+                [this, alive = std::weak_ptr<int>(alive_)](Result<std::unique_ptr<io::Stream>> stream) {
+                  if (!alive.expired()) connected(std::move(stream));
+                });
 }
 
 void Subscriber::connected(Result<std::unique_ptr<io::Stream>> stream) {
   if (!stream) {
     backoff_ = std::clamp(backoff_ * 2, kBackoffMin, kBackoffMax);
-    loop_.after(backoff_, [this] { connect(); });
+    retry_ = loop_.after(backoff_, [this] { connect(); });
     return;
   }
   frames_ = std::make_unique<FrameStream>(std::move(stream).value(), FrameLimits{});
@@ -59,7 +65,7 @@ void Subscriber::closed(const Error& why) {
   }
   hooks_.on_connection(false);
   backoff_ = std::clamp(backoff_ * 2, kBackoffMin, kBackoffMax);
-  loop_.after(backoff_, [this] { connect(); });
+  retry_ = loop_.after(backoff_, [this] { connect(); });
 }
 
 void Subscriber::on_frame(std::uint8_t type, ByteView payload) {

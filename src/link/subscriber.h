@@ -74,6 +74,8 @@ class Subscriber {
   std::uint64_t kept_bytes_ = 0;
   std::size_t kept_deltas_ = 0;
   std::int64_t backoff_ = 0;
+  io::TimerId retry_ = 0;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // a connection on its way holds a weak reference
   struct Call {
     std::function<void(Result<codec::Json>)> done;
     io::TimerId timer;
