@@ -91,6 +91,9 @@ Result<io::Address> parse_upstream(std::string_view text) {
   if (parsed.ec != std::errc() || parsed.ptr != digits.data() + digits.size() || port == 0) return refuse();
   if (host.starts_with('[') && host.ends_with(']')) {
     host = host.substr(1, host.size() - 2);
+    const bool is_v6 = host.find(':') != std::string_view::npos &&
+                       host.find_first_not_of("0123456789abcdefABCDEF:.") == std::string_view::npos;
+    if (!is_v6) return refuse();
   } else if (host.find_first_not_of("0123456789.") != std::string_view::npos) {
     // A name would mean a look-up on the request's path, and an answer that can change under a policy.
     return refuse();
