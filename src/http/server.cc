@@ -275,6 +275,7 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
     release_body();
     stream_.reset();
     if (server_ != nullptr) server_->connections_.erase(self);
+    server_ = nullptr;  // an exchange that is kept outlives the server
     const auto closed = std::move(closed_);
     closed_ = nullptr;
     if (closed) closed();
