@@ -1,4 +1,5 @@
-// conform_cedar DIR: every published Cedar case below DIR, each request counted by itself: decision, reasons, errors.
+// conform_cedar DIR: every published Cedar case below DIR, each request counted by itself: decision, reasons, errors; of
+// the tree walker, and of the compiled engine beside it.
 // Finds cases by their content, unpacks *.tar.zst and *.tar.gz into folders of its own. Closes with
 // "N passed, N failed, N skipped"; exits 1 when one failed.
 #include <cstdio>
@@ -7,6 +8,7 @@
 
 #include "tests/support/archive.h"
 #include "tests/support/cedar_corpus.h"
+#include "tests/support/engine_check.h"
 
 namespace wary::test {
 namespace {
@@ -63,6 +65,12 @@ int run(const std::string& folder) {
     }
   }
   CorpusCount count;
+  count.other_engine = [](const cedar::PolicySet& policies, const cedar::EntityStore& store) {
+    auto check = std::make_shared<EngineCheck>(policies, store);
+    return [check](const cedar::Request& request, const cedar::Response& response) {
+      return check->difference(request, response);
+    };
+  };
   std::set<std::string> unknown;
   run_folder(folder, applications, count, unknown);
   for (const std::string& note : count.notes) std::printf("%s\n", note.c_str());

@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,10 @@ struct CorpusCount {
   std::size_t failed = 0;
   std::size_t skipped = 0;
   std::vector<std::string> notes;  // one line a failure or skip, the first few
+  // Another engine: for policies and entities a check of requests, which says what differs from the tree walker's
+  // response, or nothing.
+  using Check = std::function<std::string(const cedar::Request&, const cedar::Response&)>;
+  std::function<Check(const cedar::PolicySet&, const cedar::EntityStore&)> other_engine;
 
   void note(const std::string& line) {
     if (notes.size() < 40) notes.push_back(line);
@@ -52,7 +57,7 @@ inline std::optional<std::string> read_named(const std::filesystem::path& case_f
 // Compares one request; with `decision_only` the ids are not looked at.
 inline void run_corpus_request(const std::string& place, const cedar::PolicySet& policies,
                                const cedar::EntityStore& store, const codec::Json& json, bool decision_only,
-                               CorpusCount& count) {
+                               const CorpusCount::Check& check, CorpusCount& count) {
   cedar::Request request;
   const auto uid = [&](std::string_view name, cedar::EntityPtr& out) {
     const codec::Json* member = json.find(name);
@@ -80,6 +85,9 @@ inline void run_corpus_request(const std::string& place, const cedar::PolicySet&
   const bool allowed = json.string_or("decision", "") == "allow";
   const bool same_ids =
       decision_only || (reasons == string_list(json.find("reason")) && errors == string_list(json.find("errors")));
+  if (const std::string difference = check ? check(request, response) : std::string(); !difference.empty()) {
+    return count.fail(place + ": " + difference);
+  }
   if (response.is_allowed == allowed && same_ids) {
     ++count.passed;
   } else {
@@ -114,8 +122,10 @@ inline void run_corpus_requests(const std::string& place, std::string_view polic
   auto store = cedar::EntityStore::make(std::move(*entities));
   if (!store.ok()) return count.fail(place + ": " + store.error().to_string(), requests.size());
   const auto policies = cedar::PolicySet::from(parsed.policies);
+  const CorpusCount::Check check = count.other_engine ? count.other_engine(policies, *store) : CorpusCount::Check();
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    run_corpus_request(place + " request " + std::to_string(i), policies, *store, requests[i], decision_only, count);
+    run_corpus_request(place + " request " + std::to_string(i), policies, *store, requests[i], decision_only, check,
+                       count);
   }
 }
 

@@ -1,0 +1,117 @@
+#include "engine/index.h"
+
+#include <bit>
+#include <map>
+
+namespace wary::engine {
+
+namespace {
+
+using List = std::vector<std::uint32_t>;
+
+// The entity a scope part hangs on, or kNone.
+std::uint32_t anchor(const Scope& scope) {
+  using Kind = cedar::ScopeConstraint::Kind;
+  const bool has_one = scope.kind == Kind::kEqual || scope.kind == Kind::kIn || scope.kind == Kind::kIsIn;
+  return has_one && scope.count == 1 ? scope.ref : kNone;
+}
+
+// Policies by anchor, in the order they came; refs ascend.
+struct Grouped {
+  std::vector<std::uint32_t> refs;
+  std::vector<List> lists;
+};
+
+Grouped grouped(const std::map<std::uint32_t, List>& by_ref) {
+  Grouped out;
+  for (const auto& [ref, list] : by_ref) {
+    out.refs.push_back(ref);
+    out.lists.push_back(list);
+  }
+  return out;
+}
+
+}  // namespace
+
+void RefMap::build(const std::vector<std::uint32_t>& refs) {
+  slots_.clear();
+  filter_ = 0;
+  if (refs.empty()) return;
+  slots_.resize(std::bit_ceil(refs.size() * 2));
+  mask_ = static_cast<std::uint32_t>(slots_.size() - 1);
+  for (std::uint32_t number = 0; number < refs.size(); ++number) {
+    std::uint32_t at = spread(refs[number]) & mask_;
+    while (slots_[at].ref != kNone) at = (at + 1) & mask_;
+    slots_[at] = {refs[number], number};
+    filter_ |= std::uint64_t{1} << bit(refs[number]);
+  }
+}
+
+void ScopeIndex::build_principal(const Program& program, const List& policies, ByPrincipal& out) {
+  if (policies.size() <= kFew) {
+    out.others = policies;
+    return;
+  }
+  std::map<std::uint32_t, List> by_ref;
+  for (const std::uint32_t policy : policies) {
+    const std::uint32_t ref = anchor(program.policies[policy].principal);
+    if (ref == kNone)
+      out.others.push_back(policy);
+    else
+      by_ref[ref].push_back(policy);
+  }
+  Grouped groups = grouped(by_ref);
+  out.refs.build(groups.refs);
+  out.lists = std::move(groups.lists);
+}
+
+void ScopeIndex::build_resource(const Program& program, const List& policies, ByResource& out) {
+  if (policies.size() <= kFew) {
+    out.others.others = policies;
+    return;
+  }
+  out.is_plain = false;
+  List others;
+  std::map<std::uint32_t, List> by_ref;
+  for (const std::uint32_t policy : policies) {
+    const std::uint32_t ref = anchor(program.policies[policy].resource);
+    if (ref == kNone)
+      others.push_back(policy);
+    else
+      by_ref[ref].push_back(policy);
+  }
+  build_principal(program, others, out.others);
+  const Grouped groups = grouped(by_ref);
+  out.refs.build(groups.refs);
+  for (const List& list : groups.lists) {
+    out.groups.emplace_back();
+    build_principal(program, list, out.groups.back());
+  }
+}
+
+void ScopeIndex::build(const Program& program) {
+  *this = {};
+  List any;
+  std::map<std::uint32_t, List> by_ref;
+  for (std::uint32_t policy = 0; policy < program.policies.size(); ++policy) {
+    const Scope& action = program.policies[policy].action;
+    if (action.kind == cedar::ScopeConstraint::Kind::kAny) {
+      any.push_back(policy);
+      continue;
+    }
+    has_action_groups_ |= action.kind == cedar::ScopeConstraint::Kind::kIn;
+    for (std::uint32_t i = 0; i < action.count; ++i) {
+      List& list = by_ref[program.refs[action.first + i]];
+      if (list.empty() || list.back() != policy) list.push_back(policy);
+    }
+  }
+  build_resource(program, any, any_action_);
+  const Grouped groups = grouped(by_ref);
+  by_action_.build(groups.refs);
+  for (const List& list : groups.lists) {
+    actions_.emplace_back();
+    build_resource(program, list, actions_.back());
+  }
+}
+
+}  // namespace wary::engine

@@ -1,0 +1,159 @@
+// Symbols: numbers for the names and entity ids that entities and policies speak of. Private to engine/.
+//
+//   std::uint32_t alice = symbols.add_uid("User", "alice");
+//   symbols.find_uid("User", "alice")        // the same number; kNone for what nobody mentioned
+//
+// Only grows: a number means the same as long as the world lives, in every snapshot of it. One writer adds; any thread
+// may look up at the same time, without locks, and sees at least what was added before the snapshot it holds. Requests
+// look up and never add, so that nobody outside can make it grow. The hash has a secret seed, so that nobody outside
+// can choose ids that collide.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "engine/arena.h"
+#include "engine/cell.h"
+
+namespace wary::engine {
+
+constexpr std::uint32_t kNone = 0xFFFFFFFF;
+// Numbers from here on stand for names and ids that only one request speaks of.
+constexpr std::uint32_t kTemporary = 0x80000000;
+
+std::uint64_t hash_bytes(std::string_view bytes, std::uint64_t seed);
+
+// A growing array whose elements stay where they are: blocks of 64, 128, 256, ... elements.
+template <typename T>
+class Steady {
+ public:
+  const T& operator[](std::uint32_t index) const {
+    const std::uint32_t shifted = index + 64;
+    const auto block = static_cast<std::uint32_t>(std::bit_width(shifted)) - 7;
+    return blocks_[block].load(std::memory_order_acquire)[shifted - (64U << block)];
+  }
+  void push_back(const T& value) {
+    const std::uint32_t shifted = size_ + 64;
+    const auto block = static_cast<std::uint32_t>(std::bit_width(shifted)) - 7;
+    if (owned_.size() <= block) {
+      owned_.push_back(std::make_unique<T[]>(std::size_t{64} << block));
+      blocks_[block].store(owned_.back().get(), std::memory_order_release);
+    }
+    owned_[block][shifted - (64U << block)] = value;
+    ++size_;
+  }
+  std::uint32_t size() const { return size_; }  // the writer's
+  std::size_t bytes() const { return owned_.empty() ? 0 : sizeof(T) * ((std::size_t{64} << owned_.size()) - 64); }
+
+ private:
+  std::array<std::atomic<T*>, 26> blocks_{};
+  std::vector<std::unique_ptr<T[]>> owned_;
+  std::uint32_t size_ = 0;
+};
+
+// Hash to number: open addressing; a slot holds the upper half of the hash and the number plus one. Growing makes a new
+// table and leaves the old one to those who still read it.
+class HashIndex {
+ public:
+  template <typename Is>
+  std::uint32_t find(std::uint64_t hash, Is is) const {
+    const Table* table = current_.load(std::memory_order_acquire);
+    if (table == nullptr) return kNone;
+    for (std::size_t at = hash & table->mask;; at = (at + 1) & table->mask) {
+      const std::uint64_t slot = table->slots[at].load(std::memory_order_acquire);
+      if (slot == 0) return kNone;
+      if ((slot >> 32) == (hash >> 32) && is(static_cast<std::uint32_t>(slot) - 1)) {
+        return static_cast<std::uint32_t>(slot) - 1;
+      }
+    }
+  }
+  // `hash_of` gives the hash of each number already in.
+  template <typename HashOf>
+  void insert(std::uint64_t hash, std::uint32_t number, HashOf hash_of) {
+    if (tables_.empty() || (size_ + 1) * 4 > (tables_.back()->mask + 1) * 3) grow(hash_of);
+    put(*tables_.back(), hash, number);
+    ++size_;
+  }
+  std::size_t bytes() const { return tables_.empty() ? 0 : 8 * (tables_.back()->mask + 1); }
+
+ private:
+  struct Table {
+    explicit Table(std::size_t size) : mask(size - 1), slots(new std::atomic<std::uint64_t>[size] {}) {}
+    std::size_t mask;
+    std::unique_ptr<std::atomic<std::uint64_t>[]> slots;
+  };
+  static void put(Table& table, std::uint64_t hash, std::uint32_t number) {
+    std::size_t at = hash & table.mask;
+    while (table.slots[at].load(std::memory_order_relaxed) != 0) at = (at + 1) & table.mask;
+    table.slots[at].store((hash & 0xFFFFFFFF00000000ULL) | (number + 1), std::memory_order_release);
+  }
+  template <typename HashOf>
+  void grow(HashOf hash_of) {
+    const std::size_t old = tables_.empty() ? 0 : tables_.back()->mask + 1;
+    auto table = std::make_unique<Table>(old == 0 ? 64 : old * 2);
+    for (std::size_t at = 0; at < old; ++at) {
+      const std::uint64_t slot = tables_.back()->slots[at].load(std::memory_order_relaxed);
+      if (slot == 0) continue;
+      const std::uint32_t number = static_cast<std::uint32_t>(slot) - 1;
+      put(*table, hash_of(number), number);
+    }
+    current_.store(table.get(), std::memory_order_release);
+    tables_.push_back(std::move(table));
+  }
+
+  std::atomic<const Table*> current_{nullptr};
+  std::vector<std::unique_ptr<Table>> tables_;
+  std::size_t size_ = 0;
+};
+
+class Symbols {
+ public:
+  explicit Symbols(std::uint64_t seed) : seed_(seed), arena_(std::size_t{1} << 16) {}
+
+  std::uint32_t add_name(std::string_view name);
+  std::uint32_t add_uid(std::string_view type, std::string_view id);
+  const Text* add_text(std::string_view text);  // each once
+
+  std::uint32_t find_name(std::string_view name) const { return find_name(name, hash(name)); }
+  std::uint32_t find_uid(std::string_view type, std::string_view id) const {
+    return find_uid(type, id, uid_hash(type, id));
+  }
+
+  std::string_view name(std::uint32_t name) const { return names_[name]->view(); }
+  std::uint32_t type_of(std::uint32_t uid) const { return uids_[uid].type; }
+  std::string_view id_of(std::uint32_t uid) const { return uids_[uid].id->view(); }
+  std::uint32_t uids() const { return uids_.size(); }  // the writer's
+  std::uint64_t hash(std::string_view text) const { return hash_bytes(text, seed_); }
+  std::size_t bytes() const;
+
+ private:
+  struct Uid {
+    const Text* id;
+    std::uint32_t type;
+  };
+  std::uint32_t find_name(std::string_view name, std::uint64_t hash) const;
+  std::uint32_t find_uid(std::string_view type, std::string_view id, std::uint64_t hash) const;
+  std::uint64_t uid_hash(std::string_view type, std::string_view id) const {
+    return hash_bytes(id, hash_bytes(type, seed_));
+  }
+  const Text* make_text(std::string_view text, std::uint64_t hash);
+
+  std::uint64_t seed_;
+  Arena arena_;
+  Steady<const Text*> names_;
+  Steady<Uid> uids_;
+  Steady<const Text*> texts_;
+  HashIndex name_index_;
+  HashIndex uid_index_;
+  HashIndex text_index_;
+};
+
+// A Text of these bytes in `arena`; `hash` as Symbols::hash gives it.
+const Text* make_text(Arena& arena, std::string_view text, std::uint64_t hash);
+
+}  // namespace wary::engine
