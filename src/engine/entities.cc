@@ -147,7 +147,7 @@ Status EntityWriter::close_one(Changes& changes, EntityBlock& block) {
   std::copy(union_.begin(), union_.end(), closure);
   block.closure = closure;
   block.ancestors = static_cast<std::uint32_t>(union_.size());
-  block.is_parent = true;
+  block.is_closed = true;
   return {};
 }
 
@@ -236,8 +236,12 @@ Status EntityWriter::apply(std::span<const EntityInput> upserts, std::span<const
   }
   std::vector<std::uint32_t> fresh;
   std::vector<std::uint32_t> starts;
+  const bool is_small = symbols_.uids() <= kSmallWorld;
   for (const auto& [ref, block] : changes.all()) {
-    if (is_inner(ref)) starts.push_back(ref);
+    if (is_inner(ref))
+      starts.push_back(ref);
+    else if (is_small && block != nullptr)
+      fresh.push_back(ref);
     for (std::uint32_t i = 0; block != nullptr && i < block->parents; ++i) {
       if (!is_inner(block->parent_refs()[i])) fresh.push_back(block->parent_refs()[i]);
     }

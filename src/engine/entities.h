@@ -2,7 +2,7 @@
 //
 // An entity is one block: attributes, tags, parents. Those that others name as a parent carry a closure as well: all
 // their ancestors, sorted. What nobody is in has none: its ancestors are its parents and their closures, so that a
-// million users cost no closure each, and a group that moves touches groups only.
+// million users cost no closure each, and a group that moves touches groups only. In a small world all have one.
 //
 // A table is immutable; the next one shares its pages. Blocks live in the world's arena until the world goes: what is no
 // longer referred to is counted (`garbage`), and the writer starts a new world when it is too much.
@@ -21,6 +21,8 @@
 namespace wary::engine {
 
 constexpr std::size_t kAncestorsMax = 16'384;
+// While a world is this small, every entity has a closure: to move a group then costs at most this many.
+constexpr std::size_t kSmallWorld = 4'096;
 
 struct TimedCell {
   std::uint32_t name;
@@ -38,7 +40,7 @@ struct EntityBlock {
   std::uint16_t parents;
   std::uint16_t timed;
   std::uint32_t ancestors;         // in `closure`
-  bool is_parent;                  // somebody is in it: `closure` holds
+  bool is_closed;                  // `closure` holds
   const std::uint32_t* closure;    // ascending
   const TimedCell* timed_cells;
 

@@ -5,8 +5,8 @@
 // A policy that the index leaves out fails its scope, which cannot error: leaving it out changes nothing (the slicing
 // theorem of Cedar's formal model). Policies lie by action, then by the entity their resource must be or be in, then by the
 // one of their principal; what names none lies in a list of its own. A request walks its own ancestors through it; a
-// group of few policies is not divided further. Lists may hold policies that do not match, and a policy with several
-// actions may be visited twice. Immutable; any thread.
+// group of few policies is not divided further. The actions of what it visits match;
+// principal and resource may not, and a policy with several actions may be visited twice. Immutable; any thread.
 #pragma once
 
 #include <span>

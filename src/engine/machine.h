@@ -45,17 +45,16 @@ class Machine {
   // Borrows all of them until the next start.
   void start(const Symbols& symbols, const EntityTable& table, const cedar::Request& request, UnixTime now,
              std::uint32_t stack);
-  // The whole scope; it cannot fail.
+  // Principal and resource of the scope, which cannot fail. The action is what the index has found it by.
   bool matches(const Program& program, const CompiledPolicy& policy) {
-    return matches(program, policy.resource, kResource) && matches(program, policy.principal, kPrincipal) &&
-           matches(program, policy.action, kAction);
+    return matches(program, policy.resource, kResource) && matches(program, policy.principal, kPrincipal);
   }
   cedar::Outcome run(const Program& program, std::uint32_t at);
   cedar::EvalErrorKind error() const { return error_; }
 
   std::uint32_t ref(cedar::Variable variable) const { return subjects_[static_cast<std::size_t>(variable)].cell.entity; }
   std::uint32_t type(cedar::Variable variable) const { return subjects_[static_cast<std::size_t>(variable)].cell.type; }
-  // Ancestors of principal, action or resource, each once; in no order.
+  // Ancestors of principal, action or resource, in no order; few may stand twice.
   std::span<const std::uint32_t> ancestors(cedar::Variable variable) {
     return ancestors(subjects_[static_cast<std::size_t>(variable)]);
   }
@@ -83,7 +82,10 @@ class Machine {
     std::vector<std::uint32_t> gathered;
   };
 
-  bool matches(const Program& program, const Scope& scope, std::size_t which);
+  bool matches(const Program& program, const Scope& scope, std::size_t which) {
+    return scope.kind == cedar::ScopeConstraint::Kind::kAny || matches_part(program, scope, which);
+  }
+  bool matches_part(const Program& program, const Scope& scope, std::size_t which);
   bool is_in_any(const Program& program, const Scope& scope, Subject& subject);
   std::span<const std::uint32_t> ancestors(Subject& subject);
   bool subject_is_in(Subject& subject, std::uint32_t ancestor);

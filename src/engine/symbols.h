@@ -19,14 +19,13 @@
 
 #include "engine/arena.h"
 #include "engine/cell.h"
+#include "engine/hash.h"
 
 namespace wary::engine {
 
 constexpr std::uint32_t kNone = 0xFFFFFFFF;
 // Numbers from here on stand for names and ids that only one request speaks of.
 constexpr std::uint32_t kTemporary = 0x80000000;
-
-std::uint64_t hash_bytes(std::string_view bytes, std::uint64_t seed);
 
 // A growing array whose elements stay where they are: blocks of 64, 128, 256, ... elements.
 template <typename T>
@@ -136,8 +135,15 @@ class Symbols {
     const Text* id;
     std::uint32_t type;
   };
-  std::uint32_t find_name(std::string_view name, std::uint64_t hash) const;
-  std::uint32_t find_uid(std::string_view type, std::string_view id, std::uint64_t hash) const;
+  std::uint32_t find_name(std::string_view name, std::uint64_t hash) const {
+    return name_index_.find(hash, [&](std::uint32_t number) { return same_bytes(names_[number]->view(), name); });
+  }
+  std::uint32_t find_uid(std::string_view type, std::string_view id, std::uint64_t hash) const {
+    return uid_index_.find(hash, [&](std::uint32_t number) {
+      const Uid& uid = uids_[number];
+      return same_bytes(uid.id->view(), id) && same_bytes(names_[uid.type]->view(), type);
+    });
+  }
   std::uint64_t uid_hash(std::string_view type, std::string_view id) const {
     return hash_bytes(id, hash_bytes(type, seed_));
   }
