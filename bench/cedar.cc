@@ -210,7 +210,7 @@ Workload b2_workload(char kind, std::size_t policies, std::mt19937_64& random) {
   Workload out;
   for (std::size_t i = 0; i < policies; ++i) {
     if (kind == 'a') {
-      out.policies += "permit(principal == U::\"u" + number(i) + "\", action == A::\"a" + number(i % 10) +
+      out.policies += "permit(principal == U::\"u" + number(i) + "\", action == Action::\"a" + number(i % 10) +
                       "\", resource in Folder::\"f" + number(i % 100) + "\");\n";
     } else if (kind == 'b') {
       out.policies += "permit(principal in Group::\"g" + number(i) +
@@ -241,7 +241,7 @@ Workload b2_workload(char kind, std::size_t policies, std::mt19937_64& random) {
     cedar::Request request;
     const std::size_t user = random() % users;
     request.principal = make_entity("U", "u" + number(user));
-    request.action = make_entity("A", "a" + number(user % 10));
+    request.action = make_entity("Action", "a" + number(user % 10));
     // Half of the requests of (a) meet their policy.
     request.resource = make_entity("Doc", "d" + number(i % 2 == 0 ? user % 100 + 100 * (random() % 10) : random() % 1000));
     if (kind == 'b') {
@@ -340,11 +340,11 @@ World b3_world(std::size_t users, std::mt19937_64& random) {
 std::string b3_policies() {
   std::string out;
   for (int i = 0; i < 20; ++i) {
-    out += "permit(principal in Group::\"g" + number(static_cast<std::size_t>(i)) + "\", action == A::\"read\", resource in Folder::\"f" +
+    out += "permit(principal in Group::\"g" + number(static_cast<std::size_t>(i)) + "\", action == Action::\"read\", resource in Folder::\"f" +
            number(static_cast<std::size_t>(i)) + "\");\n";
   }
-  out += "permit(principal, action in [A::\"read\", A::\"write\"], resource) when { resource.owner == principal };\n";
-  out += "forbid(principal, action == A::\"write\", resource) when { principal.level < 2 };\n";
+  out += "permit(principal, action in [Action::\"read\", Action::\"write\"], resource) when { resource.owner == principal };\n";
+  out += "forbid(principal, action == Action::\"write\", resource) when { principal.level < 2 };\n";
   return out;
 }
 
@@ -384,7 +384,7 @@ void b3(Figures& figures) {
         const auto pick = [&] { return is_zipf ? zipf(random) : random() % users; };
         cedar::Request request;
         request.principal = make_entity("U", "u" + number(pick()));
-        request.action = make_entity("A", random() % 4 == 0 ? "write" : "read");
+        request.action = make_entity("Action", random() % 4 == 0 ? "write" : "read");
         request.resource = make_entity("Doc", "d" + number(pick()));
         requests.push_back(std::move(request));
       }

@@ -43,7 +43,7 @@ enum class ExprKind : std::uint8_t {
   kAdd,           // two or more operands; `subtracts[i]` tells the sign of operand i (0 is never set)
   kMultiply,      // two or more operands
   kGetAttribute,  // one operand, name
-  kHas,           // one operand, names: `e has a.b.c`; `has_string` when written `e has "a b"`
+  kHas,           // one operand, names: `e has a.b.c`; `has_string` for one no identifier: `e has "a b"`
   kLike,          // one operand, pattern
   kIs,            // one operand and name (the type); a second operand is what it must be `in`
   kSet,           // operands

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <initializer_list>
 
 #include "cedar/extension.h"
+#include "cedar/json_place.h"
 
 namespace wary::cedar {
 
@@ -12,41 +12,6 @@ namespace {
 
 using codec::Json;
 constexpr std::size_t kDepthMax = 64;
-
-std::string_view type_name(const Json& json) {
-  switch (json.type()) {
-    case Json::Type::kNull: return "null";
-    case Json::Type::kBool: return "a boolean";
-    case Json::Type::kInteger: return "an integer";
-    case Json::Type::kNumber: return "a fraction";
-    case Json::Type::kString: return "a string";
-    case Json::Type::kArray: return "an array";
-    case Json::Type::kObject: return "an object";
-  }
-  return "";
-}
-
-Error wrong_type(std::string_view expected, const Json& found) {
-  return fail(ErrorKind::kInvalid, "cedar_json_type", "not the JSON that stands here")
-      .expected(expected)
-      .found(type_name(found));
-}
-
-// Puts a step in front of the place an error names, so that it ends as a JSON pointer from the outermost value.
-Error inside(Error error, std::string_view step) {
-  error.where = "/" + std::string(step) + error.where;
-  return error;
-}
-
-Status only_members(const Json& json, std::initializer_list<std::string_view> known) {
-  for (const auto& [name, value] : json.members()) {
-    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-    std::string expected;
-    for (const std::string_view member : known) expected += (expected.empty() ? "" : ", ") + std::string(member);
-    return fail(ErrorKind::kInvalid, "cedar_json_member", "an unknown member").expected(expected).found(name);
-  }
-  return {};
-}
 
 Result<Value> parse_value(const Json& json, std::size_t depth);
 

@@ -81,6 +81,13 @@ bool Parser::expression(Expr& out) {
   return parsed;
 }
 
+// (a && b) && c is a && b && c: the operators are left associative, and the tree of both is one node.
+void Parser::continue_or_wrap(Expr& first, ExprKind kind) {
+  if (first.kind == kind) return;
+  wrap(first, kind);
+  if (kind == ExprKind::kAdd) first.subtracts.push_back(false);
+}
+
 bool Parser::if_expression(Expr& out) {
   const std::uint32_t begin = peek().span.begin;
   take_word("if");
@@ -98,7 +105,7 @@ bool Parser::or_expression(Expr& out) {
   const std::uint32_t begin = peek().span.begin;
   if (!and_expression(out)) return false;
   if (peek().kind != TokenKind::kOr) return true;
-  wrap(out, ExprKind::kOr);
+  continue_or_wrap(out, ExprKind::kOr);
   while (take(TokenKind::kOr)) {
     if (!and_expression(out.operands.emplace_back())) return false;
   }
@@ -109,7 +116,7 @@ bool Parser::and_expression(Expr& out) {
   const std::uint32_t begin = peek().span.begin;
   if (!relation(out)) return false;
   if (peek().kind != TokenKind::kAnd) return true;
-  wrap(out, ExprKind::kAnd);
+  continue_or_wrap(out, ExprKind::kAnd);
   while (take(TokenKind::kAnd)) {
     if (!relation(out.operands.emplace_back())) return false;
   }
@@ -147,8 +154,9 @@ bool Parser::comparison(ExprKind kind, Expr& out) {
 bool Parser::has_tail(Expr& out) {
   wrap(out, ExprKind::kHas);
   if (peek().kind == TokenKind::kString) {
-    out.has_string = true;
-    return string_value(out.names.emplace_back());
+    if (!string_value(out.names.emplace_back())) return false;
+    out.has_string = !is_identifier(out.names.back());
+    return true;
   }
   do {
     if (!identifier(out.names.emplace_back(), "an attribute name or a string")) return false;
@@ -180,8 +188,7 @@ bool Parser::sum(Expr& out) {
   const std::uint32_t begin = peek().span.begin;
   if (!product(out)) return false;
   if (peek().kind != TokenKind::kPlus && peek().kind != TokenKind::kMinus) return true;
-  wrap(out, ExprKind::kAdd);
-  out.subtracts.push_back(false);
+  continue_or_wrap(out, ExprKind::kAdd);
   while (peek().kind == TokenKind::kPlus || peek().kind == TokenKind::kMinus) {
     out.subtracts.push_back(peek().kind == TokenKind::kMinus);
     ++at_;
@@ -194,7 +201,7 @@ bool Parser::product(Expr& out) {
   const std::uint32_t begin = peek().span.begin;
   if (!unary(out)) return false;
   if (peek().kind == TokenKind::kStar) {
-    wrap(out, ExprKind::kMultiply);
+    continue_or_wrap(out, ExprKind::kMultiply);
     while (take(TokenKind::kStar)) {
       if (!unary(out.operands.emplace_back())) return false;
     }

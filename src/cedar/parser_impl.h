@@ -94,6 +94,7 @@ class Parser {
   bool finish(Expr& node, std::uint32_t begin);
   // Makes `inner` the first operand of a new node that takes its place.
   static void wrap(Expr& inner, ExprKind kind);
+  static void continue_or_wrap(Expr& first, ExprKind kind);
   std::uint32_t last_end() const { return at_ > 0 ? tokens_[at_ - 1].span.end : 0; }
 
   std::string_view text_;

@@ -1,7 +1,5 @@
 #include "cedar/policy_set.h"
 
-#include <algorithm>
-
 namespace wary::cedar {
 
 PolicySet PolicySet::from(const std::vector<std::shared_ptr<const PolicyBody>>& bodies) {
@@ -13,15 +11,11 @@ PolicySet PolicySet::from(const std::vector<std::shared_ptr<const PolicyBody>>& 
   return set;
 }
 
-bool PolicySet::is_taken(std::string_view id) const {
-  return by_id_.contains(id) ||
-         std::any_of(templates_.begin(), templates_.end(), [&](const Policy& policy) { return policy.id == id; });
-}
-
 Status PolicySet::add(std::string_view id, std::shared_ptr<const PolicyBody> body) {
   if (is_taken(id)) return fail(ErrorKind::kConflict, "cedar_policy_id", "a policy has this id already").found(id);
   Policy policy{std::string(id), std::move(body), {}, {}};
   if (policy.body->is_template()) {
+    templates_by_id_.emplace(policy.id, templates_.size());
     templates_.push_back(std::move(policy));
   } else {
     by_id_.emplace(policy.id, policies_.size());
@@ -31,9 +25,8 @@ Status PolicySet::add(std::string_view id, std::shared_ptr<const PolicyBody> bod
 }
 
 Status PolicySet::link(std::string_view template_id, std::string_view new_id, const SlotValues& values) {
-  const auto at = std::find_if(templates_.begin(), templates_.end(),
-                               [&](const Policy& policy) { return policy.id == template_id; });
-  if (at == templates_.end()) {
+  const Policy* const at = find_template(template_id);
+  if (at == nullptr) {
     return fail(ErrorKind::kNotFound, "cedar_no_template", "no template has this id").found(template_id);
   }
   if (is_taken(new_id))
@@ -53,6 +46,11 @@ Status PolicySet::link(std::string_view template_id, std::string_view new_id, co
 const Policy* PolicySet::find(std::string_view id) const {
   const auto at = by_id_.find(id);
   return at != by_id_.end() ? &policies_[at->second] : nullptr;
+}
+
+const Policy* PolicySet::find_template(std::string_view id) const {
+  const auto at = templates_by_id_.find(id);
+  return at != templates_by_id_.end() ? &templates_[at->second] : nullptr;
 }
 
 }  // namespace wary::cedar

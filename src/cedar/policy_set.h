@@ -43,12 +43,16 @@ class PolicySet {
   const std::vector<Policy>& policies() const { return policies_; }    // static ones and links, in order of arrival
   const std::vector<Policy>& templates() const { return templates_; }  // never evaluated by themselves
   const Policy* find(std::string_view id) const;                       // a policy, not a template
+  const Policy* find_template(std::string_view id) const;
 
  private:
-  bool is_taken(std::string_view id) const;
+  using Index = std::map<std::string, std::size_t, std::less<>>;
+
+  bool is_taken(std::string_view id) const { return by_id_.contains(id) || templates_by_id_.contains(id); }
   std::vector<Policy> policies_;
   std::vector<Policy> templates_;
-  std::map<std::string, std::size_t, std::less<>> by_id_;  // into policies_
+  Index by_id_;            // into policies_
+  Index templates_by_id_;  // into templates_
 };
 
 }  // namespace wary::cedar

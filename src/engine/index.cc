@@ -1,7 +1,6 @@
 #include "engine/index.h"
 
 #include <bit>
-#include <map>
 
 namespace wary::engine {
 
@@ -89,29 +88,39 @@ void ScopeIndex::build_resource(const Program& program, const List& policies, By
   }
 }
 
+void ScopeIndex::build_actions(const Program& program, const std::map<std::uint32_t, List>& lists, RefMap& refs,
+                               std::vector<ByResource>& out) {
+  const Grouped groups = grouped(lists);
+  refs.build(groups.refs);
+  for (const List& list : groups.lists) {
+    out.emplace_back();
+    build_resource(program, list, out.back());
+  }
+}
+
 void ScopeIndex::build(const Program& program) {
   *this = {};
   List any;
-  std::map<std::uint32_t, List> by_ref;
+  std::map<std::uint32_t, List> by_action;
+  std::map<std::uint32_t, List> by_group;
+  const auto add = [](List& list, std::uint32_t policy) {
+    if (list.empty() || list.back() != policy) list.push_back(policy);
+  };
   for (std::uint32_t policy = 0; policy < program.policies.size(); ++policy) {
     const Scope& action = program.policies[policy].action;
     if (action.kind == cedar::ScopeConstraint::Kind::kAny) {
       any.push_back(policy);
       continue;
     }
-    has_action_groups_ |= action.kind == cedar::ScopeConstraint::Kind::kIn;
     for (std::uint32_t i = 0; i < action.count; ++i) {
-      List& list = by_ref[program.refs[action.first + i]];
-      if (list.empty() || list.back() != policy) list.push_back(policy);
+      const std::uint32_t ref = program.refs[action.first + i];
+      add(by_action[ref], policy);
+      if (action.kind == cedar::ScopeConstraint::Kind::kIn) add(by_group[ref], policy);
     }
   }
   build_resource(program, any, any_action_);
-  const Grouped groups = grouped(by_ref);
-  by_action_.build(groups.refs);
-  for (const List& list : groups.lists) {
-    actions_.emplace_back();
-    build_resource(program, list, actions_.back());
-  }
+  build_actions(program, by_action, by_action_, actions_);
+  build_actions(program, by_group, by_group_, groups_);
 }
 
 }  // namespace wary::engine

@@ -9,8 +9,8 @@
 // principal and resource may not, and a policy with several actions may be visited twice. Immutable; any thread.
 #pragma once
 
+#include <map>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "engine/machine.h"
@@ -51,10 +51,10 @@ class ScopeIndex {
   void visit(Machine& machine, Visit visit) const {
     visit_action(machine, any_action_, visit);
     const std::uint32_t action = machine.ref(cedar::Variable::kAction);
-    visit_found(machine, by_action_.find(action), visit);
-    if (!has_action_groups_) return;
+    visit_found(machine, actions_, by_action_.find(action), visit);
+    if (by_group_.empty()) return;
     for (const std::uint32_t group : machine.ancestors(cedar::Variable::kAction)) {
-      visit_found(machine, by_action_.find(group), visit);
+      visit_found(machine, groups_, by_group_.find(group), visit);
     }
   }
 
@@ -74,8 +74,8 @@ class ScopeIndex {
   };
 
   template <typename Visit>
-  void visit_found(Machine& machine, std::uint32_t number, Visit visit) const {
-    if (number != kNone) visit_action(machine, actions_[number], visit);
+  static void visit_found(Machine& machine, const std::vector<ByResource>& groups, std::uint32_t number, Visit visit) {
+    if (number != kNone) visit_action(machine, groups[number], visit);
   }
   template <typename Visit>
   static void visit_action(Machine& machine, const ByResource& group, Visit visit) {
@@ -100,13 +100,16 @@ class ScopeIndex {
     for (const std::uint32_t ref : machine.ancestors(cedar::Variable::kPrincipal)) look(ref);
   }
 
+  static void build_actions(const Program& program, const std::map<std::uint32_t, List>& lists, RefMap& refs,
+                            std::vector<ByResource>& out);
   static void build_resource(const Program& program, const List& policies, ByResource& out);
   static void build_principal(const Program& program, const List& policies, ByPrincipal& out);
 
   ByResource any_action_;
-  RefMap by_action_;
+  RefMap by_action_;  // `action ==` or `in` this very one
   std::vector<ByResource> actions_;
-  bool has_action_groups_ = false;  // some policy says `action in`
+  RefMap by_group_;  // `action in` this, for those that are in it
+  std::vector<ByResource> groups_;
 };
 
 }  // namespace wary::engine

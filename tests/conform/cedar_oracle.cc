@@ -1,0 +1,106 @@
+// conform_cedar_oracle FIRST N: random worlds from seed FIRST on, as JSON lines with what wary makes of them, until N
+// requests are written. tests/oracle/compare.mjs asks another implementation the same and compares.
+#include <cstdio>
+#include <cstdlib>
+
+#include "cedar/authorizer.h"
+#include "cedar/json.h"
+#include "cedar/parser.h"
+#include "cedar/policy_json.h"
+#include "tests/support/cedar_generator.h"
+
+namespace wary::test {
+namespace {
+
+using codec::Json;
+
+Json ids(const std::vector<std::string>& list) {
+  Json out = Json::array();
+  for (const std::string& id : list) out.push(Json(id));
+  return out;
+}
+
+Json policy_texts(const std::vector<cedar::Policy>& policies) {
+  Json out = Json::object();
+  for (const cedar::Policy& policy : policies) {
+    if (policy.template_id.empty()) out.set(policy.id, Json(policy.body->source->slice(policy.body->span)));
+  }
+  return out;
+}
+
+Json links_json(const World& world) {
+  Json out = Json::array();
+  for (const WorldLink& link : world.links) {
+    Json values = Json::object();
+    if (link.values.principal) values.set("?principal", cedar::to_json(*link.values.principal));
+    if (link.values.resource) values.set("?resource", cedar::to_json(*link.values.resource));
+    out.push(Json::object({{"templateId", Json(link.template_id)}, {"newId", Json(link.id)}, {"values", values}}));
+  }
+  return out;
+}
+
+Json request_json(const World& world, const cedar::Request& request) {
+  cedar::StoreView view(world.store);
+  const cedar::Response response = cedar::is_authorized(world.policies, request, view);
+  std::vector<std::string> errors;
+  for (const cedar::PolicyFailure& failure : response.errors) errors.push_back(failure.policy_id);
+  return Json::object({{"principal", cedar::to_json(*request.principal)},
+                       {"action", cedar::to_json(*request.action)},
+                       {"resource", cedar::to_json(*request.resource)},
+                       {"context", cedar::to_json(request.context)},
+                       {"decision", Json(response.is_allowed ? "allow" : "deny")},
+                       {"reason", ids(response.reasons)},
+                       {"errors", ids(errors)}});
+}
+
+// Texts that may be no policies, and whether we take them.
+Json mutants_json(const World& world, Dice& dice) {
+  Json out = Json::array();
+  for (const cedar::Policy& policy : world.policies.policies()) {
+    if (!policy.template_id.empty()) continue;
+    const std::string text = mutate(policy.body->source->slice(policy.body->span), dice);
+    const bool is_accepted = cedar::parse_policies(cedar::Source::make("mutant", text)).errors.empty();
+    out.push(Json::object({{"text", Json(text)}, {"accepted", Json(is_accepted)}}));
+  }
+  return out;
+}
+
+Json world_json(const World& world) {
+  Json entities = Json::array();
+  for (const cedar::EntityHandle& entity : world.entities) entities.push(cedar::to_json(*entity));
+  Json requests = Json::array();
+  for (const cedar::Request& request : world.requests) requests.push(request_json(world, request));
+  const auto json = cedar::to_json(world.policies);
+  Dice dice(world.seed ^ 0x5EED);
+  return Json::object({{"seed", Json(static_cast<std::int64_t>(world.seed))},
+                       {"text", Json(world.text)},
+                       {"policies", Json::object({{"staticPolicies", policy_texts(world.policies.policies())},
+                                                  {"templates", policy_texts(world.policies.templates())},
+                                                  {"templateLinks", links_json(world)}})},
+                       {"json", json.ok() ? *json : Json()},
+                       {"entities", std::move(entities)},
+                       {"requests", std::move(requests)},
+                       {"mutants", mutants_json(world, dice)}});
+}
+
+int run(std::uint64_t first, std::size_t count) {
+  // Worlds differ in size, so that both wide and deep ones come up.
+  const WorldShape wide{.policies = 12, .links = 4, .entities = 3, .requests = 16, .depth = 3};
+  const WorldShape deep{.policies = 6, .links = 3, .entities = 2, .requests = 12, .depth = 6};
+  std::size_t written = 0;
+  for (std::uint64_t seed = first; written < count; ++seed) {
+    const World world = make_world(seed, seed % 3 == 0 ? deep : wide);
+    std::printf("%s\n", world_json(world).to_string().c_str());
+    written += world.requests.size();
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace wary::test
+
+int main(int argc, char** argv) {
+  if (argc == 3) return wary::test::run(std::strtoull(argv[1], nullptr, 10), std::strtoull(argv[2], nullptr, 10));
+  std::fprintf(stderr, "usage: conform_cedar_oracle FIRST_SEED REQUESTS\n");
+  return 2;
+}

@@ -1,0 +1,131 @@
+// Reads worlds as JSON lines (conform_cedar_oracle) and asks cedar-wasm the same: decisions, reasons, error policies,
+// what parses, policy JSON, formatted text. Prints the first differences with what is needed to repeat them, and closes
+// with "N passed, N failed".
+//
+//   conform_cedar_oracle 1 100000 | node tests/oracle/compare.mjs 100000
+import {createInterface} from 'node:readline';
+import {isDeepStrictEqual} from 'node:util';
+import * as cedar from '@cedar-policy/cedar-wasm/nodejs';
+
+const total = Number(process.argv[2] ?? 0);
+const shownMax = Number(process.env.WARY_ORACLE_SHOWN ?? 10);
+const counts = {};
+let shown = 0;
+
+function check(what, same, describe) {
+  const count = (counts[what] ??= {passed: 0, failed: 0});
+  if (same) return void ++count.passed;
+  ++count.failed;
+  if (shown++ < shownMax) console.log(`FAIL ${what}: ${describe()}`);
+}
+
+const sorted = (list) => [...list].sort();
+
+// The reference writes `action in [A]` as `action in A`, which means the same.
+function normalized(policy) {
+  const {action} = policy;
+  if (action.entities?.length !== 1) return policy;
+  return {...policy, action: {op: 'in', entity: action.entities[0]}};
+}
+
+// Both sides lose the same digits above 2^53.
+const plain = (value) => JSON.parse(JSON.stringify(value));
+
+function holdsUnsafeInteger(value) {
+  if (typeof value === 'number') return !Number.isSafeInteger(value);
+  return value !== null && typeof value === 'object' && Object.values(value).some(holdsUnsafeInteger);
+}
+
+function errorsOf(answer) {
+  return answer.errors.map((error) => error.message).join('; ');
+}
+
+function checkRequests(world) {
+  const parsed = cedar.preparsePolicySet('world', world.policies);
+  check('policy set', parsed.type === 'success', () => `seed ${world.seed}: ${errorsOf(parsed)}`);
+  if (parsed.type !== 'success') return;
+  world.requests.forEach((request, index) => {
+    const answer = cedar.statefulIsAuthorized({
+      principal: request.principal, action: request.action, resource: request.resource, context: request.context,
+      preparsedPolicySetId: 'world', entities: world.entities,
+    });
+    if (answer.type !== 'success') {
+      return check('request', false, () => `seed ${world.seed} request ${index}: ${errorsOf(answer)}`);
+    }
+    const {decision, diagnostics} = answer.response;
+    const theirs = {decision, reason: sorted(diagnostics.reason), errors: sorted(diagnostics.errors.map((e) => e.policyId))};
+    const ours = {decision: request.decision, reason: sorted(request.reason), errors: sorted(request.errors)};
+    check('request', isDeepStrictEqual(ours, theirs), () => {
+      const id = [...ours.errors, ...ours.reason, ...theirs.errors, ...theirs.reason].find(
+        (one) => ours.errors.includes(one) !== theirs.errors.includes(one) ||
+          ours.reason.includes(one) !== theirs.reason.includes(one));
+      const messages = diagnostics.errors.filter((e) => e.policyId === id).map((e) => e.error.message);
+      const text = world.policies.staticPolicies[id] ?? world.policies.templates[id] ?? JSON.stringify(world.policies);
+      return `seed ${world.seed} request ${index}: ours ${JSON.stringify(ours)}, theirs ${JSON.stringify(theirs)}\n` +
+        `  policy ${id}: ${text}\n  ${messages}\n  request ${JSON.stringify(request)}`;
+    });
+  });
+}
+
+function checkJson(world) {
+  const {json} = world;
+  if (json === null) return;
+  const parts = [
+    [world.policies.staticPolicies, json.staticPolicies, cedar.policyToJson],
+    [world.policies.templates, json.templates, cedar.templateToJson],
+  ];
+  for (const [texts, ours, translate] of parts) {
+    for (const [id, text] of Object.entries(texts)) {
+      const answer = translate(text);
+      const theirs = answer.type === 'success' ? plain(answer.json) : {error: errorsOf(answer)};
+      check('policy JSON', isDeepStrictEqual(plain(normalized(ours[id])), theirs), () =>
+        `${text}\n  ours   ${JSON.stringify(ours[id])}\n  theirs ${JSON.stringify(theirs)}`);
+    }
+  }
+  if (holdsUnsafeInteger(json)) return; // JavaScript cannot hand it over
+  const answer = cedar.checkParsePolicySet(json);
+  check('policy set JSON', answer.type === 'success', () => `seed ${world.seed}: ${errorsOf(answer)}`);
+}
+
+function checkMutants(world) {
+  for (const {text, accepted} of world.mutants) {
+    const answer = cedar.policySetTextToParts(text);
+    const theirs = answer.type === 'success';
+    check('text', accepted === theirs, () =>
+      `${accepted ? 'accepted' : 'refused'} by us only: ${text}\n  ${theirs ? '' : errorsOf(answer)}`);
+  }
+}
+
+function checkFormat(world) {
+  for (const {text, formatted, lineWidth, indentWidth} of world.formats ?? []) {
+    const answer = cedar.formatPolicies({policyText: text, lineWidth, indentWidth});
+    const theirs = answer.type === 'success' ? answer.formatted_policy : `error: ${errorsOf(answer)}`;
+    check('format', formatted === theirs, () =>
+      `width ${lineWidth}, indent ${indentWidth}: ${JSON.stringify(text)}\n--- ours\n${formatted}\n--- theirs\n${theirs}\n---`);
+  }
+}
+
+let done = 0;
+let said = Date.now();
+for await (const line of createInterface({input: process.stdin, crlfDelay: Infinity})) {
+  const world = JSON.parse(line);
+  checkRequests(world);
+  checkJson(world);
+  checkMutants(world);
+  checkFormat(world);
+  done += world.requests.length;
+  if (Date.now() - said > 10_000) {
+    said = Date.now();
+    console.log(`${done}${total ? ` of ${total}` : ''} requests, ${shown} differences`);
+  }
+}
+
+let passed = 0;
+let failed = 0;
+for (const [what, count] of Object.entries(counts)) {
+  console.log(`${what}: ${count.passed} agree, ${count.failed} differ`);
+  passed += count.passed;
+  failed += count.failed;
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
