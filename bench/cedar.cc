@@ -95,7 +95,7 @@ engine::SnapshotPtr build(const cedar::PolicySet& policies, const std::vector<ce
   std::vector<engine::EntityInput> inputs;
   inputs.reserve(entities.size());
   for (const auto& entity : entities) inputs.push_back({entity.get(), {}});
-  return need(engine::Snapshot::make(policies, inputs, {.seed = 0x5EED}), "snapshot");
+  return need(engine::Snapshot::make(policies.policies(), inputs, {.seed = 0x5EED}), "snapshot");
 }
 
 void check(const engine::Snapshot& snapshot, const Workload& workload, engine::Worker& worker) {

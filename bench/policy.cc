@@ -113,7 +113,7 @@ double nanos_since(std::chrono::steady_clock::time_point start) {
 }
 
 void decisions(const char* name, int users) {
-  const auto snapshot = policy::build_snapshot(content(users), {});
+  const auto snapshot = policy::build_snapshot(content(users), {}, 1);
   if (!snapshot.ok()) {
     std::printf("%s: %s\n", name, snapshot.error().to_string().c_str());
     return;
@@ -137,7 +137,7 @@ void decisions(const char* name, int users) {
 }
 
 void change(int users) {
-  const auto snapshot = policy::build_snapshot(content(users), {});
+  const auto snapshot = policy::build_snapshot(content(users), {}, 1);
   if (!snapshot.ok()) return;
   policy::SnapshotPtr current = *snapshot;
   std::vector<double> each;

@@ -80,7 +80,7 @@ Status Plane::load() {
   revision_ = store_->revision();
   // Revision 0 means "nothing known" on the link, so the decided revision is one ahead of the store's.
   const policy::SnapshotContent content = content_of_objects(objects_, revision_ + 1);
-  WARY_ASSIGN_OR_RETURN(policy::SnapshotPtr snapshot, policy::build_snapshot(content, parts_.clock.unix_time()));
+  WARY_ASSIGN_OR_RETURN(policy::SnapshotPtr snapshot, policy::build_snapshot(content, parts_.clock.unix_time(), parts_.random.number()));
   remember(std::move(snapshot));
   rebuild_site();
   if (!outbox_.empty()) last_outbox_ = outbox_.rbegin()->first;
@@ -176,7 +176,8 @@ Result<policy::SnapshotPtr> Plane::snapshot_at(std::uint64_t revision) {
       objects.put(change.key, std::move(json), change.revision);
     }
   }
-  return policy::build_snapshot(content_of_objects(objects, revision), parts_.clock.unix_time());
+  return policy::build_snapshot(content_of_objects(objects, revision), parts_.clock.unix_time(),
+                                parts_.random.number());
 }
 
 policy::SnapshotContent Plane::content_of_objects(const Objects& objects, std::uint64_t revision) const {

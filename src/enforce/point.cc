@@ -110,7 +110,7 @@ Decision Point::evaluate(const contract::Request& request, std::string decision_
   policy::DecideOptions decide_options;
   decide_options.decision_id = std::move(decision_id);
   decide_options.known_obligations = options_.obligations;
-  return policy::decide(*snapshot, request, clock_.unix_time(), decide_options);
+  return decider_.decide(*snapshot, request, clock_.unix_time(), decide_options);
 }
 
 Decision Point::reconsider(const contract::Request& request) { return evaluate(request, {}); }

@@ -24,7 +24,7 @@
 #include "contract/decision.h"
 #include "contract/event.h"
 #include "enforce/event_ring.h"
-#include "policy/snapshot.h"
+#include "policy/decide.h"
 #include "policy/snapshot_cell.h"
 
 namespace wary::enforce {
@@ -92,6 +92,7 @@ class Point {
 
   Shared& shared_;
   policy::SnapshotReader snapshot_;
+  policy::Decider decider_;
   EventRing& ring_;
   Clock& clock_;
   PointOptions options_;

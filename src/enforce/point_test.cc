@@ -64,7 +64,7 @@ permit (principal == Wary::User::"alice", action == Wary::Action::"POST", resour
                         entity("Wary::Workload", "spiffe://local/a/b", {{"revoked", false}, {"disabled", false}}),
                         entity("Wary::Anonymous", "anonymous"),
                         entity("Wary::Route", "r")};
-    auto snapshot = policy::build_snapshot(content, sim.clock().unix_time());
+    auto snapshot = policy::build_snapshot(content, sim.clock().unix_time(), 1);
     REQUIRE(snapshot.ok());
     shared.snapshot.swap(*snapshot);
     shared.control_heard = sim.clock().monotonic().nanos;

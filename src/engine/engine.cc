@@ -21,14 +21,15 @@ struct World {
   Arena arena;
   EntityWriter writer;
   std::uint64_t latest = 0;
+  std::size_t first_bytes = 0;  // of the first snapshot
 };
 
 namespace {
 
-std::shared_ptr<const Rules> compile_rules(const cedar::PolicySet& policies, World& world) {
+std::shared_ptr<const Rules> compile_rules(std::span<const cedar::Policy> policies, World& world) {
   auto rules = std::make_shared<Rules>();
   WorldNames names(world.symbols, world.arena);
-  for (const cedar::Policy& policy : policies.policies()) {
+  for (const cedar::Policy& policy : policies) {
     compile(policy, names, rules->program);
     rules->ids.push_back(policy.id);
   }
@@ -56,7 +57,7 @@ Status check_sizes(std::span<const EntityInput> inputs) {
 Snapshot::Snapshot() = default;
 Snapshot::~Snapshot() = default;
 
-Result<SnapshotPtr> Snapshot::make(const cedar::PolicySet& policies, std::span<const EntityInput> entities,
+Result<SnapshotPtr> Snapshot::make(std::span<const cedar::Policy> policies, std::span<const EntityInput> entities,
                                    const Options& options) {
   WARY_RETURN_IF_ERROR(check_sizes(entities));
   auto snapshot = std::make_shared<Snapshot>();
@@ -65,6 +66,7 @@ Result<SnapshotPtr> Snapshot::make(const cedar::PolicySet& policies, std::span<c
   WARY_RETURN_IF_ERROR(world.writer.apply(entities, {}));
   snapshot->entities_ = std::make_unique<const EntityTable>(world.writer.table());
   snapshot->rules_ = compile_rules(policies, world);
+  world.first_bytes = snapshot->entity_bytes();
   return SnapshotPtr(std::move(snapshot));
 }
 
@@ -78,7 +80,7 @@ Result<SnapshotPtr> Snapshot::with(const Changes& changes) const {
   auto next = std::make_shared<Snapshot>();
   next->world_ = world_;
   next->entities_ = std::make_unique<const EntityTable>(world_->writer.table());
-  next->rules_ = changes.policies != nullptr ? compile_rules(*changes.policies, *world_) : rules_;
+  next->rules_ = changes.policies ? compile_rules(*changes.policies, *world_) : rules_;
   next->number_ = ++world_->latest;
   return SnapshotPtr(std::move(next));
 }
@@ -87,6 +89,10 @@ std::size_t Snapshot::entity_count() const { return entities_->size(); }
 std::size_t Snapshot::policy_count() const { return rules_->program.policies.size(); }
 std::size_t Snapshot::entity_bytes() const {
   return world_->symbols.bytes() + world_->arena.bytes() + sizeof(void*) * entities_->size();
+}
+bool Snapshot::is_wasteful() const {
+  constexpr std::size_t kLittle = std::size_t{16} << 20;
+  return entity_bytes() > 2 * world_->first_bytes + kLittle;
 }
 const std::string& Snapshot::policy_id(std::uint32_t policy) const { return rules_->ids[policy]; }
 

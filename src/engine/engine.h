@@ -13,6 +13,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -45,7 +46,7 @@ struct EntityInput {
 struct Changes {
   std::vector<EntityInput> upserts;  // after the removals
   std::vector<cedar::EntityUid> removals;
-  const cedar::PolicySet* policies = nullptr;  // all of them, when they changed
+  std::optional<std::span<const cedar::Policy>> policies;  // all of them, when they changed
 };
 
 struct Options {
@@ -58,15 +59,18 @@ using SnapshotPtr = std::shared_ptr<const Snapshot>;  // held by readers for as 
 class Snapshot {
  public:
   // Errors: cedar_entity_cycle, engine_ancestors, engine_entity.
-  static Result<SnapshotPtr> make(const cedar::PolicySet& policies, std::span<const EntityInput> entities,
+  static Result<SnapshotPtr> make(std::span<const cedar::Policy> policies, std::span<const EntityInput> entities,
                                   const Options& options);
   // Errors: also engine_stale: this is not the latest of its line.
   Result<SnapshotPtr> with(const Changes& changes) const;
 
   std::size_t entity_count() const;
   std::size_t policy_count() const;
-  // Bytes of entities, ids and their index.
+  // Bytes of entities, ids and their index; with those that earlier snapshots of the line had and this has no more.
   std::size_t entity_bytes() const;
+  // A line only grows. Whether it has grown to so much more than it began with that the next snapshot is better made
+  // anew.
+  bool is_wasteful() const;
   const std::string& policy_id(std::uint32_t policy) const;
 
   Snapshot();
@@ -87,7 +91,7 @@ struct Failure {
   cedar::EvalErrorKind kind;
 };
 
-// Policies by their number in the policy set. Ascending, each once.
+// Policies by their number in the list that the snapshot was made of. Ascending, each once.
 struct Answer {
   bool is_allowed = false;
   std::vector<std::uint32_t> permits;  // satisfied

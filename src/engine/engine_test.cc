@@ -38,7 +38,7 @@ Entity entity(std::string_view type, std::string_view id, Value::Record attribut
 SnapshotPtr make(const cedar::PolicySet& set, const std::vector<Entity>& entities) {
   std::vector<EntityInput> inputs;
   for (const Entity& one : entities) inputs.push_back({&one, {}});
-  auto made = Snapshot::make(set, inputs, {.seed = 1});
+  auto made = Snapshot::make(set.policies(), inputs, {.seed = 1});
   REQUIRE(made.ok());
   return *made;
 }
@@ -191,7 +191,7 @@ TEST_CASE("an older snapshot decides as before, whatever was made of it since") 
   const auto set = policies("permit(principal in G::\"g\", action, resource);");
   const SnapshotPtr first = make(set, {entity("U", "a", {}, {{"G", "g"}})});
   const Entity moved = entity("U", "a", {}, {{"G", "other"}});
-  const auto second = first->with({.upserts = {{&moved, {}}}, .removals = {}, .policies = nullptr});
+  const auto second = first->with({.upserts = {{&moved, {}}}, .removals = {}, .policies = {}});
   REQUIRE(second.ok());
   Worker worker;
   CHECK(worker.decide(*first, request("a", "x"), {}).is_allowed);
@@ -200,7 +200,7 @@ TEST_CASE("an older snapshot decides as before, whatever was made of it since") 
   REQUIRE_FALSE(branch.ok());
   CHECK(branch.error().code == "engine_stale");
   const auto other = policies("permit(principal, action, resource);");
-  const auto third = (*second)->with({.upserts = {}, .removals = {}, .policies = &other});
+  const auto third = (*second)->with({.upserts = {}, .removals = {}, .policies = other.policies()});
   REQUIRE(third.ok());
   CHECK(worker.decide(**third, request("a", "x"), {}).is_allowed);
   CHECK_FALSE(worker.decide(**second, request("a", "x"), {}).is_allowed);
@@ -211,17 +211,17 @@ TEST_CASE("a change that closes a circle is refused and changes nothing") {
   const SnapshotPtr first = make(set, {entity("G", "a", {}, {{"G", "b"}}), entity("G", "b", {}, {{"G", "c"}}),
                                        entity("U", "u", {}, {{"G", "a"}})});
   const Entity closing = entity("G", "c", {}, {{"G", "a"}});
-  const auto refused = first->with({.upserts = {{&closing, {}}}, .removals = {}, .policies = nullptr});
+  const auto refused = first->with({.upserts = {{&closing, {}}}, .removals = {}, .policies = {}});
   REQUIRE_FALSE(refused.ok());
   CHECK(refused.error().code == "cedar_entity_cycle");
   const Entity fine = entity("G", "c", {}, {{"G", "d"}});
-  const auto next = first->with({.upserts = {{&fine, {}}}, .removals = {}, .policies = nullptr});
+  const auto next = first->with({.upserts = {{&fine, {}}}, .removals = {}, .policies = {}});
   REQUIRE(next.ok());
   Worker worker;
   CHECK(worker.decide(**next, request("u", "x"), {}).is_allowed);
   const Entity self = entity("G", "s", {}, {{"G", "s"}});
   const std::vector<EntityInput> alone = {{&self, {}}};
-  const auto own = Snapshot::make(set, alone, {});
+  const auto own = Snapshot::make(set.policies(), alone, {});
   REQUIRE_FALSE(own.ok());
   CHECK(own.error().code == "cedar_entity_cycle");
 }
@@ -240,13 +240,13 @@ TEST_CASE("too many ancestors are refused, and so is an entity with too much in 
   entities.push_back(entity("U", "u", {}, {{"G", "top"}}));
   std::vector<EntityInput> inputs;
   for (const Entity& one : entities) inputs.push_back({&one, {}});
-  const auto deep = Snapshot::make(set, inputs, {});
+  const auto deep = Snapshot::make(set.policies(), inputs, {});
   REQUIRE_FALSE(deep.ok());
   CHECK(deep.error().code == "engine_ancestors");
   Entity wide = entity("U", "wide");
   for (int i = 0; i < 65'536; ++i) wide.parents.push_back(make_entity("H", std::to_string(i)));
   const std::vector<EntityInput> alone = {{&wide, {}}};
-  const auto refused = Snapshot::make(set, alone, {});
+  const auto refused = Snapshot::make(set.policies(), alone, {});
   REQUIRE_FALSE(refused.ok());
   CHECK(refused.error().code == "engine_entity");
 }
@@ -256,7 +256,7 @@ TEST_CASE("a fact that expires takes its other value then, and the answer says u
   const Entity user = entity("U", "a", {{"risk", Value(1)}});
   const std::vector<Expiry> expiries = {{"risk", false, UnixTime{1000}, Value(100)}, {"bad", true, UnixTime{500}, Value(1)}};
   const std::vector<EntityInput> inputs = {{&user, expiries}};
-  const auto made = Snapshot::make(set, inputs, {});
+  const auto made = Snapshot::make(set.policies(), inputs, {});
   REQUIRE(made.ok());
   Worker worker;
   CHECK(worker.decide(**made, request("a", "x"), UnixTime{10}).is_allowed);
@@ -307,7 +307,7 @@ TEST_CASE("readers decide while the writer goes on") {
   for (int i = 0; i < 3000; ++i) {
     const Entity changed = entity("U", "a", {{"n", Value(i)}}, {{"G", "g"}});
     const Entity added = entity("U", "new" + std::to_string(i), {}, {{"G", "h" + std::to_string(i % 50)}});
-    auto next = current->with({.upserts = {{&changed, {}}, {&added, {}}}, .removals = {}, .policies = nullptr});
+    auto next = current->with({.upserts = {{&changed, {}}, {&added, {}}}, .removals = {}, .policies = {}});
     REQUIRE(next.ok());
     current = *next;
     const std::lock_guard lock(mutex);
@@ -316,4 +316,21 @@ TEST_CASE("readers decide while the writer goes on") {
   stop = true;
   reader.join();
   CHECK(wrong == 0);
+}
+
+TEST_CASE("a line that has grown far beyond its beginning says that it is wasteful") {
+  const auto set = policies("permit(principal, action, resource);");
+  SnapshotPtr current = make(set, {entity("U", "a")});
+  CHECK_FALSE(current->is_wasteful());
+  const Entity large = entity("U", "a", {{"text", Value(std::string(1000, 'x'))}});
+  for (int i = 0; i < 40'000 && !current->is_wasteful(); ++i) {
+    const Entity session = entity("S", "s" + std::to_string(i), {{"n", Value(std::string(500, 'x') + std::to_string(i))}});
+    auto next = current->with({.upserts = {{&session, {}}, {&large, {}}}, .removals = {}, .policies = {}});
+    REQUIRE(next.ok());
+    next = (*next)->with({.upserts = {}, .removals = {*session.uid}, .policies = {}});
+    REQUIRE(next.ok());
+    current = *next;
+  }
+  CHECK(current->entity_count() == 1);
+  CHECK(current->is_wasteful());
 }

@@ -345,7 +345,7 @@ World::World(std::uint64_t seed)
   content.revision = 1;
   content.policies = {{"main", policies, "main.cedar", 1}};
   content.entities = entities();
-  auto snapshot = policy::build_snapshot(content, sim.clock().unix_time());
+  auto snapshot = policy::build_snapshot(content, sim.clock().unix_time(), 1);
   REQUIRE_MESSAGE(snapshot.ok(), snapshot.error().to_string());
   shared.snapshot.swap(*snapshot);
   shared.control_heard = sim.clock().monotonic().nanos;

@@ -151,7 +151,7 @@ Status Edge::on_update(const link::Update& update) {
   bool site_changed = update.is_snapshot();
   if (update.is_snapshot()) {
     WARY_ASSIGN_OR_RETURN(const policy::SnapshotContent content, policy::parse_snapshot(update.content));
-    WARY_ASSIGN_OR_RETURN(next, policy::build_snapshot(content, parts_.clock.unix_time()));
+    WARY_ASSIGN_OR_RETURN(next, policy::build_snapshot(content, parts_.clock.unix_time(), parts_.random.number()));
   } else {
     const policy::SnapshotPtr base = shared_.snapshot.current();
     WARY_ASSIGN_OR_RETURN(const policy::SnapshotDelta delta, policy::parse_delta(update.content));

@@ -1,6 +1,7 @@
 #include "policy/decide.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "cedar/json.h"
 #include "policy/facts.h"
@@ -42,36 +43,35 @@ struct Verdict {
   std::vector<contract::PolicyError> errors;
 };
 
-Verdict evaluate(const CompiledPolicies& policies, const cedar::Request& request, cedar::Evaluator& evaluator) {
+// The error of a policy in words: the tree walker's, which meets the same one.
+contract::PolicyError describe(const cedar::Policy& policy, const engine::Failure& failure,
+                               const cedar::Request& request, cedar::EntityView& view) {
+  cedar::Evaluator evaluator(request, view);
+  const bool failed = evaluator.evaluate(policy) == cedar::Outcome::kError;
+  return {policy.id, std::string(cedar::to_string(failure.kind)), failed ? evaluator.error().message : std::string()};
+}
+
+Verdict evaluate(const Snapshot& snapshot, const cedar::Request& request, UnixTime now, engine::Worker& worker) {
+  const engine::Answer& answer = worker.decide(snapshot.compiled(), request, now);
+  const std::vector<cedar::Policy>& policies = snapshot.policies().policies();
   Verdict verdict;
-  std::vector<std::uint32_t> candidates;
-  policies.candidates(evaluator, *request.action, candidates);
-  for (const std::uint32_t index : candidates) {
-    const cedar::Policy& policy = policies.policies()[index];
-    const bool is_forbid = policy.body->effect == cedar::Effect::kForbid;
-    switch (evaluator.evaluate(policy)) {
-      case cedar::Outcome::kNotSatisfied: break;
-      case cedar::Outcome::kSatisfied:
-        if (is_forbid)
-          verdict.forbids.push_back(policy.id);
-        else
-          verdict.permits.push_back(&policy);
-        break;
-      case cedar::Outcome::kError:
-        verdict.errors.push_back(
-            {policy.id, std::string(cedar::to_string(evaluator.error().kind)), evaluator.error().message});
-        if (is_forbid) verdict.failed_forbids.push_back(policy.id);
-    }
+  for (const std::uint32_t number : answer.permits) verdict.permits.push_back(&policies[number]);
+  for (const std::uint32_t number : answer.forbids) verdict.forbids.push_back(policies[number].id);
+  FactView view(snapshot.entities(), now);
+  for (const engine::Failure& failure : answer.errors) {
+    const cedar::Policy& policy = policies[failure.policy];
+    verdict.errors.push_back(describe(policy, failure, request, view));
+    if (policy.body->effect == cedar::Effect::kForbid) verdict.failed_forbids.push_back(policy.id);
   }
   return verdict;
 }
 
 // Guardrails that Cedar cannot say: an entity that is not there at all.
-void forbid_unknown(const cedar::Request& request, cedar::EntityView& view, Verdict& verdict) {
-  if (view.find(*request.principal) == nullptr) verdict.forbids.emplace_back("guardrail/unknown-principal");
+void forbid_unknown(const cedar::Request& request, const cedar::EntityStore& entities, Verdict& verdict) {
+  if (entities.find(*request.principal) == nullptr) verdict.forbids.emplace_back("guardrail/unknown-principal");
   const cedar::Value* device = request.context.find("device");
   const cedar::EntityPtr* uid = device != nullptr ? device->as_entity() : nullptr;
-  if (uid != nullptr && view.find(**uid) == nullptr) verdict.forbids.emplace_back("guardrail/unknown-device");
+  if (uid != nullptr && entities.find(**uid) == nullptr) verdict.forbids.emplace_back("guardrail/unknown-device");
 }
 
 std::vector<contract::Obligation> obligations_of(const std::vector<const cedar::Policy*>& permits) {
@@ -119,17 +119,18 @@ contract::Decision conclude(Verdict& verdict, const DecideOptions& options) {
   return permitted(verdict, options);
 }
 
-std::vector<contract::EntityId> dependencies(const contract::Request& request, const cedar::ReadSet& reads,
-                                             const cedar::Request& cedar_request) {
+std::vector<contract::EntityId> dependencies(const contract::Request& request,
+                                             const std::vector<cedar::EntityUid>& reads) {
   std::vector<contract::EntityId> out;
-  out.reserve(reads.entities().size() + 3);
+  out.reserve(reads.size() + 3);
   out.push_back(request.principal);
   if (request.action != request.principal) out.push_back(request.action);
   if (request.resource != request.principal && request.resource != request.action) out.push_back(request.resource);
-  for (const cedar::EntityPtr& uid : reads.entities()) {
-    const bool is_subject =
-        *uid == *cedar_request.principal || *uid == *cedar_request.action || *uid == *cedar_request.resource;
-    if (!is_subject) out.push_back({uid->type, uid->id});
+  const std::size_t subjects = out.size();
+  for (const cedar::EntityUid& uid : reads) {
+    const bool is_subject = std::any_of(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(subjects),
+                                        [&](const auto& id) { return id.id == uid.id && id.type == uid.type; });
+    if (!is_subject) out.push_back({uid.type, uid.id});
   }
   return out;
 }
@@ -151,8 +152,8 @@ Result<cedar::Request> to_cedar(const Snapshot& snapshot, const contract::Reques
   return out;
 }
 
-contract::Decision decide(const Snapshot& snapshot, const contract::Request& request, UnixTime now,
-                          const DecideOptions& options) {
+contract::Decision Decider::decide(const Snapshot& snapshot, const contract::Request& request, UnixTime now,
+                                   const DecideOptions& options) {
   const auto stamped = [&](contract::Decision decision) {
     decision.id = options.decision_id;
     decision.tenant = request.tenant;
@@ -165,13 +166,11 @@ contract::Decision decide(const Snapshot& snapshot, const contract::Request& req
     decision.errors.push_back({"", "RequestInvalid", cedar_request.error().to_string()});
     return stamped(std::move(decision));
   }
-  FactView view(snapshot.entities(), now);
-  cedar::Evaluator evaluator(*cedar_request, view);
-  Verdict verdict = evaluate(snapshot.policies(), *cedar_request, evaluator);
-  if (options.require_known) forbid_unknown(*cedar_request, view, verdict);
+  Verdict verdict = evaluate(snapshot, *cedar_request, now, worker_);
+  if (options.require_known) forbid_unknown(*cedar_request, snapshot.entities(), verdict);
   contract::Decision decision = conclude(verdict, options);
   decision.errors = std::move(verdict.errors);
-  decision.depends_on = dependencies(request, evaluator.reads(), *cedar_request);
+  decision.depends_on = dependencies(request, worker_.reads(snapshot.compiled()));
   if (options.require_known) {
     const cedar::Value* device = cedar_request->context.find("device");
     const cedar::EntityPtr* uid = device != nullptr ? device->as_entity() : nullptr;
@@ -181,8 +180,14 @@ contract::Decision decide(const Snapshot& snapshot, const contract::Request& req
       if (std::find(known.begin(), known.end(), id) == known.end()) decision.depends_on.push_back(std::move(id));
     }
   }
-  decision.valid_until = view.valid_until();
+  const UnixTime until = worker_.valid_until();
+  if (until.nanos != std::numeric_limits<std::int64_t>::max()) decision.valid_until = until;
   return stamped(std::move(decision));
+}
+
+contract::Decision decide(const Snapshot& snapshot, const contract::Request& request, UnixTime now,
+                          const DecideOptions& options) {
+  return Decider().decide(snapshot, request, now, options);
 }
 
 contract::Decision decide(const SnapshotPtr& snapshot, const contract::Request& request, UnixTime now,

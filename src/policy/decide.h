@@ -12,7 +12,8 @@
 //   obligation_unknown  a determining permit obliges to what this enforcement point cannot do; `obligations` holds
 //   those permit              allowed, with `obligations` to fulfil snapshot_missing    there is nothing to decide by
 // depends_on always names principal, action and resource, then every entity that was read. valid_until is when the
-// first fact that was read changes by itself. Any thread; no locks; a few microseconds.
+// first fact that was read changes by itself. Any thread; no locks; a
+// microsecond. The compiled engine decides; what an error says in words, the tree walker tells.
 #pragma once
 
 #include <string>
@@ -31,6 +32,17 @@ struct DecideOptions {
   bool require_known = true;
 };
 
+// Decides one request after another; belongs to one thread, which it saves the making of its room each time.
+class Decider {
+ public:
+  contract::Decision decide(const Snapshot& snapshot, const contract::Request& request, UnixTime now,
+                            const DecideOptions& options);
+
+ private:
+  engine::Worker worker_;
+};
+
+// With a decider of its own.
 contract::Decision decide(const Snapshot& snapshot, const contract::Request& request, UnixTime now,
                           const DecideOptions& options);
 // Denies with snapshot_missing when there is none.

@@ -61,7 +61,7 @@ SnapshotContent content(std::string_view policies, std::vector<contract::Entity>
 }
 
 SnapshotPtr snapshot(std::string_view policies, std::vector<contract::Entity> more = {}) {
-  auto built = build_snapshot(content(policies, std::move(more)), kNow);
+  auto built = build_snapshot(content(policies, std::move(more)), kNow, 1);
   REQUIRE_MESSAGE(built.ok(), built.error().to_string());
   return *built;
 }
@@ -227,10 +227,10 @@ TEST_CASE("a missing fact never weakens a forbid") {
   // The whole entity is gone: not a clean slate but an unknown one.
   SnapshotContent without = content(open);
   std::erase_if(without.entities, [](const contract::Entity& one) { return one.id == kAlice; });
-  const contract::Decision unknown = decided(*build_snapshot(without, kNow));
+  const contract::Decision unknown = decided(*build_snapshot(without, kNow, 1));
   CHECK(unknown.reason_code == "forbid");
   CHECK(unknown.determining == std::vector<std::string>{"guardrail/unknown-principal"});
-  CHECK(decide(*build_snapshot(without, kNow), request(), kNow,
+  CHECK(decide(*build_snapshot(without, kNow, 1), request(), kNow,
                {.decision_id = "", .known_obligations = {}, .require_known = false})
             .is_allowed());
   const contract::Decision device =

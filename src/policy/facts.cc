@@ -19,7 +19,7 @@ Error bad_fact(std::string_view name, const Error& cause) {
 }
 
 Status add_facts(const std::vector<contract::Fact>& facts, bool is_tag, cedar::Value::Record& out,
-                 std::vector<TimedFact>& timed) {
+                 std::vector<engine::Expiry>& timed) {
   if (facts.size() > cedar::kEntityAttributesMax) {
     return fail(ErrorKind::kInvalid, "policy_fact", "too many facts")
         .expected("at most " + std::to_string(cedar::kEntityAttributesMax));
@@ -83,10 +83,10 @@ Result<std::shared_ptr<const FactEntity>> make_fact_entity(const contract::Entit
 
 const cedar::Value* FactView::timed(const cedar::Entity& entity, std::string_view name, bool is_tag,
                                     const cedar::Value* now) {
-  for (const TimedFact& fact : static_cast<const FactEntity&>(entity).timed) {
+  for (const engine::Expiry& fact : static_cast<const FactEntity&>(entity).timed) {
     if (fact.is_tag != is_tag || fact.name != name) continue;
-    if (fact.expires <= now_) return &fact.on_expiry;
-    valid_until_ = valid_until_ ? std::min(*valid_until_, fact.expires) : fact.expires;
+    if (fact.at <= now_) return &fact.then;
+    valid_until_ = valid_until_ ? std::min(*valid_until_, fact.at) : fact.at;
     return now;
   }
   return now;

@@ -12,20 +12,14 @@
 #include "cedar/entities.h"
 #include "contract/entity.h"
 #include "crypto/hash.h"
+#include "engine/engine.h"
 
 namespace wary::policy {
-
-struct TimedFact {
-  std::string name;
-  bool is_tag = false;
-  UnixTime expires;
-  cedar::Value on_expiry;
-};
 
 // Every entity of a snapshot's store is one of these.
 struct FactEntity : cedar::Entity {
   std::shared_ptr<const contract::Entity> facts;  // as they came, for the serialised form; shared between revisions
-  std::vector<TimedFact> timed;
+  std::vector<engine::Expiry> timed;
   crypto::Digest digest{};  // of the canonical JSON of `facts`
 };
 

@@ -144,46 +144,12 @@ Result<std::shared_ptr<const CompiledPolicies>> CompiledPolicies::compile(std::v
     WARY_RETURN_IF_ERROR(add(text));
   }
   out->texts_ = std::move(texts);
-  out->index();
   return std::shared_ptr<const CompiledPolicies>(std::move(out));
-}
-
-void CompiledPolicies::index() {
-  for (std::size_t i = 0; i < policies_.size(); ++i) {
-    const cedar::ScopeConstraint& action = policies_[i].body->action;
-    const auto number = static_cast<std::uint32_t>(i);
-    switch (action.kind) {
-      case cedar::ScopeConstraint::Kind::kAny: any_action_.push_back(number); break;
-      case cedar::ScopeConstraint::Kind::kEqual: equal_[*action.entities.front()].push_back(number); break;
-      default:
-        for (const cedar::EntityPtr& ancestor : action.entities) {
-          std::vector<std::uint32_t>& list = in_[*ancestor];
-          if (list.empty() || list.back() != number) list.push_back(number);
-        }
-    }
-  }
 }
 
 const cedar::Policy* CompiledPolicies::find(std::string_view id) const {
   const auto at = by_id_.find(id);
   return at != by_id_.end() ? &policies_[at->second] : nullptr;
-}
-
-void CompiledPolicies::candidates(cedar::Evaluator& evaluator, const cedar::EntityUid& action,
-                                  std::vector<std::uint32_t>& out) const {
-  out.reserve(policies_.size() < 64 ? policies_.size() : 64);
-  out = any_action_;
-  const auto add = [&](const auto& lists, const cedar::EntityUid& uid) {
-    const auto at = lists.find(uid);
-    if (at != lists.end()) out.insert(out.end(), at->second.begin(), at->second.end());
-  };
-  add(equal_, action);
-  if (!in_.empty()) {
-    add(in_, action);
-    for (const cedar::EntityUid* ancestor : evaluator.ancestors(cedar::Variable::kAction)) add(in_, *ancestor);
-  }
-  std::sort(out.begin(), out.end());
-  out.erase(std::unique(out.begin(), out.end()), out.end());
 }
 
 }  // namespace wary::policy

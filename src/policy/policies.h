@@ -1,4 +1,4 @@
-// The policies of a snapshot: texts as resources carry them, compiled once, found by action. The built-in guardrails
+// The policies of a snapshot: texts as resources carry them, parsed once. The built-in guardrails
 // are among them and cannot be left out.
 //
 //   PolicyCheck check = check_policies({.id = "photos", .text = text, .file = "photos.cedar"});   // `wary apply`
@@ -56,17 +56,11 @@ class CompiledPolicies {
   const std::vector<PolicyText>& texts() const { return texts_; }           // without the guardrails
   const std::vector<cedar::Policy>& policies() const { return policies_; }  // the guardrails first
   const cedar::Policy* find(std::string_view id) const;
-  // The policies whose action part can match, in order. Exact: a policy left out fails its scope, which cannot error.
-  void candidates(cedar::Evaluator& evaluator, const cedar::EntityUid& action, std::vector<std::uint32_t>& out) const;
 
  private:
-  void index();
   std::vector<PolicyText> texts_;
   std::vector<cedar::Policy> policies_;
   std::map<std::string, std::size_t, std::less<>> by_id_;
-  std::vector<std::uint32_t> any_action_;
-  std::map<cedar::EntityUid, std::vector<std::uint32_t>> equal_;  // action == A
-  std::map<cedar::EntityUid, std::vector<std::uint32_t>> in_;     // action in A, or in [.., A, ..]
 };
 
 }  // namespace wary::policy

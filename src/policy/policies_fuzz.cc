@@ -10,7 +10,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   policy::SnapshotContent content;
   content.policies = {{"t", std::string(reinterpret_cast<const char*>(data), size), "t.cedar", 1}};
   const bool accepted = policy::check_policies(content.policies[0]).errors.empty();
-  const auto snapshot = policy::build_snapshot(content, {});
+  const auto snapshot = policy::build_snapshot(content, {}, 1);
   if (snapshot.ok() != accepted) std::abort();
   if (!snapshot.ok()) return 0;
   policy::DecisionRecord record;

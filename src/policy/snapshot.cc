@@ -54,6 +54,19 @@ Result<std::vector<std::shared_ptr<const FactEntity>>> make_entities(const std::
   return out;
 }
 
+engine::EntityInput input_of(const cedar::Entity& entity) {
+  return {&entity, static_cast<const FactEntity&>(entity).timed};
+}
+
+// Anew, from the store.
+Result<engine::SnapshotPtr> compile(const CompiledPolicies& policies, const cedar::EntityStore& entities,
+                                    std::uint64_t seed) {
+  std::vector<engine::EntityInput> inputs;
+  inputs.reserve(entities.size());
+  entities.for_each([&](const cedar::EntityHandle& entity) { inputs.push_back(input_of(*entity)); });
+  return engine::Snapshot::make(policies.policies(), inputs, {.seed = seed});
+}
+
 // The name under which an entity enters the digest; types hold no quotes, so the text is unambiguous.
 std::string digest_name(const cedar::EntityUid& uid) { return uid.to_string(); }
 
@@ -82,11 +95,24 @@ std::vector<const contract::Entity*> Snapshot::entities_of_type(std::string_view
   return found;
 }
 
-Result<SnapshotPtr> build_snapshot(const SnapshotContent& content, UnixTime built) {
+// From the engine's snapshot of `base`, or anew where that line has gone on elsewhere or has grown too much.
+Result<engine::SnapshotPtr> Snapshot::compile_after(const Snapshot& base, const cedar::EntityChanges& changes) const {
+  if (base.compiled_->is_wasteful()) return compile(*policies_, entities_, seed_);
+  engine::Changes next;
+  next.removals = changes.removals;
+  for (const cedar::EntityHandle& entity : changes.upserts) next.upserts.push_back(input_of(*entity));
+  if (policies_ != base.policies_) next.policies = policies_->policies();
+  auto made = base.compiled_->with(next);
+  if (!made.ok() && made.error().code == "engine_stale") return compile(*policies_, entities_, seed_);
+  return made;
+}
+
+Result<SnapshotPtr> build_snapshot(const SnapshotContent& content, UnixTime built, std::uint64_t seed) {
   auto snapshot = std::make_shared<Snapshot>();
   snapshot->tenant_ = content.tenant;
   snapshot->revision_ = content.revision;
   snapshot->built_ = built;
+  snapshot->seed_ = seed;
   WARY_ASSIGN_OR_RETURN(snapshot->policies_, CompiledPolicies::compile(content.policies));
   snapshot->policies_digest_ = digest_policies(content.policies);
   WARY_ASSIGN_OR_RETURN(const auto entities, make_entities(content.entities, content.tenant));
@@ -100,6 +126,7 @@ Result<SnapshotPtr> build_snapshot(const SnapshotContent& content, UnixTime buil
   WARY_ASSIGN_OR_RETURN(snapshot->entities_,
                         cedar::EntityStore::make(std::vector<cedar::EntityHandle>(entities.begin(), entities.end())));
   snapshot->entities_digest_.apply(changes);
+  WARY_ASSIGN_OR_RETURN(snapshot->compiled_, compile(*snapshot->policies_, snapshot->entities_, seed));
   snapshot->set_hash();
   return SnapshotPtr(std::move(snapshot));
 }
@@ -119,6 +146,7 @@ Result<SnapshotPtr> apply_delta(const Snapshot& base, const SnapshotDelta& delta
   next->entities_digest_ = base.entities_digest_;
   next->revision_ = delta.to;
   next->built_ = built;
+  next->seed_ = base.seed_;
   if (delta.policies) {
     WARY_ASSIGN_OR_RETURN(next->policies_, CompiledPolicies::compile(*delta.policies));
     next->policies_digest_ = digest_policies(*delta.policies);
@@ -140,6 +168,7 @@ Result<SnapshotPtr> apply_delta(const Snapshot& base, const SnapshotDelta& delta
   }
   WARY_ASSIGN_OR_RETURN(next->entities_, base.entities_.with(changes));
   next->entities_digest_.apply(digests);
+  WARY_ASSIGN_OR_RETURN(next->compiled_, next->compile_after(base, changes));
   next->set_hash();
   return SnapshotPtr(std::move(next));
 }

@@ -1,7 +1,7 @@
 // Snapshot: everything a decision stands on, at one revision: policies, guardrails, entities. Immutable and shared; the
 // next revision shares with this one all that did not change.
 //
-//   auto snapshot = build_snapshot(content, clock.unix_time());
+//   auto snapshot = build_snapshot(content, clock.unix_time(), random.number());
 //   auto next = apply_delta(**snapshot, delta, clock.unix_time());   // one entity of 100,000: tens of microseconds
 //   contract::Decision decision = decide(**next, request, now, options);
 //
@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "contract/entity.h"
+#include "engine/engine.h"
 #include "policy/content_digest.h"
 #include "policy/policies.h"
 
@@ -47,15 +48,17 @@ class Snapshot {
   const std::string& content_hash() const { return content_hash_; }
   const CompiledPolicies& policies() const { return *policies_; }
   const cedar::EntityStore& entities() const { return entities_; }
+  const engine::Snapshot& compiled() const { return *compiled_; }
   // The facts of an entity as they came; null when there is none. Valid as long as the snapshot.
   const contract::Entity* find_entity(const contract::EntityId& id) const;
   // Every entity of a Cedar type, sorted by id.
   std::vector<const contract::Entity*> entities_of_type(std::string_view type) const;
 
  private:
-  friend Result<std::shared_ptr<const Snapshot>> build_snapshot(const SnapshotContent&, UnixTime);
+  friend Result<std::shared_ptr<const Snapshot>> build_snapshot(const SnapshotContent&, UnixTime, std::uint64_t);
   friend Result<std::shared_ptr<const Snapshot>> apply_delta(const Snapshot&, const SnapshotDelta&, UnixTime);
   void set_hash();
+  Result<engine::SnapshotPtr> compile_after(const Snapshot& base, const cedar::EntityChanges& changes) const;
 
   std::string tenant_;
   std::uint64_t revision_ = 0;
@@ -64,13 +67,16 @@ class Snapshot {
   std::shared_ptr<const CompiledPolicies> policies_;  // shared between revisions with the same policies
   crypto::Digest policies_digest_{};
   cedar::EntityStore entities_;
+  std::uint64_t seed_ = 0;
+  engine::SnapshotPtr compiled_;  // of the same policies and entities; shared by who decides by it
   ContentDigest entities_digest_;
 };
 using SnapshotPtr = std::shared_ptr<const Snapshot>;  // shared by every thread that decides, and by what explains later
 
 // Errors: those of CompiledPolicies::compile and of the entities (policy_entity, policy_fact, policy_fact_expiry,
 // cedar_entity_*), policy_tenant (an entity of another tenant).
-Result<SnapshotPtr> build_snapshot(const SnapshotContent& content, UnixTime built);
+// `seed` is secret: of the hash over ids that others choose.
+Result<SnapshotPtr> build_snapshot(const SnapshotContent& content, UnixTime built, std::uint64_t seed);
 // The same, and policy_delta_base when the delta does not start at the snapshot's revision.
 Result<SnapshotPtr> apply_delta(const Snapshot& base, const SnapshotDelta& delta, UnixTime built);
 // What build_snapshot would take to make this snapshot again; entities sorted by id.

@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string canonical = policy::serialize_snapshot(*content);
     const auto again = policy::parse_snapshot(canonical);
     if (!again.ok() || policy::serialize_snapshot(*again) != canonical) std::abort();
-    const auto snapshot = policy::build_snapshot(*content, {});
+    const auto snapshot = policy::build_snapshot(*content, {}, 1);
     if (snapshot.ok()) {
       const contract::Request request{content->tenant, {"U", "a"}, {"Action", "v"}, {"R", "r"}, {}};
       (void)policy::decide(**snapshot, request, {1}, {});
@@ -26,7 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     policy::SnapshotContent base;
     base.tenant = delta->tenant;
     base.revision = delta->from;
-    const auto snapshot = policy::build_snapshot(base, {});
+    const auto snapshot = policy::build_snapshot(base, {}, 1);
     if (snapshot.ok()) (void)policy::apply_delta(**snapshot, *delta, {}).ok();
   }
   return 0;

@@ -45,7 +45,7 @@ SnapshotContent some_content() {
 }
 
 std::string build_code(const SnapshotContent& content) {
-  const auto built = build_snapshot(content, kNow);
+  const auto built = build_snapshot(content, kNow, 1);
   return built.ok() ? "" : built.error().code;
 }
 
@@ -63,7 +63,7 @@ TEST_CASE("a snapshot goes through its text form and back, byte for byte") {
   CHECK(again->policies == some_content().policies);
   CHECK(again->entities == some_content().entities);
   CHECK(serialize_snapshot(*again) == text);
-  const auto built = build_snapshot(*again, kNow);
+  const auto built = build_snapshot(*again, kNow, 1);
   REQUIRE(built.ok());
   CHECK(serialize_snapshot(content_of(**built)) == text);
 }
@@ -119,13 +119,13 @@ TEST_CASE("text that is not exactly a snapshot or delta is refused with the plac
 }
 
 TEST_CASE("the content hash is the same however the content was reached, and differs for any change") {
-  const auto full = build_snapshot(some_content(), kNow);
+  const auto full = build_snapshot(some_content(), kNow, 1);
   REQUIRE(full.ok());
   SnapshotContent shuffled = some_content();
   std::swap(shuffled.entities[0], shuffled.entities[1]);
   std::swap(shuffled.policies[0], shuffled.policies[1]);
   shuffled.revision = 99;
-  CHECK((*build_snapshot(shuffled, {}))->content_hash() == (*full)->content_hash());
+  CHECK((*build_snapshot(shuffled, {}, 1))->content_hash() == (*full)->content_hash());
   SnapshotDelta there{.tenant = "local",
                       .from = 3,
                       .to = 4,
@@ -157,10 +157,10 @@ TEST_CASE("a delta between two contents leads from one to the other") {
   const SnapshotDelta delta = delta_between(from, to);
   CHECK(delta.upserts.size() == 1);
   CHECK(delta.removals == std::vector<contract::EntityId>{{"Wary::User", "bob"}});
-  const auto reached = apply_delta(**build_snapshot(from, kNow), delta, kNow);
+  const auto reached = apply_delta(**build_snapshot(from, kNow, 1), delta, kNow);
   REQUIRE(reached.ok());
   CHECK((*reached)->revision() == 8);
-  CHECK((*reached)->content_hash() == (*build_snapshot(to, kNow))->content_hash());
+  CHECK((*reached)->content_hash() == (*build_snapshot(to, kNow, 1))->content_hash());
   SnapshotContent same = from;
   same.revision = 4;
   const SnapshotDelta nothing = delta_between(from, same);
@@ -170,7 +170,7 @@ TEST_CASE("a delta between two contents leads from one to the other") {
 }
 
 TEST_CASE("a delta that does not continue the snapshot is refused and changes nothing") {
-  const auto base = build_snapshot(some_content(), kNow);
+  const auto base = build_snapshot(some_content(), kNow, 1);
   REQUIRE(base.ok());
   const auto code = [&](std::string_view tenant, std::uint64_t from, std::uint64_t to) {
     SnapshotDelta delta;
@@ -277,7 +277,7 @@ TEST_CASE("a policy text is checked whole and every error has its place") {
 }
 
 TEST_CASE("the guardrails are in every snapshot, first, and compile as what they say") {
-  const auto built = build_snapshot({}, kNow);
+  const auto built = build_snapshot({}, kNow, 1);
   REQUIRE(built.ok());
   const auto& policies = (*built)->policies().policies();
   REQUIRE(policies.size() == guardrails().size());
@@ -295,7 +295,7 @@ TEST_CASE("one changed entity among a hundred thousand does not copy the others"
   SnapshotContent content;
   content.revision = 1;
   for (int i = 0; i < 20'000; ++i) content.entities.push_back(user("u" + std::to_string(i)));
-  const auto base = build_snapshot(content, kNow);
+  const auto base = build_snapshot(content, kNow, 1);
   REQUIRE(base.ok());
   SnapshotDelta delta{
       .tenant = "local", .from = 1, .to = 2, .upserts = {user("u7", 5)}, .removals = {}, .policies = {}};

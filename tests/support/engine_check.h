@@ -17,7 +17,7 @@ class EngineCheck {
     store.for_each([&](const cedar::EntityHandle& entity) { handles.push_back(entity); });
     std::vector<engine::EntityInput> inputs;
     for (const auto& handle : handles) inputs.push_back({handle.get(), {}});
-    auto made = engine::Snapshot::make(policies, inputs, {.seed = 7});
+    auto made = engine::Snapshot::make(policies.policies(), inputs, {.seed = 7});
     if (made.ok()) {
       snapshot_ = *made;
     } else {
