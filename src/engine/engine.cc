@@ -2,27 +2,9 @@
 
 #include <algorithm>
 
-#include "engine/index.h"
+#include "engine/world.h"
 
 namespace wary::engine {
-
-// Policies, compiled.
-struct Rules {
-  Program program;
-  ScopeIndex index;
-  std::vector<std::string> ids;
-};
-
-// What the snapshots of one line share. Only its writer changes it.
-struct World {
-  explicit World(std::uint64_t seed) : seed(seed), symbols(seed), arena(std::size_t{1} << 20), writer(symbols, arena) {}
-  std::uint64_t seed;
-  Symbols symbols;
-  Arena arena;
-  EntityWriter writer;
-  std::uint64_t latest = 0;
-  std::size_t first_bytes = 0;  // of the first snapshot
-};
 
 namespace {
 
@@ -31,6 +13,7 @@ std::shared_ptr<const Rules> compile_rules(std::span<const cedar::Policy> polici
   WorldNames names(world.symbols, world.arena);
   for (const cedar::Policy& policy : policies) {
     compile(policy, names, rules->program);
+    find_narrowings(policy, names, *rules);
     rules->ids.push_back(policy.id);
   }
   rules->index.build(rules->program);

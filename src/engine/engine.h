@@ -72,6 +72,10 @@ class Snapshot {
   // anew.
   bool is_wasteful() const;
   const std::string& policy_id(std::uint32_t policy) const;
+  // For the engine itself.
+  const World& world() const { return *world_; }
+  const EntityTable& entities() const { return *entities_; }
+  const Rules& rules() const { return *rules_; }
 
   Snapshot();
   ~Snapshot();
@@ -113,6 +117,7 @@ class Worker {
   std::vector<cedar::EntityUid> reads(const Snapshot& snapshot) const;
   // Of the last decision: when a fact it rests on changes by itself; the largest time when none does.
   UnixTime valid_until() const;
+  Machine& machine() { return *machine_; }  // for the engine itself
 
  private:
   void visit(const Rules& rules, std::span<const std::uint32_t> policies);

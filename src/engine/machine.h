@@ -50,6 +50,15 @@ class Machine {
     return matches(program, policy.resource, kResource) && matches(program, policy.principal, kPrincipal);
   }
   cedar::Outcome run(const Program& program, std::uint32_t at);
+  // Of an expression (compile_value); false: error() tells.
+  bool evaluate(const Program& program, std::uint32_t at, Cell& out) {
+    if (run(program, at) != cedar::Outcome::kSatisfied) return false;
+    out = stack_[1];
+    return true;
+  }
+  bool matches_scope(const Program& program, const Scope& scope, cedar::Variable variable) {
+    return matches(program, scope, static_cast<std::size_t>(variable));
+  }
   cedar::EvalErrorKind error() const { return error_; }
 
   std::uint32_t ref(cedar::Variable variable) const { return subjects_[static_cast<std::size_t>(variable)].cell.entity; }

@@ -52,6 +52,13 @@ class Compiler {
     program_.policies.push_back(out);
   }
 
+  std::uint32_t value(const Expr& e) {
+    const std::uint32_t at = here();
+    expression(e);
+    emit(Code::kSatisfied);
+    return at;
+  }
+
  private:
   std::uint32_t here() const { return static_cast<std::uint32_t>(program_.code.size()); }
 
@@ -252,6 +259,10 @@ class Compiler {
 
 void compile(const cedar::Policy& policy, WorldNames& names, Program& program) {
   Compiler(names, program).policy(policy);
+}
+
+std::uint32_t compile_value(const cedar::Expr& expression, WorldNames& names, Program& program) {
+  return Compiler(names, program).value(expression);
 }
 
 }  // namespace wary::engine

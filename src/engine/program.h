@@ -96,5 +96,7 @@ struct Program {
 
 // Appends one policy. Its slots must have values.
 void compile(const cedar::Policy& policy, WorldNames& names, Program& program);
+// Appends an expression alone, ending with kSatisfied; where it begins.
+std::uint32_t compile_value(const cedar::Expr& expression, WorldNames& names, Program& program);
 
 }  // namespace wary::engine
