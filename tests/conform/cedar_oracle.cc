@@ -4,9 +4,11 @@
 #include <cstdlib>
 
 #include "cedar/authorizer.h"
+#include "cedar/format.h"
 #include "cedar/json.h"
 #include "cedar/parser.h"
 #include "cedar/policy_json.h"
+#include "cedar/printer.h"
 #include "tests/support/cedar_generator.h"
 
 namespace wary::test {
@@ -65,6 +67,26 @@ Json mutants_json(const World& world, Dice& dice) {
   return out;
 }
 
+Json format_json(std::string_view text, cedar::FormatStyle style) {
+  const auto formatted = cedar::format_policies(cedar::Source::make("world", text), style);
+  return Json::object({{"text", Json(text)},
+                       {"formatted", Json(formatted.text)},
+                       {"lineWidth", Json(static_cast<std::int64_t>(style.line_width))},
+                       {"indentWidth", Json(static_cast<std::int64_t>(style.indent))}});
+}
+
+// Without comments in several styles, and with them.
+Json formats_json(const World& world, Dice& dice) {
+  std::string plain;
+  const auto add = [&](const cedar::Policy& policy) { plain += cedar::print(*policy.body) + "\n"; };
+  for (const cedar::Policy& policy : world.policies.policies()) add(policy);
+  Json out = Json::array();
+  out.push(format_json(plain, {}));
+  out.push(format_json(plain, {.line_width = 20 + dice.below(120), .indent = dice.below(6)}));
+  out.push(format_json(world.text, {}));
+  return out;
+}
+
 Json world_json(const World& world) {
   Json entities = Json::array();
   for (const cedar::EntityHandle& entity : world.entities) entities.push(cedar::to_json(*entity));
@@ -80,7 +102,8 @@ Json world_json(const World& world) {
                        {"json", json.ok() ? *json : Json()},
                        {"entities", std::move(entities)},
                        {"requests", std::move(requests)},
-                       {"mutants", mutants_json(world, dice)}});
+                       {"mutants", mutants_json(world, dice)},
+                       {"formats", formats_json(world, dice)}});
 }
 
 int run(std::uint64_t first, std::size_t count) {
