@@ -2,6 +2,7 @@
 // requests are written. tests/oracle/compare.mjs asks another implementation the same and compares.
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 
 #include "cedar/authorizer.h"
 #include "cedar/format.h"
@@ -107,12 +108,14 @@ Json world_json(const World& world) {
 }
 
 int run(std::uint64_t first, std::size_t count) {
-  // Worlds differ in size, so that both wide and deep ones come up.
-  const WorldShape wide{.policies = 12, .links = 4, .entities = 3, .requests = 16, .depth = 3};
-  const WorldShape deep{.policies = 6, .links = 3, .entities = 2, .requests = 12, .depth = 6};
+  // Worlds differ in size, so that both wide and deep ones come up; the other side reads all entities for each request.
+  const WorldShape shapes[] = {{.policies = 6, .links = 3, .entities = 2, .requests = 16, .depth = 6},
+                               {.policies = 16, .links = 4, .entities = 1, .requests = 60, .depth = 3},
+                               {.policies = 10, .links = 4, .entities = 3, .requests = 16, .depth = 4},
+                               {.policies = 12, .links = 6, .entities = 1, .requests = 60, .depth = 5}};
   std::size_t written = 0;
   for (std::uint64_t seed = first; written < count; ++seed) {
-    const World world = make_world(seed, seed % 3 == 0 ? deep : wide);
+    const World world = make_world(seed, shapes[seed % std::size(shapes)]);
     std::printf("%s\n", world_json(world).to_string().c_str());
     written += world.requests.size();
   }
