@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "tests/conform/cedar_forms.h"
 #include "tests/support/archive.h"
 #include "tests/support/cedar_corpus.h"
 #include "tests/support/engine_check.h"
@@ -34,6 +35,7 @@ void run_folder(const fs::path& folder, const PolicyTexts& applications, CorpusC
                 std::set<std::string>& unknown) {
   for (const fs::path& file : files_below(folder)) {
     const std::string name = file.filename().string();
+    if (run_cedar_form(file, count)) continue;
     if (file.parent_path().filename() == "validator-cases") {  // their decisions are those of a validating run
       unknown.insert(file.parent_path().string());
     } else if (ends_with_any(name, {".requests.json"})) {

@@ -2,11 +2,14 @@
 // requests are written. tests/oracle/compare.mjs asks another implementation the same and compares.
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 
 #include "cedar/authorizer.h"
+#include "cedar/format.h"
 #include "cedar/json.h"
 #include "cedar/parser.h"
 #include "cedar/policy_json.h"
+#include "cedar/printer.h"
 #include "tests/support/cedar_generator.h"
 
 namespace wary::test {
@@ -65,6 +68,26 @@ Json mutants_json(const World& world, Dice& dice) {
   return out;
 }
 
+Json format_json(std::string_view text, cedar::FormatStyle style) {
+  const auto formatted = cedar::format_policies(cedar::Source::make("world", text), style);
+  return Json::object({{"text", Json(text)},
+                       {"formatted", Json(formatted.text)},
+                       {"lineWidth", Json(static_cast<std::int64_t>(style.line_width))},
+                       {"indentWidth", Json(static_cast<std::int64_t>(style.indent))}});
+}
+
+// Without comments in several styles, and with them.
+Json formats_json(const World& world, Dice& dice) {
+  std::string plain;
+  const auto add = [&](const cedar::Policy& policy) { plain += cedar::print(*policy.body) + "\n"; };
+  for (const cedar::Policy& policy : world.policies.policies()) add(policy);
+  Json out = Json::array();
+  out.push(format_json(plain, {}));
+  out.push(format_json(plain, {.line_width = 20 + dice.below(120), .indent = dice.below(6)}));
+  out.push(format_json(world.text, {}));
+  return out;
+}
+
 Json world_json(const World& world) {
   Json entities = Json::array();
   for (const cedar::EntityHandle& entity : world.entities) entities.push(cedar::to_json(*entity));
@@ -80,16 +103,19 @@ Json world_json(const World& world) {
                        {"json", json.ok() ? *json : Json()},
                        {"entities", std::move(entities)},
                        {"requests", std::move(requests)},
-                       {"mutants", mutants_json(world, dice)}});
+                       {"mutants", mutants_json(world, dice)},
+                       {"formats", formats_json(world, dice)}});
 }
 
 int run(std::uint64_t first, std::size_t count) {
-  // Worlds differ in size, so that both wide and deep ones come up.
-  const WorldShape wide{.policies = 12, .links = 4, .entities = 3, .requests = 16, .depth = 3};
-  const WorldShape deep{.policies = 6, .links = 3, .entities = 2, .requests = 12, .depth = 6};
+  // Worlds differ in size, so that both wide and deep ones come up; the other side reads all entities for each request.
+  const WorldShape shapes[] = {{.policies = 6, .links = 3, .entities = 2, .requests = 16, .depth = 6},
+                               {.policies = 16, .links = 4, .entities = 1, .requests = 60, .depth = 3},
+                               {.policies = 10, .links = 4, .entities = 3, .requests = 16, .depth = 4},
+                               {.policies = 12, .links = 6, .entities = 1, .requests = 60, .depth = 5}};
   std::size_t written = 0;
   for (std::uint64_t seed = first; written < count; ++seed) {
-    const World world = make_world(seed, seed % 3 == 0 ? deep : wide);
+    const World world = make_world(seed, shapes[seed % std::size(shapes)]);
     std::printf("%s\n", world_json(world).to_string().c_str());
     written += world.requests.size();
   }
