@@ -1,0 +1,98 @@
+#include "schema/scope.h"
+
+#include <algorithm>
+
+namespace wary::schema {
+
+using cedar::ScopeConstraint;
+using Constraint = ScopeConstraint::Kind;
+
+Scope::Scope(const Schema& schema, Hierarchy& hierarchy, const cedar::PolicyBody& body)
+    : schema_(schema),
+      hierarchy_(hierarchy),
+      body_(body),
+      principals_(types_of(body.principal)),
+      resources_(types_of(body.resource)) {
+  find_actions();
+}
+
+std::vector<bool> Scope::types_of(const ScopeConstraint& constraint) const {
+  const auto lets = [&](const EntityType& type) {
+    // A slot may be filled with something of the variable's own type, which is what it asks for.
+    const std::string* target =
+        constraint.is_slot || constraint.entities.empty() ? nullptr : &constraint.entities.front()->type;
+    switch (constraint.kind) {
+      case Constraint::kAny: return true;
+      case Constraint::kEqual: return target == nullptr || *target == type.name;
+      case Constraint::kIn: return target == nullptr || hierarchy_.may_be_in(type.name, *target);
+      case Constraint::kIs: return constraint.type == type.name;
+      case Constraint::kIsIn: break;
+    }
+    return constraint.type == type.name && (target == nullptr || hierarchy_.may_be_in(type.name, *target));
+  };
+  std::vector<bool> out(schema_.entity_types().size());
+  for (const EntityType& type : schema_.entity_types()) out[type.index] = lets(type);
+  return out;
+}
+
+void Scope::find_actions() {
+  const ScopeConstraint& constraint = body_.action;
+  actions_.assign(schema_.actions().size(), constraint.kind == Constraint::kAny);
+  if (constraint.kind == Constraint::kAny) return;
+  for (const cedar::EntityPtr& uid : constraint.entities) {
+    const Action* named = schema_.find_action(*uid);
+    if (named == nullptr) {  // reported by the validator
+      is_undecided_ = constraint.kind == Constraint::kIn;
+      if (is_undecided_) actions_.assign(actions_.size(), false);
+      if (is_undecided_) return;
+      continue;
+    }
+    actions_[named->index] = true;
+    if (constraint.kind != Constraint::kIn) continue;
+    for (const Action& action : schema_.actions()) {
+      if (schema_.is_beneath(action, *named)) actions_[action.index] = true;
+    }
+  }
+  if (!constraint.is_list) return;
+  is_untyped_list_ = constraint.entities.empty();
+  for (const cedar::EntityPtr& uid : constraint.entities) {
+    is_untyped_list_ = is_untyped_list_ || uid->type != constraint.entities.front()->type;
+  }
+  is_undecided_ = is_untyped_list_;
+}
+
+void Scope::check_list(Report& report) const {
+  const ScopeConstraint& list = body_.action;
+  if (!is_untyped_list_ || std::none_of(principals_.begin(), principals_.end(), [](bool lets) { return lets; })) return;
+  if (list.entities.empty()) {
+    report.add(FindingKind::kEmptySetForbidden, list.span, "an empty list of actions", "at least one action", "[]",
+               "a policy for every action names none");
+    return;
+  }
+  const std::string& first = list.entities.front()->type;
+  for (const cedar::EntityPtr& uid : list.entities) {
+    if (uid->type == first) continue;
+    report.add(FindingKind::kIncompatibleTypes, list.span, "actions of different namespaces in one list", first,
+               uid->type, "write one policy for each namespace");
+    return;
+  }
+}
+
+bool Scope::is_certain(const Environment& environment) const {
+  const auto certain = [](const ScopeConstraint& constraint) {
+    return constraint.kind == Constraint::kAny || constraint.kind == Constraint::kIs;
+  };
+  return certain(body_.principal) && certain(body_.resource) && !is_undecided_ && actions_[environment.action->index];
+}
+
+bool Scope::is_applicable() const {
+  const auto any = [](const std::vector<std::uint32_t>& types, const std::vector<bool>& lets) {
+    return std::any_of(types.begin(), types.end(), [&](std::uint32_t type) { return lets[type]; });
+  };
+  for (const Action& action : schema_.actions()) {
+    if (actions_[action.index] && any(action.principals, principals_) && any(action.resources, resources_)) return true;
+  }
+  return false;
+}
+
+}  // namespace wary::schema
