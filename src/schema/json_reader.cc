@@ -250,7 +250,7 @@ Status read_parents(const Json& json, const std::string& pointer, ActionDeclarat
     const Json* id = item.find("id");
     if (id == nullptr || !id->is_string()) return wrong_type("the action's name", step(parent.place.pointer, "id"));
     parent.id = id->as_string();
-    if (const Json* type = item.find("type")) {
+    if (const Json* type = item.find("type"); type != nullptr && !type->is_null()) {
       WARY_ASSIGN_OR_RETURN(NameReference name, read_name(type, step(parent.place.pointer, "type")));
       parent.type = std::move(name.name);
     }

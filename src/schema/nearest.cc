@@ -31,7 +31,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
 std::string nearest(std::string_view written, const std::vector<std::string_view>& candidates) {
   if (written.empty() || written.size() > kLongest) return {};
   std::string_view best;
-  std::size_t best_distance = std::max<std::size_t>(1, written.size() / 3) + 1;
+  std::size_t best_distance = (written.size() + 2) / 3 + 1;
   for (std::size_t i = 0; i < std::min(candidates.size(), kCandidates); ++i) {
     const std::string_view candidate = candidates[i];
     if (candidate.size() > kLongest || candidate == written) continue;

@@ -11,16 +11,21 @@ Scope::Scope(const Schema& schema, Hierarchy& hierarchy, const cedar::PolicyBody
     : schema_(schema),
       hierarchy_(hierarchy),
       body_(body),
-      principals_(types_of(body.principal)),
-      resources_(types_of(body.resource)) {
+      principals_(types_of(body.principal, true)),
+      resources_(types_of(body.resource, true)) {
   find_actions();
 }
 
-std::vector<bool> Scope::types_of(const ScopeConstraint& constraint) const {
+std::vector<bool> Scope::types_of(const ScopeConstraint& constraint, bool lets_unknown) const {
+  // A slot may be filled with something of the variable's own type, which is what it asks for.
+  const std::string* target =
+      constraint.is_slot || constraint.entities.empty() ? nullptr : &constraint.entities.front()->type;
+  if (target != nullptr && lets_unknown) {
+    const bool is_known = is_action_type(*target) ? schema_.find_action(*constraint.entities.front()) != nullptr
+                                                  : schema_.find_entity_type(*target) != nullptr;
+    if (!is_known) target = nullptr;
+  }
   const auto lets = [&](const EntityType& type) {
-    // A slot may be filled with something of the variable's own type, which is what it asks for.
-    const std::string* target =
-        constraint.is_slot || constraint.entities.empty() ? nullptr : &constraint.entities.front()->type;
     switch (constraint.kind) {
       case Constraint::kAny: return true;
       case Constraint::kEqual: return target == nullptr || *target == type.name;
@@ -63,7 +68,11 @@ void Scope::find_actions() {
 
 void Scope::check_list(Report& report) const {
   const ScopeConstraint& list = body_.action;
-  if (!is_untyped_list_ || std::none_of(principals_.begin(), principals_.end(), [](bool lets) { return lets; })) return;
+  const auto is_typed = [&](const Action& action) {
+    const auto lets = [&](std::uint32_t type) { return principals_[type]; };
+    return !action.resources.empty() && std::any_of(action.principals.begin(), action.principals.end(), lets);
+  };
+  if (!is_untyped_list_ || std::none_of(schema_.actions().begin(), schema_.actions().end(), is_typed)) return;
   if (list.entities.empty()) {
     report.add(FindingKind::kEmptySetForbidden, list.span, "an empty list of actions", "at least one action", "[]",
                "a policy for every action names none");
@@ -86,11 +95,13 @@ bool Scope::is_certain(const Environment& environment) const {
 }
 
 bool Scope::is_applicable() const {
+  const std::vector<bool> principals = types_of(body_.principal, false);
+  const std::vector<bool> resources = types_of(body_.resource, false);
   const auto any = [](const std::vector<std::uint32_t>& types, const std::vector<bool>& lets) {
     return std::any_of(types.begin(), types.end(), [&](std::uint32_t type) { return lets[type]; });
   };
   for (const Action& action : schema_.actions()) {
-    if (actions_[action.index] && any(action.principals, principals_) && any(action.resources, resources_)) return true;
+    if (actions_[action.index] && any(action.principals, principals) && any(action.resources, resources)) return true;
   }
   return false;
 }

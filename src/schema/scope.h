@@ -11,6 +11,7 @@ class Scope {
   // Borrows all three; `report` receives what is wrong with a list of actions.
   Scope(const Schema& schema, Hierarchy& hierarchy, const cedar::PolicyBody& body);
 
+  // What cannot be told, because something is not declared, is let through to be typed.
   bool lets_principal(std::uint32_t type) const { return principals_[type]; }
   bool lets_resource(std::uint32_t type) const { return resources_[type]; }
   bool lets_action(std::uint32_t action) const { return is_undecided_ || actions_[action]; }
@@ -24,7 +25,7 @@ class Scope {
   bool is_applicable() const;
 
  private:
-  std::vector<bool> types_of(const cedar::ScopeConstraint& constraint) const;
+  std::vector<bool> types_of(const cedar::ScopeConstraint& constraint, bool lets_unknown) const;
   void find_actions();
 
   const Schema& schema_;

@@ -29,10 +29,10 @@ class PolicyValidator {
       report_.add(FindingKind::kInvalidActionApplication, body_.span, "no action applies to what the scope asks for",
                   {}, {}, "compare the scope with `appliesTo` of the schema's actions");
     }
-    if (!schema_.environments().empty()) scope_.check_list(report_);
+    scope_.check_list(report_);
     bool may_apply = false;
     each_environment([&](const Environment& environment) { may_apply = type(environment) || may_apply; });
-    if (!may_apply && !scope_.is_undecided()) {
+    if (!may_apply) {
       report_.add(FindingKind::kImpossiblePolicy, body_.span, "the policy is false for every request");
     }
     check_text(body_, report_);
