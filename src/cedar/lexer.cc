@@ -20,7 +20,7 @@ struct Punctuation {
 };
 
 // Longer before shorter.
-constexpr std::array<Punctuation, 27> kPunctuation = {{
+constexpr std::array<Punctuation, 28> kPunctuation = {{
     {"::", TokenKind::kDoubleColon},  {"==", TokenKind::kEqual},
     {"!=", TokenKind::kNotEqual},     {"<=", TokenKind::kLessEqual},
     {">=", TokenKind::kGreaterEqual}, {"||", TokenKind::kOr},
@@ -34,7 +34,7 @@ constexpr std::array<Punctuation, 27> kPunctuation = {{
     {"+", TokenKind::kPlus},          {"-", TokenKind::kMinus},
     {"*", TokenKind::kStar},          {"/", TokenKind::kSlash},
     {"%", TokenKind::kPercent},       {"!", TokenKind::kNot},
-    {"=", TokenKind::kAssign},
+    {"=", TokenKind::kAssign},        {"?", TokenKind::kQuestion},
 }};
 
 class Lexer {
@@ -257,6 +257,20 @@ char32_t next_code_point(std::string_view text, std::size_t& offset) {
     value = value << 6 | (static_cast<unsigned char>(text[offset++]) & 0x3F);
   }
   return value;
+}
+
+SyntaxError syntax_error(const Source& source, const Refusal& refusal) {
+  SyntaxError out;
+  out.error = fail(ErrorKind::kInvalid, refusal.code, refusal.message);
+  out.error.expected_text = refusal.expected;
+  out.error.found_text = refusal.found;
+  out.error.next_step = refusal.hint;
+  out.error.where = source.place(refusal.span.begin);
+  out.span = refusal.span;
+  out.from = source.position(refusal.span.begin);
+  out.line = source.line_text(refusal.span.begin).substr(0, 400);
+  out.caret = source.caret(refusal.span);
+  return out;
 }
 
 std::vector<Token> tokenize(std::string_view text, std::vector<Refusal>& refusals) {

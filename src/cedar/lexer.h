@@ -48,6 +48,7 @@ enum class TokenKind : std::uint8_t {
   kSlash,
   kPercent,
   kNot,
+  kQuestion,  // of schemas only: `name?: Type`
 };
 
 struct Token {
@@ -64,6 +65,9 @@ struct Refusal {
   std::string hint;
   Span span;
 };
+
+// As an error of the text it is in.
+SyntaxError syntax_error(const Source& source, const Refusal& refusal);
 
 // The tokens, the last one kEnd. On failure `refusal` is set and the tokens before it are returned.
 std::vector<Token> tokenize(std::string_view text, std::vector<Refusal>& refusals);

@@ -17,20 +17,6 @@ bool is_reserved_word(std::string_view word) {
   return std::find(kReserved.begin(), kReserved.end(), word) != kReserved.end();
 }
 
-SyntaxError make_error(const Source& source, const Refusal& refusal) {
-  SyntaxError out;
-  out.error = fail(ErrorKind::kInvalid, refusal.code, refusal.message);
-  out.error.expected_text = refusal.expected;
-  out.error.found_text = refusal.found;
-  out.error.next_step = refusal.hint;
-  out.error.where = source.place(refusal.span.begin);
-  out.span = refusal.span;
-  out.from = source.position(refusal.span.begin);
-  out.line = source.line_text(refusal.span.begin).substr(0, 400);
-  out.caret = source.caret(refusal.span);
-  return out;
-}
-
 Refusal make_refusal(std::string_view code, std::string_view message, std::string_view expected) {
   Refusal refusal;
   refusal.code = code;
@@ -314,10 +300,10 @@ ParsedPolicies parse_policies(const std::shared_ptr<const Source>& source, const
       continue;
     }
     // Where the lexer gave up, the end of the tokens is not the end of the text: its error alone is true.
-    if (refusals.empty() || !parser.at_end()) out.errors.push_back(make_error(*source, parser.refusal));
+    if (refusals.empty() || !parser.at_end()) out.errors.push_back(syntax_error(*source, parser.refusal));
     parser.skip_policy();
   }
-  for (const Refusal& refusal : refusals) out.errors.push_back(make_error(*source, refusal));
+  for (const Refusal& refusal : refusals) out.errors.push_back(syntax_error(*source, refusal));
   if (!out.errors.empty()) out.policies.clear();
   return out;
 }
@@ -326,13 +312,13 @@ Result<Expr> parse_expression(std::string_view text, const Limits& limits) {
   const auto source = Source::make("expression", text);
   std::vector<Refusal> refusals;
   const std::vector<Token> tokens = scan(*source, limits, refusals);
-  if (!refusals.empty()) return make_error(*source, refusals.front()).error;
+  if (!refusals.empty()) return syntax_error(*source, refusals.front()).error;
   Parser parser(source->text(), tokens, limits);
   Expr out;
-  if (!parser.expression(out)) return make_error(*source, parser.refusal).error;
+  if (!parser.expression(out)) return syntax_error(*source, parser.refusal).error;
   if (!parser.at_end()) {
     parser.refuse_found("the end", "text after the expression");
-    return make_error(*source, parser.refusal).error;
+    return syntax_error(*source, parser.refusal).error;
   }
   return out;
 }
@@ -341,13 +327,13 @@ Result<EntityUid> parse_entity_uid(std::string_view text) {
   const auto source = Source::make("entity", text);
   std::vector<Refusal> refusals;
   const std::vector<Token> tokens = scan(*source, kParseLimits, refusals);
-  if (!refusals.empty()) return make_error(*source, refusals.front()).error;
+  if (!refusals.empty()) return syntax_error(*source, refusals.front()).error;
   Parser parser(source->text(), tokens, kParseLimits);
   EntityPtr out;
-  if (!parser.entity_reference(out)) return make_error(*source, parser.refusal).error;
+  if (!parser.entity_reference(out)) return syntax_error(*source, parser.refusal).error;
   if (!parser.at_end()) {
     parser.refuse_found("the end", "text after the entity");
-    return make_error(*source, parser.refusal).error;
+    return syntax_error(*source, parser.refusal).error;
   }
   return *out;
 }

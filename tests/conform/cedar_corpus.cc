@@ -7,6 +7,7 @@
 #include <set>
 
 #include "tests/conform/cedar_forms.h"
+#include "tests/conform/cedar_validation.h"
 #include "tests/support/archive.h"
 #include "tests/support/cedar_corpus.h"
 #include "tests/support/engine_check.h"
@@ -32,13 +33,11 @@ bool ends_with_any(const std::string& name, std::initializer_list<std::string_vi
 using PolicyTexts = std::map<std::string, std::string>;  // of the OOPSLA applications, by name
 
 void run_folder(const fs::path& folder, const PolicyTexts& applications, CorpusCount& count,
-                std::set<std::string>& unknown) {
+                CedarValidation& validation, std::set<std::string>& unknown) {
   for (const fs::path& file : files_below(folder)) {
     const std::string name = file.filename().string();
-    if (run_cedar_form(file, count)) continue;
-    if (file.parent_path().filename() == "validator-cases") {  // their decisions are those of a validating run
-      unknown.insert(file.parent_path().string());
-    } else if (ends_with_any(name, {".requests.json"})) {
+    if (run_cedar_form(file, count) || validation.take(file)) continue;
+    if (ends_with_any(name, {".requests.json"})) {
       const auto policies = applications.find(name.substr(0, name.find('.')));
       if (policies == applications.end())
         unknown.insert(file.parent_path().string());
@@ -51,7 +50,7 @@ void run_folder(const fs::path& folder, const PolicyTexts& applications, CorpusC
         count.note("skip " + file.string() + ": cannot be unpacked");
         continue;
       }
-      run_folder(archive.path(), applications, count, unknown);
+      run_folder(archive.path(), applications, count, validation, unknown);
     } else if (name.ends_with(".json") &&
                !ends_with_any(name, {".entities.json", ".validation.json", ".cedarschema.json"})) {
       if (!run_corpus_case(file, count)) unknown.insert(file.parent_path().string());
@@ -74,7 +73,9 @@ int run(const std::string& folder) {
     };
   };
   std::set<std::string> unknown;
-  run_folder(folder, applications, count, unknown);
+  CedarValidation validation;
+  run_folder(folder, applications, count, validation, unknown);
+  validation.close(count);
   for (const std::string& note : count.notes) std::printf("%s\n", note.c_str());
   for (const std::string& other : unknown)
     std::printf("[skip] %s: holds JSON that is no authorization case\n", other.c_str());
