@@ -1,6 +1,7 @@
 #include "control/api.h"
 
 #include "control/control_test_world.h"
+#include "enforce/point.h"
 
 using namespace wary;
 using namespace wary::control;
@@ -160,4 +161,34 @@ TEST_CASE("a code opens one host for one browser once, while its session lives")
   const std::string expired = code();
   world.sim.jump_wall_clock(9 * 3600 * kNanosPerSecond);
   CHECK(world.sign_in->redeem_code(expired, "site.localhost", state).error().code == "sign_in_refused");
+}
+
+TEST_CASE("one session takes neither all the codes nor ever more credentials") {
+  World world;
+  const std::string state(64, 'a');
+  const auto sign_in = [&] {
+    auto made = world.sign_in->redeem_link(world.sign_in->create_link({"Wary::User", "owner"}, "alice")->secret);
+    REQUIRE(made.ok());
+    return made->session;
+  };
+  const std::string greedy = sign_in(), other = sign_in();
+  const auto first = world.sign_in->create_code(greedy, "site.localhost", state);
+  for (int i = 0; i < 10'000; ++i) REQUIRE(world.sign_in->create_code(greedy, "site.localhost", state).ok());
+  CHECK(world.sign_in->redeem_code(first->secret, "site.localhost", state).error().code == "sign_in_refused");
+  const auto code = world.sign_in->create_code(other, "site.localhost", state);
+  REQUIRE(code.ok());
+  CHECK(world.sign_in->redeem_code(code->secret, "site.localhost", state).ok());
+
+  const auto count = [&] { return world.plane->objects().of_kind("Credential").size(); };
+  std::string newest;
+  for (int i = 0; i < 20; ++i) {
+    const auto again = world.sign_in->create_code(greedy, "site.localhost", state);
+    REQUIRE(again.ok());
+    const auto token = world.sign_in->redeem_code(again->secret, "site.localhost", state);
+    REQUIRE(token.ok());
+    newest = wary::enforce::credential_id(token->secret);
+    world.settle();
+  }
+  CHECK(count() == 2 + 1 + 4);  // of the console, two sessions; of the site, one and the newest four
+  CHECK(world.plane->objects().find(key_of(kTenantWide, "Credential", newest)) != nullptr);
 }
