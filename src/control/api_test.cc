@@ -192,3 +192,32 @@ TEST_CASE("one session takes neither all the codes nor ever more credentials") {
   CHECK(count() == 2 + 1 + 4);  // of the console, two sessions; of the site, one and the newest four
   CHECK(world.plane->objects().find(key_of(kTenantWide, "Credential", newest)) != nullptr);
 }
+
+TEST_CASE("what is asked for wrongly is refused, with what was expected and what to do next") {
+  World world;
+  const auto refused = [&](const std::string& path, const std::string& query, const std::string& code) {
+    const auto exchange = world.call(owner(), "GET", path, "", query);
+    CHECK_MESSAGE(exchange->code() == code, (path + "?" + query + ": " + exchange->body));
+    const codec::Json answer = exchange->json();
+    CHECK_FALSE(answer.find("error")->string_or("next", "").empty());
+    CHECK_FALSE(answer.find("error")->string_or("found", "").empty());
+  };
+  for (const char* query : {"last=abc", "last=-5", "last=1x", "after=99999999999999999999", "last=%20"})
+    refused("/v1/ledger/events", query, "api_number");
+  refused("/v1/ledger/consistency", "from=abc", "api_number");
+  refused("/v1/watch", "since=abc", "api_number");
+  refused("/v1/watch", "kind=Foo", "resource_kind");
+  refused("/v1/objects/Foo", "", "resource_kind");
+  refused("/v1/objects/App/none", "", "resource_unknown");
+  refused("/v1/history/User/none", "", "resource_unknown");
+  refused("/v1/explain/none", "", "decision_unknown");
+  refused("/v1/ledger/proof/none", "", "decision_unknown");
+  refused("/v1/ledger/proof/%23999999", "", "event_unknown");
+  refused("/v1/ledger/proof/%23x", "", "event_unknown");
+  const auto backwards = world.call(owner(), "GET", "/v1/ledger/consistency", "", "from=2&to=1");
+  CHECK(backwards->code() == "ledger_range");
+  CHECK(backwards->json().find("error")->string_or("expected", "") == "at most 1");
+  CHECK(world.call(owner(), "GET", "/v1/ledger/consistency", "", "from=1")->status == 200);
+  const auto proof = world.call(owner(), "GET", "/v1/ledger/proof/%230");
+  CHECK(proof->json().integer_or("index", -1) == 0);
+}
