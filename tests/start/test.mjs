@@ -50,6 +50,8 @@ async function speed(scratch) {
 async function refusals(wary, scratch) {
   step("what it refuses");
   await wary.start();
+  const modes = ["ca.pem", "ledger.vkey"].map((name) => (statSync(join(wary.data, name)).mode & 0o777).toString(8));
+  saw("what is public may be read by everybody on this machine", modes.every((mode) => mode === "644"), modes.join(" "));
   const second = new Platform(scratch, await freePort(), { data: wary.data });
   sawRefusal("a second one on the same data", await attempt(second), "data_in_use", wary.data);
   const other = new Platform(scratch, wary.port, { data: join(scratch, "other") });
