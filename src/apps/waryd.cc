@@ -47,8 +47,13 @@ Result<std::unique_ptr<ledger::LedgerWriter>> open_ledger(const Options& options
                                                           const std::string& vkey) {
   identity::SignerClient* signer = control.ledger_signer.get();
   const auto sign = [signer](ByteView text) { return signer->sign("ledger.sign", text); };
-  WARY_ASSIGN_OR_RETURN(auto opened, ledger::Ledger::open(*runtime.files, options.text("--directory") + "/ledger",
-                                                          *runtime.clock, sign, {.vkey = vkey}));
+  const std::string directory = options.text("--directory") + "/ledger";
+  auto made = ledger::Ledger::open(*runtime.files, directory, *runtime.clock, sign, {.vkey = vkey});
+  if (!made) {
+    return advised(std::move(made).error(), directory,
+                   "restore that file, and the signer's directory if it was lost, from their newest copies");
+  }
+  auto opened = std::move(made).value();
   // Time does not go back before what was recorded: nothing that ended begins again.
   if (const std::uint64_t size = opened->head().size; size != 0) {
     WARY_ASSIGN_OR_RETURN(const contract::Event last, opened->read(size - 1));
@@ -110,7 +115,12 @@ Status open_plane(const Options& options, Runtime& runtime, Control& control,
                             *control.ledger,
                             [signer](ByteView message) { return signer->sign("snapshot.sign", message); },
                             [edge](const io::PeerCredentials& peer) { return peer.uid == edge; }};
-  WARY_ASSIGN_OR_RETURN(control.plane, control::Plane::open(parts, settings, options.text("--directory")));
+  auto plane = control::Plane::open(parts, settings, options.text("--directory"));
+  if (!plane) {
+    return advised(std::move(plane).error(), options.text("--directory") + "/objects",
+                   "restore that directory from its newest copy");
+  }
+  control.plane = std::move(plane).value();
   WARY_RETURN_IF_ERROR(check_store(*control.plane, control.recorded_revision, options.text("--directory")));
   return make_owner(*control.plane);
 }

@@ -146,7 +146,7 @@ async function damage(wary, scratch) {
       await wary.stop();
     } else {
       outcomes.refused += 1;
-      if (result.code === "" || result.lines.length > 2 || !(result.exit > 0)) bad.push(`${name}: ${result.text.trim().slice(0, 300)}`);
+      if (result.code === "" || result.lines.length !== 2 || !(result.exit > 0)) bad.push(`${name}: ${result.text.trim().slice(0, 300)}`);
       if (/process_ended|process_not_ready/.test(result.code)) bad.push(`${name}: ${result.lines[0]}`);
       if (!nothingRuns(wary)) bad.push(`${name}: something still runs`);
     }
