@@ -21,6 +21,9 @@ if(WARY_FUZZ)
 elseif(WARY_SANITIZE)
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -g1 -O1)
   add_link_options(-fsanitize=address,undefined)
+elseif(WARY_SANITIZE_THREADS)
+  add_compile_options(-fsanitize=thread -g1 -O1)
+  add_link_options(-fsanitize=thread)
 else()
   add_compile_options(-D_GLIBCXX_ASSERTIONS -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
     -fstack-protector-strong -fstack-clash-protection -fcf-protection=full

@@ -107,6 +107,12 @@ void run_until_signal(Runtime& runtime) {
   runtime.log->info("process.ended");
 }
 
+Error advised(Error error, const std::string& where, std::string_view next) {
+  if (error.where.empty()) error.where = where;
+  if (error.next_step.empty()) error.next_step = next;
+  return error;
+}
+
 int report_failure(Log& log, const Error& error) {
   log.error("process.failed", {{"code", error.code},
                                {"message", error.message},

@@ -54,6 +54,9 @@ struct Runtime {
 };
 Runtime make_runtime(const std::string& process);
 
+// What a person can do about an error that does not say so itself, and where it is if it does not say that either.
+Error advised(Error error, const std::string& where, std::string_view next);
+
 // Runs the loop until SIGTERM or SIGINT. Signals must be blocked before other threads start: call block_signals()
 // first.
 void block_signals();

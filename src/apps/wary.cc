@@ -134,7 +134,15 @@ Status publish_keys(Runtime& runtime, const Machine& machine) {
   WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, machine.data + "/ca.pem",
                                                  as_bytes(crypto::encode_pem("CERTIFICATE", ca))));
   WARY_ASSIGN_OR_RETURN(const Bytes key, io::read_file(*runtime.files, machine.data + "/run/waryd/ledger.vkey", 4096));
-  return io::write_file_atomically(*runtime.files, machine.data + "/ledger.vkey", key);
+  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, machine.data + "/ledger.vkey", key));
+  // Public, and for whoever uses a browser or verifies here: not only for who started wary.
+  for (const char* name : {"/ca.pem", "/ledger.vkey"}) {
+    if (chmod((machine.data + name).c_str(), 0644) == 0) continue;
+    return fail(ErrorKind::kUnavailable, "data_directory", "a public file cannot be made readable")
+        .at(machine.data + name)
+        .next("choose another directory with --data, or run as its owner");
+  }
+  return {};
 }
 
 Status print_welcome(cli::Context& context, const Machine& machine) {
@@ -157,8 +165,15 @@ Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
   machine.data = context.data;
   machine.listen = arguments.flag("--listen", "127.0.0.1:7443");
   machine.workers = arguments.flag("--workers", "2");
-  WARY_ASSIGN_OR_RETURN(const io::Address listen, gateway::parse_upstream("http://" + machine.listen));
-  machine.console_origin = "https://console.localhost:" + std::to_string(listen.port);
+  const auto listen = gateway::parse_upstream("http://" + machine.listen);
+  if (!listen) {
+    return fail(ErrorKind::kInvalid, "listen_syntax", "this is no address to listen on")
+        .at("--listen")
+        .expected("127.0.0.1:PORT or [::1]:PORT")
+        .found(machine.listen)
+        .next("leave it out for 127.0.0.1:7443");
+  }
+  machine.console_origin = "https://console.localhost:" + std::to_string(listen->port);
   if (getuid() == 0) {
     machine.control = {kControlUid, kGroup};
     machine.signer = {kSignerUid, kGroup};
@@ -211,25 +226,10 @@ int main(int count, char** arguments) {
                        apps::default_data(),
                        [](std::string_view text) { apps::write_all(STDOUT_FILENO, text); },
                        [](std::string_view text) { apps::write_all(STDERR_FILENO, text); },
-                       false};
+                       false,
+                       {}};
   std::vector<std::string> words(arguments + 1, arguments + count);
-  // Options of every command stand anywhere before "--".
-  for (std::size_t i = 0; i + 1 < words.size() && words[i] != "--";) {
-    if (words[i] != "--data" && words[i] != "--output") {
-      ++i;
-      continue;
-    }
-    if (words[i] == "--data")
-      context.data = words[i + 1];
-    else
-      context.is_json = words[i + 1] == "json";
-    const auto at = words.begin() + static_cast<std::ptrdiff_t>(i);
-    words.erase(at, at + 2);
-  }
-  while (context.data.size() > 1 && context.data.ends_with('/')) context.data.pop_back();
-  if (!context.data.starts_with('/')) {
-    char here[4096];  // NOLINT: the C interface wants an array
-    if (getcwd(here, sizeof here) != nullptr) context.data = std::string(here) + "/" + context.data;
-  }
-  return cli::run_cli(context, apps::table(), words);
+  char here[4096];  // NOLINT: the C interface wants an array
+  if (getcwd(here, sizeof here) != nullptr) context.here = here;
+  return cli::run_cli(context, apps::table(), std::move(words));
 }

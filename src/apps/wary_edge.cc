@@ -60,7 +60,10 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
       gateway::EdgeParts{*runtime.loop, *runtime.clock, *runtime.random, *runtime.files, *runtime.log, metrics, issue,
                          [&runtime](UnixTime floor) { runtime.clock->raise(floor); }},
       std::move(edge_options));
-  WARY_RETURN_IF_ERROR(edge->open());
+  if (Status opened = edge->open(); !opened) {
+    return advised(std::move(opened).error(), directory,
+                   "restore that file from a copy, or remove it: what it holds and was not shipped yet is lost then");
+  }
   WARY_ASSIGN_OR_RETURN(admin, serve_metrics(runtime, metrics, directory));
   WARY_RETURN_IF_ERROR(io::drop_to({getuid(), getgid()}));
   // Connecting to the sockets under run/ needs no right; making one there, in another process's place, is not for the

@@ -15,7 +15,6 @@ namespace wary::apps {
 namespace {
 
 constexpr std::int64_t kSweepEvery = 600 * kNanosPerSecond;
-constexpr std::size_t kRevisionEvents = 1000;  // of those the newest revision is taken
 constexpr std::int64_t kCheckpointEvery = 60 * kNanosPerSecond;
 
 // Everything that lives as long as the process, in the order in which it must go.
@@ -31,19 +30,6 @@ struct Control {
   std::unique_ptr<ledger::LedgerWriter> ledger;
   std::int64_t recorded_revision = 0;  // the newest that an event of the ledger was decided or changed at
 };
-
-// Every decision and change is recorded with its revision, after the store had it.
-Result<std::int64_t> newest_revision(ledger::Ledger& ledger) {
-  const std::uint64_t size = ledger.head().size;
-  const std::uint64_t count = std::min<std::uint64_t>(size, kRevisionEvents);
-  WARY_ASSIGN_OR_RETURN(const std::vector<ledger::StoredEvent> events, ledger.read_range(size - count, count));
-  std::int64_t newest = 0;
-  for (const ledger::StoredEvent& stored : events) {
-    const auto detail = codec::parse_json(stored.event.detail);
-    if (detail) newest = std::max(newest, detail->integer_or("revision", 0));
-  }
-  return newest;
-}
 
 // A store that lost its end, or all of it, would take back revocations in silence.
 Status check_store(const control::Plane& plane, std::int64_t recorded, const std::string& directory) {
@@ -61,8 +47,13 @@ Result<std::unique_ptr<ledger::LedgerWriter>> open_ledger(const Options& options
                                                           const std::string& vkey) {
   identity::SignerClient* signer = control.ledger_signer.get();
   const auto sign = [signer](ByteView text) { return signer->sign("ledger.sign", text); };
-  WARY_ASSIGN_OR_RETURN(auto opened, ledger::Ledger::open(*runtime.files, options.text("--directory") + "/ledger",
-                                                          *runtime.clock, sign, {.vkey = vkey}));
+  const std::string directory = options.text("--directory") + "/ledger";
+  auto made = ledger::Ledger::open(*runtime.files, directory, *runtime.clock, sign, {.vkey = vkey});
+  if (!made) {
+    return advised(std::move(made).error(), directory,
+                   "restore that file, and the signer's directory if it was lost, from their newest copies");
+  }
+  auto opened = std::move(made).value();
   // Time does not go back before what was recorded: nothing that ended begins again.
   if (const std::uint64_t size = opened->head().size; size != 0) {
     WARY_ASSIGN_OR_RETURN(const contract::Event last, opened->read(size - 1));
@@ -71,7 +62,8 @@ Result<std::unique_ptr<ledger::LedgerWriter>> open_ledger(const Options& options
                                          {"now", to_rfc3339(runtime.system_clock->unix_time())}});
     }
     runtime.clock->raise(last.receive_time);
-    WARY_ASSIGN_OR_RETURN(control.recorded_revision, newest_revision(*opened));
+    // Every decision and change is recorded with its revision, after the store had it.
+    WARY_ASSIGN_OR_RETURN(control.recorded_revision, control::newest_revision(*opened, 1));
   }
   return std::make_unique<ledger::LedgerWriter>(std::move(opened), *runtime.clock, ledger::LedgerWriterOptions{});
 }
@@ -123,7 +115,12 @@ Status open_plane(const Options& options, Runtime& runtime, Control& control,
                             *control.ledger,
                             [signer](ByteView message) { return signer->sign("snapshot.sign", message); },
                             [edge](const io::PeerCredentials& peer) { return peer.uid == edge; }};
-  WARY_ASSIGN_OR_RETURN(control.plane, control::Plane::open(parts, settings, options.text("--directory")));
+  auto plane = control::Plane::open(parts, settings, options.text("--directory"));
+  if (!plane) {
+    return advised(std::move(plane).error(), options.text("--directory") + "/objects",
+                   "restore that directory from its newest copy");
+  }
+  control.plane = std::move(plane).value();
   WARY_RETURN_IF_ERROR(check_store(*control.plane, control.recorded_revision, options.text("--directory")));
   return make_owner(*control.plane);
 }

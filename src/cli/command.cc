@@ -43,6 +43,34 @@ void print_error(Context& context, const Error& error) {
   if (!error.next_step.empty()) context.err("  " + error.next_step + "\n");
 }
 
+// What begins with these words, or nothing: "ledger" has tail, prove and others.
+std::string group_of(const std::vector<Command>& table, const std::vector<std::string>& words) {
+  std::string found;
+  for (const Command& command : table) {
+    const bool begins = !words.empty() && command.words.size() > 1 && command.words.front() == words.front();
+    if (begins) found += (found.empty() ? "" : ", ") + joined(command.words);
+  }
+  return found;
+}
+
+Error unknown_command(const std::vector<Command>& table, const std::vector<std::string>& words) {
+  const std::string group = group_of(table, words);
+  if (group.empty()) {
+    return fail(ErrorKind::kInvalid, "usage", "there is no such command")
+        .found(joined(words))
+        .next("wary help lists the commands");
+  }
+  return fail(ErrorKind::kInvalid, "usage", "this is not a whole command")
+      .expected(group)
+      .found(joined(words))
+      .next("wary help lists the commands");
+}
+
+int report(Context& context, const Error& error) {
+  print_error(context, error);
+  return exit_code(error.kind);
+}
+
 }  // namespace
 
 std::string Arguments::flag(const std::string& name, const std::string& fallback) const {
@@ -169,11 +197,49 @@ std::string bash_completion(const std::vector<Command>& table) {
   return out + "complete -F _wary wary\n";
 }
 
-int run_cli(Context& context, const std::vector<Command>& table, const std::vector<std::string>& words) {
+namespace {
+
+// Options of every command.
+Status take_common_options(Context& context, std::vector<std::string>& words) {
+  for (std::size_t i = 0; i < words.size() && words[i] != "--";) {
+    const std::string name = words[i].substr(0, words[i].find('='));
+    if (name != "--data" && name != "--output") {
+      ++i;
+      continue;
+    }
+    const bool is_one_word = name.size() != words[i].size();
+    const bool has_value = is_one_word || i + 1 < words.size();
+    const std::string value = !has_value ? "" : is_one_word ? words[i].substr(name.size() + 1) : words[i + 1];
+    if (value.empty()) {
+      return fail(ErrorKind::kInvalid, "usage", "this option needs a value").found(name).next("wary help");
+    }
+    if (name == "--data") {
+      context.data = value;
+    } else if (value == "json" || value == "text") {
+      context.is_json = value == "json";
+    } else {
+      return fail(ErrorKind::kInvalid, "usage", "there is no such form of output")
+          .expected("text or json")
+          .found(value)
+          .next("leave --output out for text");
+    }
+    const auto at = words.begin() + static_cast<std::ptrdiff_t>(i);
+    words.erase(at, at + (is_one_word ? 1 : 2));
+  }
+  while (context.data.size() > 1 && context.data.ends_with('/')) context.data.pop_back();
+  if (!context.data.starts_with('/')) context.data = context.here + "/" + context.data;
+  return {};
+}
+
+}  // namespace
+
+int run_cli(Context& context, const std::vector<Command>& table, std::vector<std::string> words) {
+  if (const Status taken = take_common_options(context, words); !taken) return report(context, taken.error());
   if (words.empty() || words[0] == "help" || words[0] == "--help" || words[0] == "-h") {
     std::size_t used = 0;
     const std::vector<std::string> rest(words.begin() + (words.empty() ? 0 : 1), words.end());
     const Command* command = find_command(table, rest, used);
+    if (command == nullptr && !rest.empty()) return report(context, unknown_command(table, rest));
     context.out(command != nullptr ? help_one(*command) : help_all(table));
     return 0;
   }
@@ -183,12 +249,7 @@ int run_cli(Context& context, const std::vector<Command>& table, const std::vect
   }
   std::size_t used = 0;
   const Command* command = find_command(table, words, used);
-  if (command == nullptr) {
-    print_error(context, fail(ErrorKind::kInvalid, "usage", "there is no such command")
-                             .found(joined(words))
-                             .next("wary help lists the commands"));
-    return exit_code(ErrorKind::kInvalid);
-  }
+  if (command == nullptr) return report(context, unknown_command(table, words));
   const std::vector<std::string> rest(words.begin() + static_cast<std::ptrdiff_t>(used), words.end());
   if (std::find(rest.begin(), rest.end(), "--help") != rest.end()) {
     context.out(help_one(*command));
@@ -196,9 +257,7 @@ int run_cli(Context& context, const std::vector<Command>& table, const std::vect
   }
   auto arguments = parse_arguments(*command, rest);
   const Status done = arguments ? command->run(context, *arguments) : Status(arguments.error());
-  if (done) return 0;
-  print_error(context, done.error());
-  return exit_code(done.error().kind);
+  return done ? 0 : report(context, done.error());
 }
 
 }  // namespace wary::cli

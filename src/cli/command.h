@@ -46,6 +46,7 @@ struct Context {
   std::function<void(std::string_view)> out;  // standard output
   std::function<void(std::string_view)> err;  // standard error
   bool is_json = false;                       // --output json
+  std::string here;                           // the working directory: relative names of --data begin there
 };
 
 struct Command {
@@ -71,6 +72,7 @@ std::string bash_completion(const std::vector<Command>& table);
 std::string usage_line(const Command& command);
 
 // Runs one call of the program: words without its name. Prints errors; gives the exit code.
-int run_cli(Context& context, const std::vector<Command>& table, const std::vector<std::string>& words);
+// --data and --output stand anywhere before "--".
+int run_cli(Context& context, const std::vector<Command>& table, std::vector<std::string> words);
 
 }  // namespace wary::cli

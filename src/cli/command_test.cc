@@ -31,7 +31,8 @@ struct Shell {
                   "/nowhere/wary-test",
                   [this](std::string_view text) { out += text; },
                   [this](std::string_view text) { err += text; },
-                  false};
+                  false,
+                  {}};
   int run(const std::vector<std::string>& words) {
     out.clear();
     err.clear();
@@ -171,4 +172,42 @@ TEST_CASE("an error of the API becomes the error it carried") {
   CHECK(error.to_string() == "w: m (expected e, found f) [c]");
   CHECK(error.next_step == "n");
   CHECK(error_from_json(codec::Json::object(), ErrorKind::kConflict).kind == ErrorKind::kConflict);
+}
+
+TEST_CASE("what is mistyped is refused, and never taken for something else") {
+  Shell shell;
+  const auto refused = [&](const std::vector<std::string>& words, const std::string& mention) {
+    CHECK(shell.run(words) == exit_code(ErrorKind::kInvalid));
+    CHECK_MESSAGE(shell.err.find(mention) != std::string::npos, shell.err);
+    CHECK(shell.err.find("[usage]\n  ") != std::string::npos);
+    CHECK(shell.out.empty());
+  };
+  refused({"help", "nonsense"}, "found nonsense");
+  refused({"help", "ledger"}, "expected ledger tail, ledger prove");
+  refused({"ledger"}, "expected ledger tail, ledger prove");
+  refused({"ledger", "tial"}, "found ledger tial");
+  refused({"--output", "xml", "status"}, "expected text or json, found xml");
+  refused({"status", "--output=yaml"}, "found yaml");
+  refused({"status", "--data"}, "found --data");
+  refused({"--data=", "status"}, "found --data");
+  shell.context.here = "/somewhere";
+  CHECK(shell.run({"status", "--data=else/"}) == exit_code(ErrorKind::kUnavailable));
+  CHECK(shell.err.find("/somewhere/else: ") != std::string::npos);
+  CHECK(shell.run({"--output", "json", "--data", "/there", "status"}) == exit_code(ErrorKind::kUnavailable));
+  CHECK(codec::parse_json(shell.err)->find("error")->string_or("where", "") == "/there");
+}
+
+TEST_CASE("a file that is no proof is named, with where to get one") {
+  Shell shell;
+  const auto put = [&](std::string_view path, std::string_view text) {
+    REQUIRE(io::write_file_atomically(shell.files, path, as_bytes(text)).ok());
+  };
+  put("key", "wary.local/log+00000000+AAAA\n");
+  put("text", "root:x:0:0");
+  put("other", "{}");
+  for (const char* name : {"text", "other"}) {
+    CHECK(shell.run({"ledger", "verify", name, "--key", "key"}) != 0);
+    CHECK_MESSAGE(shell.err.starts_with("error: " + std::string(name) + ": "), shell.err);
+    CHECK(shell.err.find("wary ledger prove REF --out FILE") != std::string::npos);
+  }
 }

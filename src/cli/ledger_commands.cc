@@ -65,12 +65,20 @@ Result<std::string> log_key(Context& context, const Arguments& arguments) {
 Status verify(Context& context, const Arguments& arguments) {
   WARY_ASSIGN_OR_RETURN(const std::string key, log_key(context, arguments));
   WARY_ASSIGN_OR_RETURN(const Bytes bytes, io::read_file(context.files, arguments.positional[0], kProofMax));
-  WARY_ASSIGN_OR_RETURN(const codec::Json file, codec::parse_json(as_text(bytes)));
+  auto parsed = codec::parse_json(as_text(bytes));
+  if (!parsed) {
+    Error error = std::move(parsed).error();
+    error.where = arguments.positional[0] + (error.where.empty() ? "" : ": ") + error.where;
+    error.next_step = "give a file that `wary ledger prove REF --out FILE` wrote";
+    return error;
+  }
+  const codec::Json& file = *parsed;
   if (file.string_or("format", "") != kProofFormat) {
     return fail(ErrorKind::kInvalid, "proof_format", "this is no proof of wary")
         .at(arguments.positional[0])
         .expected(kProofFormat)
-        .found(file.string_or("format", ""));
+        .found(file.string_or("format", ""))
+        .next("give a file that `wary ledger prove REF --out FILE` wrote");
   }
   WARY_ASSIGN_OR_RETURN(const Bytes event_bytes, codec::decode_base64(file.string_or("event", "")));
   auto verified = ledger::verify_proof(file.string_or("proof", ""), event_bytes, key);

@@ -121,7 +121,8 @@ Status apply(Context& context, const Arguments& arguments) {
   WARY_RETURN_IF_ERROR(add_path(context, bundle, path, arguments.flag("--namespace", "default"), 0));
   if (bundle.sources.empty()) {
     return fail(ErrorKind::kNotFound, "apply_nothing", "no .yaml, .yml or .cedar file with an object was found")
-        .at(path);
+        .at(path)
+        .next("examples/demo/resources shows how they are written");
   }
   codec::Json body = codec::Json::object();
   body.set("objects", bundle.objects).set("dryRun", arguments.has("--dry-run"));
@@ -129,7 +130,8 @@ Status apply(Context& context, const Arguments& arguments) {
   if (const codec::Json* errors = answer.find("errors"); errors != nullptr && !errors->items().empty()) {
     print_refusal(context, bundle, *errors);
     return fail(ErrorKind::kInvalid, "apply_refused", "nothing was changed")
-        .found(std::to_string(errors->items().size()) + " errors");
+        .found(std::to_string(errors->items().size()) + (errors->items().size() == 1 ? " error" : " errors"))
+        .next("mend what is named above and apply again; what was in force goes on deciding");
   }
   if (context.is_json) {
     context.out(answer.to_string() + "\n");
@@ -161,7 +163,9 @@ std::string namespace_query(const Arguments& arguments) {
 
 Status get(Context& context, const Arguments& arguments) {
   if (arguments.positional.size() > 2)
-    return fail(ErrorKind::kInvalid, "usage", "get takes a kind and at most one name");
+    return fail(ErrorKind::kInvalid, "usage", "get takes a kind and at most one name")
+        .found(std::to_string(arguments.positional.size()))
+        .next("wary help get");
   WARY_ASSIGN_OR_RETURN(const codec::Json answer,
                         call_api(context, "GET", object_path(arguments), std::nullopt, namespace_query(arguments)));
   const codec::Json* objects = answer.find("objects");

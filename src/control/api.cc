@@ -1,5 +1,7 @@
 #include "control/api.h"
 
+#include <charconv>
+
 #include "codec/text.h"
 #include "crypto/random_id.h"
 #include "policy/decide.h"
@@ -24,6 +26,19 @@ Result<Json> body_of(const Api::ExchangePtr& exchange) {
   if (!body) return body;
   if (!body->is_object()) return fail(ErrorKind::kInvalid, "api_body", "the body is a JSON object");
   return body;
+}
+
+Result<std::uint64_t> number_parameter(const http::Request& request, std::string_view name, std::uint64_t fallback) {
+  const std::string text = request.parameter(std::string(name));
+  if (text.empty()) return fallback;
+  std::uint64_t value = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (parsed.ec == std::errc() && parsed.ptr == text.data() + text.size()) return value;
+  return fail(ErrorKind::kInvalid, "api_number", "this is no number")
+      .at(std::string(name))
+      .expected("a whole number, 0 or more")
+      .found(text)
+      .next("leave it out for the default");
 }
 
 Api::Api(Plane& plane, SignIn& sign_in, ApiParts parts)

@@ -89,7 +89,10 @@ class Api {
   void continue_to(const ExchangePtr& exchange);
   void serve_file(const ExchangePtr& exchange);
 
-  Result<std::pair<contract::Request, contract::Event>> recorded_request(const std::string& decision_id);
+  // `work(ledger::Ledger&)` gives a Result on the ledger's thread; `answer` gets its value on ours. Errors are
+  // answered.
+  template <typename Work, typename Answer>
+  void ask_ledger(const ExchangePtr& exchange, Work work, Answer answer);
   void begin_follow(const ExchangePtr& exchange, const std::string& actor, bool is_sse, std::uint64_t after,
                     std::size_t last);
 
@@ -105,6 +108,20 @@ class Api {
 void send_json(const Api::ExchangePtr& exchange, int status, const codec::Json& body);
 void send_error(const Api::ExchangePtr& exchange, const Error& error);
 Result<codec::Json> body_of(const Api::ExchangePtr& exchange);
+// A parameter of the query that is a whole number; `fallback` where it is not given. Error: api_number.
+Result<std::uint64_t> number_parameter(const http::Request& request, std::string_view name, std::uint64_t fallback);
 codec::Json event_row(std::uint64_t index, const contract::Event& event);
+
+template <typename Work, typename Answer>
+void Api::ask_ledger(const ExchangePtr& exchange, Work work, Answer answer) {
+  const Status queued =
+      plane_.ledger().run([this, exchange, work = std::move(work), answer = std::move(answer)](ledger::Ledger& ledger) {
+        parts_.loop.post([exchange, answer, got = work(ledger)] {
+          if (!got) return send_error(exchange, got.error());
+          answer(*got);
+        });
+      });
+  if (!queued) send_error(exchange, queued.error());
+}
 
 }  // namespace wary::control

@@ -17,6 +17,7 @@ constexpr std::int64_t kCutWait = 150 * kNanosPerMilli;  // after every edge has
 constexpr std::int64_t kCutWaitMax = kNanosPerSecond;
 constexpr std::int64_t kCutPoll = 5 * kNanosPerMilli;
 constexpr std::size_t kReasonMax = 4096;
+constexpr std::string_view kUrlForm = "give it whole, as https://HOST/PATH";
 constexpr std::size_t kEndedMax = 900;  // of what a change may write
 
 // "alice", "workload:demo/reader", "anonymous".
@@ -49,7 +50,8 @@ Result<Target> target_of(const Plane& plane, const Json& body) {
   const std::string kind(body.string_or("kind", "")), name(body.string_or("name", ""));
   const std::string reason(body.string_or("reason", ""));
   if (reason.empty() || reason.size() > kReasonMax) {
-    return fail(ErrorKind::kInvalid, "reason_missing", "a revocation says why, in at most 4 KiB");
+    return fail(ErrorKind::kInvalid, "reason_missing", "a revocation says why, in at most 4 KiB")
+        .next("say it with --reason TEXT");
   }
   Target target;
   if (kind == "user" || kind == "session") {
@@ -64,10 +66,14 @@ Result<Target> target_of(const Plane& plane, const Json& body) {
   } else {
     return fail(ErrorKind::kInvalid, "revoke_kind", "this cannot be revoked")
         .expected("user, workload or session")
-        .found(kind);
+        .found(kind)
+        .next("wary help revoke");
   }
   if (plane.snapshot()->find_entity(target.entity) == nullptr) {
-    return fail(ErrorKind::kNotFound, "revoke_unknown", "there is no such " + kind).found(std::string_view(name));
+    return fail(ErrorKind::kNotFound, "revoke_unknown", "there is no such " + kind)
+        .found(std::string_view(name))
+        .next(kind == "session" ? "wary ledger tail --output json shows sessions"
+                                : "wary get " + kind + "s lists them");
   }
   return target;
 }
@@ -105,10 +111,11 @@ struct Cuts {
 void Api::try_access(const Caller&, const ExchangePtr& exchange, const std::string&) {
   const auto body = body_of(exchange);
   if (!body) return send_error(exchange, body.error());
-  const auto uri = codec::parse_uri(body->string_or("url", ""));
-  if (!uri) return send_error(exchange, uri.error());
+  const std::string url(body->string_or("url", ""));
+  auto uri = codec::parse_uri(url);
+  if (!uri) return send_error(exchange, std::move(uri).error().at("URL").found(url).next(kUrlForm));
   auto path = codec::normalise_path(uri->path);
-  if (!path) return send_error(exchange, path.error());
+  if (!path) return send_error(exchange, std::move(path).error().at("URL").found(url).next(kUrlForm));
   const gateway::App* app = plane_.site()->find_app(uri->host);
   if (app == nullptr) {
     return send_error(exchange, fail(ErrorKind::kNotFound, "host_unknown", "nothing is served under this name")
@@ -135,43 +142,41 @@ void Api::try_access(const Caller&, const ExchangePtr& exchange, const std::stri
 void Api::explain(const Caller&, const ExchangePtr& exchange, const std::string& rest) {
   const auto id = codec::decode_percent(rest);
   if (!id) return send_error(exchange, id.error());
-  const Status queued = plane_.ledger().run([this, exchange, id = *id](ledger::Ledger& ledger) {
-    auto found = ledger.select({.tenant = {}, .actor = {}, .decision_id = id, .resource = {}}, 10);
-    parts_.loop.post([this, exchange, id, found = std::move(found)] {
-      if (!found) return send_error(exchange, found.error());
-      const ledger::StoredEvent* stored = nullptr;
-      // The decision itself, not the later cut that names it too.
-      for (const ledger::StoredEvent& each : *found) {
-        if (each.event.action != "session.cut") stored = &each;
-      }
-      if (stored == nullptr) {
-        return send_error(exchange, fail(ErrorKind::kNotFound, "decision_unknown", "no decision has this reference")
-                                        .found(std::string_view(id)));
-      }
-      const auto detail = codec::parse_json(stored->event.detail);
-      const auto principal = contract::parse_entity_id(stored->event.actor);
-      const auto resource = contract::parse_entity_id(stored->event.resource);
-      if (!detail || !principal || !resource) {
-        return send_error(exchange,
-                          fail(ErrorKind::kInternal, "decision_unreadable", "this event cannot be explained"));
-      }
-      policy::DecisionRecord record;
-      record.request = {stored->event.tenant, *principal, {"Wary::Action", stored->event.action}, *resource};
-      if (const Json* context = detail->find("context")) record.request.context = *context;
-      record.revision = static_cast<std::uint64_t>(detail->integer_or("revision", 0));
-      record.decided = stored->event.event_time;
-      const auto snapshot = plane_.snapshot_at(record.revision);
-      if (!snapshot) return send_error(exchange, snapshot.error());
-      const auto explained = policy::explain(**snapshot, record);
-      if (!explained) return send_error(exchange, explained.error());
-      Json answer = decision_json(explained->decision);
-      answer.set("reference", std::string_view(id)).set("index", static_cast<std::int64_t>(stored->index));
-      answer.set("recorded", *detail).set("explanation", policy::to_json(*explained));
-      answer.set("text", policy::to_text(*explained));
-      send_json(exchange, 200, answer);
-    });
+  const auto select = [id = *id](ledger::Ledger& ledger) {
+    return ledger.select({.tenant = {}, .actor = {}, .decision_id = id, .resource = {}}, 10);
+  };
+  ask_ledger(exchange, select, [this, exchange, id = *id](const std::vector<ledger::StoredEvent>& found) {
+    const ledger::StoredEvent* stored = nullptr;
+    // The decision itself, not the later cut that names it too.
+    for (const ledger::StoredEvent& each : found) {
+      if (each.event.action != "session.cut") stored = &each;
+    }
+    if (stored == nullptr) {
+      return send_error(exchange, fail(ErrorKind::kNotFound, "decision_unknown", "no decision has this reference")
+                                      .found(std::string_view(id))
+                                      .next("wary ledger tail shows references as ref=..."));
+    }
+    const auto detail = codec::parse_json(stored->event.detail);
+    const auto principal = contract::parse_entity_id(stored->event.actor);
+    const auto resource = contract::parse_entity_id(stored->event.resource);
+    if (!detail || !principal || !resource) {
+      return send_error(exchange, fail(ErrorKind::kInternal, "decision_unreadable", "this event cannot be explained"));
+    }
+    policy::DecisionRecord record;
+    record.request = {stored->event.tenant, *principal, {"Wary::Action", stored->event.action}, *resource};
+    if (const Json* context = detail->find("context")) record.request.context = *context;
+    record.revision = static_cast<std::uint64_t>(detail->integer_or("revision", 0));
+    record.decided = stored->event.event_time;
+    const auto snapshot = plane_.snapshot_at(record.revision);
+    if (!snapshot) return send_error(exchange, snapshot.error());
+    const auto explained = policy::explain(**snapshot, record);
+    if (!explained) return send_error(exchange, explained.error());
+    Json answer = decision_json(explained->decision);
+    answer.set("reference", std::string_view(id)).set("index", static_cast<std::int64_t>(stored->index));
+    answer.set("recorded", *detail).set("explanation", policy::to_json(*explained));
+    answer.set("text", policy::to_text(*explained));
+    send_json(exchange, 200, answer);
   });
-  if (!queued) send_error(exchange, queued.error());
 }
 
 void Api::revoke(const Caller& caller, const ExchangePtr& exchange, const std::string&) {
@@ -238,9 +243,9 @@ void Api::restore(const Caller& caller, const ExchangePtr& exchange, const std::
   const auto target = target_of(plane_, *body);
   if (!target) return send_error(exchange, target.error());
   if (plane_.objects().find(target->revocation) == nullptr) {
-    return send_error(
-        exchange,
-        fail(ErrorKind::kNotFound, "revoke_unknown", "this is not revoked").found(target->entity.to_string()));
+    return send_error(exchange, fail(ErrorKind::kNotFound, "revoke_unknown", "this is not revoked")
+                                    .found(target->entity.to_string())
+                                    .next("nothing is to be done; wary try NAME GET URL shows what it may do"));
   }
   Change change;
   change.writes.push_back({target->revocation, std::nullopt});

@@ -31,6 +31,24 @@ std::string summary_of(const contract::Event& event, const Json& detail) {
   return std::string(detail.string_or("reason", ""));
 }
 
+// "#12" is the event's number; anything else a decision's reference.
+Result<std::uint64_t> index_of(ledger::Ledger& ledger, const std::string& reference) {
+  if (reference.starts_with('#')) {
+    const std::uint64_t index = number_of(std::string_view(reference).substr(1), UINT64_MAX);
+    if (index < ledger.head().size) return index;
+    return fail(ErrorKind::kNotFound, "event_unknown", "the ledger has no event of this number")
+        .expected("# and a number below " + std::to_string(ledger.head().size))
+        .found(reference)
+        .next("wary ledger tail shows the newest");
+  }
+  WARY_ASSIGN_OR_RETURN(const auto found,
+                        ledger.select({.tenant = {}, .actor = {}, .decision_id = reference, .resource = {}}, 10));
+  if (!found.empty()) return found.back().index;  // newest first: the decision came before its cut
+  return fail(ErrorKind::kNotFound, "decision_unknown", "no event has this reference")
+      .found(reference)
+      .next("wary ledger tail shows references as ref=...");
+}
+
 }  // namespace
 
 Json event_row(std::uint64_t index, const contract::Event& event) {
@@ -163,77 +181,52 @@ void Api::begin_follow(const ExchangePtr& exchange, const std::string& actor, bo
 
 void Api::ledger_events(const Caller&, const ExchangePtr& exchange, const std::string&) {
   if (streams_ >= kStreamsMax) {
-    return send_error(exchange, fail(ErrorKind::kExhausted, "api_streams", "too many streams are open"));
+    return send_error(exchange, fail(ErrorKind::kExhausted, "api_streams", "too many streams are open")
+                                    .expected("at most " + std::to_string(kStreamsMax))
+                                    .next("close one: a page of the console, or `wary ledger tail --follow`"));
   }
   const http::Request& request = exchange->request();
   const bool is_sse = request.header("accept").find("text/event-stream") != std::string_view::npos;
-  std::uint64_t after = number_of(request.parameter("after"), UINT64_MAX);
+  const auto after = number_parameter(request, "after", UINT64_MAX), last = number_parameter(request, "last", 100);
+  if (!after || !last) return send_error(exchange, after ? last.error() : after.error());
   // What the browser saw last, when it comes back by itself.
-  after = number_of(request.header("last-event-id"), after);
-  const std::size_t last = std::min<std::size_t>(number_of(request.parameter("last"), 100), kLastMax);
-  begin_follow(exchange, request.parameter("actor"), is_sse, after, last);
+  const std::uint64_t seen = number_of(request.header("last-event-id"), *after);
+  begin_follow(exchange, request.parameter("actor"), is_sse, seen, std::min<std::size_t>(*last, kLastMax));
 }
 
 void Api::ledger_proof(const Caller&, const ExchangePtr& exchange, const std::string& rest) {
   const auto reference = codec::decode_percent(rest);
   if (!reference) return send_error(exchange, reference.error());
-  const Status queued = plane_.ledger().run([this, exchange, reference = *reference](ledger::Ledger& ledger) {
-    const auto prove = [&]() -> Result<Json> {
-      std::uint64_t index =
-          number_of(std::string_view(reference).substr(reference.starts_with('#') ? 1 : 0), UINT64_MAX);
-      if (!reference.starts_with('#')) {
-        WARY_ASSIGN_OR_RETURN(const auto found,
-                              ledger.select({.tenant = {}, .actor = {}, .decision_id = reference, .resource = {}}, 10));
-        if (found.empty()) {
-          return fail(ErrorKind::kNotFound, "decision_unknown", "no event has this reference")
-              .found(std::string_view(reference));
-        }
-        index = found.back().index;  // newest first: the decision came before its cut
-      }
-      WARY_ASSIGN_OR_RETURN(const Bytes entry, ledger.read_entry(index));
-      WARY_ASSIGN_OR_RETURN(std::string proof, ledger.proof(index));
-      Json out = Json::object();
-      out.set("format", "wary-proof-1").set("index", static_cast<std::int64_t>(index));
-      out.set("event", codec::encode_base64(entry)).set("proof", std::move(proof));
-      return out;
-    };
-    auto made = prove();
-    parts_.loop.post([exchange, made = std::move(made)] {
-      if (made)
-        send_json(exchange, 200, *made);
-      else
-        send_error(exchange, made.error());
-    });
-  });
-  if (!queued) send_error(exchange, queued.error());
+  const auto prove = [reference = *reference](ledger::Ledger& ledger) -> Result<Json> {
+    WARY_ASSIGN_OR_RETURN(const std::uint64_t index, index_of(ledger, reference));
+    WARY_ASSIGN_OR_RETURN(const Bytes entry, ledger.read_entry(index));
+    WARY_ASSIGN_OR_RETURN(std::string proof, ledger.proof(index));
+    Json out = Json::object();
+    out.set("format", "wary-proof-1").set("index", static_cast<std::int64_t>(index));
+    out.set("event", codec::encode_base64(entry)).set("proof", std::move(proof));
+    return out;
+  };
+  ask_ledger(exchange, prove, [exchange](const Json& proof) { send_json(exchange, 200, proof); });
 }
 
 void Api::ledger_consistency(const Caller&, const ExchangePtr& exchange, const std::string&) {
-  const std::uint64_t from = number_of(exchange->request().parameter("from"), UINT64_MAX);
-  const std::uint64_t to = number_of(exchange->request().parameter("to"), UINT64_MAX);
-  const Status queued = plane_.ledger().run([this, exchange, from, to](ledger::Ledger& ledger) {
-    const auto prove = [&]() -> Result<Json> {
-      const std::uint64_t newer = to == UINT64_MAX ? ledger.head().size : to;
-      WARY_ASSIGN_OR_RETURN(const std::vector<ledger::Hash> proof, ledger.consistency_proof(from, newer));
-      WARY_ASSIGN_OR_RETURN(const ledger::Hash old_root, ledger.root_at(from));
-      WARY_ASSIGN_OR_RETURN(const ledger::Hash new_root, ledger.root_at(newer));
-      Json hashes = Json::array();
-      for (const ledger::Hash& hash : proof) hashes.push(Json(codec::encode_base64(hash)));
-      Json out = Json::object();
-      out.set("from", static_cast<std::int64_t>(from)).set("from_root", codec::encode_base64(old_root));
-      out.set("to", static_cast<std::int64_t>(newer)).set("to_root", codec::encode_base64(new_root));
-      out.set("proof", std::move(hashes));
-      return out;
-    };
-    auto made = prove();
-    parts_.loop.post([exchange, made = std::move(made)] {
-      if (made)
-        send_json(exchange, 200, *made);
-      else
-        send_error(exchange, made.error());
-    });
-  });
-  if (!queued) send_error(exchange, queued.error());
+  const auto from = number_parameter(exchange->request(), "from", UINT64_MAX),
+             to = number_parameter(exchange->request(), "to", UINT64_MAX);
+  if (!from || !to) return send_error(exchange, from ? to.error() : from.error());
+  const auto prove = [from = *from, to = *to](ledger::Ledger& ledger) -> Result<Json> {
+    const std::uint64_t newer = to == UINT64_MAX ? ledger.head().size : to;
+    WARY_ASSIGN_OR_RETURN(const std::vector<ledger::Hash> proof, ledger.consistency_proof(from, newer));
+    WARY_ASSIGN_OR_RETURN(const ledger::Hash old_root, ledger.root_at(from));
+    WARY_ASSIGN_OR_RETURN(const ledger::Hash new_root, ledger.root_at(newer));
+    Json hashes = Json::array();
+    for (const ledger::Hash& hash : proof) hashes.push(Json(codec::encode_base64(hash)));
+    Json out = Json::object();
+    out.set("from", static_cast<std::int64_t>(from)).set("from_root", codec::encode_base64(old_root));
+    out.set("to", static_cast<std::int64_t>(newer)).set("to_root", codec::encode_base64(new_root));
+    out.set("proof", std::move(hashes));
+    return out;
+  };
+  ask_ledger(exchange, prove, [exchange](const Json& proof) { send_json(exchange, 200, proof); });
 }
 
 void Api::ledger_key(const Caller&, const ExchangePtr& exchange, const std::string&) {
@@ -241,30 +234,22 @@ void Api::ledger_key(const Caller&, const ExchangePtr& exchange, const std::stri
 }
 
 void Api::ledger_checkpoint(const Caller&, const ExchangePtr& exchange, const std::string&) {
-  const Status queued = plane_.ledger().run([this, exchange](ledger::Ledger& ledger) {
-    auto note = ledger.checkpoint();
-    parts_.loop.post([exchange, note = std::move(note)] {
-      if (!note) return send_error(exchange, note.error());
-      send_json(exchange, 200, Json::object({{"checkpoint", Json(*note)}}));
-    });
-  });
-  if (!queued) send_error(exchange, queued.error());
+  ask_ledger(
+      exchange, [](ledger::Ledger& ledger) { return ledger.checkpoint(); },
+      [exchange](const std::string& note) { send_json(exchange, 200, Json::object({{"checkpoint", Json(note)}})); });
 }
 
 void Api::ledger_check(const Caller&, const ExchangePtr& exchange, const std::string&) {
-  const Status queued = plane_.ledger().run([this, exchange](ledger::Ledger& ledger) {
-    auto report = ledger.check();
-    parts_.loop.post([exchange, report = std::move(report)] {
-      if (!report) return send_error(exchange, report.error());
-      Json out = Json::object();
-      Json findings = Json::array();
-      for (const ledger::CheckFinding& finding : report->findings) findings.push(Json(finding.to_string()));
-      out.set("entries", static_cast<std::int64_t>(report->entries));
-      out.set("segments", static_cast<std::int64_t>(report->segments)).set("findings", std::move(findings));
-      send_json(exchange, 200, out);
-    });
-  });
-  if (!queued) send_error(exchange, queued.error());
+  ask_ledger(
+      exchange, [](ledger::Ledger& ledger) { return ledger.check(); },
+      [exchange](const ledger::CheckReport& report) {
+        Json out = Json::object();
+        Json findings = Json::array();
+        for (const ledger::CheckFinding& finding : report.findings) findings.push(Json(finding.to_string()));
+        out.set("entries", static_cast<std::int64_t>(report.entries));
+        out.set("segments", static_cast<std::int64_t>(report.segments)).set("findings", std::move(findings));
+        send_json(exchange, 200, out);
+      });
 }
 
 }  // namespace wary::control

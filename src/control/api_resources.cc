@@ -147,17 +147,28 @@ Bundle read_bundle(const Plane& plane, const std::vector<Json>& objects) {
   return bundle;
 }
 
+Error unknown_kind(const Plane& plane, std::string_view found) {
+  std::string known;
+  for (const auto& [name, each] : plane.kinds().all()) known += (known.empty() ? "" : ", ") + name;
+  return fail(ErrorKind::kNotFound, "resource_kind", "there is no such kind")
+      .expected(known)
+      .found(found)
+      .next("a kind is written as App, app or apps");
+}
+
+Error unknown_resource(const store::Key& key, std::string_view message) {
+  const bool is_wide = key.name_space == kTenantWide;
+  return fail(ErrorKind::kNotFound, "resource_unknown", message)
+      .found(name_of(key))
+      .next("wary get " + codec::to_lower(key.kind) + " lists them" +
+            (is_wide ? "" : "; --namespace NAME looks in another namespace"));
+}
+
 // NAMESPACE from the query where the kind has one; "App" and "apps" are the same.
 Result<store::Key> key_from(const Plane& plane, const std::string& rest, const http::Request& request) {
   const std::size_t slash = rest.find('/');
   const Kind* kind = plane.kinds().find(rest.substr(0, slash));
-  if (kind == nullptr) {
-    std::string known;
-    for (const auto& [name, each] : plane.kinds().all()) known += (known.empty() ? "" : ", ") + name;
-    return fail(ErrorKind::kNotFound, "resource_kind", "there is no such kind")
-        .expected(known)
-        .found(rest.substr(0, slash));
-  }
+  if (kind == nullptr) return unknown_kind(plane, rest.substr(0, slash));
   std::string name_space = request.parameter("namespace");
   if (!kind->is_namespaced)
     name_space = kTenantWide;
@@ -224,8 +235,7 @@ void Api::get_objects(const Caller&, const ExchangePtr& exchange, const std::str
   if (!key->name.empty()) {
     const Value* value = plane_.objects().find(*key);
     if (value == nullptr) {
-      return send_error(
-          exchange, fail(ErrorKind::kNotFound, "resource_unknown", "there is no such resource").found(name_of(*key)));
+      return send_error(exchange, unknown_resource(*key, "there is no such resource"));
     }
     const auto resource = from_stored(*key, value->json.to_string());
     return send_json(exchange, 200, to_json(*resource, value->revision));
@@ -243,8 +253,7 @@ void Api::delete_object(const Caller& caller, const ExchangePtr& exchange, const
   const auto key = key_from(plane_, rest, exchange->request());
   if (!key) return send_error(exchange, key.error());
   if (key->name.empty() || plane_.objects().find(*key) == nullptr) {
-    return send_error(exchange,
-                      fail(ErrorKind::kNotFound, "resource_unknown", "there is no such resource").found(name_of(*key)));
+    return send_error(exchange, unknown_resource(*key, "there is no such resource"));
   }
   Change change;
   change.writes.push_back({*key, std::nullopt});
@@ -266,9 +275,7 @@ void Api::history(const Caller&, const ExchangePtr& exchange, const std::string&
   const auto changes = plane_.store()->history(*key, kChangesMax);
   if (!changes) return send_error(exchange, changes.error());
   if (changes->empty()) {
-    return send_error(
-        exchange,
-        fail(ErrorKind::kNotFound, "resource_unknown", "there never was such a resource").found(name_of(*key)));
+    return send_error(exchange, unknown_resource(*key, "there never was such a resource"));
   }
   Json list = Json::array();
   for (const store::Change& change : *changes) {
@@ -290,24 +297,25 @@ void Api::watch(const Caller&, const ExchangePtr& exchange, const std::string&) 
   std::string kind = exchange->request().parameter("kind");
   const Kind* known = plane_.kinds().find(kind);
   if (!kind.empty() && known == nullptr) {
-    return send_error(
-        exchange, fail(ErrorKind::kNotFound, "resource_kind", "there is no such kind").found(std::string_view(kind)));
+    return send_error(exchange, unknown_kind(plane_, kind));
   }
   if (known != nullptr) kind = known->name;
-  std::uint64_t since = 0;
-  for (const char digit : exchange->request().parameter("since")) {
-    if (digit >= '0' && digit <= '9') since = since * 10 + static_cast<std::uint64_t>(digit - '0');
-  }
+  const auto since = number_parameter(exchange->request(), "since", 0);
+  if (!since) return send_error(exchange, since.error());
   // The client counts decided revisions, the store is one behind.
   if (plane_.store() == nullptr) {
     return send_error(exchange, fail(ErrorKind::kUnavailable, "store_failed", "the store does not answer now"));
   }
-  const auto at = std::make_shared<std::uint64_t>(since == 0 ? plane_.store()->revision() : since - 1);
+  const auto at = std::make_shared<std::uint64_t>(*since == 0 ? plane_.store()->revision() : *since - 1);
   const auto send_new = [this, exchange, kind, at]() -> bool {
     for (;;) {
       if (plane_.store() == nullptr) return true;
       const auto changes = plane_.store()->changes_since(*at, 500);
-      if (!changes || changes->empty()) return true;
+      if (!changes) {  // whoever watches would wait for ever
+        exchange->write(Json::object({{"error", to_json(changes.error())}}).to_string() + "\n");
+        return false;
+      }
+      if (changes->empty()) return true;
       for (const store::Change& change : *changes) {
         *at = change.revision;
         if (plane_.kinds().find(change.key.kind) == nullptr || (!kind.empty() && change.key.kind != kind)) continue;

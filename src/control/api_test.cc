@@ -1,6 +1,7 @@
 #include "control/api.h"
 
 #include "control/control_test_world.h"
+#include "enforce/point.h"
 
 using namespace wary;
 using namespace wary::control;
@@ -160,4 +161,63 @@ TEST_CASE("a code opens one host for one browser once, while its session lives")
   const std::string expired = code();
   world.sim.jump_wall_clock(9 * 3600 * kNanosPerSecond);
   CHECK(world.sign_in->redeem_code(expired, "site.localhost", state).error().code == "sign_in_refused");
+}
+
+TEST_CASE("one session takes neither all the codes nor ever more credentials") {
+  World world;
+  const std::string state(64, 'a');
+  const auto sign_in = [&] {
+    auto made = world.sign_in->redeem_link(world.sign_in->create_link({"Wary::User", "owner"}, "alice")->secret);
+    REQUIRE(made.ok());
+    return made->session;
+  };
+  const std::string greedy = sign_in(), other = sign_in();
+  const auto first = world.sign_in->create_code(greedy, "site.localhost", state);
+  for (int i = 0; i < 10'000; ++i) REQUIRE(world.sign_in->create_code(greedy, "site.localhost", state).ok());
+  CHECK(world.sign_in->redeem_code(first->secret, "site.localhost", state).error().code == "sign_in_refused");
+  const auto code = world.sign_in->create_code(other, "site.localhost", state);
+  REQUIRE(code.ok());
+  CHECK(world.sign_in->redeem_code(code->secret, "site.localhost", state).ok());
+
+  const auto count = [&] { return world.plane->objects().of_kind("Credential").size(); };
+  std::string newest;
+  for (int i = 0; i < 20; ++i) {
+    const auto again = world.sign_in->create_code(greedy, "site.localhost", state);
+    REQUIRE(again.ok());
+    const auto token = world.sign_in->redeem_code(again->secret, "site.localhost", state);
+    REQUIRE(token.ok());
+    newest = wary::enforce::credential_id(token->secret);
+    world.settle();
+  }
+  CHECK(count() == 2 + 1 + 4);  // of the console, two sessions; of the site, one and the newest four
+  CHECK(world.plane->objects().find(key_of(kTenantWide, "Credential", newest)) != nullptr);
+}
+
+TEST_CASE("what is asked for wrongly is refused, with what was expected and what to do next") {
+  World world;
+  const auto refused = [&](const std::string& path, const std::string& query, const std::string& code) {
+    const auto exchange = world.call(owner(), "GET", path, "", query);
+    CHECK_MESSAGE(exchange->code() == code, (path + "?" + query + ": " + exchange->body));
+    const codec::Json answer = exchange->json();
+    CHECK_FALSE(answer.find("error")->string_or("next", "").empty());
+    CHECK_FALSE(answer.find("error")->string_or("found", "").empty());
+  };
+  for (const char* query : {"last=abc", "last=-5", "last=1x", "after=99999999999999999999", "last=%20"})
+    refused("/v1/ledger/events", query, "api_number");
+  refused("/v1/ledger/consistency", "from=abc", "api_number");
+  refused("/v1/watch", "since=abc", "api_number");
+  refused("/v1/watch", "kind=Foo", "resource_kind");
+  refused("/v1/objects/Foo", "", "resource_kind");
+  refused("/v1/objects/App/none", "", "resource_unknown");
+  refused("/v1/history/User/none", "", "resource_unknown");
+  refused("/v1/explain/none", "", "decision_unknown");
+  refused("/v1/ledger/proof/none", "", "decision_unknown");
+  refused("/v1/ledger/proof/%23999999", "", "event_unknown");
+  refused("/v1/ledger/proof/%23x", "", "event_unknown");
+  const auto backwards = world.call(owner(), "GET", "/v1/ledger/consistency", "", "from=2&to=1");
+  CHECK(backwards->code() == "ledger_range");
+  CHECK(backwards->json().find("error")->string_or("expected", "") == "at most 1");
+  CHECK(world.call(owner(), "GET", "/v1/ledger/consistency", "", "from=1")->status == 200);
+  const auto proof = world.call(owner(), "GET", "/v1/ledger/proof/%230");
+  CHECK(proof->json().integer_or("index", -1) == 0);
 }

@@ -1,6 +1,7 @@
 #include "control/plane.h"
 
 #include <algorithm>
+#include <future>
 
 #include "codec/text.h"
 #include "crypto/random_id.h"
@@ -21,9 +22,25 @@ constexpr std::int64_t kProbeEvery = 200 * kNanosPerMilli;
 constexpr std::string_view kSource = "waryd";
 constexpr std::string_view kOutboxKind = "Outbox";
 
+std::int64_t decided_revision(const contract::Event& event) {
+  const auto detail = codec::parse_json(event.detail);
+  return detail ? detail->integer_or("revision", 0) : 0;
+}
+
 store::Key outbox_key(std::uint64_t number) { return key_of(kTenantWide, kOutboxKind, "e" + std::to_string(number)); }
 
 }  // namespace
+
+Result<std::int64_t> newest_revision(ledger::Ledger& ledger, std::int64_t enough) {
+  std::int64_t newest = 0;
+  for (std::uint64_t end = ledger.head().size; end != 0 && newest < enough;) {
+    const std::uint64_t count = std::min<std::uint64_t>(end, kListPage);
+    end -= count;
+    WARY_ASSIGN_OR_RETURN(const std::vector<ledger::StoredEvent> events, ledger.read_range(end, count));
+    for (const ledger::StoredEvent& stored : events) newest = std::max(newest, decided_revision(stored.event));
+  }
+  return newest;
+}
 
 Plane::Plane(PlaneParts parts, Settings settings, std::string directory, Kinds kinds)
     : parts_(parts),
@@ -84,8 +101,26 @@ Status Plane::load() {
   remember(std::move(snapshot));
   rebuild_site();
   if (!outbox_.empty()) last_outbox_ = outbox_.rbegin()->first;
+  WARY_RETURN_IF_ERROR(check_ledger());
   for (const auto& [number, event] : outbox_) send(event, number);
   return {};
+}
+
+// What left the outbox was in the ledger. One that lost it, or all it had, would begin anew in silence.
+Status Plane::check_ledger() {
+  if (outbox_.empty() || outbox_.begin()->first <= 1) return {};  // no change has left it yet
+  const std::int64_t expected = decided_revision(outbox_.begin()->second) - 1;
+  std::promise<Result<std::int64_t>> answer;  // of the ledger's thread; nothing else runs here before the start
+  WARY_RETURN_IF_ERROR(parts_.ledger.run([&](ledger::Ledger& ledger) {  //
+    answer.set_value(newest_revision(ledger, expected));
+  }));
+  WARY_ASSIGN_OR_RETURN(const std::int64_t found, answer.get_future().get());
+  if (found >= expected) return {};
+  return fail(ErrorKind::kDataLoss, "ledger_behind_store", "the ledger lost events of changes that it had acknowledged")
+      .at(directory_ + "/ledger")
+      .expected("an event of revision " + std::to_string(expected) + " or later")
+      .found(found == 0 ? "none" : "revision " + std::to_string(found))
+      .next("restore that directory from its newest copy; nothing is appended to a log that lost entries");
 }
 
 // Names this store's life on the link: revisions of another one never mix with its own.

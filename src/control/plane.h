@@ -63,6 +63,10 @@ struct Committed {
 // A durable event, as streams and waiting commands see it.
 using OnEvent = std::function<void(std::uint64_t index, const contract::Event& event)>;
 
+// The newest revision that an event of the ledger was decided or changed at; what lies before one of `enough` is not
+// read. The ledger's thread.
+Result<std::int64_t> newest_revision(ledger::Ledger& ledger, std::int64_t enough);
+
 class Plane {
  public:
   static Result<std::unique_ptr<Plane>> open(PlaneParts parts, Settings settings, std::string directory);
@@ -98,6 +102,7 @@ class Plane {
  private:
   Plane(PlaneParts parts, Settings settings, std::string directory, Kinds kinds);
   Status load();
+  Status check_ledger();
   Status make_publisher();
   Result<std::string> make_history();
   Error refuse_store(Error error);

@@ -128,6 +128,40 @@ TEST_CASE("after a power cut at any call no change that was answered is missing,
   CHECK(cuts > 5);
 }
 
+TEST_CASE("a ledger that lost what it had acknowledged is not gone on with") {
+  World world;
+  const store::Key bob = key_of(kTenantWide, "User", "bob");
+  REQUIRE(world.put(bob, "{}").ok());
+  world.settle();
+  world.close();
+  world.ledger.reset();
+  world.ledger_files = io::SimFiles(11);
+  REQUIRE(world.ledger_files.make_directory("ledger").ok());
+  world.open_ledger();
+  const Status refused = world.open();
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().code == "ledger_behind_store");
+  CHECK(refused.error().where == "waryd/ledger");
+  CHECK_FALSE(refused.error().next_step.empty());
+  CHECK(world.events().empty());
+}
+
+TEST_CASE("a ledger whose newest events were decided long ago is whole") {
+  World world;
+  REQUIRE(world.put(key_of(kTenantWide, "User", "bob"), "{}").ok());
+  world.settle();
+  for (int i = 0; i < 1500; ++i) {  // as an edge ships what it decided while it was cut off
+    contract::Event event = World::event("GET");
+    event.detail = R"({"revision":1})";
+    world.plane->record(std::move(event));
+    if (i % 100 == 0) world.settle();
+  }
+  world.settle();
+  world.close();
+  const Status opened = world.open();
+  CHECK_MESSAGE(opened.ok(), (opened.ok() ? "" : opened.error().to_string()));
+}
+
 TEST_CASE("an old revision is made again after a restart, and is gone once compacted") {
   World world;
   REQUIRE(world.put(key_of(kTenantWide, "User", "carol"), "{}").ok());

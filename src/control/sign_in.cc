@@ -15,6 +15,8 @@ constexpr std::int64_t kLinkLife = 10 * 60 * kNanosPerSecond;
 constexpr std::int64_t kCodeLife = 30 * kNanosPerSecond;
 constexpr std::int64_t kSessionLife = 8 * 3600 * kNanosPerSecond;
 constexpr std::size_t kCodesMax = 10'000;
+constexpr std::size_t kCodesOfSession = 16;    // that are not used yet: a browser with that many tabs on their way
+constexpr std::size_t kCredentialsOfHost = 4;  // of one session: tabs that come back side by side keep what they got
 constexpr std::size_t kSweepMax = 500;
 
 Error refused() {
@@ -97,6 +99,7 @@ Result<Issued> SignIn::redeem_link(const std::string& code) {
 
 Result<Issued> SignIn::create_code(const std::string& session, const std::string& host, const std::string& state) {
   sweep();
+  drop_oldest_code(session);
   if (codes_.size() >= kCodesMax) return fail(ErrorKind::kExhausted, "sign_in_busy", "too many sign-ins at once");
   const std::vector<std::string> hosts = plane_.site()->hosts();
   const bool known = std::binary_search(hosts.begin(), hosts.end(), host);
@@ -104,6 +107,32 @@ Result<Issued> SignIn::create_code(const std::string& session, const std::string
   Issued issued{crypto::random_id(random_), session, {clock_.unix_time().nanos + kCodeLife}};
   codes_[enforce::credential_id(issued.secret)] = {session, host, state, clock_.monotonic().nanos + kCodeLife};
   return issued;
+}
+
+// Whoever is signed in may ask for codes as often as they like, and takes the room of nobody else.
+void SignIn::drop_oldest_code(const std::string& session) {
+  std::size_t count = 0;
+  auto oldest = codes_.end();
+  for (auto entry = codes_.begin(); entry != codes_.end(); ++entry) {
+    if (entry->second.session != session) continue;
+    ++count;
+    if (oldest == codes_.end() || entry->second.expires < oldest->second.expires) oldest = entry;
+  }
+  if (count >= kCodesOfSession) codes_.erase(oldest);
+}
+
+// A browser has one cookie of a host: what came before the newest few is used by nobody.
+void SignIn::retire_credentials(const std::string& session, const std::string& host, Change& change) const {
+  std::vector<std::pair<std::uint64_t, store::Key>> held;
+  for (const auto& [key, value] : plane_.objects().of_kind("Credential")) {
+    const Json* spec = value->json.find("spec");
+    if (spec == nullptr || spec->string_or("session", "") != session || spec->string_or("host", "") != host) continue;
+    held.emplace_back(value->revision, *key);
+  }
+  if (held.size() < kCredentialsOfHost) return;
+  std::sort(held.begin(), held.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  held.resize(std::min(held.size() - kCredentialsOfHost + 1, kSweepMax));
+  for (auto& [revision, key] : held) change.writes.push_back({std::move(key), std::nullopt});
 }
 
 Result<Issued> SignIn::redeem_code(const std::string& code, const std::string& host, const std::string& state) {
@@ -119,6 +148,7 @@ Result<Issued> SignIn::redeem_code(const std::string& code, const std::string& h
   Issued issued{crypto::random_id(random_), kept.session, {spec->integer_or("expires", 0)}};
   Change change;
   change.writes.push_back(credential(issued.secret, kept.session, host));
+  retire_credentials(kept.session, host, change);
   change.event = event_of(user_text(spec->string_or("user", "")), "session.extend", host);
   change.event.session = kept.session;
   WARY_ASSIGN_OR_RETURN([[maybe_unused]] const Committed committed, plane_.commit(std::move(change)));

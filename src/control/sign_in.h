@@ -46,6 +46,8 @@ class SignIn {
   };
   Write credential(const std::string& token, const std::string& session, const std::string& host) const;
   Status check_user(const std::string& user) const;
+  void drop_oldest_code(const std::string& session);
+  void retire_credentials(const std::string& session, const std::string& host, Change& change) const;
 
   Plane& plane_;
   Clock& clock_;

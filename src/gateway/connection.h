@@ -70,7 +70,7 @@ class Connection final : public enforce::LiveSession {
                         const enforce::Point::Subject& subject, const std::string& client,
                         const std::string& traceparent);
   void deny(const codec::http1::RequestHead& head, const App& app, const std::string& path,
-            const enforce::Point::Subject& subject);
+            const enforce::Point::Subject& subject, const contract::Decision& decision);
   void continue_sign_in(const codec::http1::RequestHead& head, const App& app);
   void redeemed(std::uint64_t wait, Result<Redeemed> result, const std::string& path);
   void answer(int status, std::vector<codec::http1::Field> fields, std::string_view body);

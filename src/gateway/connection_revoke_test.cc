@@ -219,6 +219,26 @@ TEST_CASE("a session that expires while its connection is open is cut within a s
   CHECK(cuts(world) == 1);
 }
 
+TEST_CASE("whose session has ended signs in again, and who is revoked is told so") {
+  World world;
+  const std::string html = "Accept: text/html\r\n";
+  world.sim.jump_wall_clock(1'790'003'600LL * kNanosPerSecond - world.sim.clock().unix_time().nanos);
+  auto answers = world.ask("/a?b=c", html)->answers();
+  REQUIRE(answers.size() == 1);
+  CHECK(answers[0].status == 303);
+  CHECK(answers[0].field("location") == "/a?b=c");
+  CHECK(answers[0].field("set-cookie") == "__Host-wary_session=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
+  CHECK(world.events().back().actor == "Wary::User::\"alice\"");
+  answers = world.ask("/a")->answers();
+  REQUIRE(answers.size() == 1);
+  CHECK(answers[0].status == 401);
+  CHECK(answers[0].body.find("session_ended") != std::string::npos);
+  world.change({make_user("alice", true)});
+  answers = world.ask("/a", html)->answers();
+  REQUIRE(answers.size() == 1);
+  CHECK(answers[0].status == 403);
+}
+
 TEST_CASE("a fact that changes by itself without taking access away cuts nothing, and the next one is seen") {
   World world;
   world.set_policies(R"(permit (principal, action, resource) unless { principal.risk > 50 };)");

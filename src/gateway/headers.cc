@@ -70,6 +70,12 @@ bool is_websocket_field(std::string_view name) {
   return name.size() > 14 && codec::equals_ignoring_case(name.substr(0, 14), "sec-websocket-");
 }
 
+// A cookie without a name comes back from some browsers as its value alone: "=__Host-wary_session=x" would be ours.
+bool sets_own_cookie(std::string_view value) {
+  value.remove_prefix(std::min(value.find_first_not_of("= \t"), value.size()));
+  return value.starts_with(kSessionCookie) || value.starts_with(kStateCookie);
+}
+
 }  // namespace
 
 bool is_reserved(std::string_view name) {
@@ -123,10 +129,7 @@ void forward_response_fields(const http1::ResponseHead& head, bool is_console, s
     if (codec::equals_ignoring_case(field.name, "content-length") || http1::is_hop_by_hop(field.name)) continue;
     if (is_named(connection, field.name)) continue;
     if (is_reserved_response(field.name)) continue;
-    if (!is_console && codec::equals_ignoring_case(field.name, "set-cookie") &&
-        (field.value.starts_with(kSessionCookie) || field.value.starts_with(kStateCookie))) {
-      continue;
-    }
+    if (!is_console && codec::equals_ignoring_case(field.name, "set-cookie") && sets_own_cookie(field.value)) continue;
     out.push_back(field);
   }
 }

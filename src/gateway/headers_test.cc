@@ -74,7 +74,9 @@ TEST_CASE("our cookies stay here, others go on") {
 
 TEST_CASE("an upstream cannot set our cookies") {
   const std::string answer =
-      "HTTP/1.1 200 OK\r\nSet-Cookie: __Host-wary_session=x; Path=/\r\nSet-Cookie: ok=1\r\nContent-Length: 0\r\n\r\n";
+      "HTTP/1.1 200 OK\r\nSet-Cookie: __Host-wary_session=x; Path=/\r\n"
+      "Set-Cookie: =__Host-wary_session=x\r\nSet-Cookie: = __Host-wary_state=x\r\nSet-Cookie: ok=1\r\nContent-Length: "
+      "0\r\n\r\n";
   http1::HeadScan scan;
   http1::ResponseHead head;
   REQUIRE(http1::parse_response_head(answer, scan, "GET", head).progress == http1::Progress::kDone);
@@ -84,7 +86,7 @@ TEST_CASE("an upstream cannot set our cookies") {
   CHECK(fields[0].value == "ok=1");
   fields.clear();
   forward_response_fields(head, true, fields);
-  CHECK(fields.size() == 2);
+  CHECK(fields.size() == 4);
 }
 
 TEST_CASE("the longest route wins, and what no route names belongs to the app") {
@@ -102,6 +104,23 @@ TEST_CASE("the longest route wins, and what no route names belongs to the app") 
   CHECK(found->find_route("/api/query").resource.id == "demo/api");
   CHECK(found->find_route("/other").resource.id == "demo/a");
   CHECK(site->find_app("b.localhost") == nullptr);
+}
+
+TEST_CASE("a route of everything below has the path above it too, unless another route is exactly that") {
+  const auto a = app("demo/a", "a.localhost", "http://127.0.0.1:80");
+  const auto r1 = route("demo/pay", "demo/a", "/pay/*"), r2 = route("demo/tax", "demo/a", "/tax/*"),
+             r3 = route("demo/tax-page", "demo/a", "/tax"), r4 = route("demo/rest", "demo/a", "/*");
+  std::vector<Error> problems;
+  const auto site = Site::build({&a}, {&r1, &r2, &r3, &r4}, problems);
+  const App* found = site->find_app("a.localhost");
+  REQUIRE(found != nullptr);
+  CHECK(found->find_route("/pay").resource.id == "demo/pay");
+  CHECK(found->find_route("/pay/").resource.id == "demo/pay");
+  CHECK(found->find_route("/payroll").resource.id == "demo/rest");
+  CHECK(found->find_route("/pa").resource.id == "demo/rest");
+  CHECK(found->find_route("/tax").resource.id == "demo/tax-page");
+  CHECK(found->find_route("/tax/2026").resource.id == "demo/tax");
+  CHECK(found->find_route("/").resource.id == "demo/rest");
 }
 
 TEST_CASE("a second app cannot take over a host, and a broken one is named") {

@@ -1,4 +1,5 @@
 // The client's request: from a head to a decision, and from the decision to an answer or an upstream's request.
+#include <algorithm>
 #include <array>
 
 #include "codec/text.h"
@@ -77,6 +78,16 @@ std::optional<std::string> parameter(std::string_view query, std::string_view na
     return std::nullopt;
   }
   return std::nullopt;
+}
+
+const std::string kClearSession = std::string(kSessionCookie) + "=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0";
+
+// Nothing speaks against this person but that their session is over: they may sign in again.
+bool session_has_ended(const contract::Decision& decision) {
+  return !decision.determining.empty() &&
+         std::all_of(decision.determining.begin(), decision.determining.end(), [](const std::string& policy) {
+           return policy == "guardrail/inactive-session" || policy == "guardrail/revoked-session";
+         });
 }
 
 // A place on the same host to go on at: nothing that a browser could read as another host or a header.
@@ -180,7 +191,7 @@ void Connection::decide(const http1::RequestHead& head, const App& app, const st
       return refuse({503, decision.reason_code == "ledger_unavailable" ? "ledger_unavailable" : "policy_unavailable",
                      "no access is given while it cannot be decided and recorded"});
     }
-    return deny(head, app, path, subject);
+    return deny(head, app, path, subject, decision);
   }
   live_under(decision);
   if (!prepare_upstream(head, path, subject, client, "00-" + trace.id + "-" + trace.parent + "-01")) return;
@@ -232,16 +243,22 @@ bool Connection::prepare_upstream(const http1::RequestHead& head, const std::str
 }
 
 void Connection::deny(const http1::RequestHead& head, const App& app, const std::string& path,
-                      const enforce::Point::Subject& subject) {
+                      const enforce::Point::Subject& subject, const contract::Decision& decision) {
   const bool browser = prefers_html(http1::find_field(head.fields, "accept").value_or(""));
   const bool navigates = browser && (head.method == "GET" || head.method == "HEAD");
+  const bool has_ended = subject.session && session_has_ended(decision);
+  std::string back = path;
+  if (head.query) back += "?" + std::string(*head.query);
+  if (has_ended && navigates) {
+    // The same again without the cookie: from there on as anybody who is not signed in.
+    return answer(
+        303, {{"Location", safe_return_path(back)}, {"Set-Cookie", kClearSession}, {"Cache-Control", "no-store"}}, "");
+  }
   if (subject.is_anonymous && app.signs_in && navigates) {
     // The state cookie ties the answer to this browser: a link made elsewhere cannot sign it in as someone else.
     const std::string state = crypto::random_id(worker_.random());
     const std::string cookie =
         std::string(kStateCookie) + "=" + state + "; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=300";
-    std::string back = path;
-    if (head.query) back += "?" + std::string(*head.query);
     const std::string location =
         worker_.options().console_origin + "/continue?host=" + codec::encode_percent(head.host) +
         "&path=" + codec::encode_percent(back) + "&state=" + codec::encode_hex(crypto::sha256(as_bytes(state)));
@@ -255,6 +272,11 @@ void Connection::deny(const http1::RequestHead& head, const App& app, const std:
     notice.title = "Nobody is signed in here.";
     notice.next = app.signs_in ? "Open this address in a browser and sign in, or present a workload certificate."
                                : "Present a workload certificate.";
+  } else if (has_ended) {
+    notice.status = 401;
+    notice.code = "session_ended";
+    notice.title = "Your session has ended.";
+    notice.next = "Open this address in a browser again and sign in.";
   } else {
     notice.status = 403;
     notice.code = "denied";

@@ -102,10 +102,19 @@ Result<io::Address> parse_upstream(std::string_view text) {
 }
 
 const Route& App::find_route(std::string_view path) const {
+  // "/below/*" has "/below" too, which most applications answer as "/below/"; a route of exactly that path comes first.
+  const Route* above = nullptr;
   for (const Route& route : routes) {
-    if (route.is_prefix ? path.starts_with(route.path) : path == route.path) return route;
+    if (route.is_prefix && route.path.size() == path.size() + 1 && route.path.back() == '/' &&
+        route.path.starts_with(path)) {
+      above = &route;
+    } else if (!route.is_prefix && path == route.path) {
+      return route;
+    } else if (route.is_prefix && path.starts_with(route.path)) {
+      return above != nullptr ? *above : route;
+    }
   }
-  return fallback;
+  return above != nullptr ? *above : fallback;
 }
 
 std::shared_ptr<const Site> Site::build(const std::vector<const contract::Entity*>& apps,

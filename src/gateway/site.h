@@ -5,7 +5,8 @@
 //   const Route& route = app->find_route("/api/v1/query");
 //
 // Attributes of Wary::App: hosts (set of names), upstream ("http://127.0.0.1:9090" or "unix:/path"), record
-// ("with" | "before"), sign_in ("session" | "none"). Of Wary::Route: app (entity), path ("/api/*" or "/exact"), record.
+// ("with" | "before"), sign_in ("session" | "none"). Of Wary::Route: app (entity), path ("/exact", or
+// "/api/*" for "/api" and all below), record.
 // A path that no route names is the app's own: its resource is the App. Immutable; any thread.
 #pragma once
 

@@ -171,8 +171,11 @@ Result<std::vector<Hash>> Ledger::inclusion_proof(std::uint64_t index, std::uint
 }
 
 Result<std::vector<Hash>> Ledger::consistency_proof(std::uint64_t old_size, std::uint64_t new_size) {
-  if (new_size > impl_->next_index() || old_size > new_size) {
-    return out_of_range(std::max(old_size, new_size), impl_->next_index());
+  if (new_size > impl_->next_index()) return out_of_range(new_size, impl_->next_index());
+  if (old_size > new_size) {
+    return fail(ErrorKind::kInvalid, "ledger_range", "the older log is not the longer one")
+        .expected("at most " + std::to_string(new_size))
+        .found(std::to_string(old_size));
   }
   if (old_size == 0) return std::vector<Hash>();  // every tree continues the empty one
   WARY_ASSIGN_OR_RETURN(auto proof, ledger::consistency_proof(old_size, new_size, impl_->node_reader()));

@@ -50,6 +50,8 @@ async function speed(scratch) {
 async function refusals(wary, scratch) {
   step("what it refuses");
   await wary.start();
+  const modes = ["ca.pem", "ledger.vkey"].map((name) => (statSync(join(wary.data, name)).mode & 0o777).toString(8));
+  saw("what is public may be read by everybody on this machine", modes.every((mode) => mode === "644"), modes.join(" "));
   const second = new Platform(scratch, await freePort(), { data: wary.data });
   sawRefusal("a second one on the same data", await attempt(second), "data_in_use", wary.data);
   const other = new Platform(scratch, wary.port, { data: join(scratch, "other") });
@@ -118,16 +120,17 @@ async function damage(wary, scratch) {
   const victims = filesBelow(golden).map((path) => path.slice(golden.length + 1))
     .filter((path) => !/^(log|run)\//.test(path) && path !== "lock" && !path.endsWith("/lock"));
   const outcomes = { recovered: 0, refused: 0 };
+  const whole = ["signer", "waryd/ledger", "waryd/ledger/segments", "waryd/ledger/tree", "waryd/objects"].map((victim) => ({ victim, cut: "gone" }));
   const cases = victims.flatMap((victim) => {
     const { size } = statSync(join(golden, victim));
     const cuts = sanitized ? ["gone"] : ["gone", 0, Math.floor(size / 2)];
     return [...new Set(cuts)].filter((cut) => cut !== size).map((cut) => ({ victim, cut }));
-  });
+  }).concat(whole);
   const bad = [];
   for (const { victim, cut } of cases) {
     restore(golden, wary.data);
     const path = join(wary.data, victim);
-    if (cut === "gone") rmSync(path);
+    if (cut === "gone") rmSync(path, { recursive: true });
     else truncateSync(path, cut);
     wary.port = await freePort();
     const result = await attempt(wary);
@@ -143,7 +146,7 @@ async function damage(wary, scratch) {
       await wary.stop();
     } else {
       outcomes.refused += 1;
-      if (result.code === "" || result.lines.length > 2 || !(result.exit > 0)) bad.push(`${name}: ${result.text.trim().slice(0, 300)}`);
+      if (result.code === "" || result.lines.length !== 2 || !(result.exit > 0)) bad.push(`${name}: ${result.text.trim().slice(0, 300)}`);
       if (/process_ended|process_not_ready/.test(result.code)) bad.push(`${name}: ${result.lines[0]}`);
       if (!nothingRuns(wary)) bad.push(`${name}: something still runs`);
     }
