@@ -1,6 +1,7 @@
 // bench cedar: what a decision of the compiled engine costs, on the workloads that its peers are given too.
 //
-//   cedar_bench FIGURES [TESTDATA/policy] [WORKLOADS]     writes {"name","value","unit"} rows; with WORKLOADS, a folder,
+//   cedar_bench FIGURES [TESTDATA/policy] [WORKLOADS]     writes {"name","value","unit"} rows; with WORKLOADS, a
+//   folder,
 //                                                          also the made workloads as files, for the peers
 //
 // A figure is per request the least mean of 32 calls in a row over several rounds, then median and 99th percentile over
@@ -148,7 +149,8 @@ std::vector<cedar::EntityHandle> github_actions() {
   return out;
 }
 
-Workload load_application(const fs::path& oopsla, const fs::path& folder, const std::string& name, int n, int hierarchy) {
+Workload load_application(const fs::path& oopsla, const fs::path& folder, const std::string& name, int n,
+                          int hierarchy) {
   constexpr Limits kLarge{.bytes = std::size_t{1} << 30, .depth = 64, .items = 10'000'000, .total = 1'000'000'000};
   Workload out;
   out.policies = read(oopsla / "apps" / name / (name == "tinytodo" ? "tinytodo.cedar" : "policies.cedar"));
@@ -178,7 +180,8 @@ void b1(const fs::path& testdata, Figures& figures) {
   }
   const fs::path folder = fs::temp_directory_path() / ("wary-bench-" + std::to_string(std::random_device()()));
   fs::create_directories(folder);
-  const std::string command = "tar --zstd -xf '" + (oopsla / "hierarchies.tar.zst").string() + "' -C '" + folder.string() + "'";
+  const std::string command =
+      "tar --zstd -xf '" + (oopsla / "hierarchies.tar.zst").string() + "' -C '" + folder.string() + "'";
   if (std::system(command.c_str()) != 0) die("hierarchies.tar.zst cannot be unpacked");
   for (const std::string name : {"gdrive", "github", "tinytodo"}) {
     for (const int n : {5, 50}) {
@@ -243,7 +246,8 @@ Workload b2_workload(char kind, std::size_t policies, std::mt19937_64& random) {
     request.principal = make_entity("U", "u" + number(user));
     request.action = make_entity("Action", "a" + number(user % 10));
     // Half of the requests of (a) meet their policy.
-    request.resource = make_entity("Doc", "d" + number(i % 2 == 0 ? user % 100 + 100 * (random() % 10) : random() % 1000));
+    request.resource =
+        make_entity("Doc", "d" + number(i % 2 == 0 ? user % 100 + 100 * (random() % 10) : random() % 1000));
     if (kind == 'b') {
       request.context = cedar::Value::record({{"n", cedar::Value(static_cast<std::int64_t>(random() % policies))}});
     }
@@ -340,10 +344,12 @@ World b3_world(std::size_t users, std::mt19937_64& random) {
 std::string b3_policies() {
   std::string out;
   for (int i = 0; i < 20; ++i) {
-    out += "permit(principal in Group::\"g" + number(static_cast<std::size_t>(i)) + "\", action == Action::\"read\", resource in Folder::\"f" +
-           number(static_cast<std::size_t>(i)) + "\");\n";
+    out += "permit(principal in Group::\"g" + number(static_cast<std::size_t>(i)) +
+           "\", action == Action::\"read\", resource in Folder::\"f" + number(static_cast<std::size_t>(i)) + "\");\n";
   }
-  out += "permit(principal, action in [Action::\"read\", Action::\"write\"], resource) when { resource.owner == principal };\n";
+  out +=
+      "permit(principal, action in [Action::\"read\", Action::\"write\"], resource) when { resource.owner == principal "
+      "};\n";
   out += "forbid(principal, action == Action::\"write\", resource) when { principal.level < 2 };\n";
   return out;
 }

@@ -24,8 +24,8 @@ Status check_sizes(std::span<const EntityInput> inputs) {
   constexpr std::size_t kMaximum = 65'535;
   for (const EntityInput& input : inputs) {
     const cedar::Entity& entity = *input.entity;
-    const std::size_t most = std::max({entity.attributes.size(), entity.tags.size(), entity.parents.size(),
-                                       input.expiries.size()});
+    const std::size_t most =
+        std::max({entity.attributes.size(), entity.tags.size(), entity.parents.size(), input.expiries.size()});
     if (most <= kMaximum) continue;
     return fail(ErrorKind::kInvalid, "engine_entity", "an entity with too much in it")
         .at(entity.uid->to_string())
@@ -87,8 +87,7 @@ void Worker::visit(const Rules& rules, std::span<const std::uint32_t> policies) 
   for (const std::uint32_t number : policies) {
     const CompiledPolicy& policy = rules.program.policies[number];
     if (!machine.matches(rules.program, policy)) continue;
-    const auto outcome =
-        policy.has_conditions ? machine.run(rules.program, policy.code) : cedar::Outcome::kSatisfied;
+    const auto outcome = policy.has_conditions ? machine.run(rules.program, policy.code) : cedar::Outcome::kSatisfied;
     if (outcome == cedar::Outcome::kNotSatisfied) continue;
     if (outcome == cedar::Outcome::kError) {
       answer_.errors.push_back({number, machine.error()});

@@ -116,7 +116,8 @@ TEST_CASE("entities that come, change, move and go are as if made anew") {
       "permit(principal in G::\"g3\", action, resource in F::\"f2\");"
       "permit(principal, action, resource) when { principal.n > 50 };"
       "forbid(principal in G::\"g7\", action, resource) unless { resource has open };"
-      "permit(principal in G::\"g1\", action == Action::\"read\", resource) when { resource.owner in principal.team };");
+      "permit(principal in G::\"g1\", action == Action::\"read\", resource) when { resource.owner in principal.team "
+      "};");
   for (const std::size_t users : {40U, 6000U}) {  // a small world, and one whose users have no closure
     test::Dice dice(users);
     Model model;
@@ -137,8 +138,7 @@ TEST_CASE("entities that come, change, move and go are as if made anew") {
       return std::make_shared<const Entity>(std::move(out));
     };
     const auto make_document = [&] {
-      Entity out = entity("D", "d" + std::to_string(dice.below(20)), {},
-                          {{"F", "f" + std::to_string(dice.below(4))}});
+      Entity out = entity("D", "d" + std::to_string(dice.below(20)), {}, {{"F", "f" + std::to_string(dice.below(4))}});
       out.attributes.emplace_back("owner", Value::entity(make_entity("U", "u" + std::to_string(dice.below(users)))));
       if (dice.chance(50)) out.attributes.insert(out.attributes.begin(), {"open", Value(true)});
       std::sort(out.attributes.begin(), out.attributes.end(), [](auto& a, auto& b) { return a.first < b.first; });
@@ -252,9 +252,11 @@ TEST_CASE("too many ancestors are refused, and so is an entity with too much in 
 }
 
 TEST_CASE("a fact that expires takes its other value then, and the answer says until when it holds") {
-  const auto set = policies("permit(principal, action, resource) unless { principal.risk > 50 || principal.hasTag(\"bad\") };");
+  const auto set =
+      policies("permit(principal, action, resource) unless { principal.risk > 50 || principal.hasTag(\"bad\") };");
   const Entity user = entity("U", "a", {{"risk", Value(1)}});
-  const std::vector<Expiry> expiries = {{"risk", false, UnixTime{1000}, Value(100)}, {"bad", true, UnixTime{500}, Value(1)}};
+  const std::vector<Expiry> expiries = {{"risk", false, UnixTime{1000}, Value(100)},
+                                        {"bad", true, UnixTime{500}, Value(1)}};
   const std::vector<EntityInput> inputs = {{&user, expiries}};
   const auto made = Snapshot::make(set.policies(), inputs, {});
   REQUIRE(made.ok());
@@ -324,7 +326,8 @@ TEST_CASE("a line that has grown far beyond its beginning says that it is wastef
   CHECK_FALSE(current->is_wasteful());
   const Entity large = entity("U", "a", {{"text", Value(std::string(1000, 'x'))}});
   for (int i = 0; i < 40'000 && !current->is_wasteful(); ++i) {
-    const Entity session = entity("S", "s" + std::to_string(i), {{"n", Value(std::string(500, 'x') + std::to_string(i))}});
+    const Entity session =
+        entity("S", "s" + std::to_string(i), {{"n", Value(std::string(500, 'x') + std::to_string(i))}});
     auto next = current->with({.upserts = {{&session, {}}, {&large, {}}}, .removals = {}, .policies = {}});
     REQUIRE(next.ok());
     next = (*next)->with({.upserts = {}, .removals = {*session.uid}, .policies = {}});

@@ -4,8 +4,8 @@
 // their ancestors, sorted. What nobody is in has none: its ancestors are its parents and their closures, so that a
 // million users cost no closure each, and a group that moves touches groups only. In a small world all have one.
 //
-// A table is immutable; the next one shares its pages. Blocks live in the world's arena until the world goes: what is no
-// longer referred to is counted (`garbage`), and the writer starts a new world when it is too much.
+// A table is immutable; the next one shares its pages. Blocks live in the world's arena until the world goes: what is
+// no longer referred to is counted (`garbage`), and the writer starts a new world when it is too much.
 #pragma once
 
 #include <array>
@@ -39,9 +39,9 @@ struct EntityBlock {
   std::uint16_t tags;
   std::uint16_t parents;
   std::uint16_t timed;
-  std::uint32_t ancestors;         // in `closure`
-  bool is_closed;                  // `closure` holds
-  const std::uint32_t* closure;    // ascending
+  std::uint32_t ancestors;       // in `closure`
+  bool is_closed;                // `closure` holds
+  const std::uint32_t* closure;  // ascending
   const TimedCell* timed_cells;
 
   const Cell* values() const { return reinterpret_cast<const Cell*>(this + 1); }
@@ -97,7 +97,9 @@ class EntityWriter {
   class Changes {
    public:
     explicit Changes(std::vector<std::uint32_t>& slots) : slots_(slots) {}
-    ~Changes() { for (const auto& [ref, block] : all_) slots_[ref] = 0; }
+    ~Changes() {
+      for (const auto& [ref, block] : all_) slots_[ref] = 0;
+    }
     Changes(const Changes&) = delete;
     Changes& operator=(const Changes&) = delete;
     void put(std::uint32_t ref, EntityBlock* block);
@@ -124,7 +126,7 @@ class EntityWriter {
   Symbols& symbols_;
   Arena& arena_;
   EntityTable table_;
-  std::vector<std::uint8_t> inner_;  // by ref: it is or was somebody's parent
+  std::vector<std::uint8_t> inner_;                                         // by ref: it is or was somebody's parent
   std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> children_;  // of a parent: those that are parents too
   std::vector<std::uint32_t> slots_;
   std::vector<std::uint32_t> union_;  // room for close_one

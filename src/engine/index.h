@@ -3,10 +3,10 @@
 //   index.visit(machine, [&](std::span<const std::uint32_t> policies) { ... });
 //
 // A policy that the index leaves out fails its scope, which cannot error: leaving it out changes nothing (the slicing
-// theorem of Cedar's formal model). Policies lie by action, then by the entity their resource must be or be in, then by the
-// one of their principal; what names none lies in a list of its own. A request walks its own ancestors through it; a
-// group of few policies is not divided further. The actions of what it visits match;
-// principal and resource may not, and a policy with several actions may be visited twice. Immutable; any thread.
+// theorem of Cedar's formal model). Policies lie by action, then by the entity their resource must be or be in, then by
+// the one of their principal; what names none lies in a list of its own. A request walks its own ancestors through it;
+// a group of few policies is not divided further. The actions of what it visits match; principal and resource may not,
+// and a policy with several actions may be visited twice. Immutable; any thread.
 #pragma once
 
 #include <map>
@@ -35,8 +35,12 @@ class RefMap {
     std::uint32_t ref = kNone;
     std::uint32_t number = kNone;
   };
-  static std::uint32_t spread(std::uint32_t ref) { return static_cast<std::uint32_t>((ref * 0x9E3779B97F4A7C15ULL) >> 32); }
-  static std::uint32_t bit(std::uint32_t ref) { return static_cast<std::uint32_t>((ref * 0x9E3779B97F4A7C15ULL) >> 58); }
+  static std::uint32_t spread(std::uint32_t ref) {
+    return static_cast<std::uint32_t>((ref * 0x9E3779B97F4A7C15ULL) >> 32);
+  }
+  static std::uint32_t bit(std::uint32_t ref) {
+    return static_cast<std::uint32_t>((ref * 0x9E3779B97F4A7C15ULL) >> 58);
+  }
   std::vector<Slot> slots_;
   std::uint32_t mask_ = 0;
   std::uint64_t filter_ = 0;  // of 64 kinds of refs: which are there at all

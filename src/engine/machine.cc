@@ -40,7 +40,6 @@ bool holds(const std::uint32_t* closure, std::uint32_t size, std::uint32_t ref) 
   return size <= kScanned ? scan(closure, size, ref) : std::binary_search(closure, closure + size, ref);
 }
 
-
 }  // namespace
 
 void ReadLog::compact() {
@@ -460,8 +459,8 @@ bool Machine::call(const Operation& operation, Cell*& top) {
     }
   }
   using Result = cedar::ExtensionResult::Outcome;
-  const auto result =
-      cedar::call_extension(static_cast<cedar::ExtensionOp>(operation.variable), std::span(arguments.data(), operation.a));
+  const auto result = cedar::call_extension(static_cast<cedar::ExtensionOp>(operation.variable),
+                                            std::span(arguments.data(), operation.a));
   if (result.outcome == Result::kTypeError) return type_error();
   if (result.outcome == Result::kFailed) return fail(EvalErrorKind::kFailedExtensionFunctionExecution);
   return *top = to_cell(result.value, names_), true;

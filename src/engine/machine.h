@@ -61,7 +61,9 @@ class Machine {
   }
   cedar::EvalErrorKind error() const { return error_; }
 
-  std::uint32_t ref(cedar::Variable variable) const { return subjects_[static_cast<std::size_t>(variable)].cell.entity; }
+  std::uint32_t ref(cedar::Variable variable) const {
+    return subjects_[static_cast<std::size_t>(variable)].cell.entity;
+  }
   std::uint32_t type(cedar::Variable variable) const { return subjects_[static_cast<std::size_t>(variable)].cell.type; }
   // Ancestors of principal, action or resource, in no order; few may stand twice.
   std::span<const std::uint32_t> ancestors(cedar::Variable variable) {
@@ -72,7 +74,9 @@ class Machine {
   const ReadLog& looked_at() const { return looked_at_; }
   const ReadLog& climbed() const { return climbed_; }
   bool was_looked_at(cedar::Variable variable) const { return subjects_[static_cast<std::size_t>(variable)].was_read; }
-  bool was_climbed(cedar::Variable variable) const { return subjects_[static_cast<std::size_t>(variable)].has_ancestors; }
+  bool was_climbed(cedar::Variable variable) const {
+    return subjects_[static_cast<std::size_t>(variable)].has_ancestors;
+  }
   const cedar::EntityUid& temporary(std::uint32_t ref) const { return names_.temporary(ref); }
   // When the first timed fact that was read changes; the largest number when none does.
   std::int64_t valid_until_nanos() const { return valid_until_; }

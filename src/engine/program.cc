@@ -246,8 +246,8 @@ class Compiler {
     for (const Expr& operand : e.operands) expression(operand);
     const int count = static_cast<int>(e.operands.size());
     const bool fits = e.operands.size() == cedar::extension(e.call).arguments;
-    emit(fits ? Code::kCall : Code::kWrongCount, static_cast<std::uint8_t>(e.call), static_cast<std::uint32_t>(count), 0,
-         1 - count);
+    emit(fits ? Code::kCall : Code::kWrongCount, static_cast<std::uint8_t>(e.call), static_cast<std::uint32_t>(count),
+         0, 1 - count);
   }
 
   WorldNames& names_;

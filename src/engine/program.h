@@ -1,8 +1,9 @@
 // Programs: policies as flat code for a stack machine. Private to engine/.
 //
 // An operation is 12 bytes; operands lie in pools. Conditions end with kWhen or kUnless, so that a policy is decided as
-// soon as one fails. What can be known without a request is computed when compiling; a computation that would fail stays
-// in the code and fails when it is reached, as the language wants. How deep the stack can get is known beforehand.
+// soon as one fails. What can be known without a request is computed when compiling; a computation that would fail
+// stays in the code and fails when it is reached, as the language wants. How deep the stack can get is known
+// beforehand.
 #pragma once
 
 #include <cstdint>
@@ -15,17 +16,17 @@
 namespace wary::engine {
 
 enum class Code : std::uint8_t {
-  kConstant,         // a: constant; push
-  kVariable,         // variable; push
-  kVariableMember,   // variable, a: name; push the member
-  kMember,           // a: name; replace by the member
-  kHas,              // a: first of b names; replace by a boolean
-  kVariableHas,      // variable, a: name; push a boolean
-  kAnd,              // a: where to go with false; pops true
-  kOr,               // a: where to go with true; pops false
-  kBoolean,          // the top must be a boolean
-  kBranch,           // a: where to go when the popped boolean is false
-  kJump,             // a: where to go
+  kConstant,        // a: constant; push
+  kVariable,        // variable; push
+  kVariableMember,  // variable, a: name; push the member
+  kMember,          // a: name; replace by the member
+  kHas,             // a: first of b names; replace by a boolean
+  kVariableHas,     // variable, a: name; push a boolean
+  kAnd,             // a: where to go with false; pops true
+  kOr,              // a: where to go with true; pops false
+  kBoolean,         // the top must be a boolean
+  kBranch,          // a: where to go when the popped boolean is false
+  kJump,            // a: where to go
   kNot,
   kNegate,
   kEqual,
@@ -35,25 +36,25 @@ enum class Code : std::uint8_t {
   kGreater,
   kGreaterEqual,
   kIn,
-  kVariableIn,       // variable, in the top
+  kVariableIn,  // variable, in the top
   kAdd,
   kSubtract,
   kMultiply,
-  kLike,             // a: pattern
-  kIs,               // a: type name
-  kIsBeforeIn,       // a: type name, b: where to go with false; keeps the entity
-  kSet,              // a: count
-  kRecord,           // a: first of b names, ascending; the values lie in the order of `order`
+  kLike,        // a: pattern
+  kIs,          // a: type name
+  kIsBeforeIn,  // a: type name, b: where to go with false; keeps the entity
+  kSet,         // a: count
+  kRecord,      // a: first of b names, ascending; the values lie in the order of `order`
   kContains,
   kContainsAll,
   kContainsAny,
   kIsEmpty,
   kGetTag,
   kHasTag,
-  kCall,             // variable: cedar::ExtensionOp; a: count
-  kWrongCount,       // a: count; arguments were evaluated, their number is wrong
-  kWhen,             // pops; false: not satisfied
-  kUnless,           // pops; true: not satisfied
+  kCall,        // variable: cedar::ExtensionOp; a: count
+  kWrongCount,  // a: count; arguments were evaluated, their number is wrong
+  kWhen,        // pops; false: not satisfied
+  kUnless,      // pops; true: not satisfied
   kSatisfied,
 };
 
@@ -70,8 +71,8 @@ static_assert(sizeof(Operation) == 12);
 struct Scope {
   cedar::ScopeConstraint::Kind kind = cedar::ScopeConstraint::Kind::kAny;
   std::uint32_t type = kNone;
-  std::uint32_t ref = kNone;    // the first
-  std::uint32_t first = 0;      // of a list, into Program::refs
+  std::uint32_t ref = kNone;  // the first
+  std::uint32_t first = 0;    // of a list, into Program::refs
   std::uint32_t count = 0;
 };
 

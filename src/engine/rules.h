@@ -13,7 +13,7 @@ namespace wary::engine {
 struct Narrowing {
   enum class Kind : std::uint8_t { kIs, kIn, kAttribute };
   cedar::Variable variable = cedar::Variable::kResource;
-  Kind kind = Kind::kIs;  // it is the value, or in the set; is in the value; its attribute is the value
+  Kind kind = Kind::kIs;       // it is the value, or in the set; is in the value; its attribute is the value
   std::uint32_t name = kNone;  // of the attribute
   std::uint32_t code = 0;      // of the value, in Rules::values
 };
@@ -24,7 +24,7 @@ struct Rules {
   Program program;
   ScopeIndex index;
   std::vector<std::string> ids;
-  Program values;                                  // expressions, each ending with kSatisfied
+  Program values;                                   // expressions, each ending with kSatisfied
   std::vector<std::vector<Alternatives>> narrowed;  // by policy
 };
 

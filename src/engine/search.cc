@@ -96,9 +96,9 @@ class Candidates {
 
  private:
   const Scope& scope_of(const CompiledPolicy& policy) const {
-    return free_ == Variable::kPrincipal  ? policy.principal
-           : free_ == Variable::kAction   ? policy.action
-                                          : policy.resource;
+    return free_ == Variable::kPrincipal ? policy.principal
+           : free_ == Variable::kAction  ? policy.action
+                                         : policy.resource;
   }
   bool others_match(const Program& program, const CompiledPolicy& policy) {
     return (free_ == Variable::kPrincipal || machine_.matches_scope(program, policy.principal, Variable::kPrincipal)) &&

@@ -9,8 +9,8 @@
 // Candidates come from the policies' scopes and from clauses that tie the searched one to what is known (`resource in
 // principal.folders`, `resource.owner == principal`, `principal.docs.contains(resource)`); each is then decided, so a
 // candidate too many costs time only. Where a policy says nothing that narrows, every entity of the type is decided.
-// Known ids are entities, and ids that a scope names. A directory is immutable: any thread; search uses the caller's worker.
-// Limits: kSearchLimitMax ids an answer.
+// Known ids are entities, and ids that a scope names. A directory is immutable: any thread; search uses the caller's
+// worker. Limits: kSearchLimitMax ids an answer.
 #pragma once
 
 #include <memory>

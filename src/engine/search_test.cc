@@ -43,7 +43,8 @@ cedar::EntityHandle document(int i, std::string_view owner, std::string_view fol
 TEST_CASE("a search finds exactly what trying every entity finds") {
   std::size_t found = 0;
   for (std::uint64_t seed = 1; seed <= 150; ++seed) {
-    const test::World world = test::make_world(seed, {.policies = 6, .links = 6, .entities = 6, .requests = 4, .depth = 2});
+    const test::World world =
+        test::make_world(seed, {.policies = 6, .links = 6, .entities = 6, .requests = 4, .depth = 2});
     const Directory directory(snapshot_of(world.policies.policies(), world.entities));
     std::set<std::string> types;
     for (const auto& entity : world.entities) types.insert(entity->uid->type);
@@ -73,14 +74,16 @@ TEST_CASE("a search finds exactly what trying every entity finds") {
 }
 
 TEST_CASE("only what a clause leaves is decided, page by page") {
-  const auto parsed = cedar::parse_policies(cedar::Source::make(
-      "t", "permit(principal, action, resource) when { resource.owner == principal };"
-           "permit(principal, action, resource in Folder::\"shared\");"
-           "permit(principal, action, resource) when { context.extra.contains(resource) };"
-           "forbid(principal, action, resource == Doc::\"d0\");"));
+  const auto parsed = cedar::parse_policies(
+      cedar::Source::make("t",
+                          "permit(principal, action, resource) when { resource.owner == principal };"
+                          "permit(principal, action, resource in Folder::\"shared\");"
+                          "permit(principal, action, resource) when { context.extra.contains(resource) };"
+                          "forbid(principal, action, resource == Doc::\"d0\");"));
   REQUIRE(parsed.errors.empty());
   std::vector<cedar::EntityHandle> entities;
-  for (int i = 0; i < 5000; ++i) entities.push_back(document(i, i % 100 == 0 ? "ann" : "bob", i == 7 ? "shared" : "own"));
+  for (int i = 0; i < 5000; ++i)
+    entities.push_back(document(i, i % 100 == 0 ? "ann" : "bob", i == 7 ? "shared" : "own"));
   const Directory directory(snapshot_of(cedar::PolicySet::from(parsed.policies).policies(), entities));
   Worker worker;
   SearchQuery query;

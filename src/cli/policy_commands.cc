@@ -1,0 +1,341 @@
+// policy check, fmt, convert, eval, explain, search, test: Cedar policies as files, without a running wary.
+#include <algorithm>
+
+#include "cedar/format.h"
+#include "cedar/json.h"
+#include "cedar/parser.h"
+#include "cedar/policy_json.h"
+#include "cedar/printer.h"
+#include "cli/commands.h"
+#include "cli/policy_files.h"
+#include "cli/policy_test_file.h"
+#include "engine/search.h"
+#include "policy/explain.h"
+#include "schema/validator.h"
+
+namespace wary::cli {
+
+namespace {
+
+using codec::Json;
+
+std::string counted(std::size_t count, std::string_view one, std::string_view many) {
+  return std::to_string(count) + " " + std::string(count == 1 ? one : many);
+}
+
+void print_finding(Context& context, const schema::Finding& finding) {
+  context.err((finding.is_warning ? "warning: " : "error: ") + finding.error.to_string() + " in policy " +
+              finding.policy_id + "\n");
+  if (!finding.caret.empty()) context.err(finding.caret + "\n");
+  if (!finding.error.next_step.empty()) context.err("  " + finding.error.next_step + "\n");
+}
+
+Json finding_json(const schema::Finding& finding) {
+  return Json::object({{"kind", Json(schema::to_string(finding.kind))},
+                       {"severity", Json(std::string_view(finding.is_warning ? "warning" : "error"))},
+                       {"policy", Json(std::string_view(finding.policy_id))},
+                       {"code", Json(std::string_view(finding.error.code))},
+                       {"message", Json(std::string_view(finding.error.message))},
+                       {"where", Json(std::string_view(finding.error.where))},
+                       {"next", Json(std::string_view(finding.error.next_step))}});
+}
+
+Result<std::optional<std::uint32_t>> read_level(const Arguments& arguments) {
+  if (!arguments.has("--level")) return std::optional<std::uint32_t>();
+  const std::string text = arguments.flag("--level");
+  const bool is_number = !text.empty() && text.size() <= 3 &&
+                         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if (!is_number) {
+    return fail(ErrorKind::kInvalid, "usage", "not a level").at("--level").expected("a number to 999").found(text);
+  }
+  return std::optional<std::uint32_t>(static_cast<std::uint32_t>(std::stoul(text)));
+}
+
+Status check(Context& context, const Arguments& arguments) {
+  WARY_ASSIGN_OR_RETURN(const PolicyFiles policies, read_policy_files(context, arguments.positional));
+  const std::size_t count = policies.set.policies().size() + policies.set.templates().size();
+  if (!arguments.has("--schema")) {
+    context.out(context.is_json ? "{\"policies\": " + std::to_string(count) + "}\n"
+                                : counted(count, "policy", "policies") +
+                                      ": no syntax errors; --schema FILE checks the types too\n");
+    return {};
+  }
+  WARY_ASSIGN_OR_RETURN(const schema::Schema schema, read_schema(context, arguments.flag("--schema")));
+  schema::ValidationOptions options;
+  WARY_ASSIGN_OR_RETURN(options.level, read_level(arguments));
+  const schema::Validation validation = schema::validate(schema, policies.set, options);
+  std::size_t errors = 0;
+  Json list = Json::array();
+  for (const schema::Finding& finding : validation.findings) {
+    errors += finding.is_warning ? 0U : 1U;
+    if (context.is_json) {
+      list.push(finding_json(finding));
+    } else {
+      print_finding(context, finding);
+    }
+  }
+  const std::size_t warnings = validation.findings.size() - errors;
+  if (context.is_json) {
+    context.out(Json::object({{"policies", Json(static_cast<std::int64_t>(count))}, {"findings", std::move(list)}})
+                    .to_pretty_string() +
+                "\n");
+  } else {
+    context.out(counted(count, "policy", "policies") + ": " + counted(errors, "error", "errors") + ", " +
+                counted(warnings, "warning", "warnings") + "\n");
+  }
+  if (errors == 0) return {};
+  return fail(ErrorKind::kInvalid, "policy_invalid", counted(errors, "error", "errors") + " in the policies");
+}
+
+Status format(Context& context, const Arguments& arguments) {
+  WARY_ASSIGN_OR_RETURN(const std::vector<PolicyFile> files, read_texts(context, arguments.positional));
+  std::size_t changed = 0;
+  std::size_t broken = 0;
+  for (const PolicyFile& file : files) {
+    if (file.is_json) continue;
+    const cedar::FormattedPolicies formatted = cedar::format_policies(file.source);
+    print_errors(context, formatted.errors);
+    broken += formatted.errors.empty() ? 0U : 1U;
+    if (!formatted.errors.empty() || formatted.text == file.text) continue;
+    ++changed;
+    context.out(file.path + "\n");
+    if (arguments.has("--check")) continue;
+    WARY_RETURN_IF_ERROR(io::write_file_atomically(context.files, file.path, as_bytes(formatted.text)));
+  }
+  if (broken > 0) {
+    return fail(ErrorKind::kInvalid, "policy_invalid",
+                counted(broken, "file has", "files have") + " syntax errors, and is as it was");
+  }
+  if (changed > 0 && arguments.has("--check")) {
+    return fail(ErrorKind::kInvalid, "policy_format", counted(changed, "file is", "files are") + " not formatted")
+        .next("wary policy fmt rewrites them");
+  }
+  return {};
+}
+
+Status convert(Context& context, const Arguments& arguments) {
+  const std::string path = arguments.positional[0];
+  if (path.ends_with(".cedarschema") || path.ends_with(".cedarschema.json")) {
+    WARY_ASSIGN_OR_RETURN(const schema::Schema schema, read_schema(context, path));
+    if (path.ends_with(".json")) {
+      WARY_ASSIGN_OR_RETURN(const std::string text, schema::to_text(schema.declarations()));
+      context.out(text);
+    } else {
+      context.out(schema::to_json(schema.declarations()).to_pretty_string() + "\n");
+    }
+    return {};
+  }
+  WARY_ASSIGN_OR_RETURN(const PolicyFiles policies, read_policy_files(context, {path}));
+  if (!policies.files.empty() && policies.files.front().is_json) {
+    for (const auto* list : {&policies.set.policies(), &policies.set.templates()}) {
+      for (const cedar::Policy& policy : *list) {
+        if (policy.template_id.empty()) context.out(cedar::print(*policy.body) + "\n");
+      }
+    }
+    return {};
+  }
+  WARY_ASSIGN_OR_RETURN(const Json json, cedar::to_json(policies.set));
+  context.out(json.to_pretty_string() + "\n");
+  return {};
+}
+
+Status evaluate(Context& context, const Arguments& arguments) {
+  WARY_ASSIGN_OR_RETURN(const Question question, read_question(context, arguments));
+  WARY_ASSIGN_OR_RETURN(const engine::SnapshotPtr snapshot, compile(context, question));
+  engine::Worker worker;
+  const engine::Answer answer = worker.decide(*snapshot, question.request, context.clock.unix_time());
+  Json reasons = Json::array();
+  Json errors = Json::array();
+  for (const std::uint32_t policy : answer.reasons()) reasons.push(Json(std::string_view(snapshot->policy_id(policy))));
+  for (const engine::Failure& failure : answer.errors) {
+    cedar::StoreView view(question.store);
+    cedar::Evaluator evaluator(question.request, view);
+    evaluator.evaluate(question.policies.set.policies()[failure.policy]);
+    errors.push(Json::object({{"policy", Json(std::string_view(snapshot->policy_id(failure.policy)))},
+                              {"kind", Json(cedar::to_string(failure.kind))},
+                              {"message", Json(std::string_view(evaluator.error().message))}}));
+  }
+  if (context.is_json) {
+    context.out(Json::object({{"decision", Json(std::string_view(answer.is_allowed ? "allow" : "deny"))},
+                              {"reasons", std::move(reasons)},
+                              {"errors", std::move(errors)}})
+                    .to_pretty_string() +
+                "\n");
+    return {};
+  }
+  context.out(answer.is_allowed ? "ALLOW\n" : "DENY\n");
+  for (const Json& reason : reasons.items()) context.out("  policy " + std::string(reason.as_string()) + "\n");
+  for (const Json& error : errors.items()) {
+    context.out("  error in " + std::string(error.string_or("policy", "")) + ": " +
+                std::string(error.string_or("kind", "")) + ": " + std::string(error.string_or("message", "")) + "\n");
+  }
+  return {};
+}
+
+contract::EntityId id_of(const cedar::EntityUid& uid) { return {uid.type, uid.id}; }
+
+// The decision point's snapshot of the files: what explains in the product explains here.
+policy::SnapshotContent content_of(const Question& question) {
+  policy::SnapshotContent out;
+  for (const PolicyFile& file : question.policies.files) {
+    if (!file.is_json) out.policies.push_back({file.path, file.text, file.path, 1});
+  }
+  for (const cedar::EntityHandle& handle : question.entities) {
+    contract::Entity entity;
+    entity.tenant = out.tenant;
+    entity.id = id_of(*handle->uid);
+    const auto facts = [](const cedar::Value::Record& record) {
+      std::vector<contract::Fact> list;
+      for (const auto& [name, value] : record) {
+        contract::Fact fact;
+        fact.name = name;
+        fact.value = cedar::to_json(value);
+        fact.source = "file";
+        list.push_back(std::move(fact));
+      }
+      return list;
+    };
+    entity.attributes = facts(handle->attributes);
+    entity.tags = facts(handle->tags);
+    for (const cedar::EntityPtr& parent : handle->parents) entity.parents.push_back(id_of(*parent));
+    out.entities.push_back(std::move(entity));
+  }
+  return out;
+}
+
+Status explain(Context& context, const Arguments& arguments) {
+  WARY_ASSIGN_OR_RETURN(const Question question, read_question(context, arguments));
+  WARY_ASSIGN_OR_RETURN(const policy::SnapshotPtr snapshot,
+                        policy::build_snapshot(content_of(question), {}, context.random.number()));
+  policy::DecisionRecord record;
+  record.request.tenant = snapshot->tenant();
+  record.request.principal = id_of(*question.request.principal);
+  record.request.action = id_of(*question.request.action);
+  record.request.resource = id_of(*question.request.resource);
+  record.request.context = cedar::to_json(question.request.context);
+  record.decided = context.clock.unix_time();
+  record.options.require_known = false;
+  WARY_ASSIGN_OR_RETURN(const policy::Explanation explanation, policy::explain(*snapshot, record));
+  context.out(context.is_json ? policy::to_json(explanation).to_pretty_string() + "\n" : policy::to_text(explanation));
+  return {};
+}
+
+Status search(Context& context, const Arguments& arguments) {
+  const std::string what = arguments.positional[0];
+  engine::SearchQuery query;
+  if (what == "principal") {
+    query.free = cedar::Variable::kPrincipal;
+  } else if (what == "action") {
+    query.free = cedar::Variable::kAction;
+  } else if (what != "resource") {
+    return fail(ErrorKind::kInvalid, "usage", "nothing that can be searched")
+        .expected("principal, action or resource")
+        .found(what);
+  }
+  WARY_ASSIGN_OR_RETURN(const Question question, read_question(context, arguments, query.free));
+  WARY_ASSIGN_OR_RETURN(engine::SnapshotPtr snapshot, compile(context, question));
+  const engine::Directory directory(std::move(snapshot));
+  engine::Worker worker;
+  query.type = arguments.positional[1];
+  query.request = question.request;
+  query.now = context.clock.unix_time();
+  query.limit = 1'000;
+  Json found = Json::array();
+  do {
+    WARY_ASSIGN_OR_RETURN(engine::SearchResult page, engine::search(directory, worker, query));
+    for (const std::string& id : page.ids) {
+      const std::string uid = cedar::EntityUid{query.type, id}.to_string();
+      if (context.is_json) {
+        found.push(Json(std::string_view(uid)));
+      } else {
+        context.out(uid + "\n");
+      }
+    }
+    query.after = page.next;
+  } while (!query.after.empty());
+  if (context.is_json) context.out(found.to_pretty_string() + "\n");
+  return {};
+}
+
+Status run_tests(Context& context, const Arguments& arguments) {
+  WARY_ASSIGN_OR_RETURN(const PolicyFiles policies, read_policy_files(context, {arguments.flag("--policies")}));
+  std::optional<schema::Schema> schema;
+  if (arguments.has("--schema")) {
+    WARY_ASSIGN_OR_RETURN(schema::Schema read, read_schema(context, arguments.flag("--schema")));
+    schema.emplace(std::move(read));
+  }
+  std::size_t passed = 0;
+  std::size_t failed = 0;
+  for (const std::string& path : arguments.positional) {
+    WARY_ASSIGN_OR_RETURN(const Json json, read_json(context, path));
+    auto outcomes = run_policy_tests(json, policies.set, schema ? &*schema : nullptr);
+    if (!outcomes.ok()) {
+      Error error = outcomes.error();
+      error.where = path + error.where;
+      return error;
+    }
+    for (const PolicyTestOutcome& outcome : *outcomes) {
+      ++(outcome.problem.empty() ? passed : failed);
+      if (!outcome.problem.empty()) context.out("FAIL " + path + " " + outcome.name + ": " + outcome.problem + "\n");
+    }
+  }
+  context.out(std::to_string(passed) + " passed, " + std::to_string(failed) + " failed\n");
+  if (failed == 0) return {};
+  return fail(ErrorKind::kInvalid, "policy_test", counted(failed, "test", "tests") + " failed");
+}
+
+}  // namespace
+
+std::vector<Command> policy_commands() {
+  const Flag policies{"--policies", "PATH", "a file of policies (.cedar, .json) or a directory of .cedar files", true};
+  const Flag schema{"--schema", "FILE", "a Cedar schema (.cedarschema or .json)"};
+  const Flag entities{"--entities", "FILE", "entities as JSON"};
+  const Flag principal{"--principal", "UID", "who, as Type::\"id\""};
+  const Flag action{"--action", "UID", "what"};
+  const Flag resource{"--resource", "UID", "on what"};
+  const Flag context{"--context", "JSON", "the context as JSON, or @FILE"};
+  const std::vector<Flag> question = {policies, entities, schema, principal, action, resource, context};
+  return {
+      {{"policy", "check"},
+       {"FILE", "..."},
+       "Check policies: syntax, and types against a schema",
+       {schema, {"--level", "N", "how many steps from entity to entity a policy may take"}},
+       "",
+       check},
+      {{"policy", "fmt"},
+       {"FILE", "..."},
+       "Lay policies out in the one style, comments kept",
+       {{"--check", "", "change nothing; fail when a file would change"}},
+       "The names of changed files are printed.",
+       format},
+      {{"policy", "convert"},
+       {"FILE"},
+       "Print policies or a schema in the other form: text as JSON, JSON as text",
+       {},
+       "FILE ends in .cedar, .json, .cedarschema or .cedarschema.json.",
+       convert},
+      {{"policy", "eval"}, {}, "Decide a request by files: decision, reasons, errors", question, "", evaluate},
+      {{"policy", "explain"},
+       {},
+       "Say why a request is decided as it is: clauses, values, the nearest permits",
+       question,
+       "By the decision point's rules: its guardrails hold as well, and a forbid that fails denies.",
+       explain},
+      {{"policy", "search"},
+       {"WHAT", "TYPE"},
+       "List who may, or on what: every principal, action or resource of a type that is allowed",
+       question,
+       "WHAT is principal, action or resource; its own option is left out.",
+       search},
+      {{"policy", "test"},
+       {"FILE", "..."},
+       "Run tests of policies: requests with the decisions they must get",
+       {policies, schema},
+       "A test file is a JSON list of {\"name\"?, \"request\": {\"principal\", \"action\", \"resource\", "
+       "\"context\"?},\n"
+       "\"entities\"?, \"decision\": \"allow\" or \"deny\", \"reason\"?: [policy ids], \"num_errors\"?}.",
+       run_tests},
+  };
+}
+
+}  // namespace wary::cli
