@@ -136,10 +136,10 @@ class Renderer {
   std::vector<const Layout*> ahead_;
 };
 
-Layout make(Layout::Kind kind, std::vector<Layout> parts) {
+Layout make(Layout::Kind kind, Sequence sequence) {
   Layout out;
   out.kind = kind;
-  for (Layout& part : parts) out.add(std::move(part));
+  for (Layout& part : sequence.items) out.add(std::move(part));
   return out;
 }
 
@@ -161,10 +161,10 @@ Layout text(std::string_view text) {
 Layout line() { return make(Layout::Kind::kLine, {}); }
 Layout soft_line() { return make(Layout::Kind::kSoftLine, {}); }
 Layout hard_line() { return make(Layout::Kind::kHardLine, {}); }
-Layout parts(std::vector<Layout> parts) { return make(Layout::Kind::kParts, std::move(parts)); }
-Layout group(std::vector<Layout> parts) { return make(Layout::Kind::kGroup, std::move(parts)); }
-Layout nest(std::size_t indent, std::vector<Layout> parts) {
-  Layout out = make(Layout::Kind::kNest, std::move(parts));
+Layout parts(Sequence sequence) { return make(Layout::Kind::kParts, std::move(sequence)); }
+Layout group(Sequence sequence) { return make(Layout::Kind::kGroup, std::move(sequence)); }
+Layout nest(std::size_t indent, Sequence sequence) {
+  Layout out = make(Layout::Kind::kNest, std::move(sequence));
   out.indent = indent;
   return out;
 }

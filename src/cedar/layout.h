@@ -9,10 +9,11 @@
 // Time: the size of the layout times the width.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
-#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace wary::cedar {
@@ -35,13 +36,24 @@ struct Layout {
   Layout& add(Layout part);  // empty ones are left out; returns *this
 };
 
+// Layouts in a row; braces keep their order, and nothing is copied: a nested text is laid out in linear time.
+struct Sequence {
+  template <typename... Layouts>
+    requires(std::same_as<Layouts, Layout> && ...)
+  Sequence(Layouts&&... layouts) {  // NOLINT: a braced list is a sequence
+    items.reserve(sizeof...(layouts));
+    (items.push_back(std::move(layouts)), ...);
+  }
+  std::vector<Layout> items;
+};
+
 Layout text(std::string_view text);
 Layout line();
 Layout soft_line();
 Layout hard_line();
-Layout parts(std::vector<Layout> parts);
-Layout nest(std::size_t indent, std::vector<Layout> parts);
-Layout group(std::vector<Layout> parts);
+Layout parts(Sequence sequence);
+Layout nest(std::size_t indent, Sequence sequence);
+Layout group(Sequence sequence);
 
 std::string render(const Layout& layout, std::size_t width);
 

@@ -2,6 +2,7 @@
 
 #include <sstream>
 
+#include "cedar/format.h"
 #include "cedar/parser.h"
 #include "cedar/policy_json.h"
 #include "cedar/printer.h"
@@ -175,6 +176,29 @@ TEST_CASE("depth is bounded both ways") {
   const auto json = to_json(*expression);
   REQUIRE(!json.ok());
   CHECK(json.error().code == "cedar_json_depth");
+}
+
+TEST_CASE("short texts that nest deep are as good as any: parsed, formatted, and taken through JSON") {
+  const auto repeat = [](std::string_view text, std::size_t count) {
+    std::string out;
+    for (std::size_t i = 0; i < count; ++i) out += text;
+    return out;
+  };
+  const std::size_t deep = 150;  // where other parsers run out of stack
+  for (const std::string& expression :
+       {repeat("(", deep) + "true" + repeat(")", deep), repeat("[", deep) + repeat("]", deep),
+        repeat("{a: ", deep) + "1" + repeat("}", deep), "context" + repeat(".a", deep),
+        repeat("if true then 1 else ", deep) + "2", repeat("!(", deep) + "true" + repeat(")", deep)}) {
+    CAPTURE(expression);
+    const auto policy = parse_one("permit (principal, action, resource) when { " + expression + " };");
+    const auto json = to_json(*policy);
+    REQUIRE(json.ok());
+    const auto again = policy_from_json(json_of(json->to_string()), "again");
+    REQUIRE(again.ok());
+    CHECK(print(**again) == print(*policy));
+    const FormattedPolicies formatted = format_policies(policy->source);
+    CHECK(print(*parse_one(formatted.text)) == print(*policy));
+  }
 }
 
 TEST_CASE("a policy set and its links survive JSON") {

@@ -68,6 +68,65 @@ Json mutants_json(const World& world, Dice& dice) {
   return out;
 }
 
+void collect(Json& json, std::vector<Json*>& out) {
+  out.push_back(&json);
+  if (json.is_array()) {
+    for (Json& item : json.items()) collect(item, out);
+  } else if (json.is_object()) {
+    for (auto& [name, member] : json.members()) collect(member, out);
+  }
+}
+
+// One place of a policy's JSON replaced, left out, renamed or added to.
+Json mutated(Json json, Dice& dice) {
+  static const std::vector<std::string> kNames = {
+      "left", "right",     "arg",     "Value",   "Var",         "==",           "&&",   "in",     "has",
+      "attr", "like",      "pattern", "is",      "entity_type", "if-then-else", "Set",  "Record", ".",
+      "ip",   "isInRange", "neg",     "isEmpty", "entity",      "entities",     "slot", "op",     "kind",
+      "body", "__entity",  "__extn",  "x",       "annotations"};
+  static const std::vector<Json> kValues = {Json(),
+                                            Json(true),
+                                            Json(1),
+                                            Json("x"),
+                                            Json("principal"),
+                                            Json("?principal"),
+                                            Json::array(),
+                                            Json::object(),
+                                            Json("All"),
+                                            Json("Wildcard"),
+                                            Json("A::B"),
+                                            Json::array({Json("a"), Json("b")}),
+                                            Json::object({{"Var", Json("context")}}),
+                                            Json::object({{"Value", Json(1)}}),
+                                            Json::object({{"type", Json("A")}, {"id", Json("b")}}),
+                                            Json::object({{"Literal", Json("xy")}}),
+                                            Json::object({{"Value", Json::array({Json(1), Json("x")})}})};
+  std::vector<Json*> places;
+  collect(json, places);
+  Json& at = *dice.pick(places);
+  if (!at.is_object() || at.members().empty() || dice.chance(30)) {
+    at = dice.pick(kValues);
+  } else if (dice.chance(40)) {
+    at.members()[dice.below(at.members().size())].first = dice.pick(kNames);
+  } else if (dice.chance(50)) {
+    at.members().erase(at.members().begin() + static_cast<std::ptrdiff_t>(dice.below(at.members().size())));
+  } else {
+    at.set(dice.pick(kNames), dice.pick(kValues));
+  }
+  return json;
+}
+
+Json json_mutants_json(const Json& policies, Dice& dice) {
+  Json out = Json::array();
+  for (const auto& [id, policy] : policies.find("staticPolicies")->members()) {
+    Json json = mutated(policy, dice);
+    if (!codec::parse_json(json.to_string(), cedar::kPolicyJsonLimits).ok()) continue;  // a name stands twice now
+    const auto read = cedar::policy_from_json(json, "mutant");
+    out.push(Json::object({{"json", std::move(json)}, {"text", read.ok() ? Json(cedar::print(**read)) : Json()}}));
+  }
+  return out;
+}
+
 Json format_json(std::string_view text, cedar::FormatStyle style) {
   const auto formatted = cedar::format_policies(cedar::Source::make("world", text), style);
   return Json::object({{"text", Json(text)},
@@ -104,6 +163,7 @@ Json world_json(const World& world) {
                        {"entities", std::move(entities)},
                        {"requests", std::move(requests)},
                        {"mutants", mutants_json(world, dice)},
+                       {"jsonMutants", json.ok() ? json_mutants_json(*json, dice) : Json::array()},
                        {"formats", formats_json(world, dice)}});
 }
 
