@@ -284,6 +284,25 @@ void CedarValidation::take_level(const fs::path& file) {
   }
 }
 
+// A policy file that lies beside schemas but in no case is valid by one of them, unless its name says that it is bad.
+void CedarValidation::take_policies(const fs::path& file) {
+  const auto bodies = cedar::parse_policies(cedar::Source::make(file.string(), read_file(file.string()).value_or("?")));
+  if (!bodies.errors.empty()) return;  // of another program
+  const auto policies = cedar::PolicySet::from(bodies.policies);
+  bool has_schema = false;
+  bool is_valid = false;
+  for (const auto& entry : fs::directory_iterator(file.parent_path())) {
+    if (entry.path().extension() != ".cedarschema") continue;
+    const auto made = Schema::from_text(entry.path().string(), read_file(entry.path().string()).value_or("?"));
+    check(counts_["schemas"], made.schema.has_value(), entry.path().string() + ": " + first_error(made));
+    has_schema = has_schema || made.schema;
+    is_valid = is_valid || (made.schema && schema::validate(*made.schema, policies).is_valid());
+  }
+  const bool is_bad = file.stem().string().ends_with("_bad");
+  if (has_schema)
+    check(counts_["policy files"], is_valid == !is_bad, file.string() + (is_bad ? ": accepted" : ": refused"));
+}
+
 bool CedarValidation::take(const fs::path& file) {
   const std::string name = file.filename().string();
   const auto has = [&](std::string_view suffix) { return name.ends_with(suffix); };
@@ -293,6 +312,8 @@ bool CedarValidation::take(const fs::path& file) {
     take_snapshot(file);
   } else if (name.starts_with("policy-level-") && has(".cedar")) {
     take_level(file);
+  } else if (has(".cedar")) {
+    if (!fs::exists(beside(file, ".json"))) take_policies(file);
   } else if (has(".cedarschema.json") && fs::exists(file.parent_path() / name.substr(0, name.size() - 5)) &&
              !fs::exists(beside(file, ".json"))) {
     take_translation(file, file.parent_path() / name.substr(0, name.size() - 5));
