@@ -47,7 +47,8 @@ std::string request(std::string_view principal, std::string_view action, std::st
 TEST_CASE("the schema says how values are written") {
   const auto json = codec::parse_json(R"({"uid":{"type":"User","id":"a"},"parents":[{"type":"Team","id":"t"}],
     "attrs":{"age":1,"ip":"10.0.0.1","team":{"type":"Team","id":"t"},"pay":{"fn":"decimal","arg":"1.5"},
-             "since":{"__extn":{"fn":"datetime","arg":"2024-01-01"}},"ttl":"1h","rec":{"a":1,"b":{"__entity":{"type":"Team","id":"u"}}},
+             "since":{"__extn":{"fn":"datetime","arg":"2024-01-01"}},"ttl":"1h",
+             "rec":{"a":1,"b":{"__entity":{"type":"Team","id":"u"}}},
              "likes":[{"type":"Color","id":"red"}]},"tags":{"net":["10.0.0.0/8"]}})");
   const auto read = entity_from_json(sample(), *json);
   REQUIRE(read.ok());

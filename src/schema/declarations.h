@@ -6,7 +6,7 @@
 //   Result<Declarations> back = declarations_from_json(json);
 //   Result<std::string> text = to_text(*back);
 //
-// Values; any thread. Limits: 1 MiB of text, types nest 64 levels, 10,000 declarations, elements of one list and
+// Values; any thread. Limits: 4 MiB of text, types nest 64 levels, 10,000 declarations, elements of one list and
 // attributes of one record each, 50 errors; of JSON what codec::parse_json allows.
 #pragma once
 

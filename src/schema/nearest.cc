@@ -9,7 +9,7 @@ namespace wary::schema {
 namespace {
 
 constexpr std::size_t kLongest = 64;
-constexpr std::size_t kCandidates = 2000;
+constexpr std::size_t kCandidates = 1000;
 
 std::size_t distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);

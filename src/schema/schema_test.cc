@@ -144,7 +144,8 @@ TEST_CASE("the JSON form is strict and names the place") {
   CHECK(json_code_of(R"({"":{"entityTypes":{"A":{},"A":{}},"actions":{}}})") == "json_duplicate_key");
   CHECK(json_code_of(R"({"":{"entityTypes":{},"actions":{"a":{"attributes":{}}}}})") == "cedarschema_unsupported");
   const auto json = codec::parse_json(
-      R"({"N":{"entityTypes":{"A":{"shape":{"type":"Record","attributes":{"a/b":{"type":"Entity","name":"B"}}}}},"actions":{}}})");
+      R"({"N":{"actions":{},"entityTypes":{"A":{"shape":{
+          "type":"Record","attributes":{"a/b":{"type":"Entity","name":"B"}}}}}}})");
   const SchemaResult made = Schema::from_json(*json);
   REQUIRE(made.errors.size() == 1);
   CHECK(made.errors[0].error.where == "/N/entityTypes/A/shape/attributes/a~1b");
@@ -189,7 +190,8 @@ namespace N {
 
 TEST_CASE("what the text form cannot say is refused") {
   const auto json = codec::parse_json(
-      R"({"":{"commonTypes":{"C":{"type":"Record","attributes":{}}},"entityTypes":{"A":{"shape":{"type":"C"}}},"actions":{}}})");
+      R"({"":{"commonTypes":{"C":{"type":"Record","attributes":{}}},
+               "entityTypes":{"A":{"shape":{"type":"C"}}},"actions":{}}})");
   const auto declarations = declarations_from_json(*json);
   REQUIRE(declarations.ok());
   CHECK(to_text(*declarations).error().code == "cedarschema_inexpressible");

@@ -26,7 +26,8 @@ const schema::Schema& world_schema() {
 const cedar::EntityStore& world() {
   static const cedar::EntityStore store = [] {
     const auto json = codec::parse_json(R"([
-      {"uid":{"type":"U","id":"a"},"attrs":{"n":7,"s":"x","o":{"type":"U","id":"b"},"r":{"a":1},"l":[1,2],"ip":"10.0.0.1"},
+      {"uid":{"type":"U","id":"a"},"attrs":{"n":7,"s":"x","o":{"type":"U","id":"b"},"r":{"a":1},"l":[1,2],
+                                             "ip":"10.0.0.1"},
        "parents":[{"type":"G","id":"g"}],"tags":{"k":"v"}},
       {"uid":{"type":"U","id":"b"},"attrs":{"n":8,"s":"y","r":{"a":1,"b":"c"},"l":[],"ip":"::1"},"parents":[]},
       {"uid":{"type":"G","id":"g"},"attrs":{"lead":{"type":"U","id":"a"}},"parents":[]}])");

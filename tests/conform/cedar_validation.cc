@@ -96,23 +96,37 @@ void check_policies(const std::string& place, const schema::Validation& validati
   }
 }
 
-bool request_is_valid(const Schema& schema, const Json& json) {
+// The request, when it fits the schema.
+std::optional<cedar::Request> valid_request(const Schema& schema, const Json& json) {
   cedar::Request request;
   for (const auto& [name, out] :
        {std::pair{"principal", &request.principal}, {"action", &request.action}, {"resource", &request.resource}}) {
     const Json* member = json.find(name);
     auto uid = member != nullptr ? cedar::entity_uid_from_json(*member)
                                  : Result<cedar::EntityPtr>(fail(ErrorKind::kInvalid, "", ""));
-    if (!uid.ok()) return false;
+    if (!uid.ok()) return std::nullopt;
     *out = *uid;
   }
   const schema::Action* action = schema.find_action(*request.action);
   if (const Json* context = json.find("context"); context != nullptr && action != nullptr) {
     auto value = schema::context_from_json(schema, *context, *action);
-    if (!value.ok()) return false;
+    if (!value.ok()) return std::nullopt;
     request.context = *value;
   }
-  return schema::validate_request(schema, request).ok();
+  if (!schema::validate_request(schema, request).ok()) return std::nullopt;
+  return request;
+}
+
+// What validation promises: a policy that passed fails on a request that fits by nothing but overflow, a call that
+// cannot be answered, or an entity that is not there.
+bool is_sound(const cedar::PolicySet& policies, const cedar::EntityStore& store, const cedar::Request& request) {
+  cedar::StoreView view(store);
+  const cedar::Response response = cedar::is_authorized(policies, request, view);
+  return std::all_of(response.errors.begin(), response.errors.end(), [](const auto& failure) {
+    using Kind = cedar::EvalErrorKind;
+    return failure.error.kind == Kind::kIntegerOverflow || failure.error.kind == Kind::kEntityDoesNotExist ||
+           failure.error.kind == Kind::kFailedExtensionFunctionExecution;
+  });
 }
 
 std::optional<Json> read_json(const fs::path& file) {
@@ -178,7 +192,8 @@ void CedarValidation::take_case(const fs::path& file, const Json& json) {
   if (!made.schema) return;
   const Schema& schema = *made.schema;
   const auto bodies = cedar::parse_policies(cedar::Source::make(place, *policies));
-  const schema::Validation validation = schema::validate(schema, cedar::PolicySet::from(bodies.policies));
+  const cedar::PolicySet policy_set = cedar::PolicySet::from(bodies.policies);
+  const schema::Validation validation = schema::validate(schema, policy_set);
   const bool is_valid = bodies.errors.empty() && validation.is_valid();
   // There `shouldValidate` is about policies and entities together, in permissive mode; verdicts by policy follow.
   if (file.parent_path().filename() != "validator-cases")
@@ -194,15 +209,23 @@ void CedarValidation::take_case(const fs::path& file, const Json& json) {
     if (const Json* found = verdicts->find("entityValidation")) per_entity = found->find("perEntity");
     per_request = verdicts->find("requestValidation");
   }
+  std::optional<cedar::EntityStore> store;
   if (const auto read = codec::parse_json(entities.value_or(""), kCorpusLimits); read.ok()) {
     check_entities(place, schema, *read, per_entity, counts_["entities"]);
+    if (const auto all = schema::entities_from_json(schema, *read); all.ok() && is_valid) {
+      if (auto made_store = cedar::EntityStore::make(*all); made_store.ok()) store = std::move(*made_store);
+    }
   }
   const auto& requests = json.find("requests")->items();
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const bool expected = per_request != nullptr ? per_request->items()[i].bool_or("strict", true) : true;
     if (per_request == nullptr && !requests[i].bool_or("validateRequest", true)) continue;
-    check(counts_["requests"], request_is_valid(schema, requests[i]) == expected,
-          place + " request " + std::to_string(i));
+    const auto request = valid_request(schema, requests[i]);
+    check(counts_["requests"], request.has_value() == expected, place + " request " + std::to_string(i));
+    if (request && store) {
+      check(counts_["soundness"], is_sound(policy_set, *store, *request),
+            place + " request " + std::to_string(i) + " fails");
+    }
   }
   if (const auto form = read_json(beside(file, ".cedarschema.json"))) {
     check_json_form(place, parsed, schema, *form, counts_["schema forms"]);
@@ -284,6 +307,25 @@ void CedarValidation::take_level(const fs::path& file) {
   }
 }
 
+// A policy file that lies beside schemas but in no case is valid by one of them, unless its name says that it is bad.
+void CedarValidation::take_policies(const fs::path& file) {
+  const auto bodies = cedar::parse_policies(cedar::Source::make(file.string(), read_file(file.string()).value_or("?")));
+  if (!bodies.errors.empty()) return;  // of another program
+  const auto policies = cedar::PolicySet::from(bodies.policies);
+  bool has_schema = false;
+  bool is_valid = false;
+  for (const auto& entry : fs::directory_iterator(file.parent_path())) {
+    if (entry.path().extension() != ".cedarschema") continue;
+    const auto made = Schema::from_text(entry.path().string(), read_file(entry.path().string()).value_or("?"));
+    check(counts_["schemas"], made.schema.has_value(), entry.path().string() + ": " + first_error(made));
+    has_schema = has_schema || made.schema;
+    is_valid = is_valid || (made.schema && schema::validate(*made.schema, policies).is_valid());
+  }
+  const bool is_bad = file.stem().string().ends_with("_bad");
+  if (has_schema)
+    check(counts_["policy files"], is_valid == !is_bad, file.string() + (is_bad ? ": accepted" : ": refused"));
+}
+
 bool CedarValidation::take(const fs::path& file) {
   const std::string name = file.filename().string();
   const auto has = [&](std::string_view suffix) { return name.ends_with(suffix); };
@@ -293,6 +335,8 @@ bool CedarValidation::take(const fs::path& file) {
     take_snapshot(file);
   } else if (name.starts_with("policy-level-") && has(".cedar")) {
     take_level(file);
+  } else if (has(".cedar")) {
+    if (!fs::exists(beside(file, ".json"))) take_policies(file);
   } else if (has(".cedarschema.json") && fs::exists(file.parent_path() / name.substr(0, name.size() - 5)) &&
              !fs::exists(beside(file, ".json"))) {
     take_translation(file, file.parent_path() / name.substr(0, name.size() - 5));

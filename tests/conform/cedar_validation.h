@@ -20,6 +20,7 @@ class CedarValidation {
   void take_parsing(const std::filesystem::path& file);
   void take_snapshot(const std::filesystem::path& file);
   void take_translation(const std::filesystem::path& json_file, const std::filesystem::path& text_file);
+  void take_policies(const std::filesystem::path& file);
   void take_level(const std::filesystem::path& file);
 
   std::map<std::string, CorpusCount> counts_;
