@@ -172,9 +172,36 @@ Workload load_application(const fs::path& oopsla, const fs::path& folder, const 
   return out;
 }
 
-void b1(const fs::path& testdata, Figures& figures) {
+// ---- Workloads as files, which every engine reads
+
+void write(const fs::path& path, const std::string& text) {
+  std::ofstream out(path, std::ios::binary);
+  out << text;
+  if (!out.good()) die("cannot write " + path.string());
+}
+
+void write_workload(const fs::path& folder, const Workload& workload) {
+  fs::create_directories(folder);
+  write(folder / "policies.cedar", workload.policies);
+  codec::Json entities = codec::Json::array();
+  for (const auto& entity : workload.entities) entities.push(cedar::to_json(*entity));
+  write(folder / "entities.json", entities.to_canonical_string());
+  codec::Json requests = codec::Json::array();
+  for (std::size_t i = 0; i < workload.requests.size(); ++i) {
+    const cedar::Request& request = workload.requests[i];
+    codec::Json one = codec::Json::object({{"principal", cedar::to_json(*request.principal)},
+                                           {"action", cedar::to_json(*request.action)},
+                                           {"resource", cedar::to_json(*request.resource)},
+                                           {"context", cedar::to_json(request.context)}});
+    if (!workload.allowed.empty()) one.set("allowed", codec::Json(static_cast<bool>(workload.allowed[i])));
+    requests.push(std::move(one));
+  }
+  write(folder / "requests.json", requests.to_canonical_string());
+}
+
+void make_oopsla(const fs::path& testdata, const fs::path& out) {
   const fs::path oopsla = testdata / "oopsla";
-  if (!fs::exists(oopsla / "hierarchies.tar.zst")) {
+  if (testdata.empty() || !fs::exists(oopsla / "hierarchies.tar.zst")) {
     std::printf("[skip] B1: the published applications are not there\n");
     return;
   }
@@ -185,24 +212,55 @@ void b1(const fs::path& testdata, Figures& figures) {
   if (std::system(command.c_str()) != 0) die("hierarchies.tar.zst cannot be unpacked");
   for (const std::string name : {"gdrive", "github", "tinytodo"}) {
     for (const int n : {5, 50}) {
-      std::vector<double> all;
-      double mean = 0;
       for (int hierarchy = 0; hierarchy < 4; ++hierarchy) {
-        const Workload workload = load_application(oopsla, folder / "small", name, n, hierarchy);
-        const auto snapshot = build(parse(workload.policies), workload.entities);
-        engine::Worker worker;
-        check(*snapshot, workload, worker);
-        const auto times = measure(*snapshot, workload.requests, 15);
-        all.insert(all.end(), times.begin(), times.end());
-        mean += mixed(*snapshot, workload.requests, 200) / 4;
+        write_workload(out / ("B1-" + name + "-" + std::to_string(n) + "-" + std::to_string(hierarchy)),
+                       load_application(oopsla, folder / "small", name, n, hierarchy));
       }
-      const std::string row = "B1 " + name + " N=" + std::to_string(n);
-      figures.add(row + " p50", percentile(all, 0.5), "ns");
-      figures.add(row + " p99", percentile(all, 0.99), "ns");
-      figures.add(row + " mixed", mean, "ns");
     }
   }
   fs::remove_all(folder);
+}
+
+Workload read_workload(const fs::path& folder) {
+  constexpr Limits kLarge{.bytes = std::size_t{1} << 30, .depth = 64, .items = 10'000'000, .total = 1'000'000'000};
+  Workload out;
+  out.policies = read(folder / "policies.cedar");
+  out.entities =
+      need(cedar::entities_from_json(need(codec::parse_json(read(folder / "entities.json"), kLarge), "entities")),
+           "entities");
+  const auto requests = need(codec::parse_json(read(folder / "requests.json"), kLarge), "requests");
+  for (const codec::Json& request : requests.items()) {
+    cedar::Request one;
+    one.principal = need(cedar::entity_uid_from_json(*request.find("principal")), "principal");
+    one.action = need(cedar::entity_uid_from_json(*request.find("action")), "action");
+    one.resource = need(cedar::entity_uid_from_json(*request.find("resource")), "resource");
+    one.context = need(cedar::value_from_json(*request.find("context")), "context");
+    out.requests.push_back(std::move(one));
+    const codec::Json* allowed = request.find("allowed");
+    if (allowed != nullptr) out.allowed.push_back(allowed->as_bool());
+  }
+  return out;
+}
+
+void run_workloads(const fs::path& folder) {
+  std::vector<fs::path> all;
+  for (const auto& entry : fs::directory_iterator(folder)) all.push_back(entry.path());
+  std::sort(all.begin(), all.end());
+  for (const fs::path& path : all) {
+    const Workload workload = read_workload(path);
+    const auto snapshot = build(parse(workload.policies), workload.entities);
+    engine::Worker worker;
+    if (!workload.allowed.empty()) check(*snapshot, workload, worker);
+    std::string decisions;
+    for (const cedar::Request& request : workload.requests) {
+      decisions += worker.decide(*snapshot, request, {}).is_allowed ? '1' : '0';
+    }
+    const auto times = measure(*snapshot, workload.requests, 15);
+    std::printf("{\"workload\":\"%s\",\"p50\":%.1f,\"p99\":%.1f,\"mixed\":%.1f,\"decisions\":\"%s\"}\n",
+                path.filename().c_str(), percentile(times, 0.5), percentile(times, 0.99),
+                mixed(*snapshot, workload.requests, 100), decisions.c_str());
+    std::fflush(stdout);
+  }
 }
 
 // ---- B2: many policies
@@ -403,23 +461,70 @@ void b3(Figures& figures) {
   }
 }
 
+// ---- B4: change while deciding
+
+// One thread decides all the time while another changes an entity every millisecond: how long until a change is
+// decided by, and what it does to the decisions of the first.
+void b4(Figures& figures) {
+  std::mt19937_64 random(4);
+  const World world = b3_world(100'000, random);
+  const cedar::PolicySet set = parse(b3_policies());
+  auto current = build(set, world.entities);
+  std::vector<double> spent;
+  for (int i = 0; i < 2'000; ++i) {
+    auto changed = std::make_shared<cedar::Entity>(*world.entities[world.entities.size() - 1 - random() % 100'000]);
+    changed->attributes = {{"owner", cedar::Value::entity(make_entity("U", "u" + number(random() % 100'000)))}};
+    const auto start = Clock::now();
+    auto next = current->with({.upserts = {{changed.get(), {}}}, .removals = {}, .policies = {}});
+    spent.push_back(nanos_since(start) / 1000);
+    current = need(std::move(next), "change");
+  }
+  figures.add("B4 200,000 entities: one changed, p50", percentile(spent, 0.5), "us");
+  figures.add("B4 200,000 entities: one changed, p99", percentile(spent, 0.99), "us");
+  spent.clear();
+  for (int i = 0; i < 200; ++i) {
+    // A group of the upper levels moves: its closure and those of the groups in it.
+    auto moved = std::make_shared<cedar::Entity>(*world.entities[200 + random() % 100]);
+    moved->parents = {make_entity("Group", "g" + number(random() % 100))};
+    const auto start = Clock::now();
+    auto next = current->with({.upserts = {{moved.get(), {}}}, .removals = {}, .policies = {}});
+    spent.push_back(nanos_since(start) / 1000);
+    current = need(std::move(next), "move");
+  }
+  figures.add("B4 200,000 entities: a group moved, p50", percentile(spent, 0.5), "us");
+  figures.add("B4 200,000 entities: a group moved, p99", percentile(spent, 0.99), "us");
+}
+
 int run(int argc, char** argv) {
+  const std::string verb = argc > 2 ? argv[1] : "";
+  if (verb == "make") {
+    make_oopsla(argc > 3 ? argv[3] : "", argv[2]);
+    for (const char kind : {'a', 'b'}) {
+      for (const std::size_t policies : {1'000U, 10'000U}) {
+        std::mt19937_64 random(policies);
+        write_workload(fs::path(argv[2]) / ("B2" + std::string(1, kind) + "-" + number(policies)),
+                       b2_workload(kind, policies, random));
+      }
+    }
+    return 0;
+  }
+  if (verb == "run") {
+    run_workloads(argv[2]);
+    return 0;
+  }
+  if (verb != "own") {
+    std::fprintf(stderr, "usage: cedar_bench make DIR [TESTDATA/policy] | run DIR | own FIGURES\n");
+    return 2;
+  }
   Figures figures;
-  const std::string which = std::getenv("WARY_BENCH_PART") != nullptr ? std::getenv("WARY_BENCH_PART") : "b1b2b3";
-  if (which.find("b1") != std::string::npos) b1(argc > 2 ? argv[2] : "", figures);
-  if (which.find("b2") != std::string::npos) b2(figures);
-  if (which.find("b3") != std::string::npos) b3(figures);
-  figures.write(argv[1]);
+  b2(figures);
+  b3(figures);
+  b4(figures);
+  figures.write(argv[2]);
   return 0;
 }
 
 }  // namespace
 }  // namespace wary::bench
 
-int main(int argc, char** argv) {
-  if (argc < 2) {
-    std::fprintf(stderr, "usage: cedar_bench FIGURES [TESTDATA/policy]\n");
-    return 2;
-  }
-  return wary::bench::run(argc, argv);
-}
+int main(int argc, char** argv) { return wary::bench::run(argc, argv); }
