@@ -145,6 +145,10 @@ Status EntityWriter::close_one(Changes& changes, EntityBlock& block) {
   }
   auto* closure = arena_.make<std::uint32_t>(union_.size());
   std::copy(union_.begin(), union_.end(), closure);
+  auto* filter = arena_.make<Filter>(1);
+  *filter = {};
+  for (const std::uint32_t ref : union_) filter->add(ref);
+  block.filter = filter;
   block.closure = closure;
   block.ancestors = static_cast<std::uint32_t>(union_.size());
   block.is_closed = true;

@@ -24,6 +24,14 @@ constexpr std::size_t kAncestorsMax = 16'384;
 // While a world is this small, every entity has a closure: to move a group then costs at most this many.
 constexpr std::size_t kSmallWorld = 4'096;
 
+// 256 kinds of refs, and which of them a closure has any of: most questions end here.
+struct Filter {
+  std::array<std::uint64_t, 4> words;
+  static std::uint64_t spread(std::uint32_t ref) { return ref * 0x9E3779B97F4A7C15ULL; }
+  void add(std::uint32_t ref) { words[spread(ref) >> 62] |= std::uint64_t{1} << (spread(ref) >> 56 & 63); }
+  bool may_have(std::uint32_t ref) const { return (words[spread(ref) >> 62] >> (spread(ref) >> 56 & 63) & 1) != 0; }
+};
+
 struct TimedCell {
   std::uint32_t name;
   bool is_tag;
@@ -43,6 +51,8 @@ struct EntityBlock {
   bool is_closed;                // `closure` holds
   const std::uint32_t* closure;  // ascending
   const TimedCell* timed_cells;
+  const Filter* filter;  // of the closure
+  std::uint64_t unused;  // so that cells after it are aligned
 
   const Cell* values() const { return reinterpret_cast<const Cell*>(this + 1); }
   const Cell* tag_values() const { return values() + attributes; }

@@ -26,6 +26,15 @@ std::uint64_t load(const char* bytes) {
   return word;
 }
 
+// A few bits of a type's name, to tell ids of different types apart. Not a hash: whoever chooses ids does not choose
+// types, of which there are few.
+inline std::uint64_t type_bits(std::string_view type) {
+  const std::size_t size = type.size();
+  if (size >= 8) return load<8>(type.data() + size - 8) ^ size << 48;
+  if (size >= 4) return (load<4>(type.data()) | load<4>(type.data() + size - 4) << 32) ^ size << 56;
+  return size == 0 ? 0 : load<1>(type.data()) | load<1>(type.data() + size - 1) << 8 | size << 16;
+}
+
 // Ids are short: eight bytes at a time beat a call.
 inline bool same_bytes(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;

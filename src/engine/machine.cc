@@ -40,6 +40,10 @@ bool holds(const std::uint32_t* closure, std::uint32_t size, std::uint32_t ref) 
   return size <= kScanned ? scan(closure, size, ref) : std::binary_search(closure, closure + size, ref);
 }
 
+bool has_ancestor(const EntityBlock& closed, std::uint32_t ref) {
+  return closed.filter->may_have(ref) && holds(closed.closure, closed.ancestors, ref);
+}
+
 }  // namespace
 
 void ReadLog::compact() {
@@ -72,22 +76,18 @@ void Machine::start(const Symbols& symbols, const EntityTable& table, const ceda
   valid_until_ = std::numeric_limits<std::int64_t>::max();
 }
 
-const EntityBlock* Machine::look_up(std::uint32_t ref) {
-  for (Subject& subject : subjects_) {
-    if (subject.cell.entity == ref) return look_up(subject);
-  }
-  looked_at_.add(ref);
-  return table_->find(ref);
-}
-
-std::span<const std::uint32_t> Machine::ancestors(Subject& subject) {
-  if (subject.has_ancestors) return subject.ancestors;
+void Machine::gather(Subject& subject) {
   subject.has_ancestors = true;
   subject.was_read = true;
   subject.ancestors = {};
+  subject.filter = nullptr;
   const EntityBlock* block = subject.block;
-  if (block == nullptr) return subject.ancestors;
-  if (block->is_closed) return subject.ancestors = {block->closure, block->ancestors};
+  if (block == nullptr) return;
+  if (block->is_closed) {
+    subject.ancestors = {block->closure, block->ancestors};
+    subject.filter = block->filter;
+    return;
+  }
   auto& all = subject.gathered;
   all.clear();
   for (std::uint32_t i = 0; i < block->parents; ++i) {
@@ -101,13 +101,11 @@ std::span<const std::uint32_t> Machine::ancestors(Subject& subject) {
     std::sort(all.begin(), all.end());
     all.erase(std::unique(all.begin(), all.end()), all.end());
   }
-  return subject.ancestors = all;
+  subject.ancestors = all;
 }
 
-bool Machine::subject_is_in(Subject& subject, std::uint32_t ancestor) {
-  if (subject.cell.entity == ancestor) return true;
-  const auto all = ancestors(subject);
-  return holds(all.data(), static_cast<std::uint32_t>(all.size()), ancestor);
+bool Machine::is_among(std::span<const std::uint32_t> ancestors, std::uint32_t ref) {
+  return holds(ancestors.data(), static_cast<std::uint32_t>(ancestors.size()), ref);
 }
 
 bool Machine::is_in(std::uint32_t ref, std::uint32_t ancestor) {
@@ -118,12 +116,12 @@ bool Machine::is_in(std::uint32_t ref, std::uint32_t ancestor) {
   climbed_.add(ref);
   const EntityBlock* block = table_->find(ref);
   if (block == nullptr) return false;
-  if (block->is_closed) return holds(block->closure, block->ancestors, ancestor);
+  if (block->is_closed) return has_ancestor(*block, ancestor);
   for (std::uint32_t i = 0; i < block->parents; ++i) {
     const std::uint32_t parent = block->parent_refs()[i];
     if (parent == ancestor) return true;
     const EntityBlock* above = table_->find(parent);
-    if (above != nullptr && holds(above->closure, above->ancestors, ancestor)) return true;
+    if (above != nullptr && above->is_closed && has_ancestor(*above, ancestor)) return true;
   }
   return false;
 }
@@ -147,6 +145,56 @@ bool Machine::matches_part(const Program& program, const Scope& scope, std::size
     case Kind::kIsIn: return subject.cell.type == scope.type && is_in_any(program, scope, subject);
   }
   return false;
+}
+
+// The operations that nearly every policy does; in line, since a call costs as much as they do.
+
+[[gnu::always_inline]] inline const EntityBlock* Machine::look_up(std::uint32_t ref) {
+  for (Subject& subject : subjects_) {
+    if (subject.cell.entity == ref) return look_up(subject);
+  }
+  looked_at_.add(ref);
+  return table_->find(ref);
+}
+
+[[gnu::always_inline]] inline bool Machine::member_of_entity(const EntityBlock* block, std::uint32_t name, Cell& out) {
+  if (block == nullptr) return fail(EvalErrorKind::kEntityDoesNotExist);
+  const Cell* found = attribute(*block, name);
+  if (found == nullptr) return fail(EvalErrorKind::kEntityAttrDoesNotExist);
+  out = *found;
+  return true;
+}
+
+[[gnu::always_inline]] inline bool Machine::push_member(const Operation& operation, Cell*& top) {
+  if (operation.variable < 3) return member_of_entity(look_up(subjects_[operation.variable]), operation.a, *++top);
+  if (context_.tag != Tag::kRecord) context_ = to_cell(*context_value_, names_);
+  const Cell* found = context_.record->find(operation.a);
+  if (found == nullptr) return fail(EvalErrorKind::kRecordAttrDoesNotExist);
+  *++top = *found;
+  return true;
+}
+
+[[gnu::always_inline]] inline bool Machine::member(Cell& top, std::uint32_t name) {
+  if (top.tag == Tag::kEntity) return member_of_entity(look_up(top.entity), name, top);
+  if (top.tag != Tag::kRecord) return type_error();
+  const Cell* found = top.record->find(name);
+  if (found == nullptr) return fail(EvalErrorKind::kRecordAttrDoesNotExist);
+  top = *found;
+  return true;
+}
+
+template <typename In>
+[[gnu::always_inline]] inline bool Machine::in_cell(const Cell& right, Cell& out, In in) {
+  if (right.tag == Tag::kEntity) return out = Cell::boolean(in(right.entity)), true;
+  if (right.tag != Tag::kSet || right.set->others != 0) return type_error();
+  const auto cells = right.set->cells();
+  const bool any = std::any_of(cells.begin(), cells.end(), [&](const Cell& cell) { return in(cell.entity); });
+  return out = Cell::boolean(any), true;
+}
+
+[[gnu::always_inline]] inline bool Machine::variable_in(const Operation& operation, Cell& top) {
+  Subject& subject = subjects_[operation.variable];
+  return in_cell(top, top, [&](std::uint32_t ancestor) { return subject_is_in(subject, ancestor); });
 }
 
 Outcome Machine::run(const Program& program, std::uint32_t at) {
@@ -252,32 +300,6 @@ const Cell* Machine::timed(const EntityBlock& block, std::uint32_t name, bool is
   return now;
 }
 
-bool Machine::member_of_entity(const EntityBlock* block, std::uint32_t name, Cell& out) {
-  if (block == nullptr) return fail(EvalErrorKind::kEntityDoesNotExist);
-  const Cell* found = attribute(*block, name);
-  if (found == nullptr) return fail(EvalErrorKind::kEntityAttrDoesNotExist);
-  out = *found;
-  return true;
-}
-
-bool Machine::push_member(const Operation& operation, Cell*& top) {
-  if (operation.variable < 3) return member_of_entity(look_up(subjects_[operation.variable]), operation.a, *++top);
-  if (context_.tag != Tag::kRecord) context_ = to_cell(*context_value_, names_);
-  const Cell* found = context_.record->find(operation.a);
-  if (found == nullptr) return fail(EvalErrorKind::kRecordAttrDoesNotExist);
-  *++top = *found;
-  return true;
-}
-
-bool Machine::member(Cell& top, std::uint32_t name) {
-  if (top.tag == Tag::kEntity) return member_of_entity(look_up(top.entity), name, top);
-  if (top.tag != Tag::kRecord) return type_error();
-  const Cell* found = top.record->find(name);
-  if (found == nullptr) return fail(EvalErrorKind::kRecordAttrDoesNotExist);
-  top = *found;
-  return true;
-}
-
 bool Machine::push_has(const Operation& operation, Cell*& top) {
   const Cell* found = nullptr;
   if (operation.variable < 3) {
@@ -309,20 +331,6 @@ bool Machine::has(const Program& program, const Operation& operation, Cell& top)
     base = *found;
   }
   return top = Cell::boolean(true), true;
-}
-
-template <typename In>
-bool Machine::in_cell(const Cell& right, Cell& out, In in) {
-  if (right.tag == Tag::kEntity) return out = Cell::boolean(in(right.entity)), true;
-  if (right.tag != Tag::kSet || right.set->others != 0) return type_error();
-  const auto cells = right.set->cells();
-  const bool any = std::any_of(cells.begin(), cells.end(), [&](const Cell& cell) { return in(cell.entity); });
-  return out = Cell::boolean(any), true;
-}
-
-bool Machine::variable_in(const Operation& operation, Cell& top) {
-  Subject& subject = subjects_[operation.variable];
-  return in_cell(top, top, [&](std::uint32_t ancestor) { return subject_is_in(subject, ancestor); });
 }
 
 bool Machine::in(Cell*& top) {

@@ -92,6 +92,7 @@ class Machine {
     bool was_read = false;
     bool has_ancestors = false;
     std::span<const std::uint32_t> ancestors;
+    const Filter* filter = nullptr;  // of the ancestors, where they are a closure
     std::vector<std::uint32_t> gathered;
   };
 
@@ -100,8 +101,17 @@ class Machine {
   }
   bool matches_part(const Program& program, const Scope& scope, std::size_t which);
   bool is_in_any(const Program& program, const Scope& scope, Subject& subject);
-  std::span<const std::uint32_t> ancestors(Subject& subject);
-  bool subject_is_in(Subject& subject, std::uint32_t ancestor);
+  std::span<const std::uint32_t> ancestors(Subject& subject) {
+    if (!subject.has_ancestors) gather(subject);
+    return subject.ancestors;
+  }
+  void gather(Subject& subject);
+  bool subject_is_in(Subject& subject, std::uint32_t ancestor) {
+    if (subject.cell.entity == ancestor) return true;
+    const auto all = ancestors(subject);
+    return (subject.filter == nullptr || subject.filter->may_have(ancestor)) && is_among(all, ancestor);
+  }
+  static bool is_among(std::span<const std::uint32_t> ancestors, std::uint32_t ref);
   bool is_in(std::uint32_t ref, std::uint32_t ancestor);
   const EntityBlock* look_up(std::uint32_t ref);
   const EntityBlock* look_up(Subject& subject) {

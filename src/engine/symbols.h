@@ -145,7 +145,7 @@ class Symbols {
     });
   }
   std::uint64_t uid_hash(std::string_view type, std::string_view id) const {
-    return hash_bytes(id, hash_bytes(type, seed_));
+    return hash_bytes(id, seed_ ^ type_bits(type) * kOdd1);
   }
   const Text* make_text(std::string_view text, std::uint64_t hash);
 
