@@ -337,3 +337,42 @@ TEST_CASE("a line that has grown far beyond its beginning says that it is wastef
   CHECK(current->entity_count() == 1);
   CHECK(current->is_wasteful());
 }
+
+TEST_CASE("policies that start with the same member are found by what it is, errors and all") {
+  std::string text = "forbid(principal, action, resource) when { context.env == \"locked\" };";
+  for (int i = 0; i < 40; ++i) {
+    const std::string n = std::to_string(i % 20);
+    text +=
+        "permit(principal, action, resource) when { resource.owner == U::\"u" + n + "\" && context.n > " + n + " };";
+    text += "permit(principal, action, resource) when { \"env" + n + "\" == context.env };";
+    text += "permit(principal, action, resource) when { principal.level == " + n + " };";
+    text += "permit(principal, action, resource) when { context.tags == [" + n + "] };";
+    text += "permit(principal, action, resource) unless { principal.level == " + n + " };";
+  }
+  const auto set = policies(text);
+  std::vector<Entity> entities;
+  for (int i = 0; i < 25; ++i) {
+    entities.push_back(entity("U", "u" + std::to_string(i), {{"level", i == 3 ? Value("3") : Value(i)}}));
+    entities.push_back(entity("D", "d" + std::to_string(i),
+                              {{"owner", Value::entity(make_entity("U", "u" + std::to_string(i % 22)))}}));
+  }
+  entities.push_back(entity("U", "bare"));
+  std::vector<cedar::EntityHandle> handles;
+  for (const Entity& one : entities) handles.push_back(std::make_shared<const Entity>(one));
+  const auto store = cedar::EntityStore::make(handles);
+  REQUIRE(store.ok());
+  test::EngineCheck check(set, *store);
+  const std::vector<Value> contexts = {Value::record({}), Value::record({{"n", Value(10)}, {"env", Value("env7")}}),
+                                       Value::record({{"env", Value("locked")}, {"tags", Value::set({Value(4)})}}),
+                                       Value::record({{"env", Value(7)}, {"n", Value("x")}, {"tags", Value::set({})}})};
+  for (const std::string principal : {"u0", "u3", "u7", "u24", "bare", "nobody"}) {
+    for (const std::string resource : {"d1", "d7", "d21", "none"}) {
+      for (const Value& context : contexts) {
+        const auto one = request(principal, resource, context);
+        cedar::StoreView view(*store);
+        const std::string difference = check.difference(one, cedar::is_authorized(set, one, view));
+        CHECK_MESSAGE(difference.empty(), principal, " ", resource, " ", context.to_string(), ": ", difference);
+      }
+    }
+  }
+}

@@ -72,6 +72,10 @@ class EntityTable {
     if (page >= pages_.size() || pages_[page] == nullptr) return nullptr;
     return (*pages_[page])[ref & (kPageSize - 1)];
   }
+  void prefetch(std::uint32_t ref) const {
+    const std::uint32_t page = ref >> kPageBits;
+    if (page < pages_.size() && pages_[page] != nullptr) __builtin_prefetch(&(*pages_[page])[ref & (kPageSize - 1)]);
+  }
   std::size_t size() const { return size_; }
   // Everything present, by ascending number.
   template <typename Visit>

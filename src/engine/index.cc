@@ -62,6 +62,31 @@ void ScopeIndex::build_principal(const Program& program, const List& policies, B
   Grouped groups = grouped(by_ref);
   out.refs.build(groups.refs);
   out.lists = std::move(groups.lists);
+  if (out.others.size() > kFew) split_members(program, out);
+}
+
+// Takes out of `others` what starts with a member that several start with.
+void ScopeIndex::split_members(const Program& program, ByPrincipal& group) {
+  std::map<std::pair<cedar::Variable, std::uint32_t>, List> by_member;
+  List others;
+  for (const std::uint32_t policy : group.others) {
+    const FirstTest& first = program.policies[policy].first;
+    if (first.is_there)
+      by_member[{first.variable, first.name}].push_back(policy);
+    else
+      others.push_back(policy);
+  }
+  for (auto& [member, list] : by_member) {
+    if (list.size() <= kFew) {
+      others.insert(others.end(), list.begin(), list.end());
+      continue;
+    }
+    ByMember out{member.first, member.second, {}, std::move(list)};
+    for (const std::uint32_t policy : out.all)
+      out.lists[key_of(program.policies[policy].first.constant)].push_back(policy);
+    group.members.push_back(std::move(out));
+  }
+  group.others = std::move(others);
 }
 
 void ScopeIndex::build_resource(const Program& program, const List& policies, ByResource& out) {

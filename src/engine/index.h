@@ -4,13 +4,15 @@
 //
 // A policy that the index leaves out fails its scope, which cannot error: leaving it out changes nothing (the slicing
 // theorem of Cedar's formal model). Policies lie by action, then by the entity their resource must be or be in, then by
-// the one of their principal; what names none lies in a list of its own. A request walks its own ancestors through it;
-// a group of few policies is not divided further. The actions of what it visits match; principal and resource may not,
-// and a policy with several actions may be visited twice. Immutable; any thread.
+// the one of their principal; what names none lies by the member that its first clause compares with a constant, or in
+// a list of its own. A request walks its own ancestors through it; a group of few policies is not divided further. The
+// actions of what it visits match; principal and resource may not, and a policy with several actions may be visited
+// twice. Immutable; any thread.
 #pragma once
 
 #include <map>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "engine/machine.h"
@@ -65,8 +67,16 @@ class ScopeIndex {
  private:
   static constexpr std::size_t kFew = 8;
   using List = std::vector<std::uint32_t>;
+  // Policies that start with the same member of the same variable, by what it must be.
+  struct ByMember {
+    cedar::Variable variable;
+    std::uint32_t name;
+    std::unordered_map<std::uint64_t, List> lists;
+    List all;
+  };
   struct ByPrincipal {
     List others;
+    std::vector<ByMember> members;
     RefMap refs;
     std::vector<List> lists;
   };
@@ -95,6 +105,15 @@ class ScopeIndex {
   template <typename Visit>
   static void visit_principal(Machine& machine, const ByPrincipal& group, Visit visit) {
     if (!group.others.empty()) visit(std::span<const std::uint32_t>(group.others));
+    for (const ByMember& member : group.members) {
+      const Cell* value = machine.peek(member.variable, member.name);
+      if (value == nullptr) {  // every one of them errs, if its scope matches
+        visit(std::span<const std::uint32_t>(member.all));
+        continue;
+      }
+      const auto found = member.lists.find(key_of(*value));
+      if (found != member.lists.end()) visit(std::span<const std::uint32_t>(found->second));
+    }
     if (group.refs.empty()) return;
     const auto look = [&](std::uint32_t ref) {
       const std::uint32_t number = group.refs.find(ref);
@@ -104,6 +123,15 @@ class ScopeIndex {
     for (const std::uint32_t ref : machine.ancestors(cedar::Variable::kPrincipal)) look(ref);
   }
 
+  // Equal cells have equal keys; others seldom, which costs a visit in vain.
+  static std::uint64_t key_of(const Cell& cell) {
+    const std::uint64_t tag = static_cast<std::uint64_t>(cell.tag) << 60;
+    if (cell.tag == Tag::kString) return tag ^ cell.text->hash;
+    if (cell.tag == Tag::kEntity) return tag ^ cell.entity;
+    const bool is_number = cell.tag != Tag::kSet && cell.tag != Tag::kRecord && cell.tag != Tag::kIp;
+    return is_number ? tag ^ static_cast<std::uint64_t>(cell.number) : tag;
+  }
+  static void split_members(const Program& program, ByPrincipal& group);
   static void build_actions(const Program& program, const std::map<std::uint32_t, List>& lists, RefMap& refs,
                             std::vector<ByResource>& out);
   static void build_resource(const Program& program, const List& policies, ByResource& out);

@@ -60,12 +60,18 @@ void Machine::start(const Symbols& symbols, const EntityTable& table, const ceda
   names_.start(symbols);
   const std::array<const cedar::EntityUid*, 3> uids = {request.principal.get(), request.action.get(),
                                                        request.resource.get()};
+  std::array<std::uint32_t, 3> refs;
+  symbols.find_uids(uids, refs);
+  for (const std::uint32_t ref : refs) table.prefetch(ref);
   for (std::size_t i = 0; i < uids.size(); ++i) {
     Subject& subject = subjects_[i];
-    subject.cell = names_.uid(*uids[i]);
+    subject.cell = names_.uid(*uids[i], refs[i]);
     subject.block = table.find(subject.cell.entity);
+    if (subject.block != nullptr) __builtin_prefetch(subject.block);
     subject.was_read = false;
+    subject.was_climbed = false;
     subject.has_ancestors = false;
+    subject.walks = 0;
   }
   context_value_ = &request.context;
   context_.tag = Tag::kBool;  // made into cells when somebody asks
@@ -78,6 +84,7 @@ void Machine::start(const Symbols& symbols, const EntityTable& table, const ceda
 
 void Machine::gather(Subject& subject) {
   subject.has_ancestors = true;
+  subject.was_climbed = true;
   subject.was_read = true;
   subject.ancestors = {};
   subject.filter = nullptr;
@@ -117,10 +124,17 @@ bool Machine::is_in(std::uint32_t ref, std::uint32_t ancestor) {
   const EntityBlock* block = table_->find(ref);
   if (block == nullptr) return false;
   if (block->is_closed) return has_ancestor(*block, ancestor);
-  for (std::uint32_t i = 0; i < block->parents; ++i) {
-    const std::uint32_t parent = block->parent_refs()[i];
-    if (parent == ancestor) return true;
-    const EntityBlock* above = table_->find(parent);
+  return walk_to(*block, ancestor);
+}
+
+bool Machine::walk_to(const EntityBlock& block, std::uint32_t ancestor) const {
+  const std::uint32_t* parents = block.parent_refs();
+  for (std::uint32_t i = 0; i < block.parents; ++i) {
+    if (parents[i] == ancestor) return true;
+    table_->prefetch(parents[i]);
+  }
+  for (std::uint32_t i = 0; i < block.parents; ++i) {
+    const EntityBlock* above = table_->find(parents[i]);
     if (above != nullptr && above->is_closed && has_ancestor(*above, ancestor)) return true;
   }
   return false;
@@ -132,6 +146,15 @@ bool Machine::is_in_any(const Program& program, const Scope& scope, Subject& sub
     if (subject_is_in(subject, program.refs[scope.first + i])) return true;
   }
   return false;
+}
+
+const Cell* Machine::peek(cedar::Variable variable, std::uint32_t name) {
+  if (variable != cedar::Variable::kContext) {
+    const EntityBlock* block = look_up(subjects_[static_cast<std::size_t>(variable)]);
+    return block != nullptr ? attribute(*block, name) : nullptr;
+  }
+  if (context_.tag != Tag::kRecord) context_ = to_cell(*context_value_, names_);
+  return context_.record->find(name);
 }
 
 bool Machine::matches_part(const Program& program, const Scope& scope, std::size_t which) {

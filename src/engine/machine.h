@@ -49,6 +49,8 @@ class Machine {
   bool matches(const Program& program, const CompiledPolicy& policy) {
     return matches(program, policy.resource, kResource) && matches(program, policy.principal, kPrincipal);
   }
+  // The member of a variable, or null when it is not there.
+  const Cell* peek(cedar::Variable variable, std::uint32_t name);
   cedar::Outcome run(const Program& program, std::uint32_t at);
   // Of an expression (compile_value); false: error() tells.
   bool evaluate(const Program& program, std::uint32_t at, Cell& out) {
@@ -74,14 +76,13 @@ class Machine {
   const ReadLog& looked_at() const { return looked_at_; }
   const ReadLog& climbed() const { return climbed_; }
   bool was_looked_at(cedar::Variable variable) const { return subjects_[static_cast<std::size_t>(variable)].was_read; }
-  bool was_climbed(cedar::Variable variable) const {
-    return subjects_[static_cast<std::size_t>(variable)].has_ancestors;
-  }
+  bool was_climbed(cedar::Variable variable) const { return subjects_[static_cast<std::size_t>(variable)].was_climbed; }
   const cedar::EntityUid& temporary(std::uint32_t ref) const { return names_.temporary(ref); }
   // When the first timed fact that was read changes; the largest number when none does.
   std::int64_t valid_until_nanos() const { return valid_until_; }
 
  private:
+  static constexpr std::uint8_t kWalks = 2;  // questions that are not worth gathering all ancestors
   static constexpr std::size_t kPrincipal = 0;
   static constexpr std::size_t kAction = 1;
   static constexpr std::size_t kResource = 2;
@@ -90,7 +91,9 @@ class Machine {
     Cell cell;
     const EntityBlock* block = nullptr;
     bool was_read = false;
+    bool was_climbed = false;
     bool has_ancestors = false;
+    std::uint8_t walks = 0;
     std::span<const std::uint32_t> ancestors;
     const Filter* filter = nullptr;  // of the ancestors, where they are a closure
     std::vector<std::uint32_t> gathered;
@@ -106,8 +109,14 @@ class Machine {
     return subject.ancestors;
   }
   void gather(Subject& subject);
+  // Whether an entity without a closure is in it, by its parents.
+  bool walk_to(const EntityBlock& block, std::uint32_t ancestor) const;
   bool subject_is_in(Subject& subject, std::uint32_t ancestor) {
     if (subject.cell.entity == ancestor) return true;
+    if (!subject.has_ancestors && subject.block != nullptr && !subject.block->is_closed && ++subject.walks <= kWalks) {
+      subject.was_climbed = true;
+      return walk_to(*subject.block, ancestor);
+    }
     const auto all = ancestors(subject);
     return (subject.filter == nullptr || subject.filter->may_have(ancestor)) && is_among(all, ancestor);
   }

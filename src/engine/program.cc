@@ -49,6 +49,8 @@ class Compiler {
       emit(condition.is_unless ? Code::kUnless : Code::kWhen, 0, 0, 0, -1);
     }
     emit(Code::kSatisfied);
+    if (out.has_conditions && !body.conditions.front().is_unless)
+      out.first = first_test(body.conditions.front().expression);
     program_.policies.push_back(out);
   }
 
@@ -86,6 +88,21 @@ class Compiler {
     out.count = static_cast<std::uint32_t>(program_.refs.size()) - out.first;
     if (out.count > 0) out.ref = program_.refs[out.first];
     return out;
+  }
+
+  FirstTest first_test(const Expr& clause) {
+    const Expr* e = &clause;
+    while (e->kind == ExprKind::kAnd) e = &e->operands[0];
+    if (e->kind != ExprKind::kEqual) return {};
+    for (const std::size_t i : {std::size_t{0}, std::size_t{1}}) {
+      const Expr& member = e->operands[i];
+      const Expr& value = e->operands[1 - i];
+      const bool fits = member.kind == ExprKind::kGetAttribute && member.operands[0].kind == ExprKind::kVariable &&
+                        value.kind == ExprKind::kLiteral;
+      if (!fits) continue;
+      return {true, member.operands[0].variable, names_.name(member.name), to_cell(value.literal, names_)};
+    }
+    return {};
   }
 
   void constant(const cedar::Value& value) {

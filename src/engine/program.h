@@ -76,6 +76,15 @@ struct Scope {
   std::uint32_t count = 0;
 };
 
+// What the first clause of a policy starts with, if that is "a member of a variable equals a constant": while the
+// member is there and is not the constant, the policy is not satisfied, and nothing of it can err.
+struct FirstTest {
+  bool is_there = false;
+  cedar::Variable variable = cedar::Variable::kResource;
+  std::uint32_t name = kNone;
+  Cell constant;
+};
+
 struct CompiledPolicy {
   Scope principal;
   Scope action;
@@ -83,6 +92,7 @@ struct CompiledPolicy {
   std::uint32_t code = 0;  // where it begins
   bool is_forbid = false;
   bool has_conditions = false;
+  FirstTest first;
 };
 
 struct Program {

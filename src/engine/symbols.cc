@@ -22,6 +22,25 @@ const Text* Symbols::make_text(std::string_view text, std::uint64_t hash) {
   return engine::make_text(arena_, text, hash);
 }
 
+void Symbols::find_uids(const std::array<const cedar::EntityUid*, 3>& uids, std::array<std::uint32_t, 3>& refs) const {
+  std::array<std::uint64_t, 3> hashes;
+  for (std::size_t i = 0; i < uids.size(); ++i) {
+    hashes[i] = uid_hash(uids[i]->type, uids[i]->id);
+    uid_index_.prefetch(hashes[i]);
+  }
+  // The first whose half of the hash fits; nearly always the one.
+  for (std::size_t i = 0; i < uids.size(); ++i) {
+    refs[i] = uid_index_.find(hashes[i], [](std::uint32_t) { return true; });
+    if (refs[i] != kNone) __builtin_prefetch(&uids_[refs[i]]);
+  }
+  for (const std::uint32_t ref : refs) {
+    if (ref != kNone) __builtin_prefetch(uids_[ref].id);
+  }
+  for (std::size_t i = 0; i < uids.size(); ++i) {
+    if (refs[i] != kNone) refs[i] = find_uid(uids[i]->type, uids[i]->id, hashes[i]);
+  }
+}
+
 std::uint32_t Symbols::add_name(std::string_view name) {
   const std::uint64_t hashed = hash(name);
   const std::uint32_t known = find_name(name, hashed);

@@ -71,6 +71,10 @@ class HashIndex {
       }
     }
   }
+  void prefetch(std::uint64_t hash) const {
+    const Table* table = current_.load(std::memory_order_acquire);
+    if (table != nullptr) __builtin_prefetch(&table->slots[hash & table->mask]);
+  }
   // `hash_of` gives the hash of each number already in.
   template <typename HashOf>
   void insert(std::uint64_t hash, std::uint32_t number, HashOf hash_of) {
@@ -122,6 +126,9 @@ class Symbols {
   std::uint32_t find_uid(std::string_view type, std::string_view id) const {
     return find_uid(type, id, uid_hash(type, id));
   }
+
+  // The same for three at once, whose misses of the cache then overlap.
+  void find_uids(const std::array<const cedar::EntityUid*, 3>& uids, std::array<std::uint32_t, 3>& refs) const;
 
   std::string_view name(std::uint32_t name) const { return names_[name]->view(); }
   std::uint32_t type_of(std::uint32_t uid) const { return uids_[uid].type; }
