@@ -103,12 +103,15 @@ std::string place_of(const Bundle& bundle, const codec::Json& error) {
   return codec::place(source.document.file, source.document.find(error.string_or("pointer", "")).value);
 }
 
-void print_refusal(Context& context, const Bundle& bundle, const codec::Json& errors) {
-  for (const codec::Json& error : errors.items()) {
-    Error shown = error_from_json(error, ErrorKind::kInvalid);
-    shown.where = place_of(bundle, error);
-    context.err("error: " + shown.to_string() + "\n");
-    if (const std::string_view caret = error.string_or("caret", ""); !caret.empty())
+void print_problems(Context& context, const Bundle& bundle, const codec::Json& answer, std::string_view member) {
+  const codec::Json* list = answer.find(member);
+  if (list == nullptr) return;
+  const std::string label(member.substr(0, member.size() - 1));  // "errors", "warnings"
+  for (const codec::Json& problem : list->items()) {
+    Error shown = error_from_json(problem, ErrorKind::kInvalid);
+    shown.where = place_of(bundle, problem);
+    context.err(label + ": " + shown.to_string() + "\n");
+    if (const std::string_view caret = problem.string_or("caret", ""); !caret.empty())
       context.err(std::string(caret) + "\n");
     if (!shown.next_step.empty()) context.err("  " + shown.next_step + "\n");
   }
@@ -127,8 +130,9 @@ Status apply(Context& context, const Arguments& arguments) {
   codec::Json body = codec::Json::object();
   body.set("objects", bundle.objects).set("dryRun", arguments.has("--dry-run"));
   WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "POST", "/v1/apply", body));
+  print_problems(context, bundle, answer, "warnings");
   if (const codec::Json* errors = answer.find("errors"); errors != nullptr && !errors->items().empty()) {
-    print_refusal(context, bundle, *errors);
+    print_problems(context, bundle, answer, "errors");
     return fail(ErrorKind::kInvalid, "apply_refused", "nothing was changed")
         .found(std::to_string(errors->items().size()) + (errors->items().size() == 1 ? " error" : " errors"))
         .next("mend what is named above and apply again; what was in force goes on deciding");
@@ -238,9 +242,9 @@ std::vector<Command> resource_commands() {
        {{"--file", "PATH", "a .yaml or .cedar file, or a directory of them", true},
         name_space,
         {"--dry-run", "", "check everything, change nothing", false}},
-       "Every object is checked against its schema and every policy is compiled before anything changes. An error "
-       "names\n"
-       "file, line and column; then nothing is changed and the old policies keep deciding.",
+       "Every object is checked against its schema, and every policy against wary's own, before anything changes. An\n"
+       "error names file, line and column; then nothing is changed and the old policies keep deciding. Warnings are\n"
+       "printed and do not refuse. `wary policy check --platform` checks policies the same way without a running wary.",
        apply},
       {{"get"}, {"KIND", "..."}, "Show the objects of a kind, or one: get KIND [NAME]", {name_space}, "", get},
       {{"history"}, {"KIND", "NAME"}, "Show what one object was, newest first", {name_space}, "", history},
