@@ -126,8 +126,7 @@ TEST_CASE("every kind of mistake has its code") {
   CHECK(refused(on_app + "context.path == 1 };") == "validation_incompatible_types");
   CHECK(refused(on_app + "resource.owner == principal };") == "validation_unsafe_attribute_access");
   CHECK(refused(on_app + "context.session.active };") == "validation_unsafe_optional_attribute_access");
-  CHECK(refused(on_app + "resource.hasTag(\"a\") || resource.getTag(\"a\") == \"b\" };") ==
-        "validation_no_tags_allowed");
+  CHECK(refused(on_app + "resource.getTag(\"a\") == \"b\" };") == "validation_unsafe_tag_access");
   CHECK(refused(on_app + "ip(context.host).isLoopback() };") == "validation_non_literal_constructor");
   CHECK(refused(on_app + "context.client == ip(\"nonsense\") };") == "validation_function_argument");
   CHECK(refused(on_app + "[].contains(context.path) };") == "validation_empty_set_forbidden");
@@ -189,11 +188,11 @@ TEST_CASE("a stored policy that is not valid keeps deciding after a restart, and
   CHECK(world.call(alice, "GET", "/v1/health")->status == 200);
   CHECK_MESSAGE(lines.find("control.policy_invalid") != std::string::npos, lines);
   CHECK(lines.find("Policy demo/old") != std::string::npos);
-  CHECK(lines.find("old.cedar:1:") != std::string::npos);
+  CHECK(lines.find("old.cedar:2:") != std::string::npos);
   CHECK(lines.find("control.policies_invalid") != std::string::npos);
   // Something else is still taken; the policy itself is not, until it is mended.
   CHECK(codes(apply_policy(world, "permit (principal, action, resource is Wary::App);"), "errors").empty());
-  CHECK(codes(apply(world, {policy_object("old", text)}), "errors") == "validation_unsafe_attribute_access");
+  CHECK(codes(apply(world, {policy_object("old", text)}), "errors").starts_with("validation_unsafe_attribute_access"));
   CHECK(world.call(alice, "GET", "/v1/health")->status == 200);
   const std::string mended = text.substr(0, text.find("\n")) + ";";
   CHECK(codes(apply(world, {policy_object("old", mended)}), "errors").empty());
