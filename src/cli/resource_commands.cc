@@ -103,18 +103,24 @@ std::string place_of(const Bundle& bundle, const codec::Json& error) {
   return codec::place(source.document.file, source.document.find(error.string_or("pointer", "")).value);
 }
 
-void print_problems(Context& context, const Bundle& bundle, const codec::Json& answer, std::string_view member) {
+// Errors or warnings of the answer, each with its place in the files. As JSON they stay in the answer.
+void print_problems(Context& context, const Bundle& bundle, codec::Json& answer, std::string_view member) {
   const codec::Json* list = answer.find(member);
   if (list == nullptr) return;
   const std::string label(member.substr(0, member.size() - 1));  // "errors", "warnings"
-  for (const codec::Json& problem : list->items()) {
+  codec::Json placed = codec::Json::array();
+  for (codec::Json problem : list->items()) {
     Error shown = error_from_json(problem, ErrorKind::kInvalid);
     shown.where = place_of(bundle, problem);
+    problem.set("where", std::string_view(shown.where));
+    placed.push(problem);
+    if (context.is_json) continue;
     context.err(label + ": " + shown.to_string() + "\n");
     if (const std::string_view caret = problem.string_or("caret", ""); !caret.empty())
       context.err(std::string(caret) + "\n");
     if (!shown.next_step.empty()) context.err("  " + shown.next_step + "\n");
   }
+  answer.set(member, std::move(placed));
 }
 
 Status apply(Context& context, const Arguments& arguments) {
@@ -129,10 +135,11 @@ Status apply(Context& context, const Arguments& arguments) {
   }
   codec::Json body = codec::Json::object();
   body.set("objects", bundle.objects).set("dryRun", arguments.has("--dry-run"));
-  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "POST", "/v1/apply", body));
+  WARY_ASSIGN_OR_RETURN(codec::Json answer, call_api(context, "POST", "/v1/apply", body));
   print_problems(context, bundle, answer, "warnings");
+  print_problems(context, bundle, answer, "errors");
   if (const codec::Json* errors = answer.find("errors"); errors != nullptr && !errors->items().empty()) {
-    print_problems(context, bundle, answer, "errors");
+    if (context.is_json) context.out(answer.to_string() + "\n");
     return fail(ErrorKind::kInvalid, "apply_refused", "nothing was changed")
         .found(std::to_string(errors->items().size()) + (errors->items().size() == 1 ? " error" : " errors"))
         .next("mend what is named above and apply again; what was in force goes on deciding");

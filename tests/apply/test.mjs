@@ -36,6 +36,10 @@ await run(async () => {
   saw("nothing is changed, and what was in force decides", revision() === before && (await mayRead()));
   const tried = apply(typo, "--dry-run");
   saw("a dry run says the same", tried.code === refused.code && tried.err.includes(`${typo}:7:8: `));
+  const asJson = wary.cli("--output", "json", "apply", "-f", typo, "-n", "test");
+  const problem = JSON.parse(asJson.out).errors?.[0] ?? {};
+  saw("as JSON too: what was found on standard output, the outcome on standard error", asJson.code === refused.code && problem.where === `${typo}:7:8` && problem.caret.includes("^^^") &&
+    problem.next.includes("disabled") && JSON.parse(asJson.err).error.code === "apply_refused", problem.where);
   const offline = wary.cli("policy", "check", "--platform", typo);
   saw("and so does wary policy check --platform", offline.code !== 0 && offline.err.includes(`${typo}:7:8: `) && offline.err.includes("disabled"));
 
