@@ -96,11 +96,16 @@ Status add_path(Context& context, Bundle& bundle, const std::string& path, const
 std::string place_of(const Bundle& bundle, const codec::Json& error) {
   const auto index = static_cast<std::size_t>(error.integer_or("object", 0));
   const std::string where(error.string_or("where", ""));
-  if (!where.empty()) return where;
+  const std::string pointer(error.string_or("pointer", ""));
+  // A policy in a .cedar file has its place in that; one inside YAML is placed in its own text, behind the file's
+  // place.
+  const bool is_inside = pointer == "/spec/cedar" && index < bundle.sources.size() && !bundle.sources[index].is_cedar;
+  if (!where.empty() && !is_inside) return where;
   if (index >= bundle.sources.size()) return {};
   const Source& source = bundle.sources[index];
   if (source.is_cedar || source.document.nodes.empty()) return source.document.file;
-  return codec::place(source.document.file, source.document.find(error.string_or("pointer", "")).value);
+  const std::string place = codec::place(source.document.file, source.document.find(pointer).value);
+  return where.empty() ? place : place + ": " + where;
 }
 
 // Errors or warnings of the answer, each with its place in the files. As JSON they stay in the answer.

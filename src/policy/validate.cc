@@ -1,6 +1,7 @@
 #include "policy/validate.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/embedded.h"
 #include "codec/text.h"
@@ -80,11 +81,44 @@ PolicyFinding foreign_finding(const cedar::PolicyBody& body, const ScopeConstrai
   return out;
 }
 
-std::string_view hint_of(const Finding& finding) {
-  const bool is_name = finding.kind == FindingKind::kUnrecognizedEntityType;
-  if (is_name && is_foreign(finding.error.found_text)) {
+// "Wary::App or Wary::Route".
+std::string alternatives(const std::set<std::string>& names) {
+  std::string out;
+  std::size_t left = names.size();
+  for (const std::string& name : names) {
+    out += name + (left > 2 ? ", " : left == 2 ? " or " : "");
+    --left;
+  }
+  return out;
+}
+
+// Of a scope that nothing applies to: a group taken for an action, or whose requests with the action there are.
+std::string scope_hint(const cedar::PolicyBody& body) {
+  cedar::PolicyBody any;
+  any.action = body.action;
+  const std::vector<schema::Environment> environments = schema::environments_of(platform_schema(), any);
+  if (environments.empty() && body.action.kind == ScopeConstraint::Kind::kEqual) {
+    return body.action.entities.front()->to_string() + " is a group of actions: write `action in` in place of `==`";
+  }
+  std::set<std::string> principals;
+  std::set<std::string> resources;
+  for (const schema::Environment& environment : environments) {
+    principals.insert(environment.principal->name);
+    resources.insert(environment.resource->name);
+  }
+  return "such requests have a principal of type " + alternatives(principals) + " and a resource of type " +
+         alternatives(resources);
+}
+
+std::string hint_of(const cedar::PolicyBody& body, const Finding& finding) {
+  if (finding.kind == FindingKind::kInvalidActionApplication) return scope_hint(body);
+  if (finding.kind == FindingKind::kUnrecognizedEntityType && is_foreign(finding.error.found_text)) {
     return "wary makes no such entity; for a program that asks wary for decisions, name its type in the scope: "
            "resource is TYPE";
+  }
+  if (finding.kind == FindingKind::kUnsafeAttributeAccess && finding.error.next_step.empty()) {
+    return "what only some requests have is asked in a policy whose scope names them: principal is, action in, "
+           "resource is";
   }
   return finding.error.next_step;
 }
@@ -115,7 +149,7 @@ void validate_one(const std::string& id, const cedar::PolicyBody& body, std::vec
   }
   remove_consequences(findings);
   for (Finding& finding : findings) {
-    finding.error.next_step = hint_of(finding);
+    finding.error.next_step = hint_of(body, finding);
     out.push_back({std::string(schema::to_string(finding.kind)), id, finding.is_warning, std::move(finding.error),
                    std::move(finding.caret)});
   }

@@ -123,6 +123,27 @@ TEST_CASE("names, types and what may be missing are checked") {
   CHECK(validate_policies(check_policies({"t", "permit (", "t.cedar", 1})).empty());
 }
 
+TEST_CASE("every error has a next step") {
+  const auto hint = [](const std::string& scope, const std::string& condition = "true") {
+    const auto found = findings_of("permit (" + scope + ") when { " + condition + " };");
+    REQUIRE_MESSAGE(found.size() == 1, scope);
+    CHECK_FALSE(found[0].is_warning);
+    return found[0].error.next_step;
+  };
+  CHECK(hint("principal, action == Wary::Action::\"read\", resource") ==
+        "Wary::Action::\"read\" is a group of actions: write `action in` in place of `==`");
+  CHECK(hint("principal, action in Wary::Action::\"write\", resource is Wary::Platform") ==
+        "such requests have a principal of type Wary::Anonymous, Wary::User or Wary::Workload and a resource of type "
+        "Wary::App or Wary::Route");
+  CHECK(hint("principal, action, resource is Wary::Group").find("Wary::App, Wary::Platform or Wary::Route") !=
+        std::string::npos);
+  CHECK(hint("principal, action, resource", "context.path == \"/\"").find("whose scope names them") !=
+        std::string::npos);
+  CHECK(hint("principal, action, resource", "principal.disabled").find("principal is") != std::string::npos);
+  CHECK(hint("principal, action, resource is Wary::Route", "resource.record == \"with\"").find("has record") !=
+        std::string::npos);
+}
+
 TEST_CASE("a policy about another program's resources is not checked, and says so") {
   CHECK(under("principal is Wary::User, action == Wary::Action::\"ship\", resource is Shop::Order",
               "resource.total > 5 && context.subject.team == resource.team") == "!ForeignResource");

@@ -43,6 +43,11 @@ await run(async () => {
   const offline = wary.cli("policy", "check", "--platform", typo);
   saw("and so does wary policy check --platform", offline.code !== 0 && offline.err.includes(`${typo}:7:8: `) && offline.err.includes("disabled"));
 
+  const inYaml = join(scratch, "inside.yaml");
+  writeFileSync(inYaml, "apiVersion: wary.dev/v1\nkind: Policy\nmetadata: {name: inside}\nspec:\n  cedar: |\n    permit (principal is Wary::User, action, resource is Wary::App)\n    when { principal.disabeld };\n");
+  const inside = apply(inYaml);
+  saw("inside YAML: the file's place, then that in the policy's text", inside.code !== 0 && inside.err.includes(`error: ${inYaml}:5:`) && inside.err.includes(": test/inside:2:8: "), inside.err.split("\n")[0]);
+
   step("one bad policy among good ones");
   file("good.cedar", 'permit (principal == Wary::User::"bob", action in Wary::Action::"read", resource in Wary::App::"test/site");\n');
   const all = apply(directory);
@@ -67,8 +72,8 @@ await run(async () => {
   saw("a slip in the namespace is refused, with the right one", slip.code !== 0 && slip.err.includes("did you mean `Wary::App`?"), slip.err.split("\n")[0]);
 
   step("where the client is");
-  const inside = apply(file("slip.cedar", 'forbid (principal, action, resource in Wary::App::"test/site") unless { context.client.isLoopback() };\n'));
-  saw("a policy may ask for the client's address", inside.code === 0 && inside.err === "", inside.err);
+  const near = apply(file("slip.cedar", 'forbid (principal, action, resource in Wary::App::"test/site") unless { context.client.isLoopback() };\n'));
+  saw("a policy may ask for the client's address", near.code === 0 && near.err === "", near.err);
   saw("and both the gateway and wary try know it", (await mayRead()) && wary.cli("try", "alice", "GET", "https://site.localhost/").out.startsWith("ALLOW"));
 
   step("the demo, and a restart");
