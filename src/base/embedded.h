@@ -12,7 +12,8 @@ struct File {
   std::string_view bytes;
 };
 
-std::span<const File> kinds();    // schema/kinds/*.json
-std::span<const File> console();  // console/dist/**, empty until it is built
+std::span<const File> kinds();            // schema/kinds/*.json
+std::span<const File> console();          // console/dist/**, empty until it is built
+std::span<const File> platform_schema();  // schema/wary.cedarschema
 
 }  // namespace wary::embedded

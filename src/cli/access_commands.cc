@@ -148,7 +148,9 @@ std::vector<Command> access_commands() {
        {"PRINCIPAL", "METHOD", "URL"},
        "Decide an access without sending it",
        {},
-       "PRINCIPAL is a user's name, a workload as workload:NAMESPACE/NAME, or anonymous.",
+       "PRINCIPAL is a user's name, a workload as workload:NAMESPACE/NAME, or anonymous. Decided as if it came from "
+       "this\n"
+       "machine, without a session.",
        try_access},
       {{"explain"}, {"REF"}, "Say why a decision was as it was, at its own revision", {}, "", explain},
       {{"revoke"},

@@ -11,6 +11,7 @@
 #include "cli/policy_test_file.h"
 #include "engine/search.h"
 #include "policy/explain.h"
+#include "policy/validate.h"
 #include "schema/validator.h"
 
 namespace wary::cli {
@@ -23,17 +24,17 @@ std::string counted(std::size_t count, std::string_view one, std::string_view ma
   return std::to_string(count) + " " + std::string(count == 1 ? one : many);
 }
 
-void print_finding(Context& context, const schema::Finding& finding) {
+void print_finding(Context& context, const policy::PolicyFinding& finding) {
   context.err((finding.is_warning ? "warning: " : "error: ") + finding.error.to_string() + " in policy " +
-              finding.policy_id + "\n");
+              finding.policy + "\n");
   if (!finding.caret.empty()) context.err(finding.caret + "\n");
   if (!finding.error.next_step.empty()) context.err("  " + finding.error.next_step + "\n");
 }
 
-Json finding_json(const schema::Finding& finding) {
-  return Json::object({{"kind", Json(schema::to_string(finding.kind))},
+Json finding_json(const policy::PolicyFinding& finding) {
+  return Json::object({{"kind", Json(std::string_view(finding.kind))},
                        {"severity", Json(std::string_view(finding.is_warning ? "warning" : "error"))},
-                       {"policy", Json(std::string_view(finding.policy_id))},
+                       {"policy", Json(std::string_view(finding.policy))},
                        {"code", Json(std::string_view(finding.error.code))},
                        {"message", Json(std::string_view(finding.error.message))},
                        {"where", Json(std::string_view(finding.error.where))},
@@ -51,22 +52,11 @@ Result<std::optional<std::uint32_t>> read_level(const Arguments& arguments) {
   return std::optional<std::uint32_t>(static_cast<std::uint32_t>(std::stoul(text)));
 }
 
-Status check(Context& context, const Arguments& arguments) {
-  WARY_ASSIGN_OR_RETURN(const PolicyFiles policies, read_policy_files(context, arguments.positional));
-  const std::size_t count = policies.set.policies().size() + policies.set.templates().size();
-  if (!arguments.has("--schema")) {
-    context.out(context.is_json ? "{\"policies\": " + std::to_string(count) + "}\n"
-                                : counted(count, "policy", "policies") +
-                                      ": no syntax errors; --schema FILE checks the types too\n");
-    return {};
-  }
-  WARY_ASSIGN_OR_RETURN(const schema::Schema schema, read_schema(context, arguments.flag("--schema")));
-  schema::ValidationOptions options;
-  WARY_ASSIGN_OR_RETURN(options.level, read_level(arguments));
-  const schema::Validation validation = schema::validate(schema, policies.set, options);
+// Says what was found in how many policies; an error when one of them is.
+Status report_findings(Context& context, std::size_t policies, const std::vector<policy::PolicyFinding>& findings) {
   std::size_t errors = 0;
   Json list = Json::array();
-  for (const schema::Finding& finding : validation.findings) {
+  for (const policy::PolicyFinding& finding : findings) {
     errors += finding.is_warning ? 0U : 1U;
     if (context.is_json) {
       list.push(finding_json(finding));
@@ -74,17 +64,73 @@ Status check(Context& context, const Arguments& arguments) {
       print_finding(context, finding);
     }
   }
-  const std::size_t warnings = validation.findings.size() - errors;
   if (context.is_json) {
-    context.out(Json::object({{"policies", Json(static_cast<std::int64_t>(count))}, {"findings", std::move(list)}})
+    context.out(Json::object({{"policies", Json(static_cast<std::int64_t>(policies))}, {"findings", std::move(list)}})
                     .to_pretty_string() +
                 "\n");
   } else {
-    context.out(counted(count, "policy", "policies") + ": " + counted(errors, "error", "errors") + ", " +
-                counted(warnings, "warning", "warnings") + "\n");
+    context.out(counted(policies, "policy", "policies") + ": " + counted(errors, "error", "errors") + ", " +
+                counted(findings.size() - errors, "warning", "warnings") + "\n");
   }
   if (errors == 0) return {};
   return fail(ErrorKind::kInvalid, "policy_invalid", counted(errors, "error", "errors") + " in the policies");
+}
+
+// What `wary apply` would say of these files.
+Status check_for_platform(Context& context, const Arguments& arguments) {
+  WARY_ASSIGN_OR_RETURN(const std::vector<PolicyFile> files, read_texts(context, arguments.positional));
+  std::size_t count = 0;
+  std::size_t broken = 0;
+  std::vector<policy::PolicyFinding> findings;
+  for (const PolicyFile& file : files) {
+    if (file.is_json) {
+      return fail(ErrorKind::kInvalid, "policy_file", "wary takes policies as text")
+          .at(file.path)
+          .expected("a name ending in .cedar")
+          .next("wary policy convert prints it as text");
+    }
+    std::string name = file.path.substr(file.path.rfind('/') + 1);
+    name.resize(name.size() - std::string_view(".cedar").size());
+    const policy::PolicyCheck check = policy::check_policies({name, file.text, file.path, 1});
+    print_errors(context, check.errors);
+    broken += check.errors.size();
+    count += check.policies.size();
+    for (policy::PolicyFinding& finding : policy::validate_policies(check)) findings.push_back(std::move(finding));
+  }
+  if (broken > 0) {
+    return fail(ErrorKind::kInvalid, "policy_invalid", counted(broken, "error", "errors") + " in the policies");
+  }
+  return report_findings(context, count, findings);
+}
+
+Status check(Context& context, const Arguments& arguments) {
+  const auto misplaced = [](std::string_view flag, std::string_view next) {
+    return fail(ErrorKind::kInvalid, "usage", "this option does not go with the others").found(flag).next(next);
+  };
+  const bool has_schema = arguments.has("--schema");
+  if (arguments.has("--platform") && has_schema) {
+    return misplaced("--schema", "--platform is wary's own schema: name one of the two");
+  }
+  if (arguments.has("--level") && !has_schema) return misplaced("--level", "name the schema with --schema FILE");
+  if (arguments.has("--platform")) return check_for_platform(context, arguments);
+  WARY_ASSIGN_OR_RETURN(const PolicyFiles policies, read_policy_files(context, arguments.positional));
+  const std::size_t count = policies.set.policies().size() + policies.set.templates().size();
+  if (!has_schema) {
+    context.out(context.is_json ? "{\"policies\": " + std::to_string(count) + "}\n"
+                                : counted(count, "policy", "policies") +
+                                      ": no syntax errors; --schema FILE or --platform checks the types too\n");
+    return {};
+  }
+  WARY_ASSIGN_OR_RETURN(const schema::Schema schema, read_schema(context, arguments.flag("--schema")));
+  schema::ValidationOptions options;
+  WARY_ASSIGN_OR_RETURN(options.level, read_level(arguments));
+  schema::Validation validation = schema::validate(schema, policies.set, options);
+  std::vector<policy::PolicyFinding> findings;
+  for (schema::Finding& finding : validation.findings) {
+    findings.push_back({std::string(schema::to_string(finding.kind)), std::move(finding.policy_id), finding.is_warning,
+                        std::move(finding.error), std::move(finding.caret)});
+  }
+  return report_findings(context, count, findings);
 }
 
 Status format(Context& context, const Arguments& arguments) {
@@ -299,7 +345,9 @@ std::vector<Command> policy_commands() {
       {{"policy", "check"},
        {"FILE", "..."},
        "Check policies: syntax, and types against a schema",
-       {schema, {"--level", "N", "how many steps from entity to entity a policy may take"}},
+       {schema,
+        {"--platform", "", "by wary's own schema and rules, as wary apply checks them"},
+        {"--level", "N", "with --schema: how many steps from entity to entity a policy may take"}},
        "",
        check},
       {{"policy", "fmt"},

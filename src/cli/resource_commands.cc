@@ -96,22 +96,36 @@ Status add_path(Context& context, Bundle& bundle, const std::string& path, const
 std::string place_of(const Bundle& bundle, const codec::Json& error) {
   const auto index = static_cast<std::size_t>(error.integer_or("object", 0));
   const std::string where(error.string_or("where", ""));
-  if (!where.empty()) return where;
+  const std::string pointer(error.string_or("pointer", ""));
+  // A policy in a .cedar file has its place in that; one inside YAML is placed in its own text, behind the file's
+  // place.
+  const bool is_inside = pointer == "/spec/cedar" && index < bundle.sources.size() && !bundle.sources[index].is_cedar;
+  if (!where.empty() && !is_inside) return where;
   if (index >= bundle.sources.size()) return {};
   const Source& source = bundle.sources[index];
   if (source.is_cedar || source.document.nodes.empty()) return source.document.file;
-  return codec::place(source.document.file, source.document.find(error.string_or("pointer", "")).value);
+  const std::string place = codec::place(source.document.file, source.document.find(pointer).value);
+  return where.empty() ? place : place + ": " + where;
 }
 
-void print_refusal(Context& context, const Bundle& bundle, const codec::Json& errors) {
-  for (const codec::Json& error : errors.items()) {
-    Error shown = error_from_json(error, ErrorKind::kInvalid);
-    shown.where = place_of(bundle, error);
-    context.err("error: " + shown.to_string() + "\n");
-    if (const std::string_view caret = error.string_or("caret", ""); !caret.empty())
+// Errors or warnings of the answer, each with its place in the files. As JSON they stay in the answer.
+void print_problems(Context& context, const Bundle& bundle, codec::Json& answer, std::string_view member) {
+  const codec::Json* list = answer.find(member);
+  if (list == nullptr) return;
+  const std::string label(member.substr(0, member.size() - 1));  // "errors", "warnings"
+  codec::Json placed = codec::Json::array();
+  for (codec::Json problem : list->items()) {
+    Error shown = error_from_json(problem, ErrorKind::kInvalid);
+    shown.where = place_of(bundle, problem);
+    problem.set("where", std::string_view(shown.where));
+    placed.push(problem);
+    if (context.is_json) continue;
+    context.err(label + ": " + shown.to_string() + "\n");
+    if (const std::string_view caret = problem.string_or("caret", ""); !caret.empty())
       context.err(std::string(caret) + "\n");
     if (!shown.next_step.empty()) context.err("  " + shown.next_step + "\n");
   }
+  answer.set(member, std::move(placed));
 }
 
 Status apply(Context& context, const Arguments& arguments) {
@@ -126,9 +140,11 @@ Status apply(Context& context, const Arguments& arguments) {
   }
   codec::Json body = codec::Json::object();
   body.set("objects", bundle.objects).set("dryRun", arguments.has("--dry-run"));
-  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "POST", "/v1/apply", body));
+  WARY_ASSIGN_OR_RETURN(codec::Json answer, call_api(context, "POST", "/v1/apply", body));
+  print_problems(context, bundle, answer, "warnings");
+  print_problems(context, bundle, answer, "errors");
   if (const codec::Json* errors = answer.find("errors"); errors != nullptr && !errors->items().empty()) {
-    print_refusal(context, bundle, *errors);
+    if (context.is_json) context.out(answer.to_string() + "\n");
     return fail(ErrorKind::kInvalid, "apply_refused", "nothing was changed")
         .found(std::to_string(errors->items().size()) + (errors->items().size() == 1 ? " error" : " errors"))
         .next("mend what is named above and apply again; what was in force goes on deciding");
@@ -238,9 +254,9 @@ std::vector<Command> resource_commands() {
        {{"--file", "PATH", "a .yaml or .cedar file, or a directory of them", true},
         name_space,
         {"--dry-run", "", "check everything, change nothing", false}},
-       "Every object is checked against its schema and every policy is compiled before anything changes. An error "
-       "names\n"
-       "file, line and column; then nothing is changed and the old policies keep deciding.",
+       "Every object is checked against its schema, and every policy against wary's own, before anything changes. An\n"
+       "error names file, line and column; then nothing is changed and the old policies keep deciding. Warnings are\n"
+       "printed and do not refuse. `wary policy check --platform` checks policies the same way without a running wary.",
        apply},
       {{"get"}, {"KIND", "..."}, "Show the objects of a kind, or one: get KIND [NAME]", {name_space}, "", get},
       {{"history"}, {"KIND", "NAME"}, "Show what one object was, newest first", {name_space}, "", history},

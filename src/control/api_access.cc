@@ -130,6 +130,10 @@ void Api::try_access(const Caller&, const ExchangePtr& exchange, const std::stri
   record.request.resource = app->find_route(*path).resource;
   record.request.context.set("host", std::string_view(uri->host)).set("method", std::string_view(method));
   record.request.context.set("path", std::string_view(*path));
+  // As if it were sent from this machine: every request that is asked has a client.
+  Json address = Json::object();
+  address.set("fn", "ip").set("arg", "127.0.0.1");
+  record.request.context.set("client", Json::object({{"__extn", std::move(address)}}));
   record.revision = plane_.snapshot()->revision();
   record.decided = parts_.clock.unix_time();
   const auto explained = policy::explain(*plane_.snapshot(), record);

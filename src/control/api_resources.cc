@@ -2,6 +2,7 @@
 #include "codec/text.h"
 #include "codec/uri.h"
 #include "control/api.h"
+#include "control/policy_check.h"
 
 namespace wary::control {
 
@@ -10,27 +11,28 @@ using codec::Json;
 namespace {
 
 constexpr std::size_t kObjectsMax = 900;
+constexpr std::size_t kProblemsMax = 1'000;  // told at once; policies after them are looked at when these are mended
 
 struct Bundle {
   std::vector<Write> writes;
   std::vector<std::size_t> object_of_write;  // which object of the request made each
   Json results = Json::array();
   std::vector<ResourceError> errors;
+  std::vector<ResourceError> warnings;
 };
+
+void append(std::vector<ResourceError>& list, std::vector<ResourceError> more) {
+  for (ResourceError& error : more) list.push_back(std::move(error));
+}
+
+Json list_of(const std::vector<ResourceError>& problems) {
+  Json out = Json::array();
+  for (const ResourceError& problem : problems) out.push(to_json(problem));
+  return out;
+}
 
 ResourceError at(std::size_t object, std::string pointer, Error error) {
   return {object, std::move(pointer), std::move(error), {}};
-}
-
-void check_policy(const Resource& resource, std::size_t object, Bundle& bundle) {
-  const std::string id = resource.key.name_space + "/" + resource.key.name;
-  const policy::PolicyText text{id, std::string(resource.spec.string_or("cedar", "")),
-                                std::string(resource.spec.string_or("source", id)), 1};
-  for (const cedar::SyntaxError& wrong : policy::check_policies(text).errors) {
-    ResourceError error = at(object, "/spec/cedar", wrong.error);
-    error.caret = wrong.caret;
-    bundle.errors.push_back(std::move(error));
-  }
 }
 
 // What a schema cannot say: names that must exist, hosts that only one app may have.
@@ -142,7 +144,10 @@ Bundle read_bundle(const Plane& plane, const std::vector<Json>& objects) {
   }
   for (const auto& [resource, object] : resources) {
     check_references(plane, next, resource, object, bundle);
-    if (resource.key.kind == "Policy") check_policy(resource, object, bundle);
+    if (resource.key.kind != "Policy" || bundle.errors.size() >= kProblemsMax) continue;
+    PolicyProblems problems = check_policy(resource, object);
+    append(bundle.errors, std::move(problems.errors));
+    append(bundle.warnings, std::move(problems.warnings));
   }
   return bundle;
 }
@@ -208,10 +213,9 @@ void Api::apply(const Caller& caller, const ExchangePtr& exchange, const std::st
     if (!preview) bundle.errors.push_back(at(0, "", preview.error()));
   }
   Json answer = Json::object();
+  if (!bundle.warnings.empty()) answer.set("warnings", list_of(bundle.warnings));
   if (!bundle.errors.empty()) {
-    Json errors = Json::array();
-    for (const ResourceError& error : bundle.errors) errors.push(to_json(error));
-    answer.set("errors", std::move(errors));
+    answer.set("errors", list_of(bundle.errors));
     return send_json(exchange, 200, answer);  // asked and answered: the errors are the answer
   }
   answer.set("results", bundle.results);

@@ -104,6 +104,7 @@ struct World {
   PostingLoop loop{sim.make_loop()};
   SeededRandom random;
   Metrics metrics;
+  Log* log = &null_log();
   io::SimFiles files{9}, ledger_files{10};
   crypto::PrivateKey key = *crypto::PrivateKey::generate(crypto::KeyType::kEd25519);
   std::unique_ptr<ledger::LedgerWriter> ledger;
@@ -135,7 +136,7 @@ struct World {
                      sim.clock(),
                      random,
                      files,
-                     null_log(),
+                     *log,
                      metrics,
                      *ledger,
                      [this](ByteView message) { return key.sign(message); },

@@ -4,6 +4,7 @@
 #include <future>
 
 #include "codec/text.h"
+#include "control/policy_check.h"
 #include "crypto/random_id.h"
 #include "policy/serialize.h"
 
@@ -97,9 +98,11 @@ Status Plane::load() {
   revision_ = store_->revision();
   // Revision 0 means "nothing known" on the link, so the decided revision is one ahead of the store's.
   const policy::SnapshotContent content = content_of_objects(objects_, revision_ + 1);
-  WARY_ASSIGN_OR_RETURN(policy::SnapshotPtr snapshot, policy::build_snapshot(content, parts_.clock.unix_time(), parts_.random.number()));
+  WARY_ASSIGN_OR_RETURN(policy::SnapshotPtr snapshot,
+                        policy::build_snapshot(content, parts_.clock.unix_time(), parts_.random.number()));
   remember(std::move(snapshot));
   rebuild_site();
+  log_invalid_policies(objects_, parts_.log);
   if (!outbox_.empty()) last_outbox_ = outbox_.rbegin()->first;
   WARY_RETURN_IF_ERROR(check_ledger());
   for (const auto& [number, event] : outbox_) send(event, number);

@@ -1,0 +1,51 @@
+#include "control/policy_check.h"
+
+#include "policy/validate.h"
+
+namespace wary::control {
+
+namespace {
+
+constexpr std::size_t kLoggedMax = 20;
+
+policy::PolicyText text_of(const store::Key& key, const codec::Json& spec) {
+  const std::string id = key.name_space + "/" + key.name;
+  return {id, std::string(spec.string_or("cedar", "")), std::string(spec.string_or("source", id)), 1};
+}
+
+}  // namespace
+
+PolicyProblems check_policy(const Resource& resource, std::size_t object) {
+  PolicyProblems out;
+  const auto problem = [&](const Error& error, const std::string& caret) {
+    return ResourceError{object, "/spec/cedar", error, caret};
+  };
+  const policy::PolicyCheck check = policy::check_policies(text_of(resource.key, resource.spec));
+  for (const cedar::SyntaxError& wrong : check.errors) out.errors.push_back(problem(wrong.error, wrong.caret));
+  for (const policy::PolicyFinding& finding : policy::validate_policies(check)) {
+    (finding.is_warning ? out.warnings : out.errors).push_back(problem(finding.error, finding.caret));
+  }
+  return out;
+}
+
+void log_invalid_policies(const Objects& objects, Log& log) {
+  std::size_t count = 0;
+  for (const auto& [key, value] : objects.of_kind("Policy")) {
+    const auto resource = from_stored(*key, value->json.to_string());
+    if (!resource) continue;
+    const PolicyProblems problems = check_policy(*resource, 0);
+    if (problems.errors.empty() || ++count > kLoggedMax) continue;
+    const Error& error = problems.errors.front().error;
+    log.warn("control.policy_invalid", {{"policy", name_of(*key)},
+                                        {"code", error.code},
+                                        {"where", error.where},
+                                        {"why", error.message},
+                                        {"next", error.next_step}});
+  }
+  if (count == 0) return;
+  log.warn("control.policies_invalid", {{"count", static_cast<std::uint64_t>(count)},
+                                        {"why", "stored policies that wary apply would refuse today keep deciding"},
+                                        {"next", "mend and apply them"}});
+}
+
+}  // namespace wary::control

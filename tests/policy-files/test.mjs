@@ -1,0 +1,249 @@
+#!/usr/bin/env node
+// wary policy check, fmt, convert, eval, explain, search, test: on files that this script writes itself, without a running wary.
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { run, saw, step } from "../support/checks.mjs";
+import { cleanUp, makeScratch } from "../support/processes.mjs";
+import { wary } from "../support/platform.mjs";
+
+const scratch = makeScratch("policy-files");
+const invalid = 2; // exit code of what is wrong with the input
+const missing = 5;
+
+const file = (name, text) => {
+  writeFileSync(join(scratch, name), typeof text === "string" ? text : JSON.stringify(text));
+  return name;
+};
+const read = (name) => readFileSync(join(scratch, name), "utf8");
+function policy(...words) {
+  const done = spawnSync(wary, ["policy", ...words], { encoding: "utf8", cwd: scratch, timeout: 60000 });
+  return { code: done.status, out: done.stdout, err: done.stderr };
+}
+const json = (...words) => {
+  const answer = policy("--output", "json", ...words);
+  try {
+    answer.json = JSON.parse(answer.out);
+  } catch {
+    answer.json = null;
+  }
+  return answer;
+};
+const shown = (answer) => `${answer.code}: ${(answer.err || answer.out).split("\n")[0]}`;
+// An answer that failed with this code and mentions all of these on standard error, in an error with a code in brackets.
+function refuses(what, answer, code, ...mentions) {
+  const held = answer.code === code && answer.out === "" && /\[[a-z0-9_]+\]/.test(answer.err) && mentions.every((text) => answer.err.includes(text));
+  saw(`${what}: refused`, held, shown(answer));
+}
+
+const schema = `entity Team;
+entity Person in [Team] { age: Long, mail?: String };
+entity Page { owner: Person };
+action read, write appliesTo { principal: Person, resource: Page, context: { from: ipaddr } };
+`;
+const good = `// The owner may do everything.
+@id("owner")
+permit (principal is Person, action, resource is Page)
+when { resource.owner == principal };
+
+@id("team-reads")
+permit (principal in Team::"web", action == Action::"read", resource);
+`;
+const entities = [
+  { uid: { type: "Team", id: "web" }, attrs: {}, parents: [] },
+  { uid: { type: "Person", id: "ann" }, attrs: { age: 40 }, parents: [{ type: "Team", id: "web" }] },
+  { uid: { type: "Person", id: "bo" }, attrs: { age: 17 }, parents: [] },
+  { uid: { type: "Page", id: "home" }, attrs: { owner: { __entity: { type: "Person", id: "bo" } } }, parents: [] },
+  { uid: { type: "Page", id: "news" }, attrs: { owner: { __entity: { type: "Person", id: "ann" } } }, parents: [] },
+];
+// The directory that all commands run in.
+function prepare() {
+  file("app.cedarschema", schema);
+  file("good.cedar", good);
+  file("broken.cedar", 'permit (principal, action, resource)\nwhen { principal.age > };\n');
+  file("entities.json", entities);
+  file("broken.json", '{"a": ');
+  mkdirSync(join(scratch, "several"));
+  file("several/a.cedar", 'permit (principal, action == Action::"read", resource);\n');
+  file("several/b.cedar", "forbid (principal, action, resource) when { principal.age < 18 };\n");
+  file("several/notes.txt", "not a policy");
+}
+
+function check() {
+  step("wary policy check");
+  const syntax = policy("check", "good.cedar");
+  saw("without a schema it counts", syntax.code === 0 && syntax.out.startsWith("2 policies: no syntax errors") && syntax.err === "", shown(syntax));
+  saw("--output json counts too", json("check", "good.cedar").json?.policies === 2);
+  saw("a directory gives its .cedar files", json("check", "several").json?.policies === 2);
+  const broken = policy("check", "broken.cedar");
+  refuses("a syntax error", broken, invalid, "error: broken.cedar:2:24: ", "[policy_invalid]");
+  saw("with the line and a caret below the place", /^when \{ principal\.age > \};\n {23}\^/m.test(broken.err), broken.err.split("\n").slice(1, 3).join(" / "));
+  const typed = policy("check", "good.cedar", "--schema", "app.cedarschema");
+  saw("by a schema, nothing is found", typed.code === 0 && typed.out === "2 policies: 0 errors, 0 warnings\n", typed.out.trim());
+  file("typo.cedar", 'permit (principal is Person, action, resource)\nwhen { principal.agee > 1 };\n\npermit (principal, action, resource) when { context.from == ip("10.0.0.1") && false };\n');
+  const typo = policy("check", "typo.cedar", "--schema", "app.cedarschema");
+  saw("a misspelt attribute: place, caret, hint, and how many", typo.code === invalid && typo.err.includes("error: typo.cedar:2:8: ") && typo.err.includes("`age`") &&
+    /^when \{ principal\.agee > 1 \};\n {7}\^{14}$/m.test(typo.err) && typo.out === "2 policies: 1 error, 1 warning\n", typo.err.split("\n")[0]);
+  const found = json("check", "typo.cedar", "--schema", "app.cedarschema");
+  const [first, second] = found.json?.findings ?? [];
+  saw("--output json lists them", found.code === invalid && first?.kind === "UnsafeAttributeAccess" && first.severity === "error" && first.policy === "policy0" &&
+    first.where === "typo.cedar:2:8" && second?.kind === "ImpossiblePolicy" && second.severity === "warning");
+  saw("warnings alone do not fail", policy("check", file("never.cedar", "permit (principal, action, resource) when { false };\n"), "--schema", "app.cedarschema").code === 0);
+  saw("--level counts steps", policy("check", "good.cedar", "--schema", "app.cedarschema", "--level", "1").code === 0 &&
+    policy("check", "good.cedar", "--schema", "app.cedarschema", "--level", "0").err.includes("[validation_level_violation]"));
+  refuses("a level that is none", policy("check", "good.cedar", "--schema", "app.cedarschema", "--level", "-1"), invalid, "[usage]", "--level");
+  refuses("a level without a schema", policy("check", "good.cedar", "--level", "1"), invalid, "[usage]", "--schema FILE");
+  refuses("a broken schema", policy("check", "good.cedar", "--schema", file("bad.cedarschema", "entity A in [B];\n")), invalid, "bad.cedarschema:1:", "[schema_invalid]");
+  refuses("a file that is not there", policy("check", "none.cedar"), missing, "none.cedar");
+  refuses("a file of another kind", policy("check", "several/notes.txt"), invalid, "notes.txt", "[policy_file]");
+  refuses("no file", policy("check"), invalid, "[usage]");
+}
+
+function platform() {
+  step("wary policy check --platform");
+  file("own.cedar", '@id("a")\npermit (principal is Wary::User, action in Wary::Action::"read", resource in Wary::App::"demo/site") when { context.path like "/x/*" };\n');
+  const own = policy("check", "--platform", "own.cedar");
+  saw("wary's own names are known", own.code === 0 && own.out === "1 policy: 0 errors, 0 warnings\n", own.err);
+  file("own_typo.cedar", 'permit (principal is Wary::User, action, resource is Wary::App)\nwhen { principal.disabeld };\n');
+  const typo = policy("check", "--platform", "own_typo.cedar", "own.cedar");
+  saw("a misspelt attribute: place, caret and hint", typo.code === invalid && typo.err.includes("error: own_typo.cedar:2:8: ") && typo.err.includes("disabled") && /\n {7}\^{18}\n/.test(typo.err), typo.err.split("\n")[0]);
+  const found = json("check", "--platform", "own_typo.cedar");
+  saw("--output json lists it by the policy's id", found.json?.findings?.[0]?.policy === "own_typo" && found.json.policies === 1);
+  const foreign = policy("check", "--platform", file("shop.cedar", "permit (principal, action, resource is Shop::Order) when { resource.total > 1 };\n"));
+  saw("another program's resources: a warning", foreign.code === 0 && foreign.err.includes("[policy_foreign]") && foreign.out === "1 policy: 0 errors, 1 warning\n");
+  refuses("wary apply's own rules hold: a template", policy("check", "--platform", file("template.cedar", "permit (principal == ?principal, action, resource);\n")), invalid, "template.cedar:1:1", "[policy_template]");
+  refuses("a syntax error", policy("check", "--platform", "broken.cedar"), invalid, "broken.cedar:2:24");
+  refuses("policies as JSON", policy("check", "--platform", file("own.json", "{}")), invalid, "own.json", "wary policy convert");
+  refuses("with another schema beside it", policy("check", "--platform", "own.cedar", "--schema", "app.cedarschema"), invalid, "[usage]");
+}
+
+function fmt() {
+  step("wary policy fmt");
+  file("loose.cedar", '// First.\npermit(principal,action,resource)when{principal.age>1};// Last.\n');
+  const check = policy("fmt", "--check", "loose.cedar", "good.cedar");
+  saw("--check names what would change, and fails", check.code === invalid && check.out.includes("loose.cedar") && check.err.includes("[policy_format]"), shown(check));
+  saw("and changes nothing", read("loose.cedar").startsWith("// First.\npermit(principal,action"));
+  const done = policy("fmt", "loose.cedar");
+  const text = read("loose.cedar");
+  saw("it rewrites, and names the file", done.code === 0 && done.out === "loose.cedar\n" && text.includes("permit (principal, action, resource)\nwhen { principal.age > 1 };"));
+  saw("every comment is kept", text.includes("// First.") && text.includes("// Last."));
+  const again = policy("fmt", "loose.cedar");
+  saw("a second time there is nothing to do", again.code === 0 && again.out === "" && policy("fmt", "--check", "loose.cedar").code === 0);
+  const before = read("broken.cedar");
+  const broken = policy("fmt", "broken.cedar");
+  refuses("a file with a syntax error", broken, invalid, "broken.cedar:2:24", "[policy_invalid]");
+  saw("and it is as it was", read("broken.cedar") === before);
+}
+
+function convert() {
+  step("wary policy convert");
+  const out = policy("convert", "good.cedar");
+  const set = out.code === 0 ? JSON.parse(out.out) : {};
+  saw("text becomes JSON", Object.keys(set.staticPolicies ?? {}).length === 2 && set.staticPolicies.owner?.effect === "permit", shown(out));
+  file("good.json", out.out);
+  const back = policy("convert", "good.json");
+  saw("and JSON text", back.code === 0 && back.out.includes("permit (") && back.out.includes("resource.owner == principal"), back.out.split("\n")[0]);
+  file("back.cedar", back.out);
+  saw("which says the same", JSON.stringify(JSON.parse(policy("convert", "back.cedar").out)) === JSON.stringify(set));
+  const asJson = policy("convert", "app.cedarschema");
+  file("app.cedarschema.json", asJson.out);
+  const asText = policy("convert", "app.cedarschema.json");
+  saw("a schema too, both ways", asJson.code === 0 && asText.code === 0 && asText.out.includes("entity Person in [Team]"), shown(asText));
+  saw("and it checks the same", policy("check", "typo.cedar", "--schema", "app.cedarschema.json").out === "2 policies: 1 error, 1 warning\n");
+  refuses("JSON that is none", policy("convert", "broken.json"), invalid, "broken.json");
+  refuses("JSON that is no policy", policy("convert", file("other.json", { staticPolicies: { a: { effect: "maybe" } } })), invalid, "other.json", "effect");
+  refuses("a text with a syntax error", policy("convert", "broken.cedar"), invalid, "broken.cedar:2:24");
+  refuses("a broken schema", policy("convert", "bad.cedarschema"), invalid, "bad.cedarschema:1:");
+}
+
+const asks = (principal, action, resource, ...more) => ["--policies", "good.cedar", "--entities", "entities.json", "--principal", `Person::"${principal}"`, "--action", `Action::"${action}"`,
+  "--resource", `Page::"${resource}"`, ...more];
+function evaluate() {
+  step("wary policy eval");
+  const allowed = policy("eval", ...asks("ann", "read", "home"));
+  saw("ALLOW, and by what", allowed.code === 0 && allowed.out === "ALLOW\n  policy team-reads\n", shown(allowed));
+  const denied = policy("eval", ...asks("ann", "write", "home"));
+  saw("DENY is an answer, not a failure", denied.code === 0 && denied.out === "DENY\n");
+  const answer = json("eval", ...asks("bo", "write", "home")).json;
+  saw("--output json", answer?.decision === "allow" && answer.reasons.join() === "owner" && answer.errors.length === 0, JSON.stringify(answer));
+  const wrong = ["eval", "--policies", file("wrong.cedar", "permit (principal, action, resource) when { principal.nothing };\n"), "--entities", "entities.json",
+    "--principal", 'Person::"ann"', "--action", 'Action::"read"', "--resource", 'Page::"home"'];
+  const failed = policy(...wrong);
+  saw("a policy that fails is named, with why", failed.code === 0 && failed.out.startsWith("DENY\n  error in policy0: ") && failed.out.includes("nothing"), failed.out.split("\n")[1]);
+  saw("--output json has its kind", json(...wrong).json?.errors?.[0]?.policy === "policy0" && json(...wrong).json.errors[0].kind !== "");
+  const withSchema = ["--schema", "app.cedarschema", "--context"];
+  saw("a schema reads the context by its types", policy("eval", ...asks("bo", "write", "home", ...withSchema, '{"from": "10.0.0.1"}')).out === "ALLOW\n  policy owner\n");
+  file("context.json", { from: "10.0.0.1" });
+  saw("@FILE is a context too", policy("eval", ...asks("bo", "write", "home", ...withSchema, "@context.json")).out.startsWith("ALLOW"));
+  refuses("a context that does not fit", policy("eval", ...asks("bo", "write", "home", ...withSchema, '{"from": true}')), invalid, "from");
+  refuses("a context that is no JSON", policy("eval", ...asks("bo", "write", "home", "--context", "{")), invalid, "--context");
+  refuses("a context that is no record", policy("eval", ...asks("bo", "write", "home", "--context", "1")), invalid, "--context");
+  refuses("a principal that is no entity", policy("eval", "--policies", "good.cedar", "--principal", "ann", "--action", 'Action::"read"', "--resource", 'Page::"home"'), invalid, "--principal");
+  refuses("no resource", policy("eval", "--policies", "good.cedar", "--principal", 'Person::"ann"', "--action", 'Action::"read"'), invalid, "[usage]", "--resource");
+  refuses("entities that are no JSON", policy("eval", ...asks("ann", "read", "home").map((word) => (word === "entities.json" ? "broken.json" : word))), invalid, "broken.json");
+  file("odd.json", [{ uid: { type: "Person", id: "ann" }, attrs: { age: "old" }, parents: [] }]);
+  refuses("entities that do not fit the schema", policy("eval", ...asks("ann", "read", "home", ...withSchema, "{}").map((word) => (word === "entities.json" ? "odd.json" : word))), invalid, "odd.json", "age");
+  refuses("policies with a syntax error", policy("eval", ...asks("ann", "read", "home").map((word) => (word === "good.cedar" ? "broken.cedar" : word))), invalid, "broken.cedar:2:24");
+}
+
+function explain() {
+  step("wary policy explain");
+  const allowed = policy("explain", ...asks("ann", "read", "home"));
+  saw("an allow names policy, file and lines", allowed.code === 0 && allowed.out.includes("\nallowed: ") && allowed.out.includes("team-reads  good.cedar:6-7  satisfied"), allowed.out.split("\n")[1]);
+  const denied = policy("explain", ...asks("ann", "write", "home"));
+  saw("a deny names the nearest permits, clauses and values", denied.code === 0 && denied.out.includes("\ndenied: ") && denied.out.includes("owner  good.cedar:2-4  not satisfied") && denied.out.includes('resource.owner = Person::"bo"'), denied.out.split("\n")[1]);
+  saw("--output json is the same as data", JSON.stringify(json("explain", ...asks("ann", "write", "home")).json ?? {}).includes("no_permit"));
+  refuses("no principal", policy("explain", "--policies", "good.cedar"), invalid, "[usage]", "--principal");
+  refuses("policies with a syntax error", policy("explain", ...asks("ann", "read", "home").map((word) => (word === "good.cedar" ? "broken.cedar" : word))), invalid, "broken.cedar:2:24");
+}
+
+function search() {
+  step("wary policy search");
+  const without = (flag, words) => words.filter((word, i) => word !== flag && words[i - 1] !== flag);
+  const who = policy("search", "principal", "Person", ...without("--principal", asks("", "read", "home")));
+  saw("who may read home", who.code === 0 && who.out === 'Person::"ann"\nPerson::"bo"\n', shown(who));
+  const what = json("search", "resource", "Page", ...without("--resource", asks("bo", "write", "")));
+  saw("what bo may write, as JSON", what.json?.join() === 'Page::"home"', shown(what));
+  const how = policy("search", "action", "Action", ...without("--action", asks("ann", "", "news")), "--schema", "app.cedarschema", "--context", '{"from": "10.0.0.1"}');
+  saw("what ann may do to news", how.code === 0 && how.out === 'Action::"read"\nAction::"write"\n', shown(how));
+  saw("nobody is an empty answer", policy("search", "principal", "Team", ...without("--principal", asks("", "write", "home"))).out === "");
+  refuses("nothing that can be searched", policy("search", "context", "Person", ...asks("ann", "read", "home")), invalid, "[usage]", "principal, action or resource");
+  refuses("no type", policy("search", "principal", ...asks("ann", "read", "home")), invalid, "[usage]");
+  refuses("policies with a syntax error", policy("search", "principal", "Person", ...without("--principal", asks("", "read", "home")).map((word) => (word === "good.cedar" ? "broken.cedar" : word))), invalid,
+    "broken.cedar:2:24");
+}
+
+function tests() {
+  step("wary policy test");
+  const ask = (principal, action) => ({ principal: `Person::"${principal}"`, action: `Action::"${action}"`, resource: 'Page::"home"', context: {} });
+  file("passes.json", [
+    { name: "ann reads", request: ask("ann", "read"), entities, decision: "allow", reason: ["team-reads"], num_errors: 0 },
+    { request: ask("ann", "write"), entities, decision: "deny" },
+  ]);
+  const good = policy("test", "passes.json", "--policies", "good.cedar");
+  saw("tests that hold", good.code === 0 && good.out === "2 passed, 0 failed\n" && good.err === "", shown(good));
+  file("fails.json", [
+    { name: "wrong decision", request: ask("ann", "read"), entities, decision: "deny" },
+    { name: "wrong reason", request: ask("ann", "read"), entities, decision: "allow", reason: ["owner"] },
+    { name: "right", request: ask("bo", "write"), entities, decision: "allow" },
+  ]);
+  const bad = policy("test", "passes.json", "fails.json", "--policies", "good.cedar");
+  saw("tests that do not: which, and why", bad.code === invalid && bad.out.includes("FAIL fails.json wrong decision: expected deny, is allow") &&
+    bad.out.includes("FAIL fails.json wrong reason: expected the reasons owner, they are team-reads") && bad.out.endsWith("3 passed, 2 failed\n") && bad.err.includes("[policy_test]"), bad.err.split("\n")[0]);
+  const typed = file("typed.json", [{ request: { ...ask("ann", "read"), context: { from: "10.0.0.1" } }, entities, decision: "allow" }]);
+  saw("by a schema", policy("test", typed, "--policies", "good.cedar", "--schema", "app.cedarschema").out === "1 passed, 0 failed\n");
+  refuses("a file that is no JSON", policy("test", "broken.json", "--policies", "good.cedar"), invalid, "broken.json");
+  refuses("a file that is no list of tests", policy("test", "context.json", "--policies", "good.cedar"), invalid, "context.json", "[policy_test_file]");
+  refuses("a test without a decision", policy("test", file("undecided.json", [{ request: ask("ann", "read") }]), "--policies", "good.cedar"), invalid, "undecided.json/0/decision");
+  refuses("a request without a principal", policy("test", file("nobody.json", [{ request: {}, decision: "deny" }]), "--policies", "good.cedar"), invalid, "nobody.json/0/request/principal");
+  refuses("no policies", policy("test", "passes.json"), invalid, "[usage]", "--policies");
+  refuses("policies with a syntax error", policy("test", "passes.json", "--policies", "broken.cedar"), invalid, "broken.cedar:2:24");
+}
+
+await run(async () => {
+  prepare();
+  for (const part of [check, platform, fmt, convert, evaluate, explain, search, tests]) part();
+  step("errors as JSON");
+  const error = json("check", "good.cedar", "--level", "1");
+  saw("one object with code, place and next step", error.code === invalid && JSON.parse(error.err).error?.code === "usage" && JSON.parse(error.err).error.next !== "", error.err.trim());
+}, cleanUp);
