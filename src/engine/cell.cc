@@ -10,7 +10,7 @@ std::strong_ordering compare_texts(const Text& a, const Text& b) {
   if (&a == &b) return std::strong_ordering::equal;
   if (a.hash != b.hash) return a.hash <=> b.hash;
   if (a.size != b.size) return a.size <=> b.size;
-  return std::memcmp(a.bytes(), b.bytes(), a.size) <=> 0;
+  return a.view() <=> b.view();
 }
 
 std::strong_ordering compare_cells(const Cell* a, std::uint32_t a_size, const Cell* b, std::uint32_t b_size) {

@@ -86,9 +86,7 @@ struct Record {
 
 std::strong_ordering compare(const Cell& a, const Cell& b);
 
-inline bool same_text(const Text* a, const Text* b) {
-  return a == b || (a->hash == b->hash && a->size == b->size && std::memcmp(a->bytes(), b->bytes(), a->size) == 0);
-}
+inline bool same_text(const Text* a, const Text* b) { return a == b || (a->hash == b->hash && a->view() == b->view()); }
 inline bool equal(const Cell& a, const Cell& b) {
   if (a.tag != b.tag) return false;
   switch (a.tag) {

@@ -41,7 +41,7 @@ inline bool same_bytes(std::string_view a, std::string_view b) {
   const char* x = a.data();
   const char* y = b.data();
   std::size_t left = a.size();
-  if (left > 32) return std::memcmp(x, y, left) == 0;
+  if (left > 32) return a == b;
   if (left >= 8) {
     for (; left > 8; left -= 8, x += 8, y += 8) {
       if (load<8>(x) != load<8>(y)) return false;

@@ -1,5 +1,5 @@
-// conform_cedar DIR: every published Cedar case below DIR, each request counted by itself: decision, reasons, errors; of
-// the tree walker, and of the compiled engine beside it.
+// conform_cedar DIR: every published Cedar case below DIR, each request counted by itself: decision, reasons, errors;
+// of the tree walker, and of the compiled engine beside it.
 // Finds cases by their content, unpacks *.tar.zst and *.tar.gz into folders of its own. Closes with
 // "N passed, N failed, N skipped"; exits 1 when one failed.
 #include <cstdio>
