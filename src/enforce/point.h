@@ -54,7 +54,7 @@ struct AccessDetail {
   std::string_view path;
   std::string_view client;
   std::string_view trace_id;
-  std::string_view pep;                                   // who asked and will enforce, when that is another program
+  std::string_view pep = {};                              // who asked and will enforce, when that is another program
   const std::vector<std::string>* obligations = nullptr;  // those that program can keep, instead of the point's own
 };
 
