@@ -79,8 +79,8 @@ Question question_of(const Target& target, const std::string& path, const enforc
 
 Verdict judge(Authority& authority, const Target& target, const std::string& pep) {
   const std::size_t query = std::min(target.uri.find('?'), target.uri.size());
-  const bool complete = is_token(target.method) && !target.host.empty() && target.uri.size() <= kTargetMax &&
-                        target.uri.starts_with('/');
+  const bool complete =
+      is_token(target.method) && !target.host.empty() && target.uri.size() <= kTargetMax && target.uri.starts_with('/');
   if (!complete) return {400, "pdp_forward", "the proxy must say method, host and target of the request", {}, {}, {}};
   const auto path = codec::normalise_path(std::string_view(target.uri).substr(0, query));
   if (!path) return {403, path.error().code, path.error().message, {}, {}, {}};

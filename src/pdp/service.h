@@ -1,13 +1,15 @@
-// Service: the decision point's listener. Every plug answers on one unix socket; who asks is the kernel's word.
+// Service: the decision point's listeners. What speaks HTTP asks at pdp.sock, HAProxy at spop.sock (spop.h); who asks
+// is the kernel's word.
 //
-//   Service service(loop, authority, {.path = "run/edge/pdp.sock", .peers = {33}});
+//   Service service(loop, authority, {.directory = "run/edge", .peers = {33}});
 //   WARY_RETURN_IF_ERROR(service.listen());
 //
 // Paths: AuthZEN's (authzen.h), /forward-auth, /nginx, /envoy/ (forward.h), /kubernetes/authorize (kubernetes.h). Peers
 // are this process's own user, root, and the users named; anybody else gets 401. Without named users the socket's mode
-// is 0600. Thread rule: the loop's. Limits: http/server.h.
+// is 0600. Thread rule: the loop's. Limits: http/server.h; 256 connections of HAProxy's.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -17,7 +19,7 @@
 namespace wary::pdp {
 
 struct ServiceOptions {
-  std::string path;
+  std::string directory;
   uid_t own = 0;
   std::vector<uid_t> peers;  // other users whose programs may ask
 };
@@ -25,16 +27,23 @@ struct ServiceOptions {
 class Service {
  public:
   Service(io::Loop& loop, Authority& authority, ServiceOptions options);
+  ~Service();
   Status listen();
 
  private:
+  class Offload;
+  void offload(std::unique_ptr<io::Stream> stream);
   bool is_known(const io::PeerCredentials& peer) const;
   void handle(http::Exchange& exchange);
 
+  io::Loop& loop_;
   Authority& authority_;
   Authzen authzen_;
   ServiceOptions options_;
   http::Server server_;
+  std::unique_ptr<io::Listener> offload_listener_;
+  std::map<std::uint64_t, std::unique_ptr<Offload>> offloads_;
+  std::uint64_t last_offload_ = 0;
 };
 
 }  // namespace wary::pdp

@@ -41,7 +41,7 @@ enum StatusCode : std::uint32_t {
   kBadFrameSize = 9,
   kFragments = 10,
 };
-constexpr std::size_t kMessagesMax = 16;
+constexpr std::size_t kMessagesMax = 1;  // a second one would overwrite what was said of the first
 constexpr std::size_t kArgumentsMax = 32;
 constexpr std::uint8_t kSetVariable = 1;
 constexpr std::uint8_t kTransaction = 2;  // scope

@@ -4,11 +4,12 @@
 //   send(spop.receive(bytes));
 //   if (spop.is_over()) close after sending;
 //
-// A NOTIFY's message is one question; its arguments are texts method, uri, host, cookies and the address client (missing
-// ones are empty, others ignored). The ACK sets, in the transaction's scope under the engine's prefix: allow (boolean),
-// status (200, 401, 403, 400), decision, principal, session (texts). Whatever is not understood ends the connection with a
-// DISCONNECT that says why, and HAProxy then has no `allow`. Fragments are refused (status 10). Thread rule: one
-// thread's. Limits: frames of kFrameMax bytes, less if HAProxy says so; 16 messages a frame, 32 arguments a message.
+// A NOTIFY's message is one question; its arguments are texts method, uri, host, cookies and the address client
+// (missing ones are empty, others ignored). The ACK sets, in the transaction's scope under the engine's prefix: allow
+// (boolean), status (200, 401, 403, 400), decision, principal, session (texts). Whatever is not understood ends the
+// connection with a DISCONNECT that says why, and HAProxy then has no `allow`. Fragments are refused (status 10).
+// Thread rule: one thread's. Limits: frames of kFrameMax bytes, less if HAProxy says so; one message a frame, 32
+// arguments a message.
 #pragma once
 
 #include <cstdint>

@@ -210,8 +210,8 @@ void run_decisions(const Json& file, const std::string& name, const codec::JsonS
     for (std::size_t i = 0; i < cases.items().size(); ++i) {
       const Json& one = cases.items()[i];
       const std::string place = name + " " + set + " " + std::to_string(i);
-      const pdp::Answer answer =
-          pdp.ask("POST", batch ? "/access/v1/evaluations" : "/access/v1/evaluation", to_1_0(*one.find("request")).to_string());
+      const pdp::Answer answer = pdp.ask("POST", batch ? "/access/v1/evaluations" : "/access/v1/evaluation",
+                                         to_1_0(*one.find("request")).to_string());
       const std::string expected = batch                            ? decisions_in(one.find("expected")->to_string())
                                    : one.bool_or("expected", false) ? "1"
                                                                     : "0";
