@@ -36,7 +36,8 @@ class Authority {
   virtual contract::Decision consider(const Question& question) = 0;  // the same answer, not recorded
   virtual bool record_search(const Question& question, std::string_view searched, std::size_t found) = 0;
   // For plugs that carry a client's request: who that client is, and what its target is here. Nothing: not served.
-  virtual enforce::Point::Subject identify(std::string_view session_token, std::string_view host) = 0;
+  virtual enforce::Point::Subject identify(std::string_view session_token, std::string_view host,
+                                           std::string_view spiffe_id) = 0;
   virtual std::optional<contract::EntityId> resource_of(std::string_view host, std::string_view path) = 0;
 };
 
@@ -51,8 +52,9 @@ class PointAuthority final : public Authority {
   contract::Decision decide(const Question& question) override;
   contract::Decision consider(const Question& question) override;
   bool record_search(const Question& question, std::string_view searched, std::size_t found) override;
-  enforce::Point::Subject identify(std::string_view session_token, std::string_view host) override {
-    return point_.identify(session_token, host, {});
+  enforce::Point::Subject identify(std::string_view session_token, std::string_view host,
+                                   std::string_view spiffe_id) override {
+    return point_.identify(session_token, host, spiffe_id);
   }
   std::optional<contract::EntityId> resource_of(std::string_view host, std::string_view path) override {
     return resource_of_(host, path);

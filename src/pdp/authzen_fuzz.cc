@@ -35,7 +35,7 @@ class FuzzAuthority final : public pdp::Authority {
     return policy::decide(snapshot_, question.request, {1}, {"", question.obligations});
   }
   bool record_search(const pdp::Question&, std::string_view, std::size_t) override { return true; }
-  enforce::Point::Subject identify(std::string_view, std::string_view) override {
+  enforce::Point::Subject identify(std::string_view, std::string_view, std::string_view) override {
     return {{"Wary::Anonymous", "anonymous"}, {}, true};
   }
   std::optional<contract::EntityId> resource_of(std::string_view, std::string_view) override { return std::nullopt; }

@@ -20,14 +20,20 @@ std::optional<Target> target_of(const http::Request& request) {
   const std::string cookies = header("Cookie");
   constexpr std::string_view kEnvoy = "/envoy";
   if (request.path == "/nginx") {
-    return Target{header("X-Original-Method"), request.host, header("X-Original-URI"), header("X-Real-IP"), cookies};
+    return Target{header("X-Original-Method"), request.host, header("X-Original-URI"),
+                  header("X-Real-IP"),         cookies,      {}};
   }
   if (request.path == "/forward-auth") {
-    return Target{header("X-Forwarded-Method"), header("X-Forwarded-Host"), header("X-Forwarded-Uri"),
-                  header("X-Forwarded-For"), cookies};
+    return Target{header("X-Forwarded-Method"),
+                  header("X-Forwarded-Host"),
+                  header("X-Forwarded-Uri"),
+                  header("X-Forwarded-For"),
+                  cookies,
+                  {}};
   }
   if (!request.path.starts_with("/envoy/")) return std::nullopt;
-  return Target{request.method, request.host, request.path.substr(kEnvoy.size()), header("X-Forwarded-For"), cookies};
+  return Target{
+      request.method, request.host, request.path.substr(kEnvoy.size()), header("X-Forwarded-For"), cookies, {}};
 }
 
 bool is_token(std::string_view text) {
@@ -87,7 +93,7 @@ Verdict judge(Authority& authority, const Target& target, const std::string& pep
   auto resource = authority.resource_of(target.host, *path);
   if (!resource) return {403, "host_unknown", "nothing is served here under this name", {}, {}, {}};
   const auto token = codec::find_cookie(target.cookies, kSessionCookie).value_or(std::string_view{});
-  const auto subject = authority.identify(token, target.host);
+  const auto subject = authority.identify(token, target.host, target.spiffe_id);
   const contract::Decision decision = authority.decide(question_of(target, *path, subject, std::move(*resource), pep));
   Verdict out{403, "denied", "you may not do this", decision.id, {}, {}};
   if (decision.is_allowed()) {

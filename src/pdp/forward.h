@@ -19,6 +19,7 @@ namespace wary::pdp {
 // A client's request as its proxy tells it.
 struct Target {
   std::string method, host, uri, client, cookies;
+  std::string spiffe_id;  // of a client certificate that the proxy verified
 };
 
 // What a proxy does with it.

@@ -5,6 +5,8 @@
 #include <iterator>
 
 #include "codec/json.h"
+#include "codec/protobuf.h"
+#include "pdp/envoy.h"
 #include "pdp/forward.h"
 #include "pdp/kubernetes.h"
 #include "pdp/spop.h"
@@ -151,7 +153,8 @@ TEST_CASE("HAProxy's fragments, strange frames and large ones end the connection
   ends(seed("fragment"), 10);
   ends(std::string("\0\1\0\0", 4), 3);
   ends(std::string("\0\0\0\1\3", 5), 4);
-  ends(seed("session").substr(seed("session").find(std::string("\3\0\0\0\1", 5)) - 4), 4);  // a question before the hello
+  ends(seed("session").substr(seed("session").find(std::string("\3\0\0\0\1", 5)) - 4),
+       4);  // a question before the hello
   std::string old = seed("check");
   old.replace(old.find("1.0, 2.0"), 8, "1.0, 3.0");
   ends(old, 8);
@@ -174,4 +177,69 @@ TEST_CASE("Kubernetes gets an opinion where there is one") {
   const Answer wrong = answer_kubernetes(
       world.authority, {"POST", "/kubernetes/authorize", "h", "application/json", "", "", R"({"kind":"Pod"})", "test"});
   CHECK(wrong.status == 400);
+}
+
+namespace {
+
+std::string message(std::uint32_t number, std::string_view bytes) {
+  std::string out;
+  codec::append_proto_bytes(out, number, bytes);
+  return out;
+}
+
+std::string check_request(std::string_view method, std::string_view cookie, std::string_view principal = "") {
+  const std::string cookies = message(3, message(1, "cookie") + message(2, cookie));
+  const std::string http = message(2, method) + cookies + message(4, "/kept/1?q") + message(5, "site.localhost");
+  const std::string source = message(1, message(1, message(2, "10.1.2.3"))) + message(4, principal);
+  return message(1, message(1, source) + message(4, message(2, http)));
+}
+
+// The bytes of the field at that path of numbers; nothing where it is missing.
+std::optional<std::string> at(std::string_view bytes, std::initializer_list<std::uint32_t> path) {
+  std::string now(bytes);
+  for (const std::uint32_t number : path) {
+    codec::ProtoReader reader(now);
+    std::optional<std::string> found;
+    while (const auto field = reader.next()) {
+      if (field->number == number && !found) {
+        found = field->type == codec::ProtoField::kBytes ? std::string(field->bytes) : std::to_string(field->value);
+      }
+    }
+    if (!found) return std::nullopt;
+    now = *found;
+  }
+  return now;
+}
+
+std::string check(World& world, const std::string& bytes) {
+  http::Http2Request request{"POST", "/envoy.service.auth.v3.Authorization/Check", "a",
+                             "http", {{"content-type", "application/grpc"}},       ""};
+  request.body = std::string("\0\0\0", 3);
+  request.body += static_cast<char>(bytes.size() >> 8);
+  request.body += static_cast<char>(bytes.size());
+  request.body += bytes;
+  const http::Http2Response answer = answer_envoy(world.authority, request, "envoy");
+  return answer.body.size() >= 5 ? answer.body.substr(5) : answer.headers.at(1).second;
+}
+
+}  // namespace
+
+TEST_CASE("Envoy's gRPC check is judged like every proxy's question") {
+  World world;
+  const std::string yes = check(world, check_request("GET", "__Host-wary_session=of-alice"));
+  CHECK(at(yes, {1}) == "");  // google.rpc.Status 0
+  CHECK(at(yes, {3, 2, 1, 1}) == "wary-principal");
+  CHECK(at(yes, {3, 2, 1, 2}) == "Wary::User::\"alice\"");
+  CHECK(at(yes, {3, 2, 3}) == "2");
+  CHECK(world.authority.asked.back().client == "10.1.2.3");
+  CHECK(world.authority.asked.back().request.resource.id == "test/kept");
+  const std::string no = check(world, check_request("POST", "__Host-wary_session=of-alice"));
+  CHECK(at(no, {1, 1}) == "7");
+  CHECK(at(no, {2, 1, 1}) == "403");
+  CHECK(!at(no, {3}));
+  CHECK(at(check(world, check_request("GET", "")), {2, 1, 1}) == "401");
+  (void)check(world, check_request("GET", "", "spiffe://local/a/b"));
+  CHECK(world.authority.asked.back().request.principal.to_string() == "Wary::Workload::\"spiffe://local/a/b\"");
+  CHECK(check(world, "\x0a\x05") == "3");  // INVALID_ARGUMENT
+  CHECK(at(check(world, ""), {2, 1, 1}) == "400");
 }

@@ -2,77 +2,39 @@
 
 #include <algorithm>
 
+#include "pdp/envoy.h"
 #include "pdp/forward.h"
 #include "pdp/kubernetes.h"
 #include "pdp/spop.h"
+#include "pdp/wire.h"
 
 namespace wary::pdp {
 
 namespace {
 
 constexpr std::size_t kOffloadsMax = 256;
-constexpr std::size_t kUnsentMax = std::size_t{1} << 20;
 
 }  // namespace
 
-// One connection of HAProxy's.
-class Service::Offload {
- public:
-  Offload(Authority& authority, std::string pep, std::unique_ptr<io::Stream> stream, std::function<void()> ended)
-      : spop_(authority, std::move(pep)), stream_(std::move(stream)), ended_(std::move(ended)) {
-    stream_->on_ready([this](bool, bool) { turn(); });
-    stream_->want(true, false);
-  }
-
- private:
-  void turn() {
-    char buffer[Spop::kFrameMax];  // NOLINT: a read buffer
-    bool open = send();
-    while (open && !spop_.is_over() && out_.size() < kUnsentMax) {
-      const io::IoCount got = stream_->read({reinterpret_cast<std::uint8_t*>(buffer), sizeof buffer});
-      if (got.state == io::IoCount::State::kWouldBlock) break;
-      open = got.state == io::IoCount::State::kSome;
-      if (!open) break;
-      out_ += spop_.receive({buffer, got.count});
-      open = send();
-    }
-    if (!open || (spop_.is_over() && out_.empty())) {
-      stream_->want(false, false);
-      return ended_();
-    }
-    stream_->want(!spop_.is_over() && out_.size() < kUnsentMax, !out_.empty());
-  }
-
-  bool send() {
-    std::size_t sent = 0;
-    bool open = true;
-    while (open && sent < out_.size()) {
-      const io::IoCount put = stream_->write(as_bytes(std::string_view(out_).substr(sent)));
-      if (put.state == io::IoCount::State::kWouldBlock) break;
-      open = put.state == io::IoCount::State::kSome;
-      if (open) sent += put.count;
-    }
-    out_.erase(0, sent);
-    return open;
-  }
-
-  Spop spop_;
-  std::unique_ptr<io::Stream> stream_;
-  std::function<void()> ended_;
-  std::string out_;
-};
-
 Service::~Service() = default;
 
-void Service::offload(std::unique_ptr<io::Stream> stream) {
+// A connection that speaks another protocol than HTTP/1.1.
+void Service::offload(std::unique_ptr<io::Stream> stream, bool is_grpc) {
   const io::PeerCredentials peer = stream->peer_credentials();
-  // The protocol has no word for who is not known: closed at once.
-  if (!is_known(peer) || offloads_.size() >= kOffloadsMax) return;
-  const std::uint64_t number = ++last_offload_;
+  // There is no word for who is not known that both protocols have: closed at once.
+  if (!is_known(peer) || wires_.size() >= kOffloadsMax) return;
+  const std::uint64_t number = ++last_wire_;
+  const std::string pep = "unix uid " + std::to_string(peer.uid);
   // Erased from the loop, not from inside its own call.
-  offloads_[number] =
-      std::make_unique<Offload>(authority_, "unix uid " + std::to_string(peer.uid), std::move(stream),
-                                [this, number] { loop_.post([this, number] { offloads_.erase(number); }); });
+  const auto ended = [this, number] { loop_.post([this, number] { wires_.erase(number); }); };
+  if (is_grpc) {
+    const auto answer = [this, pep](const http::Http2Request& request) {
+      return answer_envoy(authority_, request, pep);
+    };
+    wires_[number] = std::make_unique<WireOf<http::Http2>>(std::move(stream), ended, answer);
+  } else {
+    wires_[number] = std::make_unique<WireOf<Spop>>(std::move(stream), ended, authority_, pep);
+  }
 }
 
 Service::Service(io::Loop& loop, Authority& authority, ServiceOptions options)
@@ -87,9 +49,12 @@ Service::Service(io::Loop& loop, Authority& authority, ServiceOptions options)
 Status Service::listen() {
   // Others may connect only when some of them are meant; each is told apart by the kernel.
   const unsigned mode = options_.peers.empty() ? 0600 : 0666;
-  WARY_ASSIGN_OR_RETURN(offload_listener_,
-                        loop_.listen(io::Address::unix_socket(options_.directory + "/spop.sock"), {.mode = mode},
-                                     [this](std::unique_ptr<io::Stream> stream) { offload(std::move(stream)); }));
+  WARY_ASSIGN_OR_RETURN(grpc_listener_,
+                        loop_.listen(io::Address::unix_socket(options_.directory + "/grpc.sock"), {.mode = mode},
+                                     [this](std::unique_ptr<io::Stream> stream) { offload(std::move(stream), true); }));
+  WARY_ASSIGN_OR_RETURN(
+      spop_listener_, loop_.listen(io::Address::unix_socket(options_.directory + "/spop.sock"), {.mode = mode},
+                                   [this](std::unique_ptr<io::Stream> stream) { offload(std::move(stream), false); }));
   return server_.listen(io::Address::unix_socket(options_.directory + "/pdp.sock"), {.mode = mode});
 }
 

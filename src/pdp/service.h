@@ -6,7 +6,7 @@
 //
 // Paths: AuthZEN's (authzen.h), /forward-auth, /nginx, /envoy/ (forward.h), /kubernetes/authorize (kubernetes.h). Peers
 // are this process's own user, root, and the users named; anybody else gets 401. Without named users the socket's mode
-// is 0600. Thread rule: the loop's. Limits: http/server.h; 256 connections of HAProxy's.
+// is 0600. Thread rule: the loop's. Limits: http/server.h; 256 connections at the other two.
 #pragma once
 
 #include <map>
@@ -24,6 +24,8 @@ struct ServiceOptions {
   std::vector<uid_t> peers;  // other users whose programs may ask
 };
 
+class Wire;
+
 class Service {
  public:
   Service(io::Loop& loop, Authority& authority, ServiceOptions options);
@@ -31,8 +33,7 @@ class Service {
   Status listen();
 
  private:
-  class Offload;
-  void offload(std::unique_ptr<io::Stream> stream);
+  void offload(std::unique_ptr<io::Stream> stream, bool is_grpc);
   bool is_known(const io::PeerCredentials& peer) const;
   void handle(http::Exchange& exchange);
 
@@ -41,9 +42,9 @@ class Service {
   Authzen authzen_;
   ServiceOptions options_;
   http::Server server_;
-  std::unique_ptr<io::Listener> offload_listener_;
-  std::map<std::uint64_t, std::unique_ptr<Offload>> offloads_;
-  std::uint64_t last_offload_ = 0;
+  std::unique_ptr<io::Listener> grpc_listener_, spop_listener_;
+  std::map<std::uint64_t, std::unique_ptr<Wire>> wires_;
+  std::uint64_t last_wire_ = 0;
 };
 
 }  // namespace wary::pdp

@@ -20,7 +20,7 @@ class FuzzAuthority final : public pdp::Authority {
     return {contract::Effect::kAllow, "permit"};
   }
   bool record_search(const pdp::Question&, std::string_view, std::size_t) override { return true; }
-  enforce::Point::Subject identify(std::string_view token, std::string_view) override {
+  enforce::Point::Subject identify(std::string_view token, std::string_view, std::string_view) override {
     if (token.empty()) return {{"Wary::Anonymous", "anonymous"}, std::nullopt, true};
     return {{"Wary::User", "a"}, contract::EntityId{"Wary::Session", "s"}, false};
   }

@@ -171,6 +171,17 @@ await run(async () => {
     saw("haproxy: forty at once are allowed", received.filter((one) => one.url === "/many").length === 40);
   } else skip("plugs: haproxy cannot be fetched");
 
+  step("Envoy's gRPC check, by Google's gRPC");
+  const grpc = join(wary.data, "run/edge/grpc.sock");
+  if (spawnSync("/usr/bin/python3", ["-c", "import grpc, google.protobuf"]).status === 0) {
+    const [command, words] = as(pep, "/usr/bin/python3", [join(root, "tests/plugs/envoy.py"), grpc, cookie, "site.localhost"]);
+    const asked = start("envoy.py", command, words);
+    await asked.ended;
+    const lines = asked.text.trim().split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+    saw("every question was answered", lines.length > 0 && asked.exitCode === 0, asked.exitCode === 0 ? "" : asked.text.slice(-2000));
+    for (const line of lines) saw(`envoy: ${line.what}`, line.held, line.found);
+  } else skip("plugs: python3-grpcio and python3-protobuf are not installed");
+
   step("access ends where it was given");
   saw("alice is revoked", wary.cli("revoke", "user", "alice", "--reason", "left").code === 0);
   for (const [name, port] of proxies) {

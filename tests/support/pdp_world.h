@@ -26,7 +26,8 @@ class SnapshotAuthority final : public pdp::Authority {
     searches.emplace_back(std::string(searched), found);
     return is_recording;
   }
-  enforce::Point::Subject identify(std::string_view token, std::string_view) override {
+  enforce::Point::Subject identify(std::string_view token, std::string_view, std::string_view spiffe) override {
+    if (!spiffe.empty()) return {{"Wary::Workload", std::string(spiffe)}, std::nullopt, false};
     if (token == "of-alice") return {{"Wary::User", "alice"}, contract::EntityId{"Wary::Session", "s1"}, false};
     return {{"Wary::Anonymous", "anonymous"}, std::nullopt, true};
   }
