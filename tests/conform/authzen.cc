@@ -160,8 +160,8 @@ class Scenario {
 
   // What the scenario says in words only.
   void by_hand() {
-    const std::string good =
-        R"({"subject":{"type":"user","id":"alice"},"action":{"name":"read"},"resource":{"type":"record","id":"record-1"}})";
+    const std::string good = R"({"subject":{"type":"user","id":"alice"},"action":{"name":"read"},)"
+                             R"("resource":{"type":"record","id":"record-1"}})";
     const std::string path = "/access/v1/evaluation";
     count_.check(pdp_.ask("POST", path, good, "text/plain").status == 400, "c-2-4-3 invalid content type");
     count_.check(pdp_.ask("POST", path, "{\"subject\":").status == 400, "c-2-4-4 malformed JSON");
