@@ -72,7 +72,7 @@ Status serve_decisions(const Options& options, Runtime& runtime, Parts& parts) {
       edge.decision_point(), edge.shared(), *runtime.clock,
       [&edge](std::string_view host, std::string_view path) { return edge.resource_of(host, path); });
   parts.decisions = std::make_unique<pdp::Service>(
-      *runtime.loop, *parts.authority, pdp::ServiceOptions{options.text("--run") + "/edge", getuid(), peers});
+      *runtime.loop, *parts.authority, pdp::ServiceOptions{options.text("--run") + "/edge", getuid(), getpid(), peers});
   return parts.decisions->listen();
 }
 

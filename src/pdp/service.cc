@@ -22,7 +22,8 @@ Service::~Service() = default;
 void Service::offload(std::unique_ptr<io::Stream> stream, bool is_grpc) {
   const io::PeerCredentials peer = stream->peer_credentials();
   // There is no word for who is not known that both protocols have: closed at once.
-  if (!is_known(peer) || wires_.size() >= kOffloadsMax) return;
+  // The gateway speaks neither: what comes from this process here is not meant to.
+  if (!is_known(peer) || peer.pid == options_.own_process || wires_.size() >= kOffloadsMax) return;
   const std::uint64_t number = ++last_wire_;
   const std::string pep = "unix uid " + std::to_string(peer.uid);
   // Erased from the loop, not from inside its own call.
@@ -63,6 +64,17 @@ bool Service::is_known(const io::PeerCredentials& peer) const {
          std::find(options_.peers.begin(), options_.peers.end(), peer.uid) != options_.peers.end();
 }
 
+bool Service::may_evaluate(const std::string& principal) {
+  auto asker = contract::parse_entity_id(principal);
+  if (!asker) return false;
+  Question question;
+  question.request.tenant = std::string(contract::kDefaultTenant);
+  question.request.principal = std::move(*asker);
+  question.request.action = {"Wary::Action", "pdp.evaluate"};
+  question.request.resource = {"Wary::Platform", "wary"};
+  return authority_.consider(question).is_allowed();
+}
+
 void Service::handle(http::Exchange& exchange) {
   const http::Request& request = exchange.request();
   Call call;
@@ -73,7 +85,15 @@ void Service::handle(http::Exchange& exchange) {
   call.content_encoding = request.header("Content-Encoding");
   call.request_id = request.header("X-Request-ID");
   call.body = request.body;
-  if (is_known(request.peer)) call.pep = "unix uid " + std::to_string(request.peer.uid);
+  if (request.peer.pid == options_.own_process) {
+    call.pep = request.header("Wary-Principal");
+    if (!may_evaluate(call.pep)) {
+      const Answer answer = refusal(403, "pdp_not_permitted", "asking needs pdp.evaluate on Wary::Platform::\"wary\"");
+      return exchange.respond(answer.status, answer.headers, answer.body);
+    }
+  } else if (is_known(request.peer)) {
+    call.pep = "unix uid " + std::to_string(request.peer.uid);
+  }
   if (!call.pep.empty()) {
     if (const auto forward = answer_forward(authority_, request, call.pep)) {
       return exchange.respond(forward->status, forward->headers, forward->body);

@@ -6,7 +6,10 @@
 //
 // Paths: AuthZEN's (authzen.h), /forward-auth, /nginx, /envoy/ (forward.h), /kubernetes/authorize (kubernetes.h). Peers
 // are this process's own user, root, and the users named; anybody else gets 401. Without named users the socket's mode
-// is 0600. Thread rule: the loop's. Limits: http/server.h; 256 connections at the other two.
+// is 0600. What comes from this very process is the gateway's, with an App of
+// somebody's in front: then the Wary-Principal that the gateway verified and set asks, and needs `pdp.evaluate` on
+// Wary::Platform::"wary" (403 otherwise). Thread rule: the loop's. Limits: http/server.h; 256 connections at the other
+// two.
 #pragma once
 
 #include <map>
@@ -21,6 +24,7 @@ namespace wary::pdp {
 struct ServiceOptions {
   std::string directory;
   uid_t own = 0;
+  pid_t own_process = 0;
   std::vector<uid_t> peers;  // other users whose programs may ask
 };
 
@@ -36,6 +40,7 @@ class Service {
   void offload(std::unique_ptr<io::Stream> stream, bool is_grpc);
   bool is_known(const io::PeerCredentials& peer) const;
   void handle(http::Exchange& exchange);
+  bool may_evaluate(const std::string& principal);
 
   io::Loop& loop_;
   Authority& authority_;

@@ -111,7 +111,38 @@ await run(async () => {
     spec: { user: "alice", resourceAttributes: { verb: "get", resource: "pods" } } });
   saw("a SubjectAccessReview is answered", review.status === 200 && JSON.parse(review.body).status.allowed === false, review.body);
 
+  step("over TLS, for a workload with an SVID");
+  const resources = join(wary.scratch, "pdp");
+  mkdirSync(resources);
+  writeFileSync(join(resources, "pdp.yaml"), documented("tls", [["/var/lib/wary/run/edge/pdp.sock", socket], ["namespace: default", "namespace: test"]]) +
+    "---\napiVersion: wary.dev/v1\nkind: Workload\nmetadata: {name: other, namespace: test}\nspec: {}\n");
+  const asker = 'Wary::Workload::"spiffe://local/default/asker"';
+  const cedar = documented("tls-cedar", [[asker, asker.replace("default", "test")], ['Wary::App::"default/pdp"', 'Wary::App::"test/pdp"']]);
+  writeFileSync(join(resources, "pdp.cedar"), `${cedar}\n@id("other") permit (principal == ${asker.replace("default/asker", "test/other")}, action == Wary::Action::"POST", resource in Wary::App::"test/pdp");\n`);
+  const applied = wary.cli("apply", "-f", resources, "-n", "test");
+  saw("the documented resources are applied", applied.code === 0, applied.code === 0 ? "" : applied.text);
+  const tls = (name, body, ...extra) => {
+    const svid = join(wary.scratch, name);
+    const issued = wary.cli("workload", "issue", name, "-n", "test", "--out", svid);
+    if (issued.code !== 0) return { status: 0, body: issued.text };
+    return wary.curl(wary.url("pdp", "/access/v1/evaluation"), "--cert", join(svid, "svid.pem"), "--key", join(svid, "svid.key"),
+      "-H", "Content-Type: application/json", "-d", JSON.stringify(body), ...extra);
+  };
+  let overTls;
+  await until("the new host is served", () => (overTls = tls("asker", question("alice", "GET"), "-H", 'Wary-Principal: Wary::User::"owner"')).status === 200, patience)
+    .catch(() => {});
+  saw("a workload that may asks", overTls.status === 200 && JSON.parse(overTls.body).decision === true, `${overTls.status} ${overTls.error ?? overTls.body}`);
+  const other = tls("other", question("alice", "GET"));
+  saw("one without pdp.evaluate gets 403, though the gateway lets it through", other.status === 403 && other.body.includes("pdp_not_permitted"), `${other.status} ${other.body}`);
+  const forger = tls("other", question("alice", "GET"), "-H", `Wary-Principal: ${asker.replace("default", "test")}`);
+  saw("and forges nobody", forger.status === 403, String(forger.status));
+  const withoutCertificate = wary.curl(wary.url("pdp", "/access/v1/evaluation"), "-H", "Content-Type: application/json", "-d", "{}");
+  saw("nobody without a certificate", withoutCertificate.status === 401, String(withoutCertificate.status));
+
   step("the record");
+  const tlsDecision = JSON.parse(overTls.body).context.decision_id;
+  await until("it is in the ledger", () => wary.events(400).some((one) => one.decision === tlsDecision), patience);
+  saw("the workload is named as the one who enforces", wary.events(400).find((one) => one.decision === tlsDecision).pep === asker.replace("default", "test"));
   await until("the decision is in the ledger", () => wary.events(200).some((event) => JSON.stringify(event).includes(decided.context.decision_id)), patience);
   const event = wary.events(200).find((one) => JSON.stringify(one).includes(decided.context.decision_id));
   saw("the decision is an event with class and enforcement point named",
