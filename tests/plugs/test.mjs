@@ -213,6 +213,18 @@ await run(async () => {
     for (const line of lines) saw(`envoy: ${line.what}`, line.held, line.found);
   } else skip("plugs: python3-grpcio and python3-protobuf are not installed");
 
+  step("a killed edge");
+  process.kill(wary.pidOf("wary-edge"), "SIGKILL");
+  let again = { status: 0 };
+  await until("it answers again", () => (again = post(pep, "/access/v1/evaluation", question("alice", "GET"))).status === 200 && JSON.parse(again.body).decision, patience)
+    .catch(() => {});
+  saw("wary-edge comes back and decides at the same place", again.status === 200 && JSON.parse(again.body).decision === true, `${again.status} ${again.body}`);
+  for (const [name, port] of proxies) {
+    let status = 0;
+    await until(`${name} goes on`, async () => (status = (await ask(port, "/again", { headers: { Cookie: cookie } })).status) === 200, patience).catch(() => {});
+    saw(`${name}: goes on by itself`, status === 200, String(status));
+  }
+
   step("access ends where it was given");
   saw("alice is revoked", wary.cli("revoke", "user", "alice", "--reason", "left").code === 0);
   for (const [name, port] of proxies) {
