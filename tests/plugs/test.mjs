@@ -202,7 +202,7 @@ await run(async () => {
     saw("haproxy: forty at once are allowed", received.filter((one) => one.url === "/many").length === 40);
   } else skip("plugs: haproxy cannot be fetched");
 
-  step("Envoy's gRPC check, by Google's gRPC");
+  step("Envoy's gRPC check, by two gRPC implementations");
   const grpc = join(wary.data, "run/edge/grpc.sock");
   if (spawnSync("/usr/bin/python3", ["-c", "import grpc, google.protobuf"]).status === 0) {
     const [command, words] = as(pep, "/usr/bin/python3", [join(root, "tests/plugs/envoy.py"), grpc, cookie, "site.localhost"]);
@@ -212,6 +212,15 @@ await run(async () => {
     saw("every question was answered", lines.length > 0 && asked.exitCode === 0, asked.exitCode === 0 ? "" : asked.text.slice(-2000));
     for (const line of lines) saw(`envoy: ${line.what}`, line.held, line.found);
   } else skip("plugs: python3-grpcio and python3-protobuf are not installed");
+  const installed = spawnSync("npm", ["ci", "--silent", "--no-audit", "--no-fund"], { cwd: join(root, "tests/plugs") });
+  if (installed.status === 0) {
+    const [command, words] = as(pep, process.execPath, [join(root, "tests/plugs/envoy-js.mjs"), grpc, cookie, "site.localhost"]);
+    const asked = start("envoy-js.mjs", command, words);
+    await asked.ended;
+    const lines = asked.text.trim().split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+    saw("every question of grpc-js was answered", lines.length > 0 && asked.exitCode === 0, asked.exitCode === 0 ? "" : asked.text.slice(-2000));
+    for (const line of lines) saw(`grpc-js: ${line.what}`, line.held, line.found);
+  } else skip("plugs: grpc-js cannot be installed below tests/plugs");
 
   step("a killed edge");
   process.kill(wary.pidOf("wary-edge"), "SIGKILL");
