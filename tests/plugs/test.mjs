@@ -147,6 +147,8 @@ await run(async () => {
   const event = wary.events(200).find((one) => JSON.stringify(one).includes(decided.context.decision_id));
   saw("the decision is an event with class and enforcement point named",
     event.class === 3003 && event.pep === `unix uid ${isRoot ? pep : process.getuid()}`, JSON.stringify(event));
+  const explained = wary.cli("explain", decided.context.decision_id);
+  saw("wary explain says why, with the policy", explained.code === 0 && explained.out.includes("site.cedar"), explained.text.split("\n")[0]);
   saw("the search is one too", wary.events(200).some((one) => one.class === 3003 && one.summary === "search subject: 1 told"));
 
   const directory = join(wary.scratch, "proxies");
