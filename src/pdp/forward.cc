@@ -48,6 +48,18 @@ bool is_address(std::string_view text) {
          text.find_first_not_of("0123456789abcdefABCDEF.:") == std::string_view::npos;
 }
 
+// The proxy passes on what came, where the gateway writes the one normal spelling: what is judged must be what an
+// application reads. Only the case of hex digits may differ.
+bool is_same_spelling(std::string_view sent, std::string_view normal) {
+  if (sent.size() != normal.size()) return false;
+  for (std::size_t i = 0; i < sent.size(); ++i) {
+    const bool in_escape = (i >= 1 && normal[i - 1] == '%') || (i >= 2 && normal[i - 2] == '%');
+    const bool same = in_escape ? codec::to_lower(sent[i]) == codec::to_lower(normal[i]) : sent[i] == normal[i];
+    if (!same) return false;
+  }
+  return true;
+}
+
 Json entity_reference(const contract::EntityId& id) {
   Json target = Json::object();
   target.set("type", std::string_view(id.type)).set("id", std::string_view(id.id));
@@ -90,6 +102,10 @@ Verdict judge(Authority& authority, const Target& target, const std::string& pep
   if (!complete) return {400, "pdp_forward", "the proxy must say method, host and target of the request", {}, {}, {}};
   const auto path = codec::normalise_path(std::string_view(target.uri).substr(0, query));
   if (!path) return {403, path.error().code, path.error().message, {}, {}, {}};
+  if (!is_same_spelling(std::string_view(target.uri).substr(0, query), *path)) {
+    return {403, "path_ambiguous", "the path has a simpler spelling, and programs read this one differently", {}, {},
+            {}};
+  }
   auto resource = authority.resource_of(target.host, *path);
   if (!resource) return {403, "host_unknown", "nothing is served here under this name", {}, {}, {}};
   const auto token = codec::find_cookie(target.cookies, kSessionCookie).value_or(std::string_view{});

@@ -77,13 +77,13 @@ const http::Header kAlice{"Cookie", "a=b; __Host-wary_session=of-alice"};
 TEST_CASE("a proxy's three dialects lead to one answer") {
   World world;
   const Answer nginx =
-      world.forward("GET", "/nginx", {{"X-Original-Method", "GET"}, {"X-Original-URI", "/a/../kept/x?q=1"}, kAlice});
+      world.forward("GET", "/nginx", {{"X-Original-Method", "GET"}, {"X-Original-URI", "/kept/x%c3%a9?q=1"}, kAlice});
   CHECK(nginx.status == 200);
   CHECK(header(nginx, "Wary-Principal") == "Wary::User::\"alice\"");
   CHECK(header(nginx, "Wary-Session") == "s1");
   CHECK(header(nginx, "Wary-Decision") == "d1");
   CHECK(world.authority.asked.back().request.resource.id == "test/kept");
-  CHECK(world.authority.asked.back().path == "/kept/x");
+  CHECK(world.authority.asked.back().path == "/kept/x%C3%A9");
   const Answer caddy = world.forward("GET", "/forward-auth",
                                      {{"X-Forwarded-Method", "POST"},
                                       {"X-Forwarded-Uri", "/"},
@@ -113,6 +113,12 @@ TEST_CASE("nobody is 401, what is not said is 400, what is not served is 403") {
                       {"X-Forwarded-Host", "other.localhost"},
                       kAlice})
             .status == 403);
+  for (const char* other : {"/a/../kept/1", "/kept//1", "/%6bept/1", "/./kept", "/kept;x", "/kept%2f1"}) {
+    const std::size_t asked = world.authority.asked.size();
+    CHECK(world.forward("GET", "/nginx", {{"X-Original-Method", "GET"}, {"X-Original-URI", other}, kAlice}).status ==
+          403);
+    CHECK(world.authority.asked.size() == asked);
+  }
   // Two of a header say nothing.
   CHECK(world
             .forward("GET", "/nginx",

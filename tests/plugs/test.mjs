@@ -66,7 +66,11 @@ async function judge(name, port, cookie, received) {
   saw(`${name}: a made-up session gets 401`, stale.status === 401, String(stale.status));
   const written = await ask(port, "/a", { method: "POST", headers: { Cookie: cookie } });
   saw(`${name}: alice may not write`, written.status === 403, String(written.status));
-  saw(`${name}: only what was allowed reached the application`, received.length === before + 1, String(received.length - before));
+  const odd = await ask(port, "/x/../a", { headers: { Cookie: cookie } });
+  saw(`${name}: a path that could be read two ways is refused, or made normal by the proxy`, odd.status === 403 || (odd.status === 200 && received[received.length - 1].url === "/a"),
+    `${odd.status} ${received[received.length - 1]?.url}`);
+  const spare = odd.status === 200 ? 1 : 0;
+  saw(`${name}: only what was allowed reached the application`, received.length === before + 1 + spare, String(received.length - before));
 }
 
 await run(async () => {
