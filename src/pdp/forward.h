@@ -6,9 +6,9 @@
 //
 // Who the client is, its session cookie says, as at the gateway; what it wants, the App and Route of its host and path.
 // The proxy is believed about both, so only known programs may ask. 200: allowed, with Wary-Principal, Wary-Session,
-// Wary-Decision to copy. 401: nobody is signed in. 403: denied, not served here, or a path
-// in another than its one normal spelling, which the proxy would pass on for the application to read its own way. 400: the proxy did not say what is
-// asked. Pure; any thread. Limits: a path of 8 KiB.
+// Wary-Decision to copy. 401: nobody is signed in. 403: denied, not served here, or a path in another than its one
+// normal spelling, which the proxy would pass on for the application to read its own way. 400: the proxy did not say
+// what is asked. Pure; any thread. Limits: a path of 8 KiB.
 #pragma once
 
 #include "http/server.h"
