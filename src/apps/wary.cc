@@ -63,6 +63,7 @@ struct Machine {
   std::string listen;
   std::string console_origin;
   std::string workers;
+  std::string pep_uids;  // whose programs may ask for decisions, beside the edge's own user and root
   std::optional<io::Identity> control, signer, edge;  // as root
 };
 
@@ -91,6 +92,9 @@ Status make_directories(const Machine& machine) {
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run", 0755, std::nullopt));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run/signer", 0710, machine.signer));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run/waryd", 0710, machine.control));
+  // Others pass through when they are meant to ask for decisions; the socket itself says who is.
+  WARY_RETURN_IF_ERROR(
+      make_directory(machine.data + "/run/edge", machine.pep_uids.empty() ? 0710 : 0711, machine.edge));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/waryd", 0700, machine.control));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/waryd/ledger", 0700, machine.control));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/signer", 0700, machine.signer));
@@ -122,10 +126,11 @@ Status start_processes(Supervisor& supervisor, const Machine& machine) {
        {programs + "/waryd", "--directory", machine.data + "/waryd", "--run", run, "--edge-uid", uid(machine.edge),
         "--admin-uid", std::to_string(getuid()), "--console-origin", machine.console_origin},
        machine.control}));
-  return supervisor.start({"wary-edge",
-                           {programs + "/wary-edge", "--directory", machine.data + "/edge", "--run", run, "--listen",
-                            machine.listen, "--console-origin", machine.console_origin, "--workers", machine.workers},
-                           machine.edge});
+  return supervisor.start(
+      {"wary-edge",
+       {programs + "/wary-edge", "--directory", machine.data + "/edge", "--run", run, "--listen", machine.listen,
+        "--console-origin", machine.console_origin, "--workers", machine.workers, "--pep-uids", machine.pep_uids},
+       machine.edge});
 }
 
 // For clients that need a file: curl --cacert, NSS, and `wary ledger verify`.
@@ -151,7 +156,8 @@ Status print_welcome(cli::Context& context, const Machine& machine) {
   WARY_ASSIGN_OR_RETURN(const codec::Json link, cli::call_api(context, "POST", "/v1/sessions", body));
   context.out("wary is ready\n  console  " + std::string(link.string_or("link", "")) + "\n  (works once, until " +
               std::string(link.string_or("expires", "")) + "; another: wary session create owner)\n  CA       " +
-              machine.data + "/ca.pem\n  data     " + machine.data + "\n  listens  " + machine.listen + "\n");
+              machine.data + "/ca.pem\n  data     " + machine.data + "\n  listens  " + machine.listen +
+              "\n  decides  " + machine.data + "/run/edge/pdp.sock\n");
   if (!machine.control) {
     context.out("  note     not root: all processes run as this user, without capabilities; there is no agent\n");
   }
@@ -165,6 +171,7 @@ Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
   machine.data = context.data;
   machine.listen = arguments.flag("--listen", "127.0.0.1:7443");
   machine.workers = arguments.flag("--workers", "2");
+  machine.pep_uids = arguments.flag("--pep-uids", "");
   const auto listen = gateway::parse_upstream("http://" + machine.listen);
   if (!listen) {
     return fail(ErrorKind::kInvalid, "listen_syntax", "this is no address to listen on")
@@ -204,7 +211,8 @@ std::vector<cli::Command> table() {
                    {},
                    "Start everything on this machine, on loopback",
                    {{"--listen", "ADDRESS:PORT", "where the edge listens (default 127.0.0.1:7443)", false},
-                    {"--workers", "COUNT", "threads of the edge", false, true}},
+                    {"--workers", "COUNT", "threads of the edge", false, true},
+                    {"--pep-uids", "UID,...", "users whose programs may ask for decisions (docs/plugs.md)", false}},
                    "Keeps its data in the data directory and goes on with it the next time. Ends on Ctrl-C.",
                    run_dev});
   commands.push_back({{"version"}, {}, "Print the version", {}, "", [](cli::Context& context, const cli::Arguments&) {

@@ -1,11 +1,14 @@
 // wary-edge: the data plane. It holds no key that lives longer than a day and no privilege at all.
 #include <unistd.h>
 
+#include <charconv>
+
 #include "apps/process.h"
 #include "gateway/edge.h"
 #include "http/server.h"
 #include "identity/signer_service.h"
 #include "io/sandbox.h"
+#include "pdp/service.h"
 
 namespace wary::apps {
 namespace {
@@ -35,8 +38,45 @@ Result<std::unique_ptr<http::Server>> serve_metrics(Runtime& runtime, Metrics& m
   return server;
 }
 
-Status start(const Options& options, Runtime& runtime, Metrics& metrics, identity::SignerClient& signer,
-             std::unique_ptr<gateway::Edge>& edge, std::unique_ptr<http::Server>& admin) {
+// "33,1000"
+Result<std::vector<uid_t>> parse_uids(std::string_view text) {
+  std::vector<uid_t> out;
+  while (!text.empty()) {
+    const std::string_view one = text.substr(0, text.find(','));
+    uid_t uid = 0;
+    const auto [end, error] = std::from_chars(one.data(), one.data() + one.size(), uid);
+    if (error != std::errc() || end != one.data() + one.size() || out.size() == 64) {
+      return fail(ErrorKind::kInvalid, "pep_uid", "this is no list of user numbers")
+          .expected("at most 64 numbers with commas between")
+          .found(text);
+    }
+    out.push_back(uid);
+    text.remove_prefix(std::min(one.size() + 1, text.size()));
+  }
+  return out;
+}
+
+// What main() keeps for as long as the process runs, in the order in which it is made.
+struct Parts {
+  std::unique_ptr<gateway::Edge> edge;
+  std::unique_ptr<http::Server> admin;
+  std::unique_ptr<pdp::PointAuthority> authority;
+  std::unique_ptr<pdp::Service> decisions;
+};
+
+// Where other enforcement points ask.
+Status serve_decisions(const Options& options, Runtime& runtime, Parts& parts) {
+  WARY_ASSIGN_OR_RETURN(const std::vector<uid_t> peers, parse_uids(options.text("--pep-uids")));
+  gateway::Edge& edge = *parts.edge;
+  parts.authority = std::make_unique<pdp::PointAuthority>(
+      edge.decision_point(), edge.shared(), *runtime.clock,
+      [&edge](std::string_view host, std::string_view path) { return edge.resource_of(host, path); });
+  parts.decisions = std::make_unique<pdp::Service>(
+      *runtime.loop, *parts.authority, pdp::ServiceOptions{options.text("--run") + "/edge", getuid(), getpid(), peers});
+  return parts.decisions->listen();
+}
+
+Status start(const Options& options, Runtime& runtime, Metrics& metrics, identity::SignerClient& signer, Parts& parts) {
   WARY_RETURN_IF_ERROR(io::harden_process());
   io::use_descriptors(20'000);  // a connection is one, an application's another
   const std::string directory = options.text("--directory");
@@ -56,6 +96,7 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
     WARY_ASSIGN_OR_RETURN(identity::SignerClient::Issued issued, signer.issue_names(csr, names));
     return gateway::ServerCertificate{{std::move(issued.certificate)}, issued.not_after};
   };
+  std::unique_ptr<gateway::Edge>& edge = parts.edge;
   edge = std::make_unique<gateway::Edge>(
       gateway::EdgeParts{*runtime.loop, *runtime.clock, *runtime.random, *runtime.files, *runtime.log, metrics, issue,
                          [&runtime](UnixTime floor) { runtime.clock->raise(floor); }},
@@ -64,7 +105,8 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
     return advised(std::move(opened).error(), directory,
                    "restore that file from a copy, or remove it: what it holds and was not shipped yet is lost then");
   }
-  WARY_ASSIGN_OR_RETURN(admin, serve_metrics(runtime, metrics, directory));
+  WARY_ASSIGN_OR_RETURN(parts.admin, serve_metrics(runtime, metrics, directory));
+  WARY_RETURN_IF_ERROR(serve_decisions(options, runtime, parts));
   WARY_RETURN_IF_ERROR(io::drop_to({getuid(), getgid()}));
   // Connecting to the sockets under run/ needs no right; making one there, in another process's place, is not for the
   // edge.
@@ -81,16 +123,15 @@ int main(int count, char** arguments) {
   using namespace wary;
   apps::block_signals();
   apps::Runtime runtime = apps::make_runtime("wary-edge");
-  const auto options =
-      apps::Options::parse(count, arguments, {"--directory", "--run", "--listen", "--workers", "--console-origin"});
+  const auto options = apps::Options::parse(
+      count, arguments, {"--directory", "--run", "--listen", "--workers", "--console-origin", "--pep-uids"});
   if (!options) return apps::report_failure(*runtime.log, options.error());
   Metrics metrics;
   identity::SignerClient signer(*runtime.clock, options->text("--run") + "/signer/edge.sock");
-  std::unique_ptr<http::Server> admin;
-  std::unique_ptr<gateway::Edge> edge;
-  const Status started = apps::start(*options, runtime, metrics, signer, edge, admin);
+  apps::Parts parts;
+  const Status started = apps::start(*options, runtime, metrics, signer, parts);
   if (!started) return apps::report_failure(*runtime.log, started.error());
   apps::run_until_signal(runtime);
-  edge->stop();
+  parts.edge->stop();
   return 0;
 }

@@ -24,6 +24,9 @@ std::string summary_of(const contract::Event& event, const Json& detail) {
   if (event.action == "session.cut") {
     return "cut " + std::to_string(detail.integer_or("cut_after_ns", 0) / 1000) + " us after commit";
   }
+  if (const std::string_view searched = detail.string_or("searched", ""); !searched.empty()) {
+    return "search " + std::string(searched) + ": " + std::to_string(detail.integer_or("found", 0)) + " told";
+  }
   if (const std::string_view path = detail.string_or("path", ""); !path.empty()) {
     return std::string(detail.string_or("method", "")) + " " + std::string(detail.string_or("host", "")) +
            std::string(path);
@@ -62,6 +65,8 @@ Json event_row(std::uint64_t index, const contract::Event& event) {
   row.set("summary", summary_of(event, members)).set("reason", members.string_or("reason", ""));
   row.set("decision", std::string_view(event.decision_id)).set("session", std::string_view(event.session));
   row.set("class", static_cast<std::int64_t>(event.class_uid));
+  // Another program asked, and enforces.
+  if (const std::string_view pep = members.string_or("pep", ""); !pep.empty()) row.set("pep", pep);
   return row;
 }
 

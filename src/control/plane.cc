@@ -476,10 +476,13 @@ void Plane::on_edge_events(const std::string& node, link::EventBatch batch,
   std::vector<contract::Event> events;
   for (const Bytes& bytes : batch.events) {
     auto event = contract::decode_event(bytes);
+    // Accesses through the edge, and decisions that other enforcement points asked it for.
+    const bool is_access = event && (event->class_uid == contract::EventClass::kHttpActivity ||
+                                     event->class_uid == contract::EventClass::kAuthorizeSession);
     const bool fits = event && event->id.boot == batch.boot && event->id.source.starts_with(node + "/") &&
                       event->id.sequence == batch.first_sequence + events.size() &&
                       // When it was received is ours to say, and what is not an access is not an edge's to tell.
-                      event->receive_time == UnixTime{} && event->class_uid == contract::EventClass::kHttpActivity;
+                      event->receive_time == UnixTime{} && is_access;
     if (!fits) {
       // A node that sends what it could not have made is broken or hostile; its ring must not be freed.
       parts_.log.error("control.event_refused", {{"node", node}});

@@ -40,6 +40,7 @@ void append_member(std::string& out, std::string_view name, std::string_view tex
 // Written by hand, in sorted order: one event for each request makes this part of the request's cost.
 std::string access_detail(const contract::Request& request, const Decision& decision, const AccessDetail& access) {
   std::string out = "{";
+  if (!access.pep.empty()) append_member(out, "activity_name", "access.decision");
   append_member(out, "client", access.client);
   out += ",\"context\":" + request.context.to_canonical_string();
   append_member(out, "decision", decision.is_allowed() ? "allow" : "deny");
@@ -52,6 +53,7 @@ std::string access_detail(const contract::Request& request, const Decision& deci
   append_member(out, "host", access.host);
   append_member(out, "method", access.method);
   append_member(out, "path", access.path);
+  if (!access.pep.empty()) append_member(out, "pep", access.pep);
   out += ",\"policies\":[";
   for (std::size_t i = 0; i < decision.determining.size(); ++i) {
     if (i != 0) out += ',';
@@ -101,7 +103,8 @@ Point::Subject Point::identify(std::string_view session_token, std::string_view 
   return {*user, session_id, false};
 }
 
-Decision Point::evaluate(const contract::Request& request, std::string decision_id) {
+Decision Point::evaluate(const contract::Request& request, std::string decision_id,
+                         const std::vector<std::string>* obligations) {
   const policy::SnapshotPtr& snapshot = snapshot_.get();
   if (!snapshot) return Decision::deny("snapshot_missing");
   const std::int64_t silent = clock_.monotonic().nanos - shared_.control_heard.load(std::memory_order_relaxed);
@@ -109,19 +112,41 @@ Decision Point::evaluate(const contract::Request& request, std::string decision_
   if (!shared_.ledger_available.load(std::memory_order_relaxed)) return Decision::deny("ledger_unavailable");
   policy::DecideOptions decide_options;
   decide_options.decision_id = std::move(decision_id);
-  decide_options.known_obligations = options_.obligations;
+  decide_options.known_obligations = obligations != nullptr ? *obligations : options_.obligations;
   return decider_.decide(*snapshot, request, clock_.unix_time(), decide_options);
 }
 
-Decision Point::reconsider(const contract::Request& request) { return evaluate(request, {}); }
+Decision Point::reconsider(const contract::Request& request, const std::vector<std::string>* obligations) {
+  return evaluate(request, {}, obligations);
+}
+
+bool Point::record_search(const contract::Request& request, std::string_view searched, std::size_t found,
+                          std::string_view pep) {
+  contract::Event event;
+  event.class_uid = options_.event_class;
+  event.activity_id = 99;
+  event.actor = request.principal.to_string();
+  event.resource = request.resource.to_string();
+  event.action = request.action.id;
+  event.detail = "{";
+  append_member(event.detail, "activity_name", "access.search");
+  event.detail += ",\"context\":" + request.context.to_canonical_string();
+  event.detail += ",\"found\":" + std::to_string(found);
+  append_member(event.detail, "pep", pep);
+  append_member(event.detail, "searched", searched);
+  event.detail += '}';
+  const bool recorded = record(std::move(event)).has_value();
+  if (!recorded) ring_full_.add();
+  return recorded;
+}
 
 Point::Answer Point::decide(const contract::Request& request, const AccessDetail& detail) {
   const std::string id = next_decision_id();
-  Decision decision = evaluate(request, id);
+  Decision decision = evaluate(request, id, detail.obligations);
   decision.id = id;
   decision.tenant = options_.tenant;
   contract::Event event;
-  event.class_uid = contract::EventClass::kHttpActivity;
+  event.class_uid = options_.event_class;
   event.activity_id = 99;
   event.actor = request.principal.to_string();
   if (const codec::Json* session = request.context.find("session")) {

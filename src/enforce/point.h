@@ -43,7 +43,8 @@ struct PointOptions {
   std::string source;  // of its events: "edge/NAME/0"
   std::string tenant;
   std::int64_t stale_after_nanos = 3600 * kNanosPerSecond;
-  std::vector<std::string> obligations;  // those this kind of point can keep
+  std::vector<std::string> obligations;                                    // those this kind of point can keep
+  contract::EventClass event_class = contract::EventClass::kHttpActivity;  // of its accesses
 };
 
 // What an access event says beside the decision.
@@ -53,6 +54,8 @@ struct AccessDetail {
   std::string_view path;
   std::string_view client;
   std::string_view trace_id;
+  std::string_view pep = {};                              // who asked and will enforce, when that is another program
+  const std::vector<std::string>* obligations = nullptr;  // those that program can keep, instead of the point's own
 };
 
 class Point {
@@ -74,7 +77,12 @@ class Point {
   Subject identify(std::string_view session_token, std::string_view host, std::string_view spiffe_id);
   Answer decide(const contract::Request& request, const AccessDetail& detail);
   // The same question again, without a new event.
-  contract::Decision reconsider(const contract::Request& request);
+  contract::Decision reconsider(const contract::Request& request,
+                                const std::vector<std::string>* obligations = nullptr);
+  // What a search told another program: the question and how many ids it was given. False when no event fitted: then
+  // nothing may be told.
+  bool record_search(const contract::Request& request, std::string_view searched, std::size_t found,
+                     std::string_view pep);
   // An open session was cut: says when the change was committed and when the last byte was handed over.
   void record_cut(const contract::Request& request, const contract::Decision& decision, std::string_view first_decision,
                   std::int64_t committed, std::int64_t cut);
@@ -86,7 +94,8 @@ class Point {
   std::function<void()> on_awaited;
 
  private:
-  contract::Decision evaluate(const contract::Request& request, std::string decision_id);
+  contract::Decision evaluate(const contract::Request& request, std::string decision_id,
+                              const std::vector<std::string>* obligations);
   std::optional<std::uint64_t> record(contract::Event event);
   std::string next_decision_id();
 

@@ -37,14 +37,19 @@ Status Edge::open() {
   std::vector<enforce::EventRing*> rings;
   for (std::size_t i = 0; i < options_.workers; ++i) {
     auto lane = std::make_unique<Lane>();
-    const std::string path = options_.directory + "/events." + std::to_string(i) + ".ring";
-    WARY_ASSIGN_OR_RETURN(lane->memory, io::MappedFile::open(path, options_.ring_bytes));
-    auto ring = enforce::EventRing::open(lane->memory->memory(), parts_.random.number());
-    if (!ring) return std::move(ring).error().at(path);
-    lane->ring = std::make_unique<enforce::EventRing>(std::move(ring).value());
-    rings.push_back(lane->ring.get());
+    WARY_ASSIGN_OR_RETURN(enforce::EventRing* const ring, open_ring(std::to_string(i), lane->memory, lane->ring));
+    rings.push_back(ring);
     lanes_.push_back(std::move(lane));
   }
+  WARY_ASSIGN_OR_RETURN(enforce::EventRing* const decisions, open_ring("pdp", decision_memory_, decision_ring_));
+  rings.push_back(decisions);
+  enforce::PointOptions point;
+  point.source = options_.node + "/pdp";
+  point.tenant = std::string(contract::kDefaultTenant);
+  point.event_class = contract::EventClass::kAuthorizeSession;
+  decision_point_ = std::make_unique<enforce::Point>(shared_, *decisions, parts_.clock, parts_.random, std::move(point),
+                                                     parts_.metrics);
+  decision_point_->on_recorded = [this] { shipper_->wake(); };
   shipper_ = std::make_unique<enforce::Shipper>(
       parts_.loop, rings,
       enforce::Shipper::Hooks{[this](const link::EventBatch& batch) { return subscriber_->send_events(batch); },
@@ -57,6 +62,23 @@ Status Edge::open() {
                                   shared_.ledger_available.store(available, std::memory_order_relaxed);
                               }});
   return {};
+}
+
+Result<enforce::EventRing*> Edge::open_ring(const std::string& name, std::unique_ptr<io::MappedFile>& memory,
+                                            std::unique_ptr<enforce::EventRing>& ring) {
+  const std::string path = options_.directory + "/events." + name + ".ring";
+  WARY_ASSIGN_OR_RETURN(memory, io::MappedFile::open(path, options_.ring_bytes));
+  auto opened = enforce::EventRing::open(memory->memory(), parts_.random.number());
+  if (!opened) return std::move(opened).error().at(path);
+  ring = std::make_unique<enforce::EventRing>(std::move(opened).value());
+  return ring.get();
+}
+
+std::optional<contract::EntityId> Edge::resource_of(std::string_view host, std::string_view path) const {
+  const App* app = site_ ? site_->find_app(host) : nullptr;
+  // The console is served by the edge alone.
+  if (app == nullptr || app->is_console) return std::nullopt;
+  return app->find_route(path).resource;
 }
 
 Status Edge::start() {
@@ -131,6 +153,7 @@ void Edge::stop() {
 void Edge::keep_fresh() {
   std::int64_t used = 0;
   for (const auto& lane : lanes_) used += static_cast<std::int64_t>(lane->ring->used_bytes());
+  used += static_cast<std::int64_t>(decision_ring_->used_bytes());
   ring_used_.set(used);
   ledger_available_.set(shared_.ledger_available.load(std::memory_order_relaxed) ? 1 : 0);
   if (subscriber_ && subscriber_->is_connected()) {
@@ -194,6 +217,7 @@ void Edge::rebuild_site(const policy::Snapshot& snapshot) {
                        {{"code", renewed.error().code}, {"why", renewed.error().message}});
     }
   }
+  site_ = site;
   for (const auto& lane : lanes_) lane->worker->post_site(site);
 }
 

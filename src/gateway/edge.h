@@ -66,9 +66,16 @@ class Edge {
   Status open();
   Status start();
   void stop();
+  // For other enforcement points, on the main loop's thread and after open(): a point of its own ring that decides by
+  // the same snapshot, and what a host and path are here.
+  enforce::Point& decision_point() { return *decision_point_; }
+  enforce::Shared& shared() { return shared_; }
+  std::optional<contract::EntityId> resource_of(std::string_view host, std::string_view path) const;
 
  private:
   struct Lane;
+  Result<enforce::EventRing*> open_ring(const std::string& name, std::unique_ptr<io::MappedFile>& memory,
+                                        std::unique_ptr<enforce::EventRing>& ring);
   Status check_port();
   Status on_update(const link::Update& update);
   void rebuild_site(const policy::Snapshot& snapshot);
@@ -81,6 +88,10 @@ class Edge {
   EdgeOptions options_;
   enforce::Shared shared_;
   std::vector<std::unique_ptr<Lane>> lanes_;
+  std::unique_ptr<io::MappedFile> decision_memory_;
+  std::unique_ptr<enforce::EventRing> decision_ring_;
+  std::unique_ptr<enforce::Point> decision_point_;
+  std::shared_ptr<const Site> site_;  // what the workers serve
   std::unique_ptr<enforce::Shipper> shipper_;
   std::unique_ptr<link::Subscriber> subscriber_;
   std::vector<std::string> names_;  // what the certificate at hand is for

@@ -16,9 +16,10 @@ export const daemons = ["wary-signer", "waryd", "wary-edge"];
 const sanitized = (process.env.WARY_SANITIZED ?? "") !== "";
 
 export class Platform {
-  // `as`: the uid to run as instead of this one (needs root); `bin`: other programs than the built ones.
-  constructor(scratch, port, { data = join(scratch, "data"), as = null, bin = join(build, "bin"), environment = {} } = {}) {
-    Object.assign(this, { scratch, port, data, as, bin, environment, wary: join(bin, "wary") });
+  // `as`: the uid to run as instead of this one (needs root); `bin`: other programs than the built ones; `words`: more options
+  // of `wary dev`.
+  constructor(scratch, port, { data = join(scratch, "data"), as = null, bin = join(build, "bin"), environment = {}, words = [] } = {}) {
+    Object.assign(this, { scratch, port, data, as, bin, environment, words, wary: join(bin, "wary") });
     this.origin = `https://console.localhost:${port}`;
   }
   command(words) {
@@ -26,7 +27,7 @@ export class Platform {
     return ["setpriv", [`--reuid=${this.as}`, `--regid=${this.as}`, "--clear-groups", this.wary, ...words]];
   }
   launch(...extra) {
-    const [program, words] = this.command(["--data", this.data, "dev", "--listen", `127.0.0.1:${this.port}`, ...extra]);
+    const [program, words] = this.command(["--data", this.data, "dev", "--listen", `127.0.0.1:${this.port}`, ...this.words, ...extra]);
     return start("wary dev", program, words, { env: { ...process.env, ...this.environment } });
   }
   // Until it says that it is ready; an end before that is an error with what it printed.

@@ -1,0 +1,110 @@
+#include "pdp/service.h"
+
+#include <algorithm>
+
+#include "pdp/envoy.h"
+#include "pdp/forward.h"
+#include "pdp/kubernetes.h"
+#include "pdp/spop.h"
+#include "pdp/wire.h"
+
+namespace wary::pdp {
+
+namespace {
+
+constexpr std::size_t kOffloadsMax = 256;
+
+}  // namespace
+
+Service::~Service() = default;
+
+// A connection that speaks another protocol than HTTP/1.1.
+void Service::offload(std::unique_ptr<io::Stream> stream, bool is_grpc) {
+  const io::PeerCredentials peer = stream->peer_credentials();
+  // There is no word for who is not known that both protocols have: closed at once.
+  // The gateway speaks neither: what comes from this process here is not meant to.
+  if (!is_known(peer) || peer.pid == options_.own_process || wires_.size() >= kOffloadsMax) return;
+  const std::uint64_t number = ++last_wire_;
+  const std::string pep = "unix uid " + std::to_string(peer.uid);
+  // Erased from the loop, not from inside its own call.
+  const auto ended = [this, number] { loop_.post([this, number] { wires_.erase(number); }); };
+  if (is_grpc) {
+    const auto answer = [this, pep](const http::Http2Request& request) {
+      return answer_envoy(authority_, request, pep);
+    };
+    wires_[number] = std::make_unique<WireOf<http::Http2>>(std::move(stream), ended, answer);
+  } else {
+    wires_[number] = std::make_unique<WireOf<Spop>>(std::move(stream), ended, authority_, pep);
+  }
+}
+
+Service::Service(io::Loop& loop, Authority& authority, ServiceOptions options)
+    : loop_(loop),
+      authority_(authority),
+      authzen_(authority),
+      options_(std::move(options)),
+      server_(loop, [this](const std::shared_ptr<http::Exchange>& exchange) { handle(*exchange); }) {
+  server_.is_known = [this](const io::PeerCredentials& peer) { return is_known(peer); };
+}
+
+Status Service::listen() {
+  // Others may connect only when some of them are meant; each is told apart by the kernel.
+  const unsigned mode = options_.peers.empty() ? 0600 : 0666;
+  WARY_ASSIGN_OR_RETURN(grpc_listener_,
+                        loop_.listen(io::Address::unix_socket(options_.directory + "/grpc.sock"), {.mode = mode},
+                                     [this](std::unique_ptr<io::Stream> stream) { offload(std::move(stream), true); }));
+  WARY_ASSIGN_OR_RETURN(
+      spop_listener_, loop_.listen(io::Address::unix_socket(options_.directory + "/spop.sock"), {.mode = mode},
+                                   [this](std::unique_ptr<io::Stream> stream) { offload(std::move(stream), false); }));
+  return server_.listen(io::Address::unix_socket(options_.directory + "/pdp.sock"), {.mode = mode});
+}
+
+bool Service::is_known(const io::PeerCredentials& peer) const {
+  return peer.uid == options_.own || peer.uid == 0 ||
+         std::find(options_.peers.begin(), options_.peers.end(), peer.uid) != options_.peers.end();
+}
+
+bool Service::may_evaluate(const std::string& principal) {
+  auto asker = contract::parse_entity_id(principal);
+  if (!asker) return false;
+  Question question;
+  question.request.tenant = std::string(contract::kDefaultTenant);
+  question.request.principal = std::move(*asker);
+  question.request.action = {"Wary::Action", "pdp.evaluate"};
+  question.request.resource = {"Wary::Platform", "wary"};
+  return authority_.consider(question).is_allowed();
+}
+
+void Service::handle(http::Exchange& exchange) {
+  const http::Request& request = exchange.request();
+  Call call;
+  call.method = request.method;
+  call.path = request.path;
+  call.host = request.host;
+  call.content_type = request.header("Content-Type");
+  call.content_encoding = request.header("Content-Encoding");
+  call.request_id = request.header("X-Request-ID");
+  call.body = request.body;
+  if (request.peer.pid == options_.own_process) {
+    call.pep = request.header("Wary-Principal");
+    if (!may_evaluate(call.pep)) {
+      const Answer answer = refusal(403, "pdp_not_permitted", "asking needs pdp.evaluate on Wary::Platform::\"wary\"");
+      return exchange.respond(answer.status, answer.headers, answer.body);
+    }
+  } else if (is_known(request.peer)) {
+    call.pep = "unix uid " + std::to_string(request.peer.uid);
+  }
+  if (!call.pep.empty()) {
+    if (const auto forward = answer_forward(authority_, request, call.pep)) {
+      return exchange.respond(forward->status, forward->headers, forward->body);
+    }
+    if (call.path == "/kubernetes/authorize") {
+      const Answer answer = answer_kubernetes(authority_, call);
+      return exchange.respond(answer.status, answer.headers, answer.body);
+    }
+  }
+  const Answer answer = authzen_.answer(call);
+  exchange.respond(answer.status, answer.headers, answer.body);
+}
+
+}  // namespace wary::pdp

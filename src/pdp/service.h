@@ -1,0 +1,55 @@
+// Service: the decision point's listeners. What speaks HTTP asks at pdp.sock, HAProxy at spop.sock (spop.h); who asks
+// is the kernel's word.
+//
+//   Service service(loop, authority, {.directory = "run/edge", .peers = {33}});
+//   WARY_RETURN_IF_ERROR(service.listen());
+//
+// Paths: AuthZEN's (authzen.h), /forward-auth, /nginx, /envoy/ (forward.h), /kubernetes/authorize (kubernetes.h). Peers
+// are this process's own user, root, and the users named; anybody else gets 401. Without named users the socket's mode
+// is 0600. What comes from this very process is the gateway's, with an App of
+// somebody's in front: then the Wary-Principal that the gateway verified and set asks, and needs `pdp.evaluate` on
+// Wary::Platform::"wary" (403 otherwise). Thread rule: the loop's. Limits: http/server.h; 256 connections at the other
+// two.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "http/server.h"
+#include "pdp/authzen.h"
+
+namespace wary::pdp {
+
+struct ServiceOptions {
+  std::string directory;
+  uid_t own = 0;
+  pid_t own_process = 0;
+  std::vector<uid_t> peers;  // other users whose programs may ask
+};
+
+class Wire;
+
+class Service {
+ public:
+  Service(io::Loop& loop, Authority& authority, ServiceOptions options);
+  ~Service();
+  Status listen();
+
+ private:
+  void offload(std::unique_ptr<io::Stream> stream, bool is_grpc);
+  bool is_known(const io::PeerCredentials& peer) const;
+  void handle(http::Exchange& exchange);
+  bool may_evaluate(const std::string& principal);
+
+  io::Loop& loop_;
+  Authority& authority_;
+  Authzen authzen_;
+  ServiceOptions options_;
+  http::Server server_;
+  std::unique_ptr<io::Listener> grpc_listener_, spop_listener_;
+  std::map<std::uint64_t, std::unique_ptr<Wire>> wires_;
+  std::uint64_t last_wire_ = 0;
+};
+
+}  // namespace wary::pdp
