@@ -99,7 +99,8 @@ Computed Compiler::call_time(const Expr& e, const std::vector<Computed>& argumen
   const auto whole = [&](std::int64_t unit) {  // truncated
     return Computed{Term(schema::long_type(), unit == 1 ? a : a / bits(unit)), no()};
   };
-  const z3::expr rest = z3::smod(a, bits(kDay));  // not negative: as the divisor
+  const bool is_split = e.call == ExtensionOp::kToDate || e.call == ExtensionOp::kToTime;
+  const z3::expr rest = is_split ? encoding_.remainder(a, kDay) : a;
   switch (e.call) {
     case ExtensionOp::kOffset:
       return datetime(a + b, z3::bvadd_no_overflow(a, b, true) && z3::bvadd_no_underflow(a, b));

@@ -244,6 +244,7 @@ z3::expr Encoding::tag_keys(const std::string& type, const z3::expr& entity) {
 z3::expr Encoding::has_tag(const Term& entity, const Term& key) {
   const schema::EntityType* type = schema_.find_entity_type(entity.type->entity);
   if (type == nullptr || type->tags == nullptr) return boolean(false);
+  elements_.push_back(key.value);
   return z3::select(tag_keys(type->name, entity.value), key.value);
 }
 

@@ -71,6 +71,9 @@ class Encoding {
   z3::expr is_in(const Term& entity, const Term& ancestor);
   z3::expr is_in_any(const Term& entity, const Term& set);
 
+  // Of a division that rounds down: at least 0, less than the divisor.
+  z3::expr remainder(const z3::expr& number, std::int64_t divisor);
+
   // What holds in every store, of the terms met so far. Once, at the end.
   std::vector<z3::expr> facts();
 
@@ -78,6 +81,7 @@ class Encoding {
   z3::sort sort_of(const schema::Type& type);
   const std::map<std::string, std::map<std::string, z3::expr>>& named_entities() const { return named_; }
   const std::map<std::string, std::vector<z3::expr>>& members() const { return members_; }
+  const std::vector<z3::expr>& elements() const { return elements_; }  // that sets were asked for
   bool knows(const std::string& function) const { return functions_.contains(function); }
   bool has_ancestors(const std::string& from, const std::string& to) const {
     return functions_.contains(ancestors_name(from, to));
@@ -116,6 +120,7 @@ class Encoding {
   std::set<std::pair<std::string, unsigned>> seen_members_;
   std::set<unsigned> met_;
   std::vector<z3::expr> facts_;
+  std::vector<z3::expr> elements_;
   unsigned fresh_ = 0;
 };
 

@@ -86,7 +86,10 @@ Term Encoding::make_set(const TypePtr& type, std::vector<Term> elements) {
 }
 
 z3::expr Encoding::contains(const Term& set, const Term& element) {
-  if (!set.elements) return z3::select(set.value, packed(element));
+  if (!set.elements) {
+    elements_.push_back(packed(element));
+    return z3::select(set.value, elements_.back());
+  }
   z3::expr out = boolean(false);
   for (const Term& one : *set.elements) out = either(out, equal(one, element));
   return out;
@@ -119,6 +122,7 @@ z3::expr Encoding::intersects(const z3::expr& a, const z3::expr& b, const Type& 
   const z3::expr common = context_.constant(("common " + number).c_str(), sort_of(element));
   facts_.push_back(holds == (z3::set_intersect(a, b) != z3::empty_set(sort_of(element))));
   facts_.push_back(z3::implies(holds, z3::select(a, common) && z3::select(b, common)));
+  elements_.push_back(common);
   if (element.kind == Kind::kEntity) add_member(element.entity, common);
   return holds;
 }
@@ -138,6 +142,19 @@ z3::expr Encoding::ancestors(const std::string& from, const std::string& to, con
 
 void Encoding::add_member(const std::string& type, const z3::expr& entity) {
   if (seen_members_.emplace(type, entity.id()).second) members_.try_emplace(type).first->second.push_back(entity);
+}
+
+// A division of its own, wide enough not to overflow: cheaper than the solver's.
+z3::expr Encoding::remainder(const z3::expr& number, std::int64_t divisor) {
+  const std::string which = std::to_string(fresh_++);
+  const z3::expr quotient = context_.bv_const(("quotient " + which).c_str(), 64);
+  const z3::expr rest = context_.bv_const(("remainder " + which).c_str(), 64);
+  const z3::expr by = context_.bv_val(divisor, 64);
+  facts_.push_back(rest >= 0 && rest < by);
+  facts_.push_back(quotient >= context_.bv_val(INT64_MIN / divisor - 1, 64) &&
+                   quotient <= context_.bv_val(INT64_MAX / divisor, 64));
+  facts_.push_back(z3::sext(number, 2) == z3::sext(quotient, 2) * z3::sext(by, 2) + z3::sext(rest, 2));
+  return rest;
 }
 
 // What the schema says of actions is all there is to say.

@@ -154,7 +154,13 @@ std::vector<z3::expr> ModelReader::candidates(const z3::expr& array) {
     for (unsigned i = 0; i < cases.num_entries(); ++i) out.push_back(cases.entry(i).arg(0));
     return out;
   }
-  throw Unsupported{"a set the solver leaves open"};
+  // Told in another way: what the policies ask for is enough, for a counter-example is replayed.
+  std::set<std::string> seen;
+  for (const z3::expr& element : encoding_.elements()) {
+    const z3::expr value = z3::eq(element.get_sort(), index) ? eval(element) : at;
+    if (z3::eq(element.get_sort(), index) && seen.insert(value.to_string()).second) out.push_back(value);
+  }
+  return out;
 }
 
 Value ModelReader::set_of(const z3::expr& array, const Type& element) {

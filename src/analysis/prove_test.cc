@@ -90,7 +90,7 @@ TEST_CASE("conditions that hold for every request are told from those that do no
            {"principal has manager && principal.manager == principal", kNo, kNo},
            {"principal.hasTag(\"t\") && principal.getTag(\"t\").contains(\"v\")", kNo, kNo},
            {"resource.place has country && resource.place.country like \"a*b*c\"", kNo, kNo},
-           {"resource.place == {zone: 3} && resource.place has country", kYes, kNo},
+           {"{zone: context.n, name: \"x\"} == {name: \"x\", zone: context.n}", kNo, kYes},
            {"principal.name like \"ab*\" && !(principal.name like \"a*\")", kYes, kNo},
            {"context.ip.isInRange(ip(\"10.0.0.0/8\")) && context.ip.isIpv6()", kYes, kNo},
            {"context.ip.isInRange(ip(\"10.1.0.0/16\")) && !context.ip.isInRange(ip(\"10.0.0.0/8\"))", kYes, kNo},
