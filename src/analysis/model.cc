@@ -136,6 +136,11 @@ std::vector<z3::expr> ModelReader::candidates(const z3::expr& array) {
   z3::context& context = encoding_.context();
   const z3::sort index = array.get_sort().array_domain();
   if (index.sort_kind() == Z3_UNINTERPRETED_SORT) {
+    bool is_known = false;  // a sort the model never needed has no universe
+    for (unsigned i = 0; i < Z3_model_get_num_sorts(context, model_); ++i) {
+      is_known = is_known || Z3_is_eq_sort(context, Z3_model_get_sort(context, model_, i), index);
+    }
+    if (!is_known) return out;
     z3::ast_vector_tpl<z3::expr> universe(context, Z3_model_get_sort_universe(context, model_, index));
     for (int i = 0; i < static_cast<int>(universe.size()); ++i) out.push_back(universe[i]);
     return out;

@@ -71,10 +71,15 @@ class Prover {
   // What is so where the question's claim does not hold.
   z3::expr contradiction() {
     using Kind = Question::Kind;
-    const Set a = compile(question_.a);
+    Set a = compile(question_.a);
     const bool wants_b = question_.kind == Kind::kImplies || question_.kind == Kind::kDisjoint ||
                          question_.kind == Kind::kMatchesImplies;
-    const Set b = wants_b ? compile(question_.b) : a;
+    Set b = wants_b ? compile(question_.b) : a;
+    if (question_.has_other_permits) {
+      const z3::expr others = encoding_.context().bool_const("other permits");
+      a.permits = either(a.permits, others);
+      b.permits = either(b.permits, others);
+    }
     switch (question_.kind) {
       case Kind::kImplies: return both(a.allows(), negated(b.allows()));
       case Kind::kDisjoint: return both(a.allows(), b.allows());
@@ -176,8 +181,8 @@ std::string_view to_string(Verdict verdict) {
   return "unknown";
 }
 
-std::vector<Answer> prove(const schema::Schema& schema, std::span<const Question> questions,
-                          const ProofLimits& limits) {
+std::vector<Answer> prove_unchecked(const schema::Schema& schema, std::span<const Question> questions,
+                                    const ProofLimits& limits) {
   std::vector<Answer> answers;
   answers.reserve(questions.size());
   while (answers.size() < questions.size()) {
@@ -190,6 +195,12 @@ std::vector<Answer> prove(const schema::Schema& schema, std::span<const Question
       answers.resize(questions.size(), answers.front());
     }
   }
+  return answers;
+}
+
+std::vector<Answer> prove(const schema::Schema& schema, std::span<const Question> questions,
+                          const ProofLimits& limits) {
+  std::vector<Answer> answers = prove_unchecked(schema, questions, limits);
   for (std::size_t i = 0; i < answers.size(); ++i) {
     if (answers[i].verdict != Verdict::kFails) continue;
     const std::string wrong = replay(schema, questions[i], *answers[i].witness);

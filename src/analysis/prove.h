@@ -43,6 +43,9 @@ struct Question {
   schema::Environment environment;
   std::vector<const cedar::Policy*> a;  // borrowed
   std::vector<const cedar::Policy*> b;
+  // There may be permits, left out of both sets, of which nothing is known: what holds, holds whatever they are; what
+  // fails need not.
+  bool has_other_permits = false;
 };
 
 // A request and the entities it is decided over, actions of the schema not included.
@@ -65,6 +68,11 @@ struct ProofLimits {
 
 // One answer a question, in order. A question that kills its worker is unknown; the rest go on in a new one.
 std::vector<Answer> prove(const schema::Schema& schema, std::span<const Question> questions, const ProofLimits& limits);
+
+// The same, but counter-examples are as the solver gave them: for callers who replay them against more than the
+// question says.
+std::vector<Answer> prove_unchecked(const schema::Schema& schema, std::span<const Question> questions,
+                                    const ProofLimits& limits);
 
 // The tree walker's decision: no satisfied forbid and a satisfied permit.
 bool is_allowed(const std::vector<const cedar::Policy*>& policies, const cedar::Request& request,

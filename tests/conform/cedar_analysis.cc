@@ -212,7 +212,6 @@ bool run_cedar_analysis(const fs::path& file, CorpusCount& count) {
   }
   if (name == "policies.cedar" && file.parent_path().parent_path().filename() == "symcc") {
     run_set(file, count);
-    return true;
   }
   return false;
 }

@@ -6,7 +6,7 @@
 
 namespace wary::test {
 
-// Looks at one file; true when it belongs to the analysis cases.
+// Looks at one file; true when it is a table of theirs, so that nobody else need look at it.
 bool run_cedar_analysis(const std::filesystem::path& file, CorpusCount& count);
 
 }  // namespace wary::test
