@@ -147,15 +147,15 @@ class Finder {
   Findings out_;
 };
 
-Comparison comparison_of(const Answer& gained, const Answer& lost) {
-  if (gained.verdict == Verdict::kUnknown || lost.verdict == Verdict::kUnknown) return Comparison::kUnknown;
-  const bool gains = gained.verdict == Verdict::kFails;
-  const bool loses = lost.verdict == Verdict::kFails;
+}  // namespace
+
+Comparison comparison_of(Verdict gains_nothing, Verdict loses_nothing) {
+  if (gains_nothing == Verdict::kUnknown || loses_nothing == Verdict::kUnknown) return Comparison::kUnknown;
+  const bool gains = gains_nothing == Verdict::kFails;
+  const bool loses = loses_nothing == Verdict::kFails;
   if (gains && loses) return Comparison::kIncomparable;
   return gains ? Comparison::kMorePermissive : loses ? Comparison::kLessPermissive : Comparison::kEquivalent;
 }
-
-}  // namespace
 
 std::string_view to_string(Comparison comparison) {
   switch (comparison) {
@@ -186,7 +186,7 @@ std::vector<EnvironmentComparison> compare(const schema::Schema& schema, const c
   std::vector<Answer> answers = prove(schema, questions, limits);
   std::vector<EnvironmentComparison> out;
   for (std::size_t i = 0; i < schema.environments().size(); ++i) {
-    const Comparison comparison = comparison_of(answers[2 * i], answers[2 * i + 1]);
+    const Comparison comparison = comparison_of(answers[2 * i].verdict, answers[2 * i + 1].verdict);
     out.push_back({schema.environments()[i], comparison, std::move(answers[2 * i]), std::move(answers[2 * i + 1])});
   }
   return out;

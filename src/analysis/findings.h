@@ -40,6 +40,8 @@ Findings find_issues(const schema::Schema& schema, const cedar::PolicySet& polic
 // How two sets compare in one environment.
 enum class Comparison : std::uint8_t { kEquivalent, kMorePermissive, kLessPermissive, kIncomparable, kUnknown };
 std::string_view to_string(Comparison comparison);  // "more permissive"
+// Of what the first allows beyond the second, and the other way.
+Comparison comparison_of(Verdict gains_nothing, Verdict loses_nothing);
 
 struct EnvironmentComparison {
   schema::Environment environment;

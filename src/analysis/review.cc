@@ -41,38 +41,52 @@ void cancel_renamed(Policies& removed, Policies& added) {
   added = std::move(rest);
 }
 
-// One direction of one environment: whether `wide` allows what `narrow` does not. Policies that did not change count
-// only where they make a counter-example wrong; then they are taken in. What is left out can only take away from the
-// difference, but for permits beside an edited forbid, which the solver is told there may be.
+// One direction of one environment: whether `wide` allows what `narrow` does not; asked in rounds, so that all
+// directions share a worker. Policies that did not change count only where they make a counter-example wrong; then they
+// are taken in. What is left out can only take away from the difference, but for permits beside an edited forbid: a few
+// are there from the start, to find a counter-example; where there is none, the solver is told that there may be more.
 class Direction {
  public:
   Direction(const schema::Schema& schema, const schema::Environment& environment, const Policies& wide,
             const Policies& narrow, Policies changed_wide, Policies changed_narrow)
       : schema_(schema),
-        full_{Kind::kImplies, environment, wide, narrow},
-        slice_{Kind::kImplies, environment, std::move(changed_wide), std::move(changed_narrow)} {
-    const std::set<const cedar::Policy*> changed_in_wide(slice_.a.begin(), slice_.a.end());
-    for (const cedar::Policy* policy : wide) {
-      if (!changed_in_wide.contains(policy)) unchanged_.push_back(policy);
-    }
+        full_{Kind::kImplies, environment, wide, narrow, false},
+        slice_{Kind::kImplies, environment, std::move(changed_wide), std::move(changed_narrow), false} {
     const auto is_forbid = [](const cedar::Policy* policy) { return policy->body->effect == cedar::Effect::kForbid; };
-    slice_.has_other_permits = std::any_of(slice_.a.begin(), slice_.a.end(), is_forbid) ||
-                               std::any_of(slice_.b.begin(), slice_.b.end(), is_forbid);
+    const bool edits_forbid = std::any_of(slice_.a.begin(), slice_.a.end(), is_forbid) ||
+                              std::any_of(slice_.b.begin(), slice_.b.end(), is_forbid);
+    const std::set<const cedar::Policy*> changed(slice_.a.begin(), slice_.a.end());
+    for (const cedar::Policy* policy : wide) {
+      if (changed.contains(policy)) continue;
+      unchanged_.push_back(policy);
+      if (edits_forbid && !is_forbid(policy) && may_meet(*policy)) others_.push_back(policy);
+    }
+    const std::size_t first = std::min<std::size_t>(others_.size(), 16);
+    take(Policies(others_.begin(), others_.begin() + static_cast<std::ptrdiff_t>(first)));
+    others_.erase(others_.begin(), others_.begin() + static_cast<std::ptrdiff_t>(first));
   }
 
-  Answer run(const ProofLimits& limits) {
-    for (int round = 0; round < kRoundsMax; ++round) {
-      Answer answer = prove_unchecked(schema_, {&slice_, 1}, limits).at(0);
-      if (answer.verdict != Verdict::kFails) return answer;
-      const std::string wrong = replay(schema_, full_, *answer.witness);
-      if (wrong.empty()) return answer;
-      const std::string why_not = refine(*answer.witness);
-      if (!why_not.empty()) return {Verdict::kUnknown, why_not, std::nullopt};
+  const Question* question() const { return is_done_ ? nullptr : &slice_; }
+  const Answer& answer() const { return answer_; }
+
+  void hear(Answer answer) {
+    if (answer.verdict == Verdict::kHolds && !others_.empty() && !slice_.has_other_permits) {
+      slice_.has_other_permits = true;
+      return;
     }
-    return {Verdict::kUnknown, "too many rounds between solver and policies", std::nullopt};
+    if (answer.verdict != Verdict::kFails || replay(schema_, full_, *answer.witness).empty()) {
+      return close(std::move(answer));
+    }
+    std::string why_not = ++rounds_ < kRoundsMax ? refine(*answer.witness) : "too many rounds with the solver";
+    if (!why_not.empty()) close({Verdict::kUnknown, std::move(why_not), std::nullopt});
   }
 
  private:
+  void close(Answer answer) {
+    answer_ = std::move(answer);
+    is_done_ = true;
+  }
+
   // Takes in what decides the counter-example; where nothing does, every permit that an edited policy can meet.
   std::string refine(const Witness& witness) {
     std::vector<cedar::EntityHandle> entities = witness.entities;
@@ -84,28 +98,28 @@ class Direction {
     cedar::Evaluator evaluator(witness.request, view);
     Policies more;
     for (const cedar::Policy* policy : unchanged_) {
-      if (!taken_.contains(policy) && evaluator.evaluate(*policy) == cedar::Outcome::kSatisfied) more.push_back(policy);
       if (more.size() >= 8) break;  // one would do
+      if (!taken_.contains(policy) && evaluator.evaluate(*policy) == cedar::Outcome::kSatisfied) more.push_back(policy);
     }
-    if (more.empty() && slice_.has_other_permits) {
-      for (const cedar::Policy* policy : unchanged_) {
-        if (policy->body->effect == cedar::Effect::kPermit && !taken_.contains(policy) && may_meet(*policy)) {
-          more.push_back(policy);
-        }
-      }
+    if (more.empty()) {
+      if (!slice_.has_other_permits) return "a counter-example does not replay";
+      more = std::move(others_);
+      others_.clear();
       slice_.has_other_permits = false;
-    } else if (more.empty()) {
-      return "a counter-example does not replay";
     }
     if (slice_.a.size() + slice_.b.size() + 2 * more.size() > kSliceMax) {
       return "more than " + std::to_string(kSliceMax) + " policies matter";
     }
+    take(more);
+    return {};
+  }
+
+  void take(const Policies& more) {
     for (const cedar::Policy* policy : more) {
-      taken_.insert(policy);
+      if (!taken_.insert(policy).second) continue;
       slice_.a.push_back(policy);
       slice_.b.push_back(policy);
     }
-    return {};
   }
 
   bool may_meet(const cedar::Policy& policy) const {
@@ -117,7 +131,11 @@ class Direction {
   Question full_;
   Question slice_;
   Policies unchanged_;
+  Policies others_;  // permits that an edited policy can meet, not taken in
   std::set<const cedar::Policy*> taken_;
+  int rounds_ = 0;
+  bool is_done_ = false;
+  Answer answer_;
 };
 
 // One change seen from one environment.
@@ -156,6 +174,7 @@ class Reviewer {
       }
       if (!sides.before.empty() || !sides.after.empty()) look_at(environment, sides);
     }
+    ask();
     return std::move(out_);
   }
 
@@ -165,29 +184,53 @@ class Reviewer {
   }
 
   void look_at(const schema::Environment& environment, const Sides& sides) {
-    EnvironmentReview one{environment, Comparison::kUnknown, {}, {}};
-    one.gained = direction(environment, after_, before_, sides.after, sides.before);
-    one.lost = direction(environment, before_, after_, sides.before, sides.after);
-    const Verdict gained = one.gained.answer.verdict;
-    const Verdict lost = one.lost.answer.verdict;
-    if (gained != Verdict::kUnknown && lost != Verdict::kUnknown) {
-      one.comparison = gained == Verdict::kFails
-                           ? (lost == Verdict::kFails ? Comparison::kIncomparable : Comparison::kMorePermissive)
-                           : (lost == Verdict::kFails ? Comparison::kLessPermissive : Comparison::kEquivalent);
-    }
-    out_.environments.push_back(std::move(one));
+    out_.environments.push_back({environment, Comparison::kUnknown, {}, {}});
+    const std::size_t at = out_.environments.size() - 1;
+    add_direction(at, &EnvironmentReview::gained, after_, before_, sides.after, sides.before);
+    add_direction(at, &EnvironmentReview::lost, before_, after_, sides.before, sides.after);
   }
 
   // What `wide` allows beyond `narrow`. Forbids that only it has and permits that only the other has add nothing.
-  Finding direction(const schema::Environment& environment, const Policies& wide, const Policies& narrow,
-                    const Policies& changed_wide, const Policies& changed_narrow) const {
+  void add_direction(std::size_t environment, Finding EnvironmentReview::* part, const Policies& wide,
+                     const Policies& narrow, const Policies& changed_wide, const Policies& changed_narrow) {
+    EnvironmentReview& one = out_.environments[environment];
     if (std::none_of(changed_wide.begin(), changed_wide.end(), is_permit) &&
         std::all_of(changed_narrow.begin(), changed_narrow.end(), is_permit)) {
-      return {{Verdict::kHolds, "", std::nullopt}, Tier::kScope};
+      one.*part = {{Verdict::kHolds, "", std::nullopt}, Tier::kScope};
+      return;
     }
-    return {Direction(schema_, environment, wide, narrow, changed_wide, changed_narrow).run(limits_), Tier::kSolver};
+    pending_.push_back(
+        {environment, part, Direction(schema_, one.environment, wide, narrow, changed_wide, changed_narrow)});
   }
 
+  // Rounds, each with the questions of all directions that are open.
+  void ask() {
+    for (;;) {
+      std::vector<Question> questions;
+      std::vector<Direction*> asking;
+      for (Pending& pending : pending_) {
+        if (pending.direction.question() == nullptr) continue;
+        questions.push_back(*pending.direction.question());
+        asking.push_back(&pending.direction);
+      }
+      if (questions.empty()) break;
+      std::vector<Answer> answers = prove_unchecked(schema_, questions, limits_);
+      for (std::size_t i = 0; i < answers.size(); ++i) asking[i]->hear(std::move(answers[i]));
+    }
+    for (const Pending& pending : pending_) {
+      out_.environments[pending.environment].*pending.part = {pending.direction.answer(), Tier::kSolver};
+    }
+    for (EnvironmentReview& one : out_.environments) {
+      one.comparison = comparison_of(one.gained.answer.verdict, one.lost.answer.verdict);
+    }
+  }
+
+  struct Pending {
+    std::size_t environment;
+    Finding EnvironmentReview::* part;
+    Direction direction;
+  };
+  std::vector<Pending> pending_;
   const schema::Schema& schema_;
   const ProofLimits& limits_;
   Policies before_;
