@@ -91,10 +91,11 @@ z3::sort Encoding::sort_of(const Type& type) {
       std::vector<std::string> names;
       std::vector<z3::sort> sorts;
       for (const schema::Attribute& attribute : type.attributes) {
-        names.push_back("record" + std::to_string(tuples_.size()) + "." + attribute.name);
         sorts.push_back(sort_of(*attribute.type));
-        names.push_back(names.back() + "?");
         sorts.push_back(context_.bool_sort());
+      }
+      for (std::size_t i = 0; i < sorts.size(); ++i) {
+        names.push_back("record" + std::to_string(tuples_.size()) + "." + std::to_string(i));
       }
       std::vector<const char*> pointers;
       for (const std::string& name : names) pointers.push_back(name.c_str());
@@ -113,7 +114,7 @@ z3::sort Encoding::sort_of(const Type& type) {
   }
   const std::vector<std::string>& ids = listed(type.entity);
   std::vector<std::string> names;
-  for (const std::string& id : ids) names.push_back(type.entity + "::" + id);
+  for (std::size_t i = 0; i < ids.size(); ++i) names.push_back(type.entity + " " + std::to_string(i));
   std::vector<const char*> pointers;
   for (const std::string& name : names) pointers.push_back(name.c_str());
   z3::func_decl_vector makers(context_);
@@ -137,7 +138,8 @@ z3::expr Encoding::apply(const std::string& name, const z3::expr_vector& argumen
   if (at == functions_.end()) {
     z3::sort_vector domain(context_);
     for (int i = 0; i < static_cast<int>(arguments.size()); ++i) domain.push_back(arguments[i].get_sort());
-    at = functions_.emplace(name, context_.function(name.c_str(), domain, range)).first;
+    const std::string number = "function " + std::to_string(fresh_++);  // as entities are: names may hold a zero
+    at = functions_.emplace(name, context_.function(number.c_str(), domain, range)).first;
   }
   return at->second(arguments);
 }
@@ -149,7 +151,7 @@ Term Encoding::leaves(const std::string& name, const TypePtr& type, const z3::ex
     return out;
   }
   Term out(type, boolean(true));
-  functions_.try_emplace(name, context_.function(name.c_str(), z3::sort_vector(context_), context_.bool_sort()));
+  functions_.try_emplace(name, context_.function("record", z3::sort_vector(context_), context_.bool_sort()));
   for (const schema::Attribute& attribute : type->attributes) {
     const std::string leaf = attribute_name(name, attribute.name);
     const z3::expr present = attribute.is_required ? boolean(true) : apply(leaf + "?", arguments, context_.bool_sort());
@@ -183,7 +185,8 @@ Term Encoding::entity(const cedar::EntityUid& uid) {
   const auto at = known.find(uid.id);
   if (at != known.end()) return {std::move(type), at->second};
   if (is_listed(uid.type)) throw Unsupported{"an entity that the schema does not list: " + uid.to_string()};
-  const z3::expr constant = context_.constant((uid.type + "::" + uid.id).c_str(), sort);
+  // Numbered: the solver's names end at a zero byte, and two ids must never be one.
+  const z3::expr constant = context_.constant(("entity " + std::to_string(fresh_++)).c_str(), sort);
   known.emplace(uid.id, constant);
   return {std::move(type), constant};
 }

@@ -46,11 +46,19 @@ class Prover {
     z3::params parameters(encoding_.context());
     parameters.set("timeout", timeout_ms);
     solver.set(parameters);
-    solver.add(claim);
     for (const z3::expr& fact : facts) solver.add(fact);
+    solver.push();
+    solver.add(claim);
     Answer out;
     switch (solver.check()) {
-      case z3::unsat: out.verdict = Verdict::kHolds; break;
+      case z3::unsat:
+        // From facts that contradict each other anything follows.
+        solver.pop();
+        if (solver.check() != z3::sat)
+          out.reason = "no store could be found at all";
+        else
+          out.verdict = Verdict::kHolds;
+        break;
       case z3::sat:
         out.verdict = Verdict::kFails;
         out.witness = ModelReader(encoding_, solver.get_model()).read(compiler_);

@@ -114,6 +114,15 @@ TEST_CASE("conditions that hold for every request are told from those that do no
   }
 }
 
+TEST_CASE("ids and attributes that differ behind a zero byte are two") {
+  World world("entity U { \"a\\0x\": Long, \"a\\0y\": Long }; action view appliesTo { principal: U, resource: U };",
+              one("principal == U::\"\\0x\" && resource == U::\"\\0y\"") +
+                  one("principal[\"a\\0x\"] > 0 && principal[\"a\\0y\"] < 0"));
+  CHECK(world.ask(Kind::kNeverMatches, {0}).verdict == Verdict::kFails);
+  CHECK(world.ask(Kind::kNeverMatches, {1}).verdict == Verdict::kFails);
+  CHECK(world.ask(Kind::kAlwaysAllows, {0}).verdict == Verdict::kFails);
+}
+
 TEST_CASE("disjoint sets, and forbids that take all") {
   World world(kSchema, one("context.n > 3") + one("context.n < 3") + "forbid(principal, action, resource);");
   CHECK(world.ask(Kind::kDisjoint, {0}, {1}).verdict == Verdict::kHolds);
