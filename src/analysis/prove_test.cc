@@ -139,7 +139,7 @@ TEST_CASE("a policy that does not validate is unknown, never safe") {
   CHECK(answer.reason.find("does not validate") != std::string::npos);
 }
 
-TEST_CASE("a worker without time or memory is unknown, with the reason, and the rest is still answered") {
+TEST_CASE("a worker without time or memory is unknown, with the reason") {
   World world(kSchema, one("principal.level > 3") + one("principal.level > 4"));
   const Question question{Kind::kImplies, world.schema().environments()[0], world.pick({1}), world.pick({0})};
   ProofLimits limits;
@@ -152,6 +152,23 @@ TEST_CASE("a worker without time or memory is unknown, with the reason, and the 
   const Answer late = prove(world.schema(), {&question, 1}, limits).at(0);
   CHECK(late.verdict == Verdict::kUnknown);
   CHECK(late.reason.find("out of time") != std::string::npos);
+}
+
+TEST_CASE("a question that takes its worker with it is unknown, and the next one is answered") {
+  // The factors of a product of two primes, of 31 bits each.
+  World world(kSchema, one("principal.level * resource.place.zone == 4611685975477714963 && principal.level > 1 && "
+                           "resource.place.zone > principal.level") +
+                           one("principal.level > 3"));
+  const schema::Environment environment = world.schema().environments()[0];
+  const std::vector<Question> questions = {{Kind::kNeverMatches, environment, world.pick({0}), {}, false},
+                                           {Kind::kNeverMatches, environment, world.pick({1}), {}, false}};
+  ProofLimits limits;
+  limits.question_ms = 60'000;
+  limits.worker.wall_ms = 2'000;
+  const std::vector<Answer> answers = prove(world.schema(), questions, limits);
+  CHECK(answers.at(0).verdict == Verdict::kUnknown);
+  CHECK(answers[0].reason == "worker: out of time");
+  CHECK(answers.at(1).verdict == Verdict::kFails);
 }
 
 TEST_CASE("a worker that crashes, hangs or talks without end says why it ended") {
