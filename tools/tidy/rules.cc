@@ -54,6 +54,7 @@ const std::vector<Ban>& bans() {
       {"<sqlite3.h>", {"store"}, "store/"},
       {"<simdjson.h>", {"codec"}, "codec/json.h"},
       {"<seccomp.h>", {"io"}, "io/sandbox.h"},
+      {"<z3++.h>", {"analysis"}, "analysis/prove.h"},
       {"<iostream>", {}, "base/log.h, or std::fputs in apps/ and cli/"},
       {"<fstream>", {}, "io/files.h"},
       {"<filesystem>", {}, "io/files.h"},
