@@ -63,7 +63,7 @@ struct Answer {
 
 struct ProofLimits {
   std::uint32_t question_ms = 5'000;  // of the solver, for one question
-  WorkerLimits worker;
+  WorkerLimits worker;                // of one worker; many questions may take several
 };
 
 // One answer a question, in order. A question that kills its worker is unknown; the rest go on in a new one.

@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "cedar/parser.h"
 
 namespace wary::analysis {
@@ -169,6 +171,17 @@ TEST_CASE("a question that takes its worker with it is unknown, and the next one
   CHECK(answers.at(0).verdict == Verdict::kUnknown);
   CHECK(answers[0].reason == "worker: out of time");
   CHECK(answers.at(1).verdict == Verdict::kFails);
+}
+
+TEST_CASE("many questions outlive the time of one worker") {
+  World world(kSchema, one("principal.level > 3"));
+  const Question question{Kind::kNeverMatches, world.schema().environments()[0], world.pick({0}), {}, false};
+  ProofLimits limits;
+  limits.worker.wall_ms = 700;  // many times what one takes, a fraction of what all take
+  const std::vector<Answer> answers = prove(world.schema(), std::vector<Question>(400, question), limits);
+  CHECK(answers.size() == 400);
+  CHECK(std::all_of(answers.begin(), answers.end(),
+                    [](const Answer& answer) { return answer.verdict == Verdict::kFails; }));
 }
 
 TEST_CASE("a worker that crashes, hangs or talks without end says why it ended") {
