@@ -1,5 +1,6 @@
 #include "tests/conform/cedar_analysis.h"
 
+#include <cstdio>
 #include <map>
 #include <set>
 
@@ -206,12 +207,19 @@ void run_set(const fs::path& file, CorpusCount& count) {
 
 bool run_cedar_analysis(const fs::path& file, CorpusCount& count) {
   const std::string name = file.filename().string();
+  const std::size_t passed = count.passed;
+  const std::size_t failed = count.failed;
+  const auto tell = [&](const std::string& what) {
+    std::printf("analysis, %s: %zu passed, %zu failed\n", what.c_str(), count.passed - passed, count.failed - failed);
+  };
   if (name.find("__analyze_") != std::string::npos && name.ends_with(".snap")) {
     run_table(file, count);
+    tell(name.substr(name.find("__analyze_") + 10));
     return true;
   }
   if (name == "policies.cedar" && file.parent_path().parent_path().filename() == "symcc") {
     run_set(file, count);
+    tell("set " + file.parent_path().filename().string());
   }
   return false;
 }
