@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "tests/conform/cedar_analysis.h"
 #include "tests/conform/cedar_forms.h"
 #include "tests/conform/cedar_validation.h"
 #include "tests/support/archive.h"
@@ -36,7 +37,7 @@ void run_folder(const fs::path& folder, const PolicyTexts& applications, CorpusC
                 CedarValidation& validation, std::set<std::string>& unknown) {
   for (const fs::path& file : files_below(folder)) {
     const std::string name = file.filename().string();
-    if (run_cedar_form(file, count) || validation.take(file)) continue;
+    if (run_cedar_analysis(file, count) || run_cedar_form(file, count) || validation.take(file)) continue;
     if (ends_with_any(name, {".requests.json"})) {
       const auto policies = applications.find(name.substr(0, name.find('.')));
       if (policies == applications.end())

@@ -55,6 +55,7 @@ const std::vector<Ban>& bans() {
       {"<simdjson.h>", {"codec"}, "codec/json.h"},
       {"<seccomp.h>", {"io"}, "io/sandbox.h"},
       {"<nghttp2/", {"http"}, "http/http2.h"},
+      {"<z3++.h>", {"analysis"}, "analysis/prove.h"},
       {"<iostream>", {}, "base/log.h, or std::fputs in apps/ and cli/"},
       {"<fstream>", {}, "io/files.h"},
       {"<filesystem>", {}, "io/files.h"},

@@ -1,0 +1,205 @@
+#include "analysis/impact.h"
+
+#include <algorithm>
+#include <set>
+
+#include "analysis/scopes.h"
+#include "schema/validator.h"
+
+namespace wary::analysis {
+
+namespace {
+
+using cedar::Variable;
+
+// Made-up actions by which principals and resources of edited scopes are searched for; no schema can name them.
+constexpr std::string_view kProbeType = "__cedar::Action";
+constexpr std::string_view kProbePrincipals = "principals";
+constexpr std::string_view kProbeResources = "resources";
+
+cedar::ScopeConstraint equal_to(const cedar::EntityPtr& uid) {
+  cedar::ScopeConstraint out;
+  out.kind = cedar::ScopeConstraint::Kind::kEqual;
+  out.entities = {uid};
+  return out;
+}
+
+cedar::Policy policy_of(cedar::PolicyBody body, const cedar::SlotValues& slots) {
+  const auto fill = [](cedar::ScopeConstraint& part, const cedar::EntityPtr& value) {
+    if (!part.is_slot) return;
+    part.is_slot = false;
+    part.entities = {value};
+  };
+  fill(body.principal, slots.principal);
+  fill(body.resource, slots.resource);
+  body.effect = cedar::Effect::kPermit;
+  body.annotations.clear();
+  cedar::Policy out;
+  out.body = std::make_shared<const cedar::PolicyBody>(std::move(body));
+  return out;
+}
+
+// Permits only: what edited policies match, whatever their effect; and their principals and resources by themselves.
+class Probes {
+ public:
+  explicit Probes(std::span<const PolicyChange> changes) {
+    const cedar::EntityPtr principals = cedar::make_entity(kProbeType, kProbePrincipals);
+    const cedar::EntityPtr resources = cedar::make_entity(kProbeType, kProbeResources);
+    for (const PolicyChange& change : changes) {
+      for (const cedar::Policy* policy : {change.before, change.after}) {
+        if (policy == nullptr) continue;
+        edited_.push_back(policy);
+        add(policy_of(*policy->body, policy->slots));
+        cedar::PolicyBody side;
+        side.principal = policy->body->principal;
+        side.action = equal_to(principals);
+        add(policy_of(side, policy->slots));
+        side = {};
+        side.resource = policy->body->resource;
+        side.action = equal_to(resources);
+        add(policy_of(side, policy->slots));
+      }
+    }
+  }
+  const std::vector<cedar::Policy>& policies() const { return policies_; }
+  const std::vector<const cedar::Policy*>& edited() const { return edited_; }
+
+ private:
+  void add(cedar::Policy policy) {
+    policy.id = "probe" + std::to_string(policies_.size());
+    policies_.push_back(std::move(policy));
+  }
+  std::vector<cedar::Policy> policies_;
+  std::vector<const cedar::Policy*> edited_;
+};
+
+class Impacter {
+ public:
+  Impacter(const engine::SnapshotPtr& before, const engine::SnapshotPtr& after, engine::SnapshotPtr touched,
+           const Probes& probes, const ImpactQuery& query)
+      : before_(*before), after_(*after), directory_(std::move(touched)), probes_(probes), query_(query) {
+    out_.after = after;
+  }
+
+  Result<Impact> run() {
+    for (const schema::Environment& environment : query_.schema.environments()) {
+      if (!is_touched(environment) || !out_.is_complete) continue;
+      WARY_RETURN_IF_ERROR(look_at(environment));
+    }
+    out_.principals = principals_.size();
+    return std::move(out_);
+  }
+
+ private:
+  bool is_touched(const schema::Environment& environment) const {
+    for (const cedar::Policy* policy : probes_.edited()) {
+      for (const schema::Environment& one : schema::environments_of(query_.schema, *policy->body)) {
+        if (one.principal == environment.principal && one.action == environment.action &&
+            one.resource == environment.resource) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  // Every id of the type that the search gives, at most `most`.
+  Result<std::vector<std::string>> find(Variable free, const std::string& type, cedar::Request request,
+                                        std::size_t most) {
+    std::vector<std::string> out;
+    engine::SearchQuery search{free, type, std::move(request), query_.now, engine::kSearchLimitMax, ""};
+    do {
+      if (++searches_ > query_.searches_max) {
+        cut("more than " + std::to_string(query_.searches_max) + " searches");
+        break;
+      }
+      WARY_ASSIGN_OR_RETURN(const engine::SearchResult page, engine::search(directory_, worker_, search));
+      out.insert(out.end(), page.ids.begin(), page.ids.end());
+      search.after = page.next;
+    } while (!search.after.empty() && out.size() < most);
+    return out;
+  }
+
+  // The side with fewer candidates is gone through; for each of them the other side is searched.
+  Status look_at(const schema::Environment& environment) {
+    const cedar::EntityPtr nobody = cedar::make_entity(kProbeType, "nobody");
+    cedar::Request request{nobody, cedar::make_entity(kProbeType, kProbePrincipals), nobody, query_.context};
+    const std::string& principal = environment.principal->name;
+    const std::string& resource = environment.resource->name;
+    WARY_ASSIGN_OR_RETURN(const auto principals, find(Variable::kPrincipal, principal, request, query_.searches_max));
+    request.action = cedar::make_entity(kProbeType, kProbeResources);
+    WARY_ASSIGN_OR_RETURN(const auto resources, find(Variable::kResource, resource, request, principals.size() + 1));
+    const bool by_principal = principals.size() <= resources.size();
+    request.action = environment.action->uid;
+    for (const std::string& id : by_principal ? principals : resources) {
+      (by_principal ? request.principal : request.resource) =
+          cedar::make_entity(by_principal ? principal : resource, id);
+      WARY_ASSIGN_OR_RETURN(const auto others,
+                            find(by_principal ? Variable::kResource : Variable::kPrincipal,
+                                 by_principal ? resource : principal, request, query_.decisions_max));
+      for (const std::string& other : others) {
+        (by_principal ? request.resource : request.principal) =
+            cedar::make_entity(by_principal ? resource : principal, other);
+        decide(request);
+      }
+      if (!out_.is_complete) break;
+    }
+    return {};
+  }
+
+  void decide(const cedar::Request& request) {
+    if (out_.decided >= query_.decisions_max) return cut("more than " + std::to_string(out_.decided) + " decisions");
+    ++out_.decided;
+    const bool was = worker_.decide(before_, request, query_.now).is_allowed;
+    const bool is = worker_.decide(after_, request, query_.now).is_allowed;
+    if (was == is) return;
+    ++(is ? out_.gained : out_.lost);
+    if (principals_.size() < query_.decisions_max) principals_.insert(*request.principal);
+    if (out_.examples.size() >= query_.examples_max) return;
+    out_.examples.push_back(
+        {request.principal->to_string(), request.action->to_string(), request.resource->to_string(), is});
+  }
+
+  void cut(std::string reason) {
+    out_.is_complete = false;
+    out_.reason = std::move(reason);
+  }
+
+  const engine::Snapshot& before_;
+  const engine::Snapshot& after_;
+  const engine::Directory directory_;
+  const Probes& probes_;
+  const ImpactQuery& query_;
+  engine::Worker worker_;
+  std::set<cedar::EntityUid> principals_;
+  std::size_t searches_ = 0;
+  Impact out_;
+};
+
+}  // namespace
+
+Result<Impact> find_impact(const engine::SnapshotPtr& before, std::span<const cedar::Policy> after,
+                           const ImpactQuery& query) {
+  engine::Changes changes;
+  const Probes probes(query.changes);
+  changes.policies = std::span<const cedar::Policy>(probes.policies());
+  // The new policies last: their snapshot is the latest, from which the caller may go on.
+  WARY_ASSIGN_OR_RETURN(engine::SnapshotPtr touched, before->with(changes));
+  changes.policies = after;
+  WARY_ASSIGN_OR_RETURN(const engine::SnapshotPtr next, touched->with(changes));
+  return Impacter(before, next, std::move(touched), probes, query).run();
+}
+
+std::vector<Replayed> replay_requests(const engine::Snapshot& before, const engine::Snapshot& after,
+                                      std::span<const cedar::Request> requests, UnixTime now) {
+  engine::Worker worker;
+  std::vector<Replayed> out;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const bool was = worker.decide(before, requests[i], now).is_allowed;
+    const bool is = worker.decide(after, requests[i], now).is_allowed;
+    if (was != is) out.push_back({i, was, is});
+  }
+  return out;
+}
+
+}  // namespace wary::analysis
