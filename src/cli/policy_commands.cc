@@ -1,4 +1,5 @@
-// policy check, fmt, convert, eval, explain, search, test: Cedar policies as files, without a running wary.
+// policy check, fmt, convert, eval, explain, search, diff, unused, test: Cedar policies as files, without a running
+// wary.
 #include <algorithm>
 
 #include "cedar/format.h"
@@ -8,6 +9,7 @@
 #include "cedar/printer.h"
 #include "cli/commands.h"
 #include "cli/policy_files.h"
+#include "cli/policy_review.h"
 #include "cli/policy_test_file.h"
 #include "engine/search.h"
 #include "policy/explain.h"
@@ -375,6 +377,21 @@ std::vector<Command> policy_commands() {
        question,
        "WHAT is principal, action or resource; its own option is left out.",
        search},
+      {{"policy", "diff"},
+       {"OLD", "NEW"},
+       "Say what a change of policies does: what is proved, and who gains or loses what",
+       {{"--schema", "FILE", "a Cedar schema (.cedarschema or .json)", true},
+        entities,
+        {"--no-new-access", "", "fail unless it is proved that nobody gains access"}},
+       "Every answer says which tier gave it: scope, solver, or entities. What is not proved is unknown, never safe.",
+       policy_diff},
+      {{"policy", "unused"},
+       {"FILE", "..."},
+       "List permits that recorded requests never used, and narrower ones that would do",
+       {policies, {"--schema", "FILE", "a Cedar schema (.cedarschema or .json)", true}},
+       "FILE holds one JSON object a line: {\"principal\", \"action\", \"resource\": as Type::\"id\", \"decision\":\n"
+       "\"allow\" or \"deny\", \"policies\": [ids]}.",
+       policy_unused},
       {{"policy", "test"},
        {"FILE", "..."},
        "Run tests of policies: requests with the decisions they must get",

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// wary policy check, fmt, convert, eval, explain, search, test: on files that this script writes itself, without a running wary.
+// wary policy check, fmt, convert, eval, explain, search, diff, unused, test: on files that this script writes itself, without a running wary.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -240,9 +240,45 @@ function tests() {
   refuses("policies with a syntax error", policy("test", "passes.json", "--policies", "broken.cedar"), invalid, "broken.cedar:2:24");
 }
 
+function diff() {
+  step("wary policy diff");
+  file("wider.cedar", `${good}@id("adults")
+permit (principal is Person, action == Action::"read", resource is Page) when { principal.age > 17 };
+`);
+  file("narrower.cedar", good.replace("{ resource.owner == principal }", "{ resource.owner == principal && principal.age > 17 }"));
+  const typed = ["--schema", "app.cedarschema"];
+  const same = json("diff", "good.cedar", "good.cedar", ...typed, "--no-new-access");
+  saw("nothing changed: proved by the scopes alone", same.code === 0 && same.json?.no_new_access === "holds" && same.json.changes.length === 0, shown(same));
+  const narrower = json("diff", "good.cedar", "narrower.cedar", ...typed, "--no-new-access");
+  saw("a narrower policy gives nobody access: proved", narrower.code === 0 && narrower.json?.no_new_access === "holds" && narrower.json.no_lost_access === "fails", shown(narrower));
+  const wider = json("diff", "good.cedar", "wider.cedar", ...typed, "--entities", file("team.json", entities.filter((e) => e.uid.type !== "Team").concat({ uid: { type: "Team", id: "web" }, attrs: {}, parents: [] })));
+  const gained = wider.json?.entities?.examples ?? [];
+  saw("a wider one does: a counter-example, the tier", wider.json?.no_new_access === "fails" && wider.json.environments.some((e) => e.gains_nothing.tier === "solver" && e.gains_nothing.example), shown(wider));
+  // Ann is in the team and reads both pages already; Bo is too young for the new permit.
+  saw("and nobody by name among those there are", gained.length === 0 && wider.json?.entities?.gained === 0 && wider.json.entities.complete === true, JSON.stringify(wider.json?.entities));
+  file("all.cedar", `${good}permit (principal is Person, action == Action::"read", resource is Page);\n`);
+  const all = policy("diff", "good.cedar", "all.cedar", ...typed, "--entities", "team.json");
+  saw("who gains what, by name", all.code === 0 && all.out.includes('+ Person::"bo"  Action::"read"  Page::"news"') && all.out.includes("1 accesses gained, 0 lost"), all.out.split("\n").at(-2));
+  const gate = policy("diff", "good.cedar", "all.cedar", ...typed, "--no-new-access");
+  saw("--no-new-access fails a change that gives some", gate.code !== 0 && gate.err.includes("[policy_new_access]"), shown(gate));
+  refuses("policies with a syntax error", policy("diff", "good.cedar", "broken.cedar", ...typed), invalid, "broken.cedar:2:24");
+  refuses("no schema", policy("diff", "good.cedar", "good.cedar"), invalid, "[usage]", "--schema");
+}
+
+function unused() {
+  step("wary policy unused");
+  const line = (principal, action, resource, policies) => JSON.stringify({ principal: `Person::"${principal}"`, action: `Action::"${action}"`, resource: `Page::"${resource}"`, decision: "allow", policies });
+  file("log.jsonl", [line("ann", "write", "news", ["owner"]), line("ann", "write", "news", ["owner"])].join("\n") + "\n");
+  const found = json("unused", "log.jsonl", "--policies", "good.cedar", "--schema", "app.cedarschema");
+  const by = Object.fromEntries((found.json ?? []).map((use) => [use.policy, use]));
+  saw("what nobody used", found.code === 0 && by["team-reads"]?.uses === 0, shown(found));
+  saw("a narrower permit, proved", by.owner?.uses === 2 && by.owner.proved_narrower === true && by.owner.proposal.includes('Action::"write"') && !by.owner.proposal.includes('"read"'), by.owner?.proposal);
+  refuses("a line that is no record", policy("unused", file("bad.jsonl", '{"principal": "ann"}\n'), "--policies", "good.cedar", "--schema", "app.cedarschema"), invalid, "bad.jsonl:1/principal", "[policy_record]");
+}
+
 await run(async () => {
   prepare();
-  for (const part of [check, platform, fmt, convert, evaluate, explain, search, tests]) part();
+  for (const part of [check, platform, fmt, convert, evaluate, explain, search, diff, unused, tests]) part();
   step("errors as JSON");
   const error = json("check", "good.cedar", "--level", "1");
   saw("one object with code, place and next step", error.code === invalid && JSON.parse(error.err).error?.code === "usage" && JSON.parse(error.err).error.next !== "", error.err.trim());
