@@ -166,7 +166,7 @@ TEST_CASE("a question that takes its worker with it is unknown, and the next one
                                            {Kind::kNeverMatches, environment, world.pick({1}), {}, false}};
   ProofLimits limits;
   limits.question_ms = 60'000;
-  limits.worker.wall_ms = 2'000;
+  limits.worker.wall_ms = 10'000;
   const std::vector<Answer> answers = prove(world.schema(), questions, limits);
   CHECK(answers.at(0).verdict == Verdict::kUnknown);
   CHECK(answers[0].reason == "worker: out of time");
@@ -177,7 +177,7 @@ TEST_CASE("many questions outlive the time of one worker") {
   World world(kSchema, one("principal.level > 3"));
   const Question question{Kind::kNeverMatches, world.schema().environments()[0], world.pick({0}), {}, false};
   ProofLimits limits;
-  limits.worker.wall_ms = 700;  // many times what one takes, a fraction of what all take
+  limits.worker.wall_ms = 2'500;  // many times what one takes, a fraction of what all take
   const std::vector<Answer> answers = prove(world.schema(), std::vector<Question>(400, question), limits);
   CHECK(answers.size() == 400);
   CHECK(std::all_of(answers.begin(), answers.end(),
@@ -185,7 +185,8 @@ TEST_CASE("many questions outlive the time of one worker") {
 }
 
 TEST_CASE("a worker that crashes, hangs or talks without end says why it ended") {
-  WorkerLimits limits{.wall_ms = 300, .cpu_seconds = 1, .memory_bytes = 64 << 20};
+  // Time ends only what is meant to run out of it.
+  WorkerLimits limits{.wall_ms = 120'000, .cpu_seconds = 60, .memory_bytes = 64 << 20};
   std::vector<std::string> lines;
   const auto take = [&](std::string_view line) { lines.emplace_back(line); };
   CHECK(run_in_worker(
@@ -200,16 +201,19 @@ TEST_CASE("a worker that crashes, hangs or talks without end says why it ended")
   const WorkerEnd crashed = run_in_worker(limits, [](const LineSink&) { raise(SIGSEGV); }, take);
   CHECK_FALSE(crashed.is_complete);
   CHECK(crashed.reason.find("signal 11") != std::string::npos);
+  WorkerLimits short_wait = limits;
+  short_wait.wall_ms = 300;
   const WorkerEnd hung = run_in_worker(
-      limits,
+      short_wait,
       [](const LineSink&) {
         for (;;) pause();
       },
       take);
   CHECK(hung.reason == "out of time");
-  limits.wall_ms = 20'000;
+  WorkerLimits short_work = limits;
+  short_work.cpu_seconds = 1;
   const WorkerEnd spun = run_in_worker(
-      limits,
+      short_work,
       [](const LineSink&) {
         for (volatile bool on = true; on;) continue;
       },
