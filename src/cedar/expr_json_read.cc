@@ -97,6 +97,7 @@ class Reader {
         .expected("at most " + std::to_string(limits::kPolicyDepth) + " levels");
   }
 
+  // The cases are calls of their own: in line, each level of nesting would take the room of all of them on the stack.
   Result<Expr> operation(const std::string& name, const Json& json, const Json& body, std::size_t depth) {
     if (name == "Value") return value(body, depth + 1);
     if (name == "Var") return variable(body);
@@ -124,7 +125,7 @@ class Reader {
     return fail(ErrorKind::kInvalid, "cedar_utf8", "the text is not UTF-8");
   }
 
-  Result<Expr> variable(const Json& body) const {
+  [[gnu::noinline]] Result<Expr> variable(const Json& body) const {
     if (!body.is_string()) return wrong_type("a string", body);
     for (const Variable variable : {Variable::kPrincipal, Variable::kAction, Variable::kResource, Variable::kContext}) {
       if (body.as_string() != to_string(variable)) continue;
@@ -147,7 +148,7 @@ class Reader {
     return {};
   }
 
-  Result<Expr> plain(const JsonOperator& op, const Json& body, std::size_t depth) {
+  [[gnu::noinline]] Result<Expr> plain(const JsonOperator& op, const Json& body, std::size_t depth) {
     if (!body.is_object()) return wrong_type("an object", body);
     Expr out;
     out.kind = op.kind;
@@ -163,7 +164,7 @@ class Reader {
   }
 
   // Operators nested to the left are one node, and read without recursion.
-  Result<Expr> chain(const Json& json, std::size_t depth) {
+  [[gnu::noinline]] Result<Expr> chain(const Json& json, std::size_t depth) {
     const ExprKind kind = find_operator(json.members().front().first)->kind;
     std::vector<const Json::Member*> levels;  // outermost first
     const Json* at = &json;
@@ -212,7 +213,7 @@ class Reader {
     return error;
   }
 
-  Result<Expr> conditional(const Json& body, std::size_t depth) {
+  [[gnu::noinline]] Result<Expr> conditional(const Json& body, std::size_t depth) {
     if (!body.is_object()) return wrong_type("an object", body);
     WARY_RETURN_IF_ERROR(only_members(body, {"if", "then", "else"}));
     Expr out;
@@ -221,7 +222,7 @@ class Reader {
     return out;
   }
 
-  Result<Expr> attribute(const Json& body, std::size_t depth) {
+  [[gnu::noinline]] Result<Expr> attribute(const Json& body, std::size_t depth) {
     if (!body.is_object()) return wrong_type("an object", body);
     WARY_RETURN_IF_ERROR(only_members(body, {"left", "attr"}));
     Expr out;
@@ -234,7 +235,7 @@ class Reader {
     return out;
   }
 
-  Result<Expr> has(const Json& body, std::size_t depth) {
+  [[gnu::noinline]] Result<Expr> has(const Json& body, std::size_t depth) {
     if (!body.is_object()) return wrong_type("an object", body);
     WARY_RETURN_IF_ERROR(only_members(body, {"left", "attr"}));
     Expr out;
@@ -262,7 +263,7 @@ class Reader {
     return out;
   }
 
-  Result<Expr> like(const Json& body, std::size_t depth) {
+  [[gnu::noinline]] Result<Expr> like(const Json& body, std::size_t depth) {
     if (!body.is_object()) return wrong_type("an object", body);
     WARY_RETURN_IF_ERROR(only_members(body, {"left", "pattern"}));
     Expr out;
@@ -293,7 +294,7 @@ class Reader {
     return {};
   }
 
-  Result<Expr> is_type(const Json& body, std::size_t depth) {
+  [[gnu::noinline]] Result<Expr> is_type(const Json& body, std::size_t depth) {
     if (!body.is_object()) return wrong_type("an object", body);
     WARY_RETURN_IF_ERROR(only_members(body, {"left", "entity_type", "in"}));
     Expr out;
@@ -310,7 +311,7 @@ class Reader {
     return out;
   }
 
-  Result<Expr> list(ExprKind kind, const Json& body, std::size_t depth) {
+  [[gnu::noinline]] Result<Expr> list(ExprKind kind, const Json& body, std::size_t depth) {
     if (!body.is_array()) return wrong_type("an array", body);
     Expr out;
     out.kind = kind;
@@ -322,7 +323,7 @@ class Reader {
     return out;
   }
 
-  Result<Expr> call(const ExtensionFunction& function, const Json& body, std::size_t depth) {
+  [[gnu::noinline]] Result<Expr> call(const ExtensionFunction& function, const Json& body, std::size_t depth) {
     WARY_ASSIGN_OR_RETURN(Expr out, list(ExprKind::kCall, body, depth));
     return called(function, std::move(out));
   }
@@ -336,7 +337,7 @@ class Reader {
     return call;
   }
 
-  Result<Expr> record(const Json& body, std::size_t depth) {
+  [[gnu::noinline]] Result<Expr> record(const Json& body, std::size_t depth) {
     if (!body.is_object()) return wrong_type("an object", body);
     Expr out;
     out.kind = ExprKind::kRecord;
@@ -357,7 +358,7 @@ class Reader {
     return fail(ErrorKind::kInvalid, "cedar_json_duplicate", "a member stands twice").found(name);
   }
 
-  Result<Expr> value_object(const Json& json, std::size_t depth) {
+  [[gnu::noinline]] Result<Expr> value_object(const Json& json, std::size_t depth) {
     for (const std::string_view escape : {"__entity", "__extn", "__expr"}) {
       const Json* inner = json.find(escape);
       if (inner == nullptr) continue;

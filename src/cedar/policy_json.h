@@ -22,9 +22,9 @@
 
 namespace wary::cedar {
 
-constexpr std::size_t kExpressionJsonDepth = 2'000;
+constexpr std::size_t kExpressionJsonDepth = 1'000;
 constexpr Limits kPolicyJsonLimits{
-    .bytes = std::size_t{64} << 20, .depth = 2'048, .items = 1'000'000, .total = 10'000'000};
+    .bytes = std::size_t{64} << 20, .depth = 1'048, .items = 1'000'000, .total = 10'000'000};
 
 // Error: cedar_json_depth (a chain too long for the nested form).
 Result<codec::Json> to_json(const PolicyBody& policy);

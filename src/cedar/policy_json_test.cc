@@ -167,7 +167,7 @@ TEST_CASE("depth is bounded both ways") {
   for (int i = 0; i < 300; ++i) deep = R"({"!":{"arg":)" + deep + "}}";
   CHECK(read(policy_text(deep)).starts_with("cedar_depth at /conditions/0/body/!/arg"));
   std::string chain(kTruth);
-  for (int i = 0; i < 900; ++i) chain = R"({"&&":{"left":)" + chain + R"(,"right":{"Value":true}}})";
+  for (int i = 0; i < 450; ++i) chain = R"({"&&":{"left":)" + chain + R"(,"right":{"Value":true}}})";
   CHECK(read(policy_text(chain)).starts_with("permit"));
   std::string text = "true";
   for (int i = 0; i < 1100; ++i) text += " && true";
