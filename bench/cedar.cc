@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 #include <random>
 #include <sstream>
 
@@ -484,6 +485,32 @@ void b3(Figures& figures) {
 
 // ---- B4: change while deciding
 
+// One policy of 10,000 is replaced by another.
+void b4_policies(char kind, Figures& figures) {
+  std::mt19937_64 random(5);
+  constexpr std::uint32_t kPolicies = 10'000;
+  const Workload workload = b2_workload(kind, kPolicies, random);
+  const cedar::PolicySet set = parse(workload.policies);
+  auto current = build(set, workload.entities);
+  std::vector<std::uint32_t> numbers(kPolicies);
+  std::iota(numbers.begin(), numbers.end(), 0U);
+  std::vector<double> spent;
+  for (std::uint32_t i = 0; i < 1'000; ++i) {
+    const std::size_t at = random() % kPolicies;
+    const auto start = Clock::now();
+    auto next =
+        current->with({.added_policies = {{&set.policies()[at], kPolicies + i}}, .removed_policies = {numbers[at]}});
+    spent.push_back(nanos_since(start) / 1000);
+    current = need(std::move(next), "edit");
+    numbers[at] = kPolicies + i;
+  }
+  engine::Worker worker;
+  check(*current, workload, worker);
+  const std::string name = std::string("B4 B2") + kind + ", 10,000 policies: one edited, ";
+  figures.add(name + "p50", percentile(spent, 0.5), "us");
+  figures.add(name + "p99", percentile(spent, 0.99), "us");
+}
+
 // One thread decides all the time while another changes an entity every millisecond: how long until a change is
 // decided by, and what it does to the decisions of the first.
 void b4(Figures& figures) {
@@ -496,7 +523,7 @@ void b4(Figures& figures) {
     auto changed = std::make_shared<cedar::Entity>(*world.entities[world.entities.size() - 1 - random() % 100'000]);
     changed->attributes = {{"owner", cedar::Value::entity(make_entity("U", "u" + number(random() % 100'000)))}};
     const auto start = Clock::now();
-    auto next = current->with({.upserts = {{changed.get(), {}}}, .removals = {}, .policies = {}});
+    auto next = current->with({.upserts = {{changed.get(), {}}}});
     spent.push_back(nanos_since(start) / 1000);
     current = need(std::move(next), "change");
   }
@@ -508,12 +535,13 @@ void b4(Figures& figures) {
     auto moved = std::make_shared<cedar::Entity>(*world.entities[200 + random() % 100]);
     moved->parents = {make_entity("Group", "g" + number(random() % 100))};
     const auto start = Clock::now();
-    auto next = current->with({.upserts = {{moved.get(), {}}}, .removals = {}, .policies = {}});
+    auto next = current->with({.upserts = {{moved.get(), {}}}});
     spent.push_back(nanos_since(start) / 1000);
     current = need(std::move(next), "move");
   }
   figures.add("B4 200,000 entities: a group moved, p50", percentile(spent, 0.5), "us");
   figures.add("B4 200,000 entities: a group moved, p99", percentile(spent, 0.99), "us");
+  for (const char kind : {'a', 'b'}) b4_policies(kind, figures);
 }
 
 int run(int argc, char** argv) {

@@ -180,13 +180,10 @@ class Impacter {
 
 Result<Impact> find_impact(const engine::SnapshotPtr& before, std::span<const cedar::Policy> after,
                            const ImpactQuery& query) {
-  engine::Changes changes;
   const Probes probes(query.changes);
-  changes.policies = std::span<const cedar::Policy>(probes.policies());
   // The new policies last: their snapshot is the latest, from which the caller may go on.
-  WARY_ASSIGN_OR_RETURN(engine::SnapshotPtr touched, before->with(changes));
-  changes.policies = after;
-  WARY_ASSIGN_OR_RETURN(const engine::SnapshotPtr next, touched->with(changes));
+  WARY_ASSIGN_OR_RETURN(engine::SnapshotPtr touched, before->with_policies(probes.policies()));
+  WARY_ASSIGN_OR_RETURN(const engine::SnapshotPtr next, touched->with_policies(after));
   return Impacter(before, next, std::move(touched), probes, query).run();
 }
 

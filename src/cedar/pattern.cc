@@ -36,7 +36,7 @@ std::optional<std::size_t> find_end(Text text, Segment segment, std::size_t from
 
 }  // namespace
 
-bool matches_pattern(std::string_view text, const Pattern& pattern) {
+bool matches_pattern(std::string_view text, PatternView pattern) {
   constexpr std::size_t kSmallProduct = 16 * 1024;
   const bool is_small =
       text.size() < kSmallProduct && pattern.size() < kSmallProduct && text.size() * pattern.size() <= kSmallProduct;
@@ -44,7 +44,7 @@ bool matches_pattern(std::string_view text, const Pattern& pattern) {
 }
 
 // One point to return to is enough: the last wildcard can take one code point more, and no earlier one needs to.
-bool matches_greedily(std::string_view text, const Pattern& pattern) {
+bool matches_greedily(std::string_view text, PatternView pattern) {
   std::size_t at = 0;
   std::size_t element = 0;
   std::optional<std::size_t> star;
@@ -71,7 +71,7 @@ bool matches_greedily(std::string_view text, const Pattern& pattern) {
 }
 
 // The first segment stands at the start, the last at the end, those between at their first place behind the one before.
-bool matches_in_linear_time(std::string_view bytes, const Pattern& pattern) {
+bool matches_in_linear_time(std::string_view bytes, PatternView pattern) {
   std::u32string text;
   for (std::size_t at = 0; at < bytes.size();) text += next_code_point(bytes, at);
   std::vector<Segment> segments;

@@ -4,6 +4,7 @@
 // that a hostile text costs no more than its length. A test compares them.
 #pragma once
 
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -12,11 +13,12 @@
 namespace wary::cedar {
 
 using Pattern = std::vector<PatternElement>;
+using PatternView = std::span<const PatternElement>;
 
 // Of valid UTF-8.
-bool matches_pattern(std::string_view text, const Pattern& pattern);
+bool matches_pattern(std::string_view text, PatternView pattern);
 
-bool matches_greedily(std::string_view text, const Pattern& pattern);  // time: product of the lengths
-bool matches_in_linear_time(std::string_view text, const Pattern& pattern);
+bool matches_greedily(std::string_view text, PatternView pattern);  // time: product of the lengths
+bool matches_in_linear_time(std::string_view text, PatternView pattern);
 
 }  // namespace wary::cedar

@@ -194,12 +194,12 @@ Status evaluate(Context& context, const Arguments& arguments) {
   const engine::Answer answer = worker.decide(*snapshot, question.request, context.clock.unix_time());
   Json reasons = Json::array();
   Json errors = Json::array();
-  for (const std::uint32_t policy : answer.reasons()) reasons.push(Json(std::string_view(snapshot->policy_id(policy))));
+  for (const std::uint32_t policy : answer.reasons()) reasons.push(Json(snapshot->policy_id(policy)));
   for (const engine::Failure& failure : answer.errors) {
     cedar::StoreView view(question.store);
     cedar::Evaluator evaluator(question.request, view);
     evaluator.evaluate(question.policies.set.policies()[failure.policy]);
-    errors.push(Json::object({{"policy", Json(std::string_view(snapshot->policy_id(failure.policy)))},
+    errors.push(Json::object({{"policy", Json(snapshot->policy_id(failure.policy))},
                               {"kind", Json(cedar::to_string(failure.kind))},
                               {"message", Json(std::string_view(evaluator.error().message))}}));
   }

@@ -296,13 +296,16 @@ permit (principal is Wary::User, action, resource == Wary::Route::"wary/console-
   return {{"wary", std::string(kText), "built-in", 1}};
 }
 
+std::string policy_text_id(const store::Key& key) { return key.name_space + "/" + key.name; }
+
+policy::PolicyText derive_policy(const store::Key& key, const codec::Json& spec) {
+  const std::string id = policy_text_id(key);
+  return {id, std::string(spec.string_or("cedar", "")), std::string(spec.string_or("source", id)), 1};
+}
+
 std::vector<policy::PolicyText> derive_policies(const Objects& objects) {
   std::vector<policy::PolicyText> out = built_in_policies();
-  for (const auto& [key, value] : objects.of_kind("Policy")) {
-    const Json& spec = spec_of(*value);
-    const std::string id = key->name_space + "/" + key->name;
-    out.push_back({id, std::string(spec.string_or("cedar", "")), std::string(spec.string_or("source", id)), 1});
-  }
+  for (const auto& [key, value] : objects.of_kind("Policy")) out.push_back(derive_policy(*key, spec_of(*value)));
   return out;
 }
 

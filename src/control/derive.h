@@ -63,6 +63,8 @@ std::optional<contract::Entity> derive_entity(const Objects& objects, const cont
 std::vector<contract::Entity> built_in_entities(const Settings& settings);
 std::vector<policy::PolicyText> built_in_policies();
 std::vector<policy::PolicyText> derive_policies(const Objects& objects);
+std::string policy_text_id(const store::Key& key);
+policy::PolicyText derive_policy(const store::Key& key, const codec::Json& spec);
 
 std::string spiffe_id_of(const Settings& settings, std::string_view name_space, std::string_view name);
 

@@ -264,9 +264,14 @@ policy::SnapshotDelta Plane::delta_of(const Objects& next, const std::vector<Wri
   delta.from = snapshot_->revision();
   delta.to = delta.from + 1;
   std::map<EntityId, bool> seen;
-  bool policies = false;
   for (const Write& write : writes) {
-    policies = policies || write.key.kind == "Policy";
+    if (write.key.kind == "Policy") {
+      const codec::Json* spec = write.json ? write.json->find("spec") : nullptr;
+      if (spec != nullptr)
+        delta.policy_upserts.push_back(derive_policy(write.key, *spec));
+      else
+        delta.policy_removals.push_back(policy_text_id(write.key));
+    }
     for (const EntityId& id : entities_of(write.key, settings_)) {
       if (!seen.emplace(id, true).second) continue;
       if (auto entity = derive_entity(next, id, settings_))
@@ -275,7 +280,6 @@ policy::SnapshotDelta Plane::delta_of(const Objects& next, const std::vector<Wri
         delta.removals.push_back(id);
     }
   }
-  if (policies) delta.policies = derive_policies(next);
   return delta;
 }
 
@@ -283,10 +287,7 @@ Result<policy::SnapshotDelta> Plane::preview(const std::vector<Write>& writes) c
   const Objects next_objects = overlay(writes, revision_ + 1);
   WARY_RETURN_IF_ERROR(check_owner(next_objects));
   policy::SnapshotDelta delta = delta_of(next_objects, writes);
-  WARY_RETURN_IF_ERROR([&]() -> Status {
-    auto next = policy::apply_delta(*snapshot_, delta, parts_.clock.unix_time());
-    return next ? Status() : Status(std::move(next).error());
-  }());
+  WARY_RETURN_IF_ERROR(policy::check_delta(*snapshot_, delta));
   return delta;
 }
 

@@ -1,5 +1,6 @@
 #include "control/policy_check.h"
 
+#include "control/derive.h"
 #include "policy/validate.h"
 
 namespace wary::control {
@@ -8,11 +9,6 @@ namespace {
 
 constexpr std::size_t kLoggedMax = 20;
 
-policy::PolicyText text_of(const store::Key& key, const codec::Json& spec) {
-  const std::string id = key.name_space + "/" + key.name;
-  return {id, std::string(spec.string_or("cedar", "")), std::string(spec.string_or("source", id)), 1};
-}
-
 }  // namespace
 
 PolicyProblems check_policy(const Resource& resource, std::size_t object) {
@@ -20,7 +16,7 @@ PolicyProblems check_policy(const Resource& resource, std::size_t object) {
   const auto problem = [&](const Error& error, const std::string& caret) {
     return ResourceError{object, "/spec/cedar", error, caret};
   };
-  const policy::PolicyCheck check = policy::check_policies(text_of(resource.key, resource.spec));
+  const policy::PolicyCheck check = policy::check_policies(derive_policy(resource.key, resource.spec));
   for (const cedar::SyntaxError& wrong : check.errors) out.errors.push_back(problem(wrong.error, wrong.caret));
   for (const policy::PolicyFinding& finding : policy::validate_policies(check)) {
     (finding.is_warning ? out.warnings : out.errors).push_back(problem(finding.error, finding.caret));

@@ -2,21 +2,41 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "engine/world.h"
 
 namespace wary::engine {
 
 namespace {
 
-std::shared_ptr<const Rules> compile_rules(std::span<const cedar::Policy> policies, World& world) {
-  auto rules = std::make_shared<Rules>();
-  WorldNames names(world.symbols, world.arena);
-  for (const cedar::Policy& policy : policies) {
-    compile(policy, names, rules->program);
-    find_narrowings(policy, names, *rules);
-    rules->ids.push_back(policy.id);
+// Rules without some policies and with others.
+std::shared_ptr<const Rules> change_rules(const Rules& old, std::span<const PolicyInput> added,
+                                          std::span<const std::uint32_t> removed, World& world) {
+  auto rules = std::make_shared<Rules>(old);
+  WorldNames names(world.symbols, world.rules_arena);
+  PolicyList gone;
+  std::vector<Paged<CompiledPolicy>::Change> changes;
+  for (const std::uint32_t number : removed) {
+    gone.push_back(old.policies.find(number));
+    WARY_CHECK(gone.back() != nullptr);
+    changes.emplace_back(number, nullptr);
   }
-  rules->index.build(rules->program);
+  std::sort(gone.begin(), gone.end());
+  PolicyList fresh;
+  for (const PolicyInput& input : added) {
+    const CompiledPolicy* policy = compile(*input.policy, input.number, names);
+    fresh.push_back(policy);
+    changes.emplace_back(input.number, policy);
+    WARY_CHECK(input.number >= rules->next_number);
+    rules->next_number = input.number + 1;
+    rules->stack = std::max(rules->stack, policy->program.stack);
+    for (const Alternatives& alternatives : policy->narrowed) {
+      for (const Narrowing& narrowing : alternatives) rules->stack = std::max(rules->stack, narrowing.value.stack);
+    }
+  }
+  std::sort(changes.begin(), changes.end());
+  rules->policies.put(changes, [](const CompiledPolicy&) {});
+  rules->index = old.index.with(fresh, gone);
   return rules;
 }
 
@@ -37,10 +57,17 @@ Status check_sizes(std::span<const EntityInput> inputs) {
 
 }  // namespace
 
+std::vector<PolicyInput> numbered(std::span<const cedar::Policy> policies, std::uint32_t first) {
+  std::vector<PolicyInput> out;
+  out.reserve(policies.size());
+  for (const cedar::Policy& policy : policies) out.push_back({&policy, first++});
+  return out;
+}
+
 Snapshot::Snapshot() = default;
 Snapshot::~Snapshot() = default;
 
-Result<SnapshotPtr> Snapshot::make(std::span<const cedar::Policy> policies, std::span<const EntityInput> entities,
+Result<SnapshotPtr> Snapshot::make(std::span<const PolicyInput> policies, std::span<const EntityInput> entities,
                                    const Options& options) {
   WARY_RETURN_IF_ERROR(check_sizes(entities));
   auto snapshot = std::make_shared<Snapshot>();
@@ -48,8 +75,9 @@ Result<SnapshotPtr> Snapshot::make(std::span<const cedar::Policy> policies, std:
   World& world = *snapshot->world_;
   WARY_RETURN_IF_ERROR(world.writer.apply(entities, {}));
   snapshot->entities_ = std::make_unique<const EntityTable>(world.writer.table());
-  snapshot->rules_ = compile_rules(policies, world);
+  snapshot->rules_ = change_rules({}, policies, {}, world);
   world.first_bytes = snapshot->entity_bytes();
+  world.first_rules_bytes = world.rules_arena.bytes();
   return SnapshotPtr(std::move(snapshot));
 }
 
@@ -63,36 +91,44 @@ Result<SnapshotPtr> Snapshot::with(const Changes& changes) const {
   auto next = std::make_shared<Snapshot>();
   next->world_ = world_;
   next->entities_ = std::make_unique<const EntityTable>(world_->writer.table());
-  next->rules_ = changes.policies ? compile_rules(*changes.policies, *world_) : rules_;
+  const bool same_rules = changes.added_policies.empty() && changes.removed_policies.empty();
+  next->rules_ = same_rules ? rules_ : change_rules(*rules_, changes.added_policies, changes.removed_policies, *world_);
   next->number_ = ++world_->latest;
   return SnapshotPtr(std::move(next));
 }
 
+Result<SnapshotPtr> Snapshot::with_policies(std::span<const cedar::Policy> policies) const {
+  Changes changes;
+  changes.added_policies = numbered(policies, rules_->next_number);
+  rules_->policies.for_each([&](const CompiledPolicy& policy) { changes.removed_policies.push_back(policy.number); });
+  return with(changes);
+}
+
 std::size_t Snapshot::entity_count() const { return entities_->size(); }
-std::size_t Snapshot::policy_count() const { return rules_->program.policies.size(); }
+std::size_t Snapshot::policy_count() const { return rules_->policies.size(); }
 std::size_t Snapshot::entity_bytes() const {
   return world_->symbols.bytes() + world_->arena.bytes() + sizeof(void*) * entities_->size();
 }
 bool Snapshot::is_wasteful() const {
   constexpr std::size_t kLittle = std::size_t{16} << 20;
-  return entity_bytes() > 2 * world_->first_bytes + kLittle;
+  return entity_bytes() > 2 * world_->first_bytes + kLittle ||
+         world_->rules_arena.bytes() > 2 * world_->first_rules_bytes + kLittle;
 }
-const std::string& Snapshot::policy_id(std::uint32_t policy) const { return rules_->ids[policy]; }
+std::string_view Snapshot::policy_id(std::uint32_t policy) const { return rules_->policies.find(policy)->id->view(); }
 
 Worker::Worker() : machine_(std::make_unique<Machine>()) {}
 Worker::~Worker() = default;
 
-void Worker::visit(const Rules& rules, std::span<const std::uint32_t> policies) {
+void Worker::visit(std::span<const CompiledPolicy* const> policies) {
   Machine& machine = *machine_;
-  for (const std::uint32_t number : policies) {
-    const CompiledPolicy& policy = rules.program.policies[number];
-    if (!machine.matches(rules.program, policy)) continue;
-    const auto outcome = policy.has_conditions ? machine.run(rules.program, policy.code) : cedar::Outcome::kSatisfied;
+  for (const CompiledPolicy* policy : policies) {
+    if (!machine.matches(*policy)) continue;
+    const auto outcome = policy->has_conditions ? machine.run(policy->program) : cedar::Outcome::kSatisfied;
     if (outcome == cedar::Outcome::kNotSatisfied) continue;
     if (outcome == cedar::Outcome::kError) {
-      answer_.errors.push_back({number, machine.error()});
+      answer_.errors.push_back({policy->number, machine.error()});
     } else {
-      (policy.is_forbid ? answer_.forbids : answer_.permits).push_back(number);
+      (policy->is_forbid ? answer_.forbids : answer_.permits).push_back(policy->number);
     }
   }
 }
@@ -102,8 +138,8 @@ const Answer& Worker::decide(const Snapshot& snapshot, const cedar::Request& req
   answer_.permits.clear();
   answer_.forbids.clear();
   answer_.errors.clear();
-  machine_->start(snapshot.world_->symbols, *snapshot.entities_, request, now, rules.program.stack);
-  rules.index.visit(*machine_, [&](std::span<const std::uint32_t> policies) { visit(rules, policies); });
+  machine_->start(snapshot.world_->symbols, *snapshot.entities_, request, now, rules.stack);
+  rules.index.visit(*machine_, [&](Policies policies) { visit(policies); });
   const auto tidy = [](std::vector<std::uint32_t>& numbers) {
     if (numbers.size() < 2) return;
     std::sort(numbers.begin(), numbers.end());

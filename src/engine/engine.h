@@ -13,9 +13,9 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -29,6 +29,7 @@ struct World;
 class Machine;
 class EntityTable;
 struct Rules;
+struct CompiledPolicy;
 
 // An attribute or tag that takes another value at a moment.
 struct Expiry {
@@ -43,10 +44,19 @@ struct EntityInput {
   std::span<const Expiry> expiries;
 };
 
+// Answers name a policy by its number, which the caller gives and does not use again.
+struct PolicyInput {
+  const cedar::Policy* policy = nullptr;
+  std::uint32_t number = 0;
+};
+// By their places in the list, from `first` on.
+std::vector<PolicyInput> numbered(std::span<const cedar::Policy> policies, std::uint32_t first = 0);
+
 struct Changes {
-  std::vector<EntityInput> upserts;  // after the removals
-  std::vector<cedar::EntityUid> removals;
-  std::optional<std::span<const cedar::Policy>> policies;  // all of them, when they changed
+  std::vector<EntityInput> upserts = {};  // after the removals
+  std::vector<cedar::EntityUid> removals = {};
+  std::vector<PolicyInput> added_policies = {};  // by ascending number, above every number that there was
+  std::vector<std::uint32_t> removed_policies = {};
 };
 
 struct Options {
@@ -59,10 +69,16 @@ using SnapshotPtr = std::shared_ptr<const Snapshot>;  // held by readers for as 
 class Snapshot {
  public:
   // Errors: cedar_entity_cycle, engine_ancestors, engine_entity.
-  static Result<SnapshotPtr> make(std::span<const cedar::Policy> policies, std::span<const EntityInput> entities,
+  static Result<SnapshotPtr> make(std::span<const PolicyInput> policies, std::span<const EntityInput> entities,
                                   const Options& options);
+  static Result<SnapshotPtr> make(std::span<const cedar::Policy> policies, std::span<const EntityInput> entities,
+                                  const Options& options) {
+    return make(numbered(policies), entities, options);
+  }
   // Errors: also engine_stale: this is not the latest of its line.
   Result<SnapshotPtr> with(const Changes& changes) const;
+  // These policies instead of those it has, numbered on from the last.
+  Result<SnapshotPtr> with_policies(std::span<const cedar::Policy> policies) const;
 
   std::size_t entity_count() const;
   std::size_t policy_count() const;
@@ -71,7 +87,7 @@ class Snapshot {
   // A line only grows. Whether it has grown to so much more than it began with that the next snapshot is better made
   // anew.
   bool is_wasteful() const;
-  const std::string& policy_id(std::uint32_t policy) const;
+  std::string_view policy_id(std::uint32_t policy) const;
   // For the engine itself.
   const World& world() const { return *world_; }
   const EntityTable& entities() const { return *entities_; }
@@ -95,7 +111,7 @@ struct Failure {
   cedar::EvalErrorKind kind;
 };
 
-// Policies by their number in the list that the snapshot was made of. Ascending, each once.
+// Policies by their numbers. Ascending, each once.
 struct Answer {
   bool is_allowed = false;
   std::vector<std::uint32_t> permits;  // satisfied
@@ -120,7 +136,7 @@ class Worker {
   Machine& machine() { return *machine_; }  // for the engine itself
 
  private:
-  void visit(const Rules& rules, std::span<const std::uint32_t> policies);
+  void visit(std::span<const CompiledPolicy* const> policies);
   std::unique_ptr<Machine> machine_;
   Answer answer_;
 };

@@ -191,7 +191,9 @@ TEST_CASE("an older snapshot decides as before, whatever was made of it since") 
   const auto set = policies("permit(principal in G::\"g\", action, resource);");
   const SnapshotPtr first = make(set, {entity("U", "a", {}, {{"G", "g"}})});
   const Entity moved = entity("U", "a", {}, {{"G", "other"}});
-  const auto second = first->with({.upserts = {{&moved, {}}}, .removals = {}, .policies = {}});
+  const auto second = first->with({
+      .upserts = {{&moved, {}}},
+  });
   REQUIRE(second.ok());
   Worker worker;
   CHECK(worker.decide(*first, request("a", "x"), {}).is_allowed);
@@ -200,10 +202,73 @@ TEST_CASE("an older snapshot decides as before, whatever was made of it since") 
   REQUIRE_FALSE(branch.ok());
   CHECK(branch.error().code == "engine_stale");
   const auto other = policies("permit(principal, action, resource);");
-  const auto third = (*second)->with({.upserts = {}, .removals = {}, .policies = other.policies()});
+  const auto third = (*second)->with_policies(other.policies());
   REQUIRE(third.ok());
   CHECK(worker.decide(**third, request("a", "x"), {}).is_allowed);
   CHECK_FALSE(worker.decide(**second, request("a", "x"), {}).is_allowed);
+}
+
+namespace {
+cedar::PolicySet selected(const cedar::PolicySet& from, const std::map<std::uint32_t, const cedar::Policy*>& wanted) {
+  cedar::PolicySet out;
+  for (const cedar::Policy& one : from.templates()) REQUIRE(out.add(one.id, one.body).ok());
+  for (const auto& [number, policy] : wanted) {
+    const bool is_static = policy->template_id.empty();
+    const Status added =
+        is_static ? out.add(policy->id, policy->body) : out.link(policy->template_id, policy->id, policy->slots);
+    REQUIRE(added.ok());
+  }
+  return out;
+}
+}  // namespace
+
+TEST_CASE("policies that come and go decide like a set made anew") {
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    // From few policies to many and back: lists are divided, and become plain again.
+    const test::World world =
+        test::make_world(seed, {.policies = 120, .links = 20, .entities = 8, .requests = 12, .depth = 3});
+    const std::vector<cedar::Policy>& all = world.policies.policies();
+    std::vector<EntityInput> inputs;
+    for (const cedar::EntityHandle& handle : world.entities) inputs.push_back({handle.get(), {}});
+    auto made = Snapshot::make(std::span<const cedar::Policy>(), inputs, {.seed = seed});
+    REQUIRE(made.ok());
+    SnapshotPtr current = *made;
+    std::map<std::uint32_t, const cedar::Policy*> present;
+    std::uint32_t next_number = 0;
+    test::Dice dice(seed);
+    for (int step = 0; step < 40; ++step) {
+      Changes changes;
+      const bool grows = step % 20 < 10;
+      const std::size_t count = grows ? 14 : 4;
+      for (std::size_t i = 0; i < count; ++i) {
+        const cedar::Policy& policy = all[dice.below(all.size())];
+        const auto is_this = [&](const auto& entry) { return entry.second == &policy; };
+        if (std::any_of(present.begin(), present.end(), is_this)) continue;
+        changes.added_policies.push_back({&policy, next_number});
+        present[next_number++] = &policy;
+      }
+      for (std::size_t i = 0; i < (grows ? 3U : 16U) && !present.empty(); ++i) {
+        const auto at = std::next(present.begin(), static_cast<std::ptrdiff_t>(dice.below(present.size())));
+        const std::uint32_t number = at->first;
+        present.erase(at);
+        if (std::erase_if(changes.added_policies, [&](const PolicyInput& input) { return input.number == number; }) ==
+            0)
+          changes.removed_policies.push_back(number);
+      }
+      const auto next = current->with(changes);
+      REQUIRE(next.ok());
+      current = *next;
+      CHECK(current->policy_count() == present.size());
+      const cedar::PolicySet expected = selected(world.policies, present);
+      cedar::StoreView view(world.store);
+      test::EngineCheck compare(expected, world.store);
+      for (const cedar::Request& one : world.requests) {
+        const auto wanted = cedar::is_authorized(expected, one, view);
+        CHECK(compare.compare(*current, one, wanted) == "");
+        CHECK(compare.difference(one, wanted) == "");
+      }
+    }
+  }
 }
 
 TEST_CASE("a change that closes a circle is refused and changes nothing") {
@@ -211,11 +276,15 @@ TEST_CASE("a change that closes a circle is refused and changes nothing") {
   const SnapshotPtr first = make(set, {entity("G", "a", {}, {{"G", "b"}}), entity("G", "b", {}, {{"G", "c"}}),
                                        entity("U", "u", {}, {{"G", "a"}})});
   const Entity closing = entity("G", "c", {}, {{"G", "a"}});
-  const auto refused = first->with({.upserts = {{&closing, {}}}, .removals = {}, .policies = {}});
+  const auto refused = first->with({
+      .upserts = {{&closing, {}}},
+  });
   REQUIRE_FALSE(refused.ok());
   CHECK(refused.error().code == "cedar_entity_cycle");
   const Entity fine = entity("G", "c", {}, {{"G", "d"}});
-  const auto next = first->with({.upserts = {{&fine, {}}}, .removals = {}, .policies = {}});
+  const auto next = first->with({
+      .upserts = {{&fine, {}}},
+  });
   REQUIRE(next.ok());
   Worker worker;
   CHECK(worker.decide(**next, request("u", "x"), {}).is_allowed);
@@ -309,7 +378,9 @@ TEST_CASE("readers decide while the writer goes on") {
   for (int i = 0; i < 3000; ++i) {
     const Entity changed = entity("U", "a", {{"n", Value(i)}}, {{"G", "g"}});
     const Entity added = entity("U", "new" + std::to_string(i), {}, {{"G", "h" + std::to_string(i % 50)}});
-    auto next = current->with({.upserts = {{&changed, {}}, {&added, {}}}, .removals = {}, .policies = {}});
+    auto next = current->with({
+        .upserts = {{&changed, {}}, {&added, {}}},
+    });
     REQUIRE(next.ok());
     current = *next;
     const std::lock_guard lock(mutex);
@@ -328,9 +399,11 @@ TEST_CASE("a line that has grown far beyond its beginning says that it is wastef
   for (int i = 0; i < 40'000 && !current->is_wasteful(); ++i) {
     const Entity session =
         entity("S", "s" + std::to_string(i), {{"n", Value(std::string(500, 'x') + std::to_string(i))}});
-    auto next = current->with({.upserts = {{&session, {}}, {&large, {}}}, .removals = {}, .policies = {}});
+    auto next = current->with({
+        .upserts = {{&session, {}}, {&large, {}}},
+    });
     REQUIRE(next.ok());
-    next = (*next)->with({.upserts = {}, .removals = {*session.uid}, .policies = {}});
+    next = (*next)->with({.removals = {*session.uid}});
     REQUIRE(next.ok());
     current = *next;
   }

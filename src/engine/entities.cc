@@ -206,26 +206,9 @@ void EntityWriter::commit(const Changes& changes, const std::vector<std::uint32_
     inner_[ref] = 1;
     link_children(current(changes, ref), true);
   }
-  std::vector<std::pair<std::uint32_t, EntityBlock*>> ordered = changes.all();
+  std::vector<EntityTable::Change> ordered(changes.all().begin(), changes.all().end());
   std::sort(ordered.begin(), ordered.end());
-  std::shared_ptr<EntityTable::Page> page;
-  std::uint32_t number = kNone;
-  for (const auto& [ref, block] : ordered) {
-    if (ref >> EntityTable::kPageBits != number) {
-      number = ref >> EntityTable::kPageBits;
-      if (table_.pages_.size() <= number) table_.pages_.resize(number + 1);
-      page = table_.pages_[number] != nullptr ? std::make_shared<EntityTable::Page>(*table_.pages_[number])
-                                              : std::make_shared<EntityTable::Page>();
-      table_.pages_[number] = page;
-    }
-    const EntityBlock*& slot = (*page)[ref & (EntityTable::kPageSize - 1)];
-    if (slot != nullptr) {
-      garbage_ += slot->bytes;
-      --table_.size_;
-    }
-    slot = block;
-    if (block != nullptr) ++table_.size_;
-  }
+  table_.put(ordered, [&](const EntityBlock& old) { garbage_ += old.bytes; });
 }
 
 Status EntityWriter::apply(std::span<const EntityInput> upserts, std::span<const cedar::EntityUid> removals) {

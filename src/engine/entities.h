@@ -9,7 +9,6 @@
 #pragma once
 
 #include <array>
-#include <memory>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -17,6 +16,7 @@
 #include "base/result.h"
 #include "engine/convert.h"
 #include "engine/engine.h"
+#include "engine/paged.h"
 
 namespace wary::engine {
 
@@ -62,38 +62,7 @@ struct EntityBlock {
 };
 static_assert(sizeof(EntityBlock) % alignof(Cell) == 0);
 
-class EntityTable {
- public:
-  static constexpr std::uint32_t kPageBits = 8;
-  static constexpr std::uint32_t kPageSize = 1U << kPageBits;
-
-  const EntityBlock* find(std::uint32_t ref) const {
-    const std::uint32_t page = ref >> kPageBits;
-    if (page >= pages_.size() || pages_[page] == nullptr) return nullptr;
-    return (*pages_[page])[ref & (kPageSize - 1)];
-  }
-  void prefetch(std::uint32_t ref) const {
-    const std::uint32_t page = ref >> kPageBits;
-    if (page < pages_.size() && pages_[page] != nullptr) __builtin_prefetch(&(*pages_[page])[ref & (kPageSize - 1)]);
-  }
-  std::size_t size() const { return size_; }
-  // Everything present, by ascending number.
-  template <typename Visit>
-  void for_each(Visit visit) const {
-    for (const auto& page : pages_) {
-      if (page == nullptr) continue;
-      for (const EntityBlock* block : *page) {
-        if (block != nullptr) visit(*block);
-      }
-    }
-  }
-
- private:
-  friend class EntityWriter;
-  using Page = std::array<const EntityBlock*, kPageSize>;
-  std::vector<std::shared_ptr<const Page>> pages_;  // shared between the tables of successive revisions
-  std::size_t size_ = 0;
-};
+class EntityTable : public Paged<EntityBlock> {};
 
 // Makes tables, one after another. One thread.
 class EntityWriter {

@@ -1,12 +1,10 @@
 #include "engine/index.h"
 
-#include <bit>
+#include <algorithm>
 
 namespace wary::engine {
 
 namespace {
-
-using List = std::vector<std::uint32_t>;
 
 // The entity a scope part hangs on, or kNone.
 std::uint32_t anchor(const Scope& scope) {
@@ -15,62 +13,92 @@ std::uint32_t anchor(const Scope& scope) {
   return has_one && scope.count == 1 ? scope.ref : kNone;
 }
 
-// Policies by anchor, in the order they came; refs ascend.
-struct Grouped {
-  std::vector<std::uint32_t> refs;
-  std::vector<List> lists;
-};
+using Anchored = std::vector<std::pair<std::uint32_t, const CompiledPolicy*>>;
 
-Grouped grouped(const std::map<std::uint32_t, List>& by_ref) {
-  Grouped out;
-  for (const auto& [ref, list] : by_ref) {
-    out.refs.push_back(ref);
-    out.lists.push_back(list);
+// Those with an anchor; the others stay in the list.
+Anchored take_anchored(PolicyList& policies, Scope CompiledPolicy::* part) {
+  Anchored out;
+  std::erase_if(policies, [&](const CompiledPolicy* policy) {
+    const std::uint32_t ref = anchor(policy->*part);
+    if (ref != kNone) out.emplace_back(ref, policy);
+    return ref != kNone;
+  });
+  return out;
+}
+
+// The actions that a policy lies under, each once; none: under all.
+std::vector<std::uint32_t> actions_of(const CompiledPolicy& policy) {
+  std::vector<std::uint32_t> out(policy.action.all().begin(), policy.action.all().end());
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+bool is_for_any_action(const CompiledPolicy& policy) {
+  return policy.action.kind == cedar::ScopeConstraint::Kind::kAny;
+}
+
+PolicyList changed(const PolicyList& old, Policies added, Policies removed) {
+  PolicyList out;
+  out.reserve(old.size() + added.size());
+  if (removed.empty()) {
+    out = old;
+  } else {
+    std::copy_if(old.begin(), old.end(), std::back_inserter(out), [&](const CompiledPolicy* policy) {
+      return !std::binary_search(removed.begin(), removed.end(), policy);
+    });
   }
+  out.insert(out.end(), added.begin(), added.end());
   return out;
 }
 
 }  // namespace
 
-void RefMap::build(const std::vector<std::uint32_t>& refs) {
-  slots_.clear();
-  filter_ = 0;
-  if (refs.empty()) return;
-  slots_.resize(std::bit_ceil(refs.size() * 2));
+// Counts, then lays the lists out one after another, then fills them.
+template <typename Key>
+void ListMap<Key>::build(std::span<const std::pair<Key, const CompiledPolicy*>> items) {
+  *this = {};
+  if (items.empty()) return;
+  slots_.resize(std::bit_ceil(items.size() * 2));
   mask_ = static_cast<std::uint32_t>(slots_.size() - 1);
-  for (std::uint32_t number = 0; number < refs.size(); ++number) {
-    std::uint32_t at = spread(refs[number]) & mask_;
-    while (slots_[at].ref != kNone) at = (at + 1) & mask_;
-    slots_[at] = {refs[number], number};
-    filter_ |= std::uint64_t{1} << bit(refs[number]);
+  const auto slot_of = [&](Key key) -> Slot& {
+    std::uint32_t at = place(key);
+    while (slots_[at].count != 0 && slots_[at].key != key) at = (at + 1) & mask_;
+    return slots_[at];
+  };
+  for (const auto& [key, policy] : items) {
+    Slot& slot = slot_of(key);
+    slot.key = key;
+    ++slot.count;
+    filter_ |= std::uint64_t{1} << bit(key);
   }
+  std::uint32_t next = 0;
+  for (Slot& slot : slots_) {
+    slot.first = next;
+    next += slot.count;
+  }
+  lists_.resize(items.size());
+  for (const auto& [key, policy] : items) lists_[slot_of(key).first++] = policy;
+  for (Slot& slot : slots_) slot.first -= slot.count;
 }
 
-void ScopeIndex::build_principal(const Program& program, const List& policies, ByPrincipal& out) {
-  if (policies.size() <= kFew) {
-    out.others = policies;
-    return;
-  }
-  std::map<std::uint32_t, List> by_ref;
-  for (const std::uint32_t policy : policies) {
-    const std::uint32_t ref = anchor(program.policies[policy].principal);
-    if (ref == kNone)
-      out.others.push_back(policy);
-    else
-      by_ref[ref].push_back(policy);
-  }
-  Grouped groups = grouped(by_ref);
-  out.refs.build(groups.refs);
-  out.lists = std::move(groups.lists);
-  if (out.others.size() > kFew) split_members(program, out);
+ScopeIndex::ScopeIndex() : any_action_(std::make_shared<ByResource>()) {}
+
+ScopeIndex::ByPrincipal ScopeIndex::by_principal(PolicyList policies) {
+  ByPrincipal out;
+  out.others = std::move(policies);
+  if (out.others.size() <= kFew) return out;
+  out.named.build(take_anchored(out.others, &CompiledPolicy::principal));
+  if (out.others.size() > kFew) split_members(out);
+  return out;
 }
 
 // Takes out of `others` what starts with a member that several start with.
-void ScopeIndex::split_members(const Program& program, ByPrincipal& group) {
-  std::map<std::pair<cedar::Variable, std::uint32_t>, List> by_member;
-  List others;
-  for (const std::uint32_t policy : group.others) {
-    const FirstTest& first = program.policies[policy].first;
+void ScopeIndex::split_members(ByPrincipal& group) {
+  std::map<std::pair<cedar::Variable, std::uint32_t>, PolicyList> by_member;
+  PolicyList others;
+  for (const CompiledPolicy* policy : group.others) {
+    const FirstTest& first = policy->first;
     if (first.is_there)
       by_member[{first.variable, first.name}].push_back(policy);
     else
@@ -81,71 +109,86 @@ void ScopeIndex::split_members(const Program& program, ByPrincipal& group) {
       others.insert(others.end(), list.begin(), list.end());
       continue;
     }
-    ByMember out{member.first, member.second, {}, std::move(list)};
-    for (const std::uint32_t policy : out.all)
-      out.lists[key_of(program.policies[policy].first.constant)].push_back(policy);
-    group.members.push_back(std::move(out));
+    std::vector<std::pair<std::uint64_t, const CompiledPolicy*>> keyed;
+    keyed.reserve(list.size());
+    for (const CompiledPolicy* policy : list) keyed.emplace_back(key_of(policy->first.constant), policy);
+    group.members.push_back({member.first, member.second, {}, std::move(list)});
+    group.members.back().lists.build(keyed);
   }
   group.others = std::move(others);
 }
 
-void ScopeIndex::build_resource(const Program& program, const List& policies, ByResource& out) {
-  if (policies.size() <= kFew) {
-    out.others.others = policies;
-    return;
+ScopeIndex::Group ScopeIndex::make_group(PolicyList all) {
+  auto out = std::make_shared<ByResource>();
+  out->all = std::move(all);
+  if (out->all.size() <= kFew) return out;
+  out->is_few = false;
+  PolicyList others = out->all;
+  out->named.build(take_anchored(others, &CompiledPolicy::resource));
+  out->others = by_principal(std::move(others));
+  for (auto& slot : out->named.slots()) {
+    if (slot.count <= kFew) continue;
+    const Policies list = out->named.list(slot);
+    slot.divided = static_cast<std::uint32_t>(out->divided.size());
+    out->divided.push_back(by_principal(PolicyList(list.begin(), list.end())));
   }
-  out.is_plain = false;
-  List others;
-  std::map<std::uint32_t, List> by_ref;
-  for (const std::uint32_t policy : policies) {
-    const std::uint32_t ref = anchor(program.policies[policy].resource);
-    if (ref == kNone)
-      others.push_back(policy);
-    else
-      by_ref[ref].push_back(policy);
+  return out;
+}
+
+void ScopeIndex::Groups::update(const std::map<std::uint32_t, PolicyList>& added,
+                                const std::set<std::uint32_t>& touched, Policies removed) {
+  if (touched.empty()) return;
+  std::vector<std::pair<std::uint32_t, Group>> all;
+  for (auto& slot : slots_) {
+    if (slot.second != nullptr && !touched.contains(slot.first)) all.push_back(slot);
   }
-  build_principal(program, others, out.others);
-  const Grouped groups = grouped(by_ref);
-  out.refs.build(groups.refs);
-  for (const List& list : groups.lists) {
-    out.groups.emplace_back();
-    build_principal(program, list, out.groups.back());
+  const PolicyList nothing;
+  for (const std::uint32_t action : touched) {
+    const ByResource* old = find(action);
+    const auto more = added.find(action);
+    PolicyList list = changed(old != nullptr ? old->all : nothing,
+                              more != added.end() ? Policies(more->second) : Policies(), removed);
+    if (!list.empty()) all.emplace_back(action, make_group(std::move(list)));
+  }
+  slots_.clear();
+  if (all.empty()) return;
+  slots_.resize(std::bit_ceil(all.size() * 2));
+  mask_ = static_cast<std::uint32_t>(slots_.size() - 1);
+  for (auto& entry : all) {
+    std::uint32_t at = place(entry.first);
+    while (slots_[at].second != nullptr) at = (at + 1) & mask_;
+    slots_[at] = std::move(entry);
   }
 }
 
-void ScopeIndex::build_actions(const Program& program, const std::map<std::uint32_t, List>& lists, RefMap& refs,
-                               std::vector<ByResource>& out) {
-  const Grouped groups = grouped(lists);
-  refs.build(groups.refs);
-  for (const List& list : groups.lists) {
-    out.emplace_back();
-    build_resource(program, list, out.back());
-  }
-}
-
-void ScopeIndex::build(const Program& program) {
-  *this = {};
-  List any;
-  std::map<std::uint32_t, List> by_action;
-  std::map<std::uint32_t, List> by_group;
-  const auto add = [](List& list, std::uint32_t policy) {
-    if (list.empty() || list.back() != policy) list.push_back(policy);
+ScopeIndex ScopeIndex::with(Policies added, Policies removed) const {
+  ScopeIndex next = *this;
+  PolicyList any;
+  std::map<std::uint32_t, PolicyList> by_action;
+  std::map<std::uint32_t, PolicyList> by_group;
+  std::set<std::uint32_t> actions;  // whose lists change
+  std::set<std::uint32_t> groups;
+  bool any_changes = false;
+  const auto touch = [&](const CompiledPolicy& policy) {
+    any_changes = any_changes || is_for_any_action(policy);
+    for (const std::uint32_t action : actions_of(policy)) {
+      actions.insert(action);
+      if (policy.action.kind == cedar::ScopeConstraint::Kind::kIn) groups.insert(action);
+    }
   };
-  for (std::uint32_t policy = 0; policy < program.policies.size(); ++policy) {
-    const Scope& action = program.policies[policy].action;
-    if (action.kind == cedar::ScopeConstraint::Kind::kAny) {
-      any.push_back(policy);
-      continue;
-    }
-    for (std::uint32_t i = 0; i < action.count; ++i) {
-      const std::uint32_t ref = program.refs[action.first + i];
-      add(by_action[ref], policy);
-      if (action.kind == cedar::ScopeConstraint::Kind::kIn) add(by_group[ref], policy);
+  for (const CompiledPolicy* policy : removed) touch(*policy);
+  for (const CompiledPolicy* policy : added) {
+    touch(*policy);
+    if (is_for_any_action(*policy)) any.push_back(policy);
+    for (const std::uint32_t action : actions_of(*policy)) {
+      by_action[action].push_back(policy);
+      if (policy->action.kind == cedar::ScopeConstraint::Kind::kIn) by_group[action].push_back(policy);
     }
   }
-  build_resource(program, any, any_action_);
-  build_actions(program, by_action, by_action_, actions_);
-  build_actions(program, by_group, by_group_, groups_);
+  if (any_changes) next.any_action_ = make_group(changed(any_action_->all, any, removed));
+  next.actions_.update(by_action, actions, removed);
+  next.groups_.update(by_group, groups, removed);
+  return next;
 }
 
 }  // namespace wary::engine

@@ -140,12 +140,10 @@ bool Machine::walk_to(const EntityBlock& block, std::uint32_t ancestor) const {
   return false;
 }
 
-bool Machine::is_in_any(const Program& program, const Scope& scope, Subject& subject) {
+bool Machine::is_in_any(const Scope& scope, Subject& subject) {
   if (scope.count == 1) return subject_is_in(subject, scope.ref);
-  for (std::uint32_t i = 0; i < scope.count; ++i) {
-    if (subject_is_in(subject, program.refs[scope.first + i])) return true;
-  }
-  return false;
+  const auto all = scope.all();
+  return std::any_of(all.begin(), all.end(), [&](std::uint32_t ref) { return subject_is_in(subject, ref); });
 }
 
 const Cell* Machine::peek(cedar::Variable variable, std::uint32_t name) {
@@ -157,15 +155,15 @@ const Cell* Machine::peek(cedar::Variable variable, std::uint32_t name) {
   return context_.record->find(name);
 }
 
-bool Machine::matches_part(const Program& program, const Scope& scope, std::size_t which) {
+bool Machine::matches_part(const Scope& scope, std::size_t which) {
   using Kind = cedar::ScopeConstraint::Kind;
   Subject& subject = subjects_[which];
   switch (scope.kind) {
     case Kind::kAny: return true;
     case Kind::kEqual: return subject.cell.entity == scope.ref;
-    case Kind::kIn: return is_in_any(program, scope, subject);
+    case Kind::kIn: return is_in_any(scope, subject);
     case Kind::kIs: return subject.cell.type == scope.type;
-    case Kind::kIsIn: return subject.cell.type == scope.type && is_in_any(program, scope, subject);
+    case Kind::kIsIn: return subject.cell.type == scope.type && is_in_any(scope, subject);
   }
   return false;
 }
@@ -220,9 +218,9 @@ template <typename In>
   return in_cell(top, top, [&](std::uint32_t ancestor) { return subject_is_in(subject, ancestor); });
 }
 
-Outcome Machine::run(const Program& program, std::uint32_t at) {
-  const Operation* code = program.code.data();
-  const Operation* next = code + at;
+Outcome Machine::run(const Program& program) {
+  const Operation* code = program.code;
+  const Operation* next = code;
   Cell* top = stack_.data();
   while (true) {
     const Operation& operation = *next++;

@@ -1,7 +1,7 @@
 // Machine: one request against programs. Private to engine/.
 //
 //   machine.start(symbols, table, request, now);
-//   if (machine.matches(program, policy)) outcome = machine.run(program, policy.code);
+//   if (machine.matches(policy)) outcome = machine.run(policy.program);
 //
 // Belongs to one thread, is used for one request after another, and allocates nothing once it has grown to what its
 // requests need. No recursion, but for comparing nested values. Errors are a kind; their text is the tree walker's.
@@ -46,20 +46,20 @@ class Machine {
   void start(const Symbols& symbols, const EntityTable& table, const cedar::Request& request, UnixTime now,
              std::uint32_t stack);
   // Principal and resource of the scope, which cannot fail. The action is what the index has found it by.
-  bool matches(const Program& program, const CompiledPolicy& policy) {
-    return matches(program, policy.resource, kResource) && matches(program, policy.principal, kPrincipal);
+  bool matches(const CompiledPolicy& policy) {
+    return matches(policy.resource, kResource) && matches(policy.principal, kPrincipal);
   }
   // The member of a variable, or null when it is not there.
   const Cell* peek(cedar::Variable variable, std::uint32_t name);
-  cedar::Outcome run(const Program& program, std::uint32_t at);
+  cedar::Outcome run(const Program& program);
   // Of an expression (compile_value); false: error() tells.
-  bool evaluate(const Program& program, std::uint32_t at, Cell& out) {
-    if (run(program, at) != cedar::Outcome::kSatisfied) return false;
+  bool evaluate(const Program& program, Cell& out) {
+    if (run(program) != cedar::Outcome::kSatisfied) return false;
     out = stack_[1];
     return true;
   }
-  bool matches_scope(const Program& program, const Scope& scope, cedar::Variable variable) {
-    return matches(program, scope, static_cast<std::size_t>(variable));
+  bool matches_scope(const Scope& scope, cedar::Variable variable) {
+    return matches(scope, static_cast<std::size_t>(variable));
   }
   cedar::EvalErrorKind error() const { return error_; }
 
@@ -99,11 +99,11 @@ class Machine {
     std::vector<std::uint32_t> gathered;
   };
 
-  bool matches(const Program& program, const Scope& scope, std::size_t which) {
-    return scope.kind == cedar::ScopeConstraint::Kind::kAny || matches_part(program, scope, which);
+  bool matches(const Scope& scope, std::size_t which) {
+    return scope.kind == cedar::ScopeConstraint::Kind::kAny || matches_part(scope, which);
   }
-  bool matches_part(const Program& program, const Scope& scope, std::size_t which);
-  bool is_in_any(const Program& program, const Scope& scope, Subject& subject);
+  bool matches_part(const Scope& scope, std::size_t which);
+  bool is_in_any(const Scope& scope, Subject& subject);
   std::span<const std::uint32_t> ancestors(Subject& subject) {
     if (!subject.has_ancestors) gather(subject);
     return subject.ancestors;

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "engine/rules.h"
+#include "engine/program.h"
 
 namespace wary::engine {
 
@@ -19,11 +19,11 @@ bool is_variable(const Expr& e, Variable variable) { return e.kind == ExprKind::
 
 class Finder {
  public:
-  Finder(Variable variable, WorldNames& names, Program& values) : variable_(variable), names_(names), values_(values) {}
+  Finder(Variable variable, WorldNames& names) : variable_(variable), names_(names) {}
 
   // Every alternative of the clause, or none when one of them does not narrow.
-  Alternatives alternatives(const Expr& e) {
-    Alternatives out;
+  std::vector<Narrowing> alternatives(const Expr& e) {
+    std::vector<Narrowing> out;
     if (e.kind != ExprKind::kOr) {
       add(e, out);
       return out;
@@ -35,7 +35,7 @@ class Finder {
   }
 
  private:
-  bool add(const Expr& e, Alternatives& out) {
+  bool add(const Expr& e, std::vector<Narrowing>& out) {
     if (e.kind == ExprKind::kAnd) {
       return std::any_of(e.operands.begin(), e.operands.end(), [&](const Expr& operand) { return add(operand, out); });
     }
@@ -52,32 +52,34 @@ class Finder {
     return add_equal(e.operands[0], e.operands[1], out) || add_equal(e.operands[1], e.operands[0], out);
   }
 
-  bool add_equal(const Expr& left, const Expr& right, Alternatives& out) {
+  bool add_equal(const Expr& left, const Expr& right, std::vector<Narrowing>& out) {
     if (is_variable(left, variable_)) return found(Narrowing::Kind::kIs, kNone, right, out);
     if (left.kind != ExprKind::kGetAttribute || !is_variable(left.operands[0], variable_)) return false;
     return found(Narrowing::Kind::kAttribute, names_.name(left.name), right, out);
   }
 
-  bool found(Narrowing::Kind kind, std::uint32_t name, const Expr& value, Alternatives& out) {
+  bool found(Narrowing::Kind kind, std::uint32_t name, const Expr& value, std::vector<Narrowing>& out) {
     if (mentions(value, variable_)) return false;
-    out.push_back({variable_, kind, name, compile_value(value, names_, values_)});
+    out.push_back({variable_, kind, name, compile_value(value, names_)});
     return true;
   }
 
   Variable variable_;
   WorldNames& names_;
-  Program& values_;
 };
 
 }  // namespace
 
-void find_narrowings(const cedar::Policy& policy, WorldNames& names, Rules& rules) {
+std::span<const Alternatives> find_narrowings(const cedar::Policy& policy, WorldNames& names) {
   std::vector<Alternatives> out;
   for (const Variable variable : {Variable::kPrincipal, Variable::kResource}) {
-    Finder finder(variable, names, rules.values);
+    Finder finder(variable, names);
     const auto add = [&](const Expr& clause) {
-      Alternatives alternatives = finder.alternatives(clause);
-      if (!alternatives.empty()) out.push_back(std::move(alternatives));
+      const std::vector<Narrowing> alternatives = finder.alternatives(clause);
+      if (alternatives.empty()) return;
+      auto* kept = names.arena().make<Narrowing>(alternatives.size());
+      std::copy(alternatives.begin(), alternatives.end(), kept);
+      out.emplace_back(kept, alternatives.size());
     };
     for (const cedar::Condition& condition : policy.body->conditions) {
       if (condition.is_unless) continue;
@@ -88,7 +90,10 @@ void find_narrowings(const cedar::Policy& policy, WorldNames& names, Rules& rule
       }
     }
   }
-  rules.narrowed.push_back(std::move(out));
+  if (out.empty()) return {};
+  auto* kept = names.arena().make<Alternatives>(out.size());
+  std::copy(out.begin(), out.end(), kept);
+  return {kept, out.size()};
 }
 
 }  // namespace wary::engine

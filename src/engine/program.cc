@@ -31,45 +31,74 @@ bool is_constant(const Expr& e) {
   return std::all_of(e.operands.begin(), e.operands.end(), is_constant);
 }
 
+// What is compiled, before it becomes a block.
+struct Draft {
+  std::vector<Operation> code;
+  std::vector<Cell> constants;
+  std::vector<std::uint32_t> names;
+  std::vector<std::span<const cedar::PatternElement>> patterns;
+  std::uint32_t stack = 1;
+};
+
+template <typename T>
+T* copied(const std::vector<T>& from, Arena& arena) {
+  if (from.empty()) return nullptr;
+  T* out = arena.make<T>(from.size());
+  std::copy(from.begin(), from.end(), out);
+  return out;
+}
+
 class Compiler {
  public:
-  Compiler(WorldNames& names, Program& program) : names_(names), program_(program) {}
+  explicit Compiler(WorldNames& names) : names_(names) {}
 
-  void policy(const cedar::Policy& policy) {
+  const CompiledPolicy* policy(const cedar::Policy& policy, std::uint32_t number) {
     const cedar::PolicyBody& body = *policy.body;
-    CompiledPolicy out;
-    out.is_forbid = body.effect == cedar::Effect::kForbid;
-    out.principal = scope(body.principal, policy.slots.principal);
-    out.action = scope(body.action, nullptr);
-    out.resource = scope(body.resource, policy.slots.resource);
-    out.code = here();
-    out.has_conditions = !body.conditions.empty();
+    auto* out = new (names_.arena().make<CompiledPolicy>(1)) CompiledPolicy;
+    out->number = number;
+    out->is_forbid = body.effect == cedar::Effect::kForbid;
+    out->id = make_text(names_.arena(), policy.id, 0);
+    out->has_conditions = !body.conditions.empty();
     for (const cedar::Condition& condition : body.conditions) {
       expression(condition.expression);
       emit(condition.is_unless ? Code::kUnless : Code::kWhen, 0, 0, 0, -1);
     }
-    emit(Code::kSatisfied);
-    if (out.has_conditions && !body.conditions.front().is_unless)
-      out.first = first_test(body.conditions.front().expression);
-    program_.policies.push_back(out);
+    out->program = finish();
+    out->principal = scope(body.principal, policy.slots.principal);
+    out->action = scope(body.action, nullptr);
+    out->resource = scope(body.resource, policy.slots.resource);
+    if (out->has_conditions && !body.conditions.front().is_unless)
+      out->first = first_test(body.conditions.front().expression);
+    out->narrowed = find_narrowings(policy, names_);
+    return out;
   }
 
-  std::uint32_t value(const Expr& e) {
-    const std::uint32_t at = here();
+  Program value(const Expr& e) {
     expression(e);
-    emit(Code::kSatisfied);
-    return at;
+    return finish();
   }
 
  private:
-  std::uint32_t here() const { return static_cast<std::uint32_t>(program_.code.size()); }
+  Program finish() {
+    emit(Code::kSatisfied);
+    Arena& arena = names_.arena();
+    Program out;
+    out.code = copied(draft_.code, arena);
+    out.constants = copied(draft_.constants, arena);
+    out.names = copied(draft_.names, arena);
+    out.patterns = copied(draft_.patterns, arena);
+    out.stack = draft_.stack;
+    return out;
+  }
+
+  std::uint32_t here() const { return static_cast<std::uint32_t>(draft_.code.size()); }
 
   // `effect`: how the stack's depth changes.
   std::uint32_t emit(Code code, std::uint8_t variable = 0, std::uint32_t a = 0, std::uint32_t b = 0, int effect = 0) {
     depth_ += effect;
     WARY_CHECK(depth_ >= 0);
-    program_.stack = std::max(program_.stack, static_cast<std::uint32_t>(depth_) + 1);
-    program_.code.push_back({code, variable, 0, a, b});
+    draft_.stack = std::max(draft_.stack, static_cast<std::uint32_t>(depth_) + 1);
+    draft_.code.push_back({code, variable, 0, a, b});
     return here() - 1;
   }
 
@@ -77,16 +106,17 @@ class Compiler {
     Scope out;
     out.kind = constraint.kind;
     if (!constraint.type.empty()) out.type = names_.name(constraint.type);
-    const auto add = [&](const cedar::EntityPtr& uid) { program_.refs.push_back(names_.uid(*uid).entity); };
-    out.first = static_cast<std::uint32_t>(program_.refs.size());
+    std::vector<std::uint32_t> refs;
+    const auto add = [&](const cedar::EntityPtr& uid) { refs.push_back(names_.uid(*uid).entity); };
     if (constraint.is_slot) {
       WARY_CHECK(slot != nullptr);
       add(slot);
     } else {
       std::for_each(constraint.entities.begin(), constraint.entities.end(), add);
     }
-    out.count = static_cast<std::uint32_t>(program_.refs.size()) - out.first;
-    if (out.count > 0) out.ref = program_.refs[out.first];
+    out.count = static_cast<std::uint32_t>(refs.size());
+    out.refs = copied(refs, names_.arena());
+    if (out.count > 0) out.ref = refs.front();
     return out;
   }
 
@@ -106,8 +136,8 @@ class Compiler {
   }
 
   void constant(const cedar::Value& value) {
-    program_.constants.push_back(to_cell(value, names_));
-    emit(Code::kConstant, 0, static_cast<std::uint32_t>(program_.constants.size() - 1), 0, 1);
+    draft_.constants.push_back(to_cell(value, names_));
+    emit(Code::kConstant, 0, static_cast<std::uint32_t>(draft_.constants.size() - 1), 0, 1);
   }
 
   // Computes it now if that can be done and does not fail.
@@ -190,9 +220,9 @@ class Compiler {
     const std::uint32_t branch = emit(Code::kBranch, 0, 0, 0, -1);
     expression(e.operands[1]);
     const std::uint32_t jump = emit(Code::kJump, 0, 0, 0, -1);
-    program_.code[branch].a = here();
+    draft_.code[branch].a = here();
     expression(e.operands[2]);
-    program_.code[jump].a = here();
+    draft_.code[jump].a = here();
   }
   void junction(const Expr& e, Code code) {
     std::vector<std::uint32_t> exits;
@@ -201,7 +231,7 @@ class Compiler {
       if (i + 1 < e.operands.size()) exits.push_back(emit(code, 0, 0, 0, -1));
     }
     emit(Code::kBoolean);
-    for (const std::uint32_t at : exits) program_.code[at].a = here();
+    for (const std::uint32_t at : exits) draft_.code[at].a = here();
   }
   void membership(const Expr& e) {
     if (!is_subject(e.operands[0])) return binary(e, Code::kIn);
@@ -222,14 +252,14 @@ class Compiler {
       return;
     }
     expression(e.operands[0]);
-    const auto first = static_cast<std::uint32_t>(program_.names.size());
-    for (const std::string& name : e.names) program_.names.push_back(names_.name(name));
+    const auto first = static_cast<std::uint32_t>(draft_.names.size());
+    for (const std::string& name : e.names) draft_.names.push_back(names_.name(name));
     emit(Code::kHas, 0, first, static_cast<std::uint32_t>(e.names.size()));
   }
   void like(const Expr& e) {
     expression(e.operands[0]);
-    program_.patterns.push_back(e.pattern);
-    emit(Code::kLike, 0, static_cast<std::uint32_t>(program_.patterns.size() - 1));
+    draft_.patterns.emplace_back(copied(e.pattern, names_.arena()), e.pattern.size());
+    emit(Code::kLike, 0, static_cast<std::uint32_t>(draft_.patterns.size() - 1));
   }
   void is(const Expr& e) {
     expression(e.operands[0]);
@@ -240,7 +270,7 @@ class Compiler {
     const std::uint32_t test = emit(Code::kIsBeforeIn, 0, names_.name(e.name));
     expression(e.operands[1]);
     emit(Code::kIn, 0, 0, 0, -1);
-    program_.code[test].b = here();
+    draft_.code[test].b = here();
   }
   void set(const Expr& e) {
     for (const Expr& operand : e.operands) expression(operand);
@@ -254,8 +284,8 @@ class Compiler {
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) { return e.names[x] < e.names[y]; });
     for (const std::size_t i : order) expression(e.operands[i]);
-    const auto first = static_cast<std::uint32_t>(program_.names.size());
-    for (const std::size_t i : order) program_.names.push_back(names_.name(e.names[i]));
+    const auto first = static_cast<std::uint32_t>(draft_.names.size());
+    for (const std::size_t i : order) draft_.names.push_back(names_.name(e.names[i]));
     const int count = static_cast<int>(order.size());
     emit(Code::kRecord, 0, first, static_cast<std::uint32_t>(count), 1 - count);
   }
@@ -268,18 +298,16 @@ class Compiler {
   }
 
   WorldNames& names_;
-  Program& program_;
+  Draft draft_;
   int depth_ = 0;
 };
 
 }  // namespace
 
-void compile(const cedar::Policy& policy, WorldNames& names, Program& program) {
-  Compiler(names, program).policy(policy);
+const CompiledPolicy* compile(const cedar::Policy& policy, std::uint32_t number, WorldNames& names) {
+  return Compiler(names).policy(policy, number);
 }
 
-std::uint32_t compile_value(const cedar::Expr& expression, WorldNames& names, Program& program) {
-  return Compiler(names, program).value(expression);
-}
+Program compile_value(const cedar::Expr& expression, WorldNames& names) { return Compiler(names).value(expression); }
 
 }  // namespace wary::engine

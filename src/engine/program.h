@@ -1,12 +1,14 @@
 // Programs: policies as flat code for a stack machine. Private to engine/.
 //
-// An operation is 12 bytes; operands lie in pools. Conditions end with kWhen or kUnless, so that a policy is decided as
-// soon as one fails. What can be known without a request is computed when compiling; a computation that would fail
-// stays in the code and fails when it is reached, as the language wants. How deep the stack can get is known
+// An operation is 12 bytes; operands lie in pools behind it. A policy is one block of memory of a world, which neither
+// moves nor changes; its scopes and its code are read together. Conditions end with kWhen or kUnless, so that a policy
+// is decided as soon as one fails. What can be known without a request is computed when compiling; a computation that
+// would fail stays in the code and fails when it is reached, as the language wants. How deep the stack can get is known
 // beforehand.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "cedar/ast.h"
@@ -72,8 +74,9 @@ struct Scope {
   cedar::ScopeConstraint::Kind kind = cedar::ScopeConstraint::Kind::kAny;
   std::uint32_t type = kNone;
   std::uint32_t ref = kNone;  // the first
-  std::uint32_t first = 0;    // of a list, into Program::refs
   std::uint32_t count = 0;
+  const std::uint32_t* refs = nullptr;
+  std::span<const std::uint32_t> all() const { return {refs, count}; }
 };
 
 // What the first clause of a policy starts with, if that is "a member of a variable equals a constant": while the
@@ -85,29 +88,44 @@ struct FirstTest {
   Cell constant;
 };
 
-struct CompiledPolicy {
-  Scope principal;
-  Scope action;
-  Scope resource;
-  std::uint32_t code = 0;  // where it begins
-  bool is_forbid = false;
-  bool has_conditions = false;
-  FirstTest first;
-};
-
+// Code, from its beginning, and its pools.
 struct Program {
-  std::vector<Operation> code;
-  std::vector<Cell> constants;
-  std::vector<std::uint32_t> names;
-  std::vector<std::uint32_t> refs;
-  std::vector<std::vector<cedar::PatternElement>> patterns;
-  std::vector<CompiledPolicy> policies;
+  const Operation* code = nullptr;
+  const Cell* constants = nullptr;
+  const std::uint32_t* names = nullptr;
+  const std::span<const cedar::PatternElement>* patterns = nullptr;
   std::uint32_t stack = 1;  // cells that a run needs at most
 };
 
-// Appends one policy. Its slots must have values.
-void compile(const cedar::Policy& policy, WorldNames& names, Program& program);
-// Appends an expression alone, ending with kSatisfied; where it begins.
-std::uint32_t compile_value(const cedar::Expr& expression, WorldNames& names, Program& program);
+// A clause without which a policy is not satisfied, and which ties principal or resource to a value that does not
+// depend on it.
+struct Narrowing {
+  enum class Kind : std::uint8_t { kIs, kIn, kAttribute };
+  cedar::Variable variable = cedar::Variable::kResource;
+  Kind kind = Kind::kIs;       // it is the value, or in the set; is in the value; its attribute is the value
+  std::uint32_t name = kNone;  // of the attribute
+  Program value;
+};
+using Alternatives = std::span<const Narrowing>;  // one of them holds
+
+struct CompiledPolicy {
+  Scope resource;
+  Scope principal;
+  Program program;
+  std::uint32_t number = 0;
+  bool is_forbid = false;
+  bool has_conditions = false;
+  Scope action;
+  FirstTest first;
+  const Text* id = nullptr;
+  std::span<const Alternatives> narrowed;  // each of them holds
+};
+
+// A policy's block. Its slots must have values.
+const CompiledPolicy* compile(const cedar::Policy& policy, std::uint32_t number, WorldNames& names);
+// An expression alone, ending with kSatisfied.
+Program compile_value(const cedar::Expr& expression, WorldNames& names);
+// What narrows in the conditions of a policy.
+std::span<const Alternatives> find_narrowings(const cedar::Policy& policy, WorldNames& names);
 
 }  // namespace wary::engine

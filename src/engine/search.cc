@@ -79,13 +79,14 @@ class Candidates {
       : snapshot_(directory.snapshot()), index_(directory.index()), machine_(machine), free_(free), type_(type) {}
 
   std::vector<std::uint32_t> find() {
-    const Program& program = snapshot_.rules().program;
-    for (std::uint32_t i = 0; i < program.policies.size() && !is_all_; ++i) {
-      const CompiledPolicy& policy = program.policies[i];
-      if (!policy.is_forbid && others_match(program, policy)) add_policy(program, policy, i);
+    const auto& policies = snapshot_.rules().policies;
+    policies.for_each([&](const CompiledPolicy& policy) {
+      if (!is_all_ && !policy.is_forbid && others_match(policy)) add_policy(policy);
+    });
+    if (is_all_) {
+      found_ = index_.of_type(type_);
+      policies.for_each([&](const CompiledPolicy& policy) { add_refs(scope_of(policy)); });  // ids that only they know
     }
-    if (is_all_) found_ = index_.of_type(type_);
-    if (is_all_) add_named(program);
     const Symbols& symbols = snapshot_.world().symbols;
     std::erase_if(found_, [&](std::uint32_t ref) { return symbols.type_of(ref) != type_; });
     std::sort(found_.begin(), found_.end(),
@@ -100,21 +101,14 @@ class Candidates {
            : free_ == Variable::kAction  ? policy.action
                                          : policy.resource;
   }
-  bool others_match(const Program& program, const CompiledPolicy& policy) {
-    return (free_ == Variable::kPrincipal || machine_.matches_scope(program, policy.principal, Variable::kPrincipal)) &&
-           (free_ == Variable::kAction || machine_.matches_scope(program, policy.action, Variable::kAction)) &&
-           (free_ == Variable::kResource || machine_.matches_scope(program, policy.resource, Variable::kResource));
+  bool others_match(const CompiledPolicy& policy) {
+    return (free_ == Variable::kPrincipal || machine_.matches_scope(policy.principal, Variable::kPrincipal)) &&
+           (free_ == Variable::kAction || machine_.matches_scope(policy.action, Variable::kAction)) &&
+           (free_ == Variable::kResource || machine_.matches_scope(policy.resource, Variable::kResource));
   }
+  void add_refs(const Scope& scope) { found_.insert(found_.end(), scope.refs, scope.refs + scope.count); }
 
-  // Ids that only scopes know.
-  void add_named(const Program& program) {
-    for (const CompiledPolicy& policy : program.policies) {
-      const Scope& scope = scope_of(policy);
-      for (std::uint32_t i = 0; i < scope.count; ++i) found_.push_back(program.refs[scope.first + i]);
-    }
-  }
-
-  void add_policy(const Program& program, const CompiledPolicy& policy, std::uint32_t number) {
+  void add_policy(const CompiledPolicy& policy) {
     using Kind = cedar::ScopeConstraint::Kind;
     const Scope& scope = scope_of(policy);
     switch (scope.kind) {
@@ -122,26 +116,26 @@ class Candidates {
       case Kind::kIn:
       case Kind::kIsIn:
         if (scope.kind == Kind::kIsIn && scope.type != type_) return;
-        for (std::uint32_t i = 0; i < scope.count; ++i) index_.add_below(program.refs[scope.first + i], found_);
+        for (const std::uint32_t ref : scope.all()) index_.add_below(ref, found_);
         return;
       case Kind::kIs:
         if (scope.type != type_) return;
         break;
       case Kind::kAny: break;
     }
-    for (const Alternatives& alternatives : snapshot_.rules().narrowed[number]) {
+    for (const Alternatives& alternatives : policy.narrowed) {
       if (alternatives.front().variable == free_ && narrow(alternatives)) return;
     }
     is_all_ = true;
   }
 
   // False when a value is not of a kind that can be looked up.
-  bool narrow(const Alternatives& alternatives) {
+  bool narrow(Alternatives alternatives) {
     std::vector<std::uint32_t> found;
     for (const Narrowing& narrowing : alternatives) {
       Cell value;
       // A value that fails here fails, or is not reached, for every candidate: no candidate comes of it.
-      if (!machine_.evaluate(snapshot_.rules().values, narrowing.code, value)) continue;
+      if (!machine_.evaluate(narrowing.value, value)) continue;
       if (!add_value(narrowing, value, found)) return false;
     }
     found_.insert(found_.end(), found.begin(), found.end());
@@ -199,8 +193,7 @@ Result<SearchResult> search(const Directory& directory, Worker& worker, const Se
   // A type that no policy and no entity can have: nothing is taken for the one that is searched.
   part(request, query.free) = cedar::make_entity(std::string_view("?", 1), "");
   Machine& machine = worker.machine();
-  machine.start(symbols, snapshot.entities(), request, query.now,
-                std::max(snapshot.rules().program.stack, snapshot.rules().values.stack));
+  machine.start(symbols, snapshot.entities(), request, query.now, snapshot.rules().stack);
   const auto candidates = Candidates(directory, machine, query.free, type).find();
   for (const std::uint32_t ref : candidates) {
     const std::string_view id = symbols.id_of(ref);

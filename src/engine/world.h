@@ -7,12 +7,15 @@
 namespace wary::engine {
 
 struct World {
-  explicit World(std::uint64_t seed) : symbols(seed), arena(std::size_t{1} << 20), writer(symbols, arena) {}
+  explicit World(std::uint64_t seed)
+      : symbols(seed), arena(std::size_t{1} << 20), writer(symbols, arena), rules_arena(std::size_t{1} << 16) {}
   Symbols symbols;
-  Arena arena;
+  Arena arena;  // of entities
   EntityWriter writer;
+  Arena rules_arena;
   std::uint64_t latest = 0;
-  std::size_t first_bytes = 0;  // of the first snapshot
+  std::size_t first_bytes = 0;  // of the first snapshot, and of its policies
+  std::size_t first_rules_bytes = 0;
 };
 
 }  // namespace wary::engine

@@ -432,7 +432,7 @@ void World::set_policies(const std::string& text) {
   policy::SnapshotDelta delta;
   delta.from = base->revision();
   delta.to = delta.from + 1;
-  delta.policies = {{"main", text, "main.cedar", 1}};
+  delta.policy_upserts = {{"main", text, "main.cedar", 1}};
   auto next = policy::apply_delta(*base, delta, sim.clock().unix_time());
   REQUIRE(next.ok());
   shared.snapshot.swap(*next);

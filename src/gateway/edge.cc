@@ -180,7 +180,7 @@ Status Edge::on_update(const link::Update& update) {
     WARY_ASSIGN_OR_RETURN(const policy::SnapshotDelta delta, policy::parse_delta(update.content));
     if (!base) return fail(ErrorKind::kConflict, "update_order", "a delta came before any snapshot");
     WARY_ASSIGN_OR_RETURN(next, policy::apply_delta(*base, delta, parts_.clock.unix_time()));
-    everything = delta.policies.has_value();
+    everything = delta.changes_policies();
     for (const contract::EntityId& id : delta.removals) changed->push_back(id);
     for (const contract::Entity& entity : delta.upserts) changed->push_back(entity.id);
     site_changed = std::any_of(changed->begin(), changed->end(), [](const contract::EntityId& id) {

@@ -53,13 +53,24 @@ contract::PolicyError describe(const cedar::Policy& policy, const engine::Failur
 
 Verdict evaluate(const Snapshot& snapshot, const cedar::Request& request, UnixTime now, engine::Worker& worker) {
   const engine::Answer& answer = worker.decide(snapshot.compiled(), request, now);
-  const std::vector<cedar::Policy>& policies = snapshot.policies().policies();
+  const CompiledPolicies& policies = snapshot.policies();
+  // Numbers tell what came when; what is said of a decision must not.
+  const auto ordered = [&](auto items, auto number_of) {
+    std::sort(items.begin(), items.end(),
+              [&](const auto& a, const auto& b) { return policies.is_before(number_of(a), number_of(b)); });
+    return items;
+  };
+  const auto itself = [](std::uint32_t number) { return number; };
   Verdict verdict;
-  for (const std::uint32_t number : answer.permits) verdict.permits.push_back(&policies[number]);
-  for (const std::uint32_t number : answer.forbids) verdict.forbids.push_back(policies[number].id);
+  for (const std::uint32_t number : ordered(answer.permits, itself)) {
+    verdict.permits.push_back(&policies.by_number(number));
+  }
+  for (const std::uint32_t number : ordered(answer.forbids, itself)) {
+    verdict.forbids.push_back(policies.by_number(number).id);
+  }
   FactView view(snapshot.entities(), now);
-  for (const engine::Failure& failure : answer.errors) {
-    const cedar::Policy& policy = policies[failure.policy];
+  for (const engine::Failure& failure : ordered(answer.errors, [](const engine::Failure& one) { return one.policy; })) {
+    const cedar::Policy& policy = policies.by_number(failure.policy);
     verdict.errors.push_back(describe(policy, failure, request, view));
     if (policy.body->effect == cedar::Effect::kForbid) verdict.failed_forbids.push_back(policy.id);
   }

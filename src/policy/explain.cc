@@ -138,8 +138,8 @@ void add_note(const std::string& id, Explanation& out) {
 // has a resource in mind. Among equals those whose failing clause stands latest.
 std::vector<PolicyReport> nearest_permits(const Snapshot& snapshot, Reporter& reporter) {
   std::vector<std::pair<std::size_t, PolicyReport>> ranked;
-  for (const cedar::Policy& policy : snapshot.policies().policies()) {
-    if (policy.body->effect != cedar::Effect::kPermit) continue;
+  snapshot.policies().for_each([&](const cedar::Policy& policy) {
+    if (policy.body->effect != cedar::Effect::kPermit) return;
     PolicyReport report = reporter.report(policy);
     std::size_t held = 0;
     for (const ClauseReport& clause : report.clauses) held += clause.outcome == Outcome::kTrue ? 1 : 0;
@@ -151,7 +151,7 @@ std::vector<PolicyReport> nearest_permits(const Snapshot& snapshot, Reporter& re
     ranked.emplace_back(rank, std::move(report));
     std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
     if (ranked.size() > kNearestMax) ranked.pop_back();
-  }
+  });
   std::vector<PolicyReport> out;
   for (auto& [rank, report] : ranked) out.push_back(std::move(report));
   return out;

@@ -1,6 +1,7 @@
 #include "policy/policies.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "cedar/parser.h"
@@ -117,39 +118,204 @@ const std::vector<PolicyText>& guardrails() {
   return kGuardrails;
 }
 
-Result<std::shared_ptr<const CompiledPolicies>> CompiledPolicies::compile(std::vector<PolicyText> texts) {
-  auto out = std::make_shared<CompiledPolicies>();
-  const auto add = [&](const PolicyText& text) -> Status {
-    PolicyCheck check = check_policies(text);
-    if (!check.errors.empty()) return check.errors.front().error;
-    for (std::size_t i = 0; i < check.policies.size(); ++i) {
-      if (!out->by_id_.emplace(check.ids[i], out->policies_.size()).second) {
-        return fail(ErrorKind::kConflict, "policy_duplicate_id", "two policies have one id").found(check.ids[i]);
-      }
-      out->policies_.push_back({check.ids[i], check.policies[i], {}, {}});
-    }
-    return {};
-  };
-  for (const PolicyText& guardrail : guardrails()) WARY_CHECK(add(guardrail).ok());
-  std::set<std::string_view> ids;
-  for (const PolicyText& text : texts) {
-    if (text.id.empty() || text.id.size() > kIdBytesMax || text.id.starts_with(kGuardrailPrefix)) {
-      return fail(ErrorKind::kInvalid, "policy_reserved_id", "not an id for a policy text")
-          .expected("1 to 256 bytes, not starting with guardrail/")
-          .found(text.id);
-    }
-    if (!ids.insert(text.id).second) {
-      return fail(ErrorKind::kConflict, "policy_duplicate_id", "two policy texts have one id").found(text.id);
-    }
-    WARY_RETURN_IF_ERROR(add(text));
-  }
-  out->texts_ = std::move(texts);
-  return std::shared_ptr<const CompiledPolicies>(std::move(out));
+namespace {
+
+void hash_text(crypto::Sha256& hash, std::string_view text) {
+  Bytes length;
+  append_big_endian(length, static_cast<std::uint64_t>(text.size()));
+  hash.update(length);
+  hash.update(as_bytes(text));
 }
 
+crypto::Digest digest_of(const PolicyText& text) {
+  crypto::Sha256 hash;
+  hash_text(hash, text.id);
+  hash_text(hash, text.text);
+  hash_text(hash, text.file);
+  hash_text(hash, std::to_string(text.first_line));
+  return hash.finish();
+}
+
+Result<std::shared_ptr<const CompiledText>> compile_text(PolicyText text) {
+  PolicyCheck check = check_policies(text);
+  if (!check.errors.empty()) return check.errors.front().error;
+  auto out = std::make_shared<CompiledText>();
+  for (std::size_t i = 0; i < check.policies.size(); ++i) {
+    out->policies.push_back({std::move(check.ids[i]), std::move(check.policies[i]), {}, {}});
+  }
+  out->text = std::move(text);
+  return std::shared_ptr<const CompiledText>(std::move(out));
+}
+
+Error taken(std::string_view message, std::string_view id) {
+  return fail(ErrorKind::kConflict, "policy_duplicate_id", message).found(id);
+}
+
+}  // namespace
+
+const CompiledPolicies::Ptr& CompiledPolicies::only_guardrails() {
+  static const Ptr kOnly = [] {
+    auto out = std::make_shared<CompiledPolicies>();
+    for (const PolicyText& guardrail : guardrails()) {
+      auto text = compile_text(guardrail);
+      WARY_CHECK(text.ok());
+      out->entries_.push_back({std::move(*text), 0});
+    }
+    out->guardrails_ = out->entries_.size();
+    return out->renumbered();
+  }();
+  return kOnly;
+}
+
+Result<CompiledPolicies::Ptr> CompiledPolicies::compile(std::vector<PolicyText> texts) {
+  return only_guardrails()->with(std::move(texts), {});
+}
+
+CompiledPolicies::Ptr CompiledPolicies::renumbered() const {
+  auto out = std::make_shared<CompiledPolicies>(*this);
+  out->numbers_.clear();
+  out->size_ = 0;
+  for (Entry& entry : out->entries_) {
+    entry.first = static_cast<std::uint32_t>(out->numbers_.size());
+    out->set_numbers(entry, true);
+  }
+  return out;
+}
+
+void CompiledPolicies::set_numbers(const Entry& entry, bool are_there) {
+  const auto& policies = entry.text->policies;
+  if (numbers_.size() < entry.first + policies.size()) numbers_.resize(entry.first + policies.size());
+  for (std::size_t i = 0; i < policies.size(); ++i) {
+    numbers_[entry.first + i] = are_there ? Numbered{&policies[i], entry.text.get()} : Numbered{};
+  }
+  size_ = are_there ? size_ + policies.size() : size_ - policies.size();
+}
+
+Result<CompiledPolicies::Ptr> CompiledPolicies::with(std::vector<PolicyText> upserts,
+                                                     const std::vector<std::string>& removals) const {
+  std::map<std::string_view, Entry> changed;  // named by `removals`, or by the text itself; no text: gone
+  for (const std::string& id : removals) changed[id] = {};
+  auto next = std::make_shared<CompiledPolicies>();
+  next->numbers_ = numbers_;
+  next->size_ = size_;
+  for (PolicyText& upsert : upserts) {
+    if (upsert.id.empty() || upsert.id.size() > kIdBytesMax || upsert.id.starts_with(kGuardrailPrefix)) {
+      return fail(ErrorKind::kInvalid, "policy_reserved_id", "not an id for a policy text")
+          .expected("1 to 256 bytes, not starting with guardrail/")
+          .found(upsert.id);
+    }
+    WARY_ASSIGN_OR_RETURN(auto text, compile_text(std::move(upsert)));
+    const Entry entry{std::move(text), static_cast<std::uint32_t>(next->numbers_.size())};
+    Entry& slot = changed[entry.text->text.id];
+    if (slot.text != nullptr) return taken("two policy texts have one id", entry.text->text.id);
+    slot = entry;
+    next->set_numbers(entry, true);
+  }
+  next->guardrails_ = guardrails_;
+  next->entries_.reserve(entries_.size() + changed.size());
+  const auto first_text = entries_.begin() + static_cast<std::ptrdiff_t>(guardrails_);
+  next->entries_.assign(entries_.begin(), first_text);
+  auto change = changed.begin();
+  const auto take = [&] {
+    if (change->second.text != nullptr) next->entries_.push_back(change->second);
+    ++change;
+  };
+  for (auto entry = first_text; entry != entries_.end(); ++entry) {
+    const std::string& id = entry->text->text.id;
+    while (change != changed.end() && change->first < id) take();
+    if (change == changed.end() || change->first != id) {
+      next->entries_.push_back(*entry);
+      continue;
+    }
+    next->set_numbers(*entry, false);
+    take();
+  }
+  while (change != changed.end()) take();
+
+  std::vector<crypto::Digest> digests;
+  digests.reserve(changed.size());
+  std::vector<ContentDigest::Change> changes;
+  for (const auto& [id, entry] : changed) {
+    if (entry.text != nullptr) {
+      WARY_RETURN_IF_ERROR(next->check_ids(*entry.text));
+      digests.push_back(digest_of(entry.text->text));
+    }
+    changes.push_back({id, entry.text != nullptr ? &digests.back() : nullptr});
+  }
+  next->digest_ = digest_;
+  next->digest_.apply(changes);
+  return Ptr(std::move(next));
+}
+
+const CompiledPolicies::Entry* CompiledPolicies::find_text(std::string_view id) const {
+  const auto first_text = entries_.begin() + static_cast<std::ptrdiff_t>(guardrails_);
+  if (id.starts_with(kGuardrailPrefix)) {
+    const auto at = std::find_if(entries_.begin(), first_text, [&](const Entry& e) { return e.text->text.id == id; });
+    return at != first_text ? &*at : nullptr;
+  }
+  const auto is_less = [](const Entry& entry, std::string_view wanted) { return entry.text->text.id < wanted; };
+  const auto at = std::lower_bound(first_text, entries_.end(), id, is_less);
+  return at != entries_.end() && at->text->text.id == id ? &*at : nullptr;
+}
+
+// A policy alone has its text's id; one of several has it before its last slash.
 const cedar::Policy* CompiledPolicies::find(std::string_view id) const {
-  const auto at = by_id_.find(id);
-  return at != by_id_.end() ? &policies_[at->second] : nullptr;
+  const Entry* alone = find_text(id);
+  if (alone != nullptr && alone->text->policies.size() == 1) return &alone->text->policies.front();
+  const std::size_t slash = id.rfind('/');
+  const Entry* several = slash != std::string_view::npos ? find_text(id.substr(0, slash)) : nullptr;
+  if (several == nullptr) return nullptr;
+  const auto& policies = several->text->policies;
+  const auto at =
+      std::find_if(policies.begin(), policies.end(), [&](const cedar::Policy& one) { return one.id == id; });
+  return at != policies.end() ? &*at : nullptr;
+}
+
+// No other text may hold a policy of the same id: the one alone that is named like one of several, or the other way.
+Status CompiledPolicies::check_ids(const CompiledText& text) const {
+  for (const cedar::Policy& policy : text.policies) {
+    if (find(policy.id) != &policy) return taken("two policies have one id", policy.id);
+    const std::size_t slash = policy.id.rfind('/');
+    if (text.policies.size() != 1 || slash == std::string::npos) continue;
+    const Entry* several = find_text(std::string_view(policy.id).substr(0, slash));
+    if (several == nullptr || several->text.get() == &text) continue;
+    const auto& others = several->text->policies;
+    if (std::any_of(others.begin(), others.end(), [&](const cedar::Policy& one) { return one.id == policy.id; })) {
+      return taken("two policies have one id", policy.id);
+    }
+  }
+  return {};
+}
+
+std::vector<PolicyText> CompiledPolicies::texts() const {
+  std::vector<PolicyText> out;
+  for (std::size_t i = guardrails_; i < entries_.size(); ++i) out.push_back(entries_[i].text->text);
+  return out;
+}
+
+bool CompiledPolicies::is_before(std::uint32_t a, std::uint32_t b) const {
+  const CompiledText* x = numbers_[a].text;
+  const CompiledText* y = numbers_[b].text;
+  const bool by_number = x == y || a < guardrails_ || b < guardrails_;
+  return by_number ? a < b : x->text.id < y->text.id;
+}
+
+std::vector<engine::PolicyInput> CompiledPolicies::numbered() const {
+  std::vector<engine::PolicyInput> out;
+  for (std::uint32_t number = 0; number < numbers_.size(); ++number) {
+    if (numbers_[number].policy != nullptr) out.push_back({numbers_[number].policy, number});
+  }
+  return out;
+}
+
+void CompiledPolicies::changes_since(const CompiledPolicies& base, engine::Changes& out) const {
+  for (std::uint32_t number = 0; number < base.numbers_.size(); ++number) {
+    if (base.numbers_[number].policy != nullptr && numbers_[number].policy == nullptr)
+      out.removed_policies.push_back(number);
+  }
+  for (std::uint32_t number = static_cast<std::uint32_t>(base.numbers_.size()); number < numbers_.size(); ++number) {
+    if (numbers_[number].policy != nullptr) out.added_policies.push_back({numbers_[number].policy, number});
+  }
 }
 
 }  // namespace wary::policy

@@ -9,7 +9,6 @@
 // a text (limits::kPolicyBytes), nesting limits::kPolicyDepth.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +16,8 @@
 #include "base/result.h"
 #include "cedar/evaluator.h"
 #include "cedar/policy_set.h"
+#include "engine/engine.h"
+#include "policy/content_digest.h"
 
 namespace wary::policy {
 
@@ -48,19 +49,64 @@ constexpr std::string_view kGuardrailPrefix = "guardrail/";
 //   guardrail/inactive-session    context.session without .active true (a missing session or fact forbids)
 const std::vector<PolicyText>& guardrails();
 
+// The policies of one text, parsed.
+struct CompiledText {
+  PolicyText text;
+  std::vector<cedar::Policy> policies;  // in file order
+};
+
+// A value that the next one shares all but the changed texts with. Every policy has a number, the one that the engine
+// knows it by: it stays as long as the text does, and is not used again in the line of those that follow each other.
 class CompiledPolicies {
  public:
-  // Errors: those of check_policies (the first, with the place), policy_duplicate_id, policy_reserved_id.
-  static Result<std::shared_ptr<const CompiledPolicies>> compile(std::vector<PolicyText> texts);
+  using Ptr = std::shared_ptr<const CompiledPolicies>;  // shared between revisions with the same policies
 
-  const std::vector<PolicyText>& texts() const { return texts_; }           // without the guardrails
-  const std::vector<cedar::Policy>& policies() const { return policies_; }  // the guardrails first
+  // Errors: those of check_policies (the first, with the place), policy_duplicate_id, policy_reserved_id.
+  static Result<Ptr> compile(std::vector<PolicyText> texts);
+  // Removals first; one of a text that is not there is none. Errors as compile's.
+  Result<Ptr> with(std::vector<PolicyText> upserts, const std::vector<std::string>& removals) const;
+  // The same policies, numbered anew: the beginning of another line.
+  Ptr renumbered() const;
+
+  std::size_t size() const { return size_; }  // policies, guardrails among them
+  std::vector<PolicyText> texts() const;      // without the guardrails, by id
+  // Of the texts; the same for the same texts however they were reached.
+  crypto::Digest digest() const { return digest_.digest(); }
   const cedar::Policy* find(std::string_view id) const;
+  // The guardrails first, then by the id of the text and the place in it.
+  template <typename Visit>
+  void for_each(Visit visit) const {
+    for (const Entry& entry : entries_) {
+      for (const cedar::Policy& policy : entry.text->policies) visit(policy);
+    }
+  }
+
+  const cedar::Policy& by_number(std::uint32_t number) const { return *numbers_[number].policy; }
+  // The order of for_each, of two numbers.
+  bool is_before(std::uint32_t a, std::uint32_t b) const;
+  std::vector<engine::PolicyInput> numbered() const;
+  // What the engine has to take in and out to come from `base`, of whose line this one is.
+  void changes_since(const CompiledPolicies& base, engine::Changes& out) const;
 
  private:
-  std::vector<PolicyText> texts_;
-  std::vector<cedar::Policy> policies_;
-  std::map<std::string, std::size_t, std::less<>> by_id_;
+  struct Entry {
+    std::shared_ptr<const CompiledText> text;
+    std::uint32_t first = 0;  // number of its first policy; the others follow
+  };
+  struct Numbered {
+    const cedar::Policy* policy = nullptr;
+    const CompiledText* text = nullptr;
+  };
+  static const Ptr& only_guardrails();
+  const Entry* find_text(std::string_view id) const;
+  Status check_ids(const CompiledText& text) const;
+  void set_numbers(const Entry& entry, bool are_there);
+
+  std::vector<Entry> entries_;  // the guardrails, then by id
+  std::size_t guardrails_ = 0;  // how many of them, each a text of one policy; they have the first numbers
+  std::size_t size_ = 0;
+  std::vector<Numbered> numbers_;  // every number that was given
+  ContentDigest digest_;
 };
 
 }  // namespace wary::policy

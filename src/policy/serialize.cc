@@ -66,13 +66,13 @@ Json to_json(const PolicyText& text) {
                        {"first_line", Json(std::int64_t{text.first_line})}});
 }
 
-Result<std::vector<PolicyText>> read_policies(const Json& json) {
-  WARY_ASSIGN_OR_RETURN(const auto* items, read_list(json, "policies"));
+Result<std::vector<PolicyText>> read_policies(const Json& json, std::string_view name) {
+  WARY_ASSIGN_OR_RETURN(const auto* items, read_list(json, name));
   std::vector<PolicyText> out;
   for (const Json& item : *items) {
     PolicyText text;
     std::uint64_t line = 0;
-    WARY_RETURN_IF_ERROR(only(item, "policies", {"id", "text", "file", "first_line"}));
+    WARY_RETURN_IF_ERROR(only(item, name, {"id", "text", "file", "first_line"}));
     WARY_RETURN_IF_ERROR(read_text(item, "id", text.id));
     WARY_RETURN_IF_ERROR(read_text(item, "text", text.text));
     WARY_RETURN_IF_ERROR(read_text(item, "file", text.file));
@@ -112,6 +112,17 @@ Result<std::vector<contract::EntityId>> read_ids(const Json& json, std::string_v
   return out;
 }
 
+Result<std::vector<std::string>> read_names(const Json& json, std::string_view name) {
+  WARY_ASSIGN_OR_RETURN(const auto* items, read_list(json, name));
+  std::vector<std::string> out;
+  for (std::size_t i = 0; i < items->size(); ++i) {
+    const Json& item = (*items)[i];
+    if (!item.is_string()) return bad(std::string(name) + "/" + std::to_string(i), "a string");
+    out.emplace_back(item.as_string());
+  }
+  return out;
+}
+
 template <typename T, typename Convert>
 Json list(const std::vector<T>& values, Convert convert) {
   std::vector<Json> items;
@@ -143,7 +154,8 @@ std::string serialize_delta(const SnapshotDelta& delta) {
   json.set("to", Json(static_cast<std::int64_t>(delta.to)));
   json.set("upserts", list(delta.upserts, entity_json));
   json.set("removals", list(delta.removals, id_json));
-  if (delta.policies) json.set("policies", list(*delta.policies, to_json));
+  json.set("policy_upserts", list(delta.policy_upserts, to_json));
+  json.set("policy_removals", list(delta.policy_removals, [](const std::string& id) { return Json(id); }));
   return json.to_canonical_string();
 }
 
@@ -154,14 +166,15 @@ Result<SnapshotContent> parse_snapshot(std::string_view text) {
   SnapshotContent content;
   WARY_RETURN_IF_ERROR(read_text(json, "tenant", content.tenant));
   WARY_RETURN_IF_ERROR(read_number(json, "revision", kRevisionMax, content.revision));
-  WARY_ASSIGN_OR_RETURN(content.policies, read_policies(json));
+  WARY_ASSIGN_OR_RETURN(content.policies, read_policies(json, "policies"));
   WARY_ASSIGN_OR_RETURN(content.entities, read_entities(json, "entities"));
   return content;
 }
 
 Result<SnapshotDelta> parse_delta(std::string_view text) {
   WARY_ASSIGN_OR_RETURN(const Json json, codec::parse_json(text, kTextLimits));
-  WARY_RETURN_IF_ERROR(only(json, "", {"format", "tenant", "from", "to", "policies", "upserts", "removals"}));
+  WARY_RETURN_IF_ERROR(
+      only(json, "", {"format", "tenant", "from", "to", "upserts", "removals", "policy_upserts", "policy_removals"}));
   WARY_RETURN_IF_ERROR(check_format(json, kDeltaFormat));
   SnapshotDelta delta;
   WARY_RETURN_IF_ERROR(read_text(json, "tenant", delta.tenant));
@@ -169,9 +182,8 @@ Result<SnapshotDelta> parse_delta(std::string_view text) {
   WARY_RETURN_IF_ERROR(read_number(json, "to", kRevisionMax, delta.to));
   WARY_ASSIGN_OR_RETURN(delta.upserts, read_entities(json, "upserts"));
   WARY_ASSIGN_OR_RETURN(delta.removals, read_ids(json, "removals"));
-  if (json.find("policies") != nullptr) {
-    WARY_ASSIGN_OR_RETURN(delta.policies, read_policies(json));
-  }
+  WARY_ASSIGN_OR_RETURN(delta.policy_upserts, read_policies(json, "policy_upserts"));
+  WARY_ASSIGN_OR_RETURN(delta.policy_removals, read_names(json, "policy_removals"));
   return delta;
 }
 
@@ -180,7 +192,14 @@ SnapshotDelta delta_between(const SnapshotContent& from, const SnapshotContent& 
   delta.tenant = to.tenant;
   delta.from = from.revision;
   delta.to = to.revision;
-  if (from.policies != to.policies) delta.policies = to.policies;
+  std::map<std::string_view, const PolicyText*> old_texts;
+  for (const PolicyText& text : from.policies) old_texts.emplace(text.id, &text);
+  for (const PolicyText& text : to.policies) {
+    const auto at = old_texts.find(text.id);
+    if (at == old_texts.end() || *at->second != text) delta.policy_upserts.push_back(text);
+    if (at != old_texts.end()) old_texts.erase(at);
+  }
+  for (const auto& [id, text] : old_texts) delta.policy_removals.emplace_back(id);
   std::map<contract::EntityId, const contract::Entity*> old;
   for (const contract::Entity& entity : from.entities) old.emplace(entity.id, &entity);
   for (const contract::Entity& entity : to.entities) {

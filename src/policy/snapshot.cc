@@ -25,18 +25,6 @@ void hash_text(crypto::Sha256& hash, std::string_view text) {
   hash.update(as_bytes(text));
 }
 
-crypto::Digest digest_policies(std::vector<PolicyText> texts) {
-  std::sort(texts.begin(), texts.end(), [](const PolicyText& a, const PolicyText& b) { return a.id < b.id; });
-  crypto::Sha256 hash;
-  for (const PolicyText& text : texts) {
-    hash_text(hash, text.id);
-    hash_text(hash, text.text);
-    hash_text(hash, text.file);
-    hash_text(hash, std::to_string(text.first_line));
-  }
-  return hash.finish();
-}
-
 Result<std::vector<std::shared_ptr<const FactEntity>>> make_entities(const std::vector<contract::Entity>& entities,
                                                                      std::string_view tenant) {
   std::vector<std::shared_ptr<const FactEntity>> out;
@@ -58,15 +46,6 @@ engine::EntityInput input_of(const cedar::Entity& entity) {
   return {&entity, static_cast<const FactEntity&>(entity).timed};
 }
 
-// Anew, from the store.
-Result<engine::SnapshotPtr> compile(const CompiledPolicies& policies, const cedar::EntityStore& entities,
-                                    std::uint64_t seed) {
-  std::vector<engine::EntityInput> inputs;
-  inputs.reserve(entities.size());
-  entities.for_each([&](const cedar::EntityHandle& entity) { inputs.push_back(input_of(*entity)); });
-  return engine::Snapshot::make(policies.policies(), inputs, {.seed = seed});
-}
-
 // The name under which an entity enters the digest; types hold no quotes, so the text is unambiguous.
 std::string digest_name(const cedar::EntityUid& uid) { return uid.to_string(); }
 
@@ -75,7 +54,7 @@ std::string digest_name(const cedar::EntityUid& uid) { return uid.to_string(); }
 void Snapshot::set_hash() {
   crypto::Sha256 hash;
   hash_text(hash, tenant_);
-  hash.update(policies_digest_);
+  hash.update(policies_->digest());
   hash.update(entities_digest_.digest());
   content_hash_ = hex(hash.finish());
 }
@@ -95,16 +74,27 @@ std::vector<const contract::Entity*> Snapshot::entities_of_type(std::string_view
   return found;
 }
 
+// Anew, from the store.
+Status Snapshot::compile() {
+  policies_ = policies_->renumbered();
+  std::vector<engine::EntityInput> inputs;
+  inputs.reserve(entities_.size());
+  entities_.for_each([&](const cedar::EntityHandle& entity) { inputs.push_back(input_of(*entity)); });
+  WARY_ASSIGN_OR_RETURN(compiled_, engine::Snapshot::make(policies_->numbered(), inputs, {.seed = seed_}));
+  return {};
+}
+
 // From the engine's snapshot of `base`, or anew where that line has gone on elsewhere or has grown too much.
-Result<engine::SnapshotPtr> Snapshot::compile_after(const Snapshot& base, const cedar::EntityChanges& changes) const {
-  if (base.compiled_->is_wasteful()) return compile(*policies_, entities_, seed_);
+Status Snapshot::compile_after(const Snapshot& base, const cedar::EntityChanges& changes) {
+  if (base.compiled_->is_wasteful()) return compile();
   engine::Changes next;
   next.removals = changes.removals;
   for (const cedar::EntityHandle& entity : changes.upserts) next.upserts.push_back(input_of(*entity));
-  if (policies_ != base.policies_) next.policies = policies_->policies();
+  if (policies_ != base.policies_) policies_->changes_since(*base.policies_, next);
   auto made = base.compiled_->with(next);
-  if (!made.ok() && made.error().code == "engine_stale") return compile(*policies_, entities_, seed_);
-  return made;
+  if (!made.ok() && made.error().code == "engine_stale") return compile();
+  WARY_ASSIGN_OR_RETURN(compiled_, std::move(made));
+  return {};
 }
 
 Result<SnapshotPtr> build_snapshot(const SnapshotContent& content, UnixTime built, std::uint64_t seed) {
@@ -114,7 +104,6 @@ Result<SnapshotPtr> build_snapshot(const SnapshotContent& content, UnixTime buil
   snapshot->built_ = built;
   snapshot->seed_ = seed;
   WARY_ASSIGN_OR_RETURN(snapshot->policies_, CompiledPolicies::compile(content.policies));
-  snapshot->policies_digest_ = digest_policies(content.policies);
   WARY_ASSIGN_OR_RETURN(const auto entities, make_entities(content.entities, content.tenant));
   std::vector<std::string> names;
   names.reserve(entities.size());
@@ -126,30 +115,26 @@ Result<SnapshotPtr> build_snapshot(const SnapshotContent& content, UnixTime buil
   WARY_ASSIGN_OR_RETURN(snapshot->entities_,
                         cedar::EntityStore::make(std::vector<cedar::EntityHandle>(entities.begin(), entities.end())));
   snapshot->entities_digest_.apply(changes);
-  WARY_ASSIGN_OR_RETURN(snapshot->compiled_, compile(*snapshot->policies_, snapshot->entities_, seed));
+  WARY_RETURN_IF_ERROR(snapshot->compile());
   snapshot->set_hash();
   return SnapshotPtr(std::move(snapshot));
 }
 
-Result<SnapshotPtr> apply_delta(const Snapshot& base, const SnapshotDelta& delta, UnixTime built) {
+// Member by member: the entities are not copied only to be replaced.
+Result<cedar::EntityChanges> Snapshot::take(const Snapshot& base, const SnapshotDelta& delta) {
   if (delta.from != base.revision_ || delta.to <= delta.from || delta.tenant != base.tenant_) {
     return fail(ErrorKind::kConflict, "policy_delta_base", "the delta does not continue this snapshot")
         .expected("from revision " + std::to_string(base.revision_))
         .found(std::to_string(delta.from) + " to " + std::to_string(delta.to))
         .next("ask for a whole snapshot");
   }
-  // Member by member: the entities are not copied only to be replaced.
-  auto next = std::make_shared<Snapshot>();
-  next->tenant_ = base.tenant_;
-  next->policies_ = base.policies_;
-  next->policies_digest_ = base.policies_digest_;
-  next->entities_digest_ = base.entities_digest_;
-  next->revision_ = delta.to;
-  next->built_ = built;
-  next->seed_ = base.seed_;
-  if (delta.policies) {
-    WARY_ASSIGN_OR_RETURN(next->policies_, CompiledPolicies::compile(*delta.policies));
-    next->policies_digest_ = digest_policies(*delta.policies);
+  tenant_ = base.tenant_;
+  policies_ = base.policies_;
+  entities_digest_ = base.entities_digest_;
+  revision_ = delta.to;
+  seed_ = base.seed_;
+  if (delta.changes_policies()) {
+    WARY_ASSIGN_OR_RETURN(policies_, base.policies_->with(delta.policy_upserts, delta.policy_removals));
   }
   WARY_ASSIGN_OR_RETURN(const auto upserts, make_entities(delta.upserts, delta.tenant));
   cedar::EntityChanges changes;
@@ -166,11 +151,24 @@ Result<SnapshotPtr> apply_delta(const Snapshot& base, const SnapshotDelta& delta
     names.push_back(digest_name(*entity->uid));
     digests.push_back({names.back(), &entity->digest});
   }
-  WARY_ASSIGN_OR_RETURN(next->entities_, base.entities_.with(changes));
-  next->entities_digest_.apply(digests);
-  WARY_ASSIGN_OR_RETURN(next->compiled_, next->compile_after(base, changes));
+  WARY_ASSIGN_OR_RETURN(entities_, base.entities_.with(changes));
+  entities_digest_.apply(digests);
+  return changes;
+}
+
+Result<SnapshotPtr> apply_delta(const Snapshot& base, const SnapshotDelta& delta, UnixTime built) {
+  auto next = std::make_shared<Snapshot>();
+  WARY_ASSIGN_OR_RETURN(const cedar::EntityChanges changes, next->take(base, delta));
+  next->built_ = built;
+  WARY_RETURN_IF_ERROR(next->compile_after(base, changes));
   next->set_hash();
   return SnapshotPtr(std::move(next));
+}
+
+Status check_delta(const Snapshot& base, const SnapshotDelta& delta) {
+  Snapshot next;
+  auto taken = next.take(base, delta);
+  return taken ? Status() : Status(std::move(taken).error());
 }
 
 SnapshotContent content_of(const Snapshot& snapshot) {

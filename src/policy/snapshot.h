@@ -2,7 +2,7 @@
 // next revision shares with this one all that did not change.
 //
 //   auto snapshot = build_snapshot(content, clock.unix_time(), random.number());
-//   auto next = apply_delta(**snapshot, delta, clock.unix_time());   // one entity of 100,000: tens of microseconds
+//   auto next = apply_delta(**snapshot, delta, clock.unix_time());   // what changed is compiled, and no more
 //   contract::Decision decision = decide(**next, request, now, options);
 //
 // Immutable; any thread. A snapshot holds one tenant. A content that is wrong anywhere is refused whole: the caller
@@ -17,7 +17,6 @@
 #include "base/time.h"
 #include "contract/entity.h"
 #include "engine/engine.h"
-#include "policy/content_digest.h"
 #include "policy/policies.h"
 
 namespace wary::policy {
@@ -33,9 +32,11 @@ struct SnapshotDelta {
   std::string tenant = std::string(contract::kDefaultTenant);
   std::uint64_t from = 0;
   std::uint64_t to = 0;  // after `from`
-  std::vector<contract::Entity> upserts;
-  std::vector<contract::EntityId> removals;         // before the upserts
-  std::optional<std::vector<PolicyText>> policies;  // all of them, when they changed
+  std::vector<contract::Entity> upserts = {};
+  std::vector<contract::EntityId> removals = {};  // before the upserts
+  std::vector<PolicyText> policy_upserts = {};
+  std::vector<std::string> policy_removals = {};  // by id; before the upserts
+  bool changes_policies() const { return !policy_upserts.empty() || !policy_removals.empty(); }
 };
 
 class Snapshot {
@@ -57,15 +58,18 @@ class Snapshot {
  private:
   friend Result<std::shared_ptr<const Snapshot>> build_snapshot(const SnapshotContent&, UnixTime, std::uint64_t);
   friend Result<std::shared_ptr<const Snapshot>> apply_delta(const Snapshot&, const SnapshotDelta&, UnixTime);
+  friend Status check_delta(const Snapshot&, const SnapshotDelta&);
+  // All but the compiled entities and policies.
+  Result<cedar::EntityChanges> take(const Snapshot& base, const SnapshotDelta& delta);
   void set_hash();
-  Result<engine::SnapshotPtr> compile_after(const Snapshot& base, const cedar::EntityChanges& changes) const;
+  Status compile();
+  Status compile_after(const Snapshot& base, const cedar::EntityChanges& changes);
 
   std::string tenant_;
   std::uint64_t revision_ = 0;
   UnixTime built_;
   std::string content_hash_;
   std::shared_ptr<const CompiledPolicies> policies_;  // shared between revisions with the same policies
-  crypto::Digest policies_digest_{};
   cedar::EntityStore entities_;
   std::uint64_t seed_ = 0;
   engine::SnapshotPtr compiled_;  // of the same policies and entities; shared by who decides by it
@@ -79,6 +83,9 @@ using SnapshotPtr = std::shared_ptr<const Snapshot>;  // shared by every thread 
 Result<SnapshotPtr> build_snapshot(const SnapshotContent& content, UnixTime built, std::uint64_t seed);
 // The same, and policy_delta_base when the delta does not start at the snapshot's revision.
 Result<SnapshotPtr> apply_delta(const Snapshot& base, const SnapshotDelta& delta, UnixTime built);
+// The errors of apply_delta but those of the engine's limits (engine_ancestors, engine_entity). Compiles nothing, so
+// that the next delta of this snapshot is still the next of its line.
+Status check_delta(const Snapshot& base, const SnapshotDelta& delta);
 // What build_snapshot would take to make this snapshot again; entities sorted by id.
 SnapshotContent content_of(const Snapshot& snapshot);
 

@@ -75,12 +75,17 @@ TEST_CASE("a delta goes through its text form and back, byte for byte") {
   delta.upserts = {user("carol")};
   delta.removals = {{"Wary::User", "bob"}};
   for (const bool with_policies : {false, true}) {
-    if (with_policies) delta.policies = some_content().policies;
+    if (with_policies) {
+      delta.policy_upserts = some_content().policies;
+      delta.policy_removals = {"gone", "local/old"};
+    }
     const std::string text = serialize_delta(delta);
     const auto again = parse_delta(text);
     REQUIRE_MESSAGE(again.ok(), again.error().to_string());
     CHECK(serialize_delta(*again) == text);
-    CHECK(again->policies.has_value() == with_policies);
+    CHECK(again->changes_policies() == with_policies);
+    CHECK(again->policy_upserts == delta.policy_upserts);
+    CHECK(again->policy_removals == delta.policy_removals);
     CHECK(again->removals == delta.removals);
   }
 }
@@ -126,24 +131,19 @@ TEST_CASE("the content hash is the same however the content was reached, and dif
   std::swap(shuffled.policies[0], shuffled.policies[1]);
   shuffled.revision = 99;
   CHECK((*build_snapshot(shuffled, {}, 1))->content_hash() == (*full)->content_hash());
-  SnapshotDelta there{.tenant = "local",
-                      .from = 3,
-                      .to = 4,
-                      .upserts = {user("carol"), user("bob", 9)},
-                      .removals = {},
-                      .policies = {}};
+  SnapshotDelta there{
+      .tenant = "local",
+      .from = 3,
+      .to = 4,
+      .upserts = {user("carol"), user("bob", 9)},
+  };
   const auto changed = apply_delta(**full, there, kNow);
   REQUIRE(changed.ok());
   CHECK((*changed)->content_hash() != (*full)->content_hash());
-  SnapshotDelta back{.tenant = "local",
-                     .from = 4,
-                     .to = 5,
-                     .upserts = {user("bob", 2)},
-                     .removals = {{"Wary::User", "carol"}},
-                     .policies = {}};
+  SnapshotDelta back{
+      .tenant = "local", .from = 4, .to = 5, .upserts = {user("bob", 2)}, .removals = {{"Wary::User", "carol"}}};
   CHECK((*apply_delta(**changed, back, kNow))->content_hash() == (*full)->content_hash());
-  SnapshotDelta texts{
-      .tenant = "local", .from = 3, .to = 4, .upserts = {}, .removals = {}, .policies = std::vector<PolicyText>{}};
+  SnapshotDelta texts{.tenant = "local", .from = 3, .to = 4, .policy_removals = {some_content().policies[0].id}};
   CHECK((*apply_delta(**full, texts, kNow))->content_hash() != (*full)->content_hash());
   CHECK((*full)->content_hash().size() == 64);
 }
@@ -157,6 +157,8 @@ TEST_CASE("a delta between two contents leads from one to the other") {
   const SnapshotDelta delta = delta_between(from, to);
   CHECK(delta.upserts.size() == 1);
   CHECK(delta.removals == std::vector<contract::EntityId>{{"Wary::User", "bob"}});
+  CHECK(delta.policy_upserts.empty());
+  CHECK(delta.policy_removals == std::vector<std::string>{from.policies.back().id});
   const auto reached = apply_delta(**build_snapshot(from, kNow, 1), delta, kNow);
   REQUIRE(reached.ok());
   CHECK((*reached)->revision() == 8);
@@ -166,7 +168,7 @@ TEST_CASE("a delta between two contents leads from one to the other") {
   const SnapshotDelta nothing = delta_between(from, same);
   CHECK(nothing.upserts.empty());
   CHECK(nothing.removals.empty());
-  CHECK(!nothing.policies.has_value());
+  CHECK_FALSE(nothing.changes_policies());
 }
 
 TEST_CASE("a delta that does not continue the snapshot is refused and changes nothing") {
@@ -185,19 +187,14 @@ TEST_CASE("a delta that does not continue the snapshot is refused and changes no
   CHECK(code("local", 4, 5) == "policy_delta_base");
   CHECK(code("local", 3, 3) == "policy_delta_base");
   CHECK(code("other", 3, 4) == "policy_delta_base");
-  SnapshotDelta broken{.tenant = "local",
-                       .from = 3,
-                       .to = 4,
-                       .upserts = {},
-                       .removals = {},
-                       .policies = std::vector<PolicyText>{{"x", "permit", "", 1}}};
+  SnapshotDelta broken{.tenant = "local", .from = 3, .to = 4, .policy_upserts = {{"x", "permit", "", 1}}};
   CHECK(apply_delta(**base, broken, kNow).error().code == "cedar_syntax");
-  SnapshotDelta cycle{.tenant = "local",
-                      .from = 3,
-                      .to = 4,
-                      .upserts = {user("alice", 1, {{"Wary::User", "alice"}})},
-                      .removals = {},
-                      .policies = {}};
+  SnapshotDelta cycle{
+      .tenant = "local",
+      .from = 3,
+      .to = 4,
+      .upserts = {user("alice", 1, {{"Wary::User", "alice"}})},
+  };
   CHECK(apply_delta(**base, cycle, kNow).error().code == "cedar_entity_cycle");
 }
 
@@ -279,7 +276,8 @@ TEST_CASE("a policy text is checked whole and every error has its place") {
 TEST_CASE("the guardrails are in every snapshot, first, and compile as what they say") {
   const auto built = build_snapshot({}, kNow, 1);
   REQUIRE(built.ok());
-  const auto& policies = (*built)->policies().policies();
+  std::vector<cedar::Policy> policies;
+  (*built)->policies().for_each([&](const cedar::Policy& policy) { policies.push_back(policy); });
   REQUIRE(policies.size() == guardrails().size());
   for (std::size_t i = 0; i < policies.size(); ++i) {
     CHECK(policies[i].id == guardrails()[i].id);
@@ -297,8 +295,7 @@ TEST_CASE("one changed entity among a hundred thousand does not copy the others"
   for (int i = 0; i < 20'000; ++i) content.entities.push_back(user("u" + std::to_string(i)));
   const auto base = build_snapshot(content, kNow, 1);
   REQUIRE(base.ok());
-  SnapshotDelta delta{
-      .tenant = "local", .from = 1, .to = 2, .upserts = {user("u7", 5)}, .removals = {}, .policies = {}};
+  SnapshotDelta delta{.tenant = "local", .from = 1, .to = 2, .upserts = {user("u7", 5)}};
   const auto next = apply_delta(**base, delta, kNow);
   REQUIRE(next.ok());
   std::size_t copied = 0;

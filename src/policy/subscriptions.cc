@@ -68,7 +68,7 @@ std::vector<AnswerChange> Subscriptions::decide_again(const std::set<Subscriptio
 
 std::vector<AnswerChange> Subscriptions::apply(const Snapshot& next, const SnapshotDelta& delta, UnixTime now) {
   std::set<SubscriptionId> ids;
-  if (delta.policies) {
+  if (delta.changes_policies()) {
     for (const auto& [id, question] : questions_) ids.insert(id);
   }
   const auto add = [&](const contract::EntityId& entity) {

@@ -119,7 +119,7 @@ TEST_CASE("changed policies and facts that expire are told as well") {
   SnapshotDelta delta;
   delta.from = 1;
   delta.to = 2;
-  delta.policies = std::vector<PolicyText>{{"main", "permit(principal, action, resource);", "main.cedar", 1}};
+  delta.policy_upserts = {{"main", "permit(principal, action, resource);", "main.cedar", 1}};
   const auto next = apply_delta(**first, delta, {});
   REQUIRE(next.ok());
   const auto changed = subscriptions.apply(**next, delta, UnixTime{1001});

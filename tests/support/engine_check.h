@@ -35,7 +35,7 @@ class EngineCheck {
     const engine::Answer& answer = worker_.decide(snapshot, request, {});
     if (answer.is_allowed != expected.is_allowed) return "the engine decides otherwise";
     std::vector<std::string> reasons;
-    for (const std::uint32_t policy : answer.reasons()) reasons.push_back(snapshot.policy_id(policy));
+    for (const std::uint32_t policy : answer.reasons()) reasons.emplace_back(snapshot.policy_id(policy));
     std::vector<std::string> wanted = expected.reasons;
     std::sort(reasons.begin(), reasons.end());
     std::sort(wanted.begin(), wanted.end());
@@ -43,7 +43,8 @@ class EngineCheck {
     std::vector<std::string> errors;
     std::vector<std::string> wanted_errors;
     for (const auto& failure : answer.errors) {
-      errors.push_back(snapshot.policy_id(failure.policy) + " " + std::string(cedar::to_string(failure.kind)));
+      errors.push_back(std::string(snapshot.policy_id(failure.policy)) + " " +
+                       std::string(cedar::to_string(failure.kind)));
     }
     for (const auto& failure : expected.errors) {
       wanted_errors.push_back(failure.policy_id + " " + std::string(cedar::to_string(failure.error.kind)));
