@@ -27,7 +27,7 @@ function(wary_folder name)
     target_link_libraries(wary_${name} INTERFACE ${links})
   endif()
   if(tests AND WARY_TESTS AND NOT WARY_FUZZ)
-    add_executable(${name}_test ${tests} ${CMAKE_SOURCE_DIR}/tests/support/main.cc)
+    add_executable(${name}_test ${tests} $<TARGET_OBJECTS:wary_test_main>)
     target_include_directories(${name}_test PRIVATE ${CMAKE_SOURCE_DIR})
     target_compile_definitions(${name}_test PRIVATE WARY_SOURCE_DIR="${CMAKE_SOURCE_DIR}")  # table tests are read in place
     target_link_libraries(${name}_test PRIVATE wary_${name} ${ARG_PRIVATE_LINKS})
