@@ -9,7 +9,7 @@ namespace wary::policy {
 
 namespace {
 
-constexpr std::size_t kIdBytesMax = 256;
+constexpr std::size_t kPolicyIdBytesMax = 256;
 
 cedar::SyntaxError error_at(const cedar::PolicyBody& body, std::string_view code, std::string_view message,
                             std::string_view next) {
@@ -133,7 +133,7 @@ Result<std::shared_ptr<const CompiledPolicies>> CompiledPolicies::compile(std::v
   for (const PolicyText& guardrail : guardrails()) WARY_CHECK(add(guardrail).ok());
   std::set<std::string_view> ids;
   for (const PolicyText& text : texts) {
-    if (text.id.empty() || text.id.size() > kIdBytesMax || text.id.starts_with(kGuardrailPrefix)) {
+    if (text.id.empty() || text.id.size() > kPolicyIdBytesMax || text.id.starts_with(kGuardrailPrefix)) {
       return fail(ErrorKind::kInvalid, "policy_reserved_id", "not an id for a policy text")
           .expected("1 to 256 bytes, not starting with guardrail/")
           .found(text.id);
