@@ -10,7 +10,7 @@ namespace wary::analysis {
 
 namespace {
 
-using Kind = Question::Kind;
+using QuestionKind = Question::Kind;
 
 bool is_same(const schema::Environment& a, const schema::Environment& b) {
   return a.principal == b.principal && a.action == b.action && a.resource == b.resource;
@@ -61,7 +61,7 @@ class Finder {
       for (std::size_t j = 0; j < schema_.environments().size(); ++j) {
         const schema::Environment& environment = schema_.environments()[j];
         if (!in_scope(i, environment)) continue;
-        for (const Kind kind : {Kind::kNeverMatches, Kind::kNeverErrors}) {
+        for (const QuestionKind kind : {QuestionKind::kNeverMatches, QuestionKind::kNeverErrors}) {
           questions.push_back({kind, environment, {&policy(i)}, {}});
           asked.push_back({i, j});
         }
@@ -73,7 +73,7 @@ class Finder {
     for (std::size_t i = 0; i < answers.size(); ++i) {
       const std::string& id = policy(asked[i].policy).id;
       note(questions[i], answers[i], id);
-      if (questions[i].kind == Kind::kNeverErrors) {
+      if (questions[i].kind == QuestionKind::kNeverErrors) {
         if (answers[i].verdict == Verdict::kFails) erring.insert(id);
         continue;
       }
@@ -92,8 +92,8 @@ class Finder {
     const schema::Environment& environment = schema_.environments()[number];
     const std::vector<std::size_t>& live = applies_[number];
     EnvironmentFindings found{environment, {}, {}, Verdict::kUnknown, Verdict::kUnknown};
-    std::vector<Question> questions = {{Kind::kAlwaysAllows, environment, all_of(policies_), {}},
-                                       {Kind::kAlwaysDenies, environment, all_of(policies_), {}}};
+    std::vector<Question> questions = {{QuestionKind::kAlwaysAllows, environment, all_of(policies_), {}},
+                                       {QuestionKind::kAlwaysDenies, environment, all_of(policies_), {}}};
     std::vector<std::pair<std::size_t, std::size_t>> pairs;
     if (live.size() > kComparedMax) {
       out_.unknown.push_back(to_string(environment) + ": too many policies to compare with each other");
@@ -101,7 +101,7 @@ class Finder {
     for (std::size_t i = 0; i < live.size() && live.size() <= kComparedMax; ++i) {
       for (std::size_t j = 0; j < live.size(); ++j) {
         if (i == j || policy(live[i]).body->effect != policy(live[j]).body->effect) continue;
-        questions.push_back({Kind::kMatchesImplies, environment, {&policy(live[i])}, {&policy(live[j])}});
+        questions.push_back({QuestionKind::kMatchesImplies, environment, {&policy(live[i])}, {&policy(live[j])}});
         pairs.emplace_back(live[i], live[j]);
       }
     }
@@ -180,8 +180,8 @@ std::vector<EnvironmentComparison> compare(const schema::Schema& schema, const c
                                            const cedar::PolicySet& second, const ProofLimits& limits) {
   std::vector<Question> questions;
   for (const schema::Environment& environment : schema.environments()) {
-    questions.push_back({Kind::kImplies, environment, all_of(first), all_of(second)});
-    questions.push_back({Kind::kImplies, environment, all_of(second), all_of(first)});
+    questions.push_back({QuestionKind::kImplies, environment, all_of(first), all_of(second)});
+    questions.push_back({QuestionKind::kImplies, environment, all_of(second), all_of(first)});
   }
   std::vector<Answer> answers = prove(schema, questions, limits);
   std::vector<EnvironmentComparison> out;

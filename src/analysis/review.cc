@@ -11,7 +11,7 @@ namespace wary::analysis {
 
 namespace {
 
-using Kind = Question::Kind;
+using QuestionKind = Question::Kind;
 using Policies = std::vector<const cedar::Policy*>;
 
 constexpr int kRoundsMax = 12;
@@ -50,8 +50,8 @@ class Direction {
   Direction(const schema::Schema& schema, const schema::Environment& environment, const Policies& wide,
             const Policies& narrow, Policies changed_wide, Policies changed_narrow)
       : schema_(schema),
-        full_{Kind::kImplies, environment, wide, narrow, false},
-        slice_{Kind::kImplies, environment, std::move(changed_wide), std::move(changed_narrow), false} {
+        full_{QuestionKind::kImplies, environment, wide, narrow, false},
+        slice_{QuestionKind::kImplies, environment, std::move(changed_wide), std::move(changed_narrow), false} {
     const auto is_forbid = [](const cedar::Policy* policy) { return policy->body->effect == cedar::Effect::kForbid; };
     const bool edits_forbid = std::any_of(slice_.a.begin(), slice_.a.end(), is_forbid) ||
                               std::any_of(slice_.b.begin(), slice_.b.end(), is_forbid);

@@ -11,7 +11,7 @@
 namespace wary::analysis {
 namespace {
 
-constexpr std::string_view kSchema = R"(
+constexpr std::string_view kReviewedSchema = R"(
   entity Group;
   entity User in [Group] { level: Long };
   entity Folder in [Folder];
@@ -22,7 +22,7 @@ constexpr std::string_view kSchema = R"(
 )";
 
 schema::Schema make_schema() {
-  auto made = schema::Schema::from_text("schema", kSchema);
+  auto made = schema::Schema::from_text("schema", kReviewedSchema);
   REQUIRE(made.schema);
   return std::move(*made.schema);
 }

@@ -7,7 +7,7 @@ namespace wary::analysis {
 namespace {
 
 using cedar::ScopeConstraint;
-using Kind = ScopeConstraint::Kind;
+using ScopeKind = ScopeConstraint::Kind;
 
 bool is_same_slot(const cedar::EntityPtr& a, const cedar::EntityPtr& b) {
   return a == b || (a != nullptr && b != nullptr && *a == *b);
@@ -19,13 +19,13 @@ std::string_view text_of(const cedar::PolicyBody& body) {
 }
 
 const cedar::EntityUid* only(const ScopeConstraint& constraint, const cedar::EntityPtr& slot) {
-  if (constraint.kind != Kind::kEqual) return nullptr;
+  if (constraint.kind != ScopeKind::kEqual) return nullptr;
   return constraint.is_slot ? slot.get() : constraint.entities[0].get();
 }
 
 // The type that alone passes, or "".
 std::string_view type_of(const ScopeConstraint& constraint, const cedar::EntityPtr& slot) {
-  if (constraint.kind == Kind::kIs || constraint.kind == Kind::kIsIn) return constraint.type;
+  if (constraint.kind == ScopeKind::kIs || constraint.kind == ScopeKind::kIsIn) return constraint.type;
   const cedar::EntityUid* uid = only(constraint, slot);
   return uid != nullptr ? std::string_view(uid->type) : std::string_view();
 }

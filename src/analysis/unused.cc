@@ -12,7 +12,7 @@ namespace wary::analysis {
 
 namespace {
 
-using Kind = cedar::ScopeConstraint::Kind;
+using ScopeKind = cedar::ScopeConstraint::Kind;
 
 struct Less {
   bool operator()(const cedar::EntityPtr& a, const cedar::EntityPtr& b) const { return *a < *b; }
@@ -40,15 +40,15 @@ cedar::Expr is_principal(const cedar::EntityPtr& uid) {
 void narrow_action(cedar::PolicyBody& body, const Uids& actions) {
   body.action = {};
   body.action.entities.assign(actions.begin(), actions.end());
-  body.action.kind = actions.size() == 1 ? Kind::kEqual : Kind::kIn;
+  body.action.kind = actions.size() == 1 ? ScopeKind::kEqual : ScopeKind::kIn;
   body.action.is_list = actions.size() > 1;
 }
 
 // One principal goes into the scope, several into a condition before the others: a scope has no list of principals.
 void narrow_principal(cedar::PolicyBody& body, const Uids& principals) {
-  if (body.principal.kind == Kind::kEqual || principals.size() > kPrincipalsNamedMax) return;
-  if (principals.size() == 1 && body.principal.kind == Kind::kAny) {
-    body.principal.kind = Kind::kEqual;
+  if (body.principal.kind == ScopeKind::kEqual || principals.size() > kPrincipalsNamedMax) return;
+  if (principals.size() == 1 && body.principal.kind == ScopeKind::kAny) {
+    body.principal.kind = ScopeKind::kEqual;
     body.principal.entities = {*principals.begin()};
     return;
   }
@@ -62,9 +62,9 @@ void narrow_principal(cedar::PolicyBody& body, const Uids& principals) {
 }
 
 bool is_narrow_already(const cedar::PolicyBody& body, const Seen& seen) {
-  const bool names_actions = body.action.kind == Kind::kEqual ||
-                             (body.action.kind == Kind::kIn && body.action.entities.size() == seen.actions.size());
-  return names_actions && (body.principal.kind == Kind::kEqual || seen.principals.size() > kPrincipalsNamedMax);
+  const bool names_actions = body.action.kind == ScopeKind::kEqual ||
+                             (body.action.kind == ScopeKind::kIn && body.action.entities.size() == seen.actions.size());
+  return names_actions && (body.principal.kind == ScopeKind::kEqual || seen.principals.size() > kPrincipalsNamedMax);
 }
 
 // The text of the smaller policy, and what its parser makes of it.

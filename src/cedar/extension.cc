@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/checked.h"
+#include "cedar/characters.h"
 
 namespace wary::cedar {
 
@@ -15,8 +16,6 @@ using Int64 = std::int64_t;
 Error refused(std::string_view type, std::string_view why, std::string_view text) {
   return fail(ErrorKind::kInvalid, "cedar_extension", std::string(type) + ": " + std::string(why)).found(text);
 }
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // Non-empty, digits only; nothing when it does not fit.
 std::optional<Int64> digits_to_int(std::string_view digits) {

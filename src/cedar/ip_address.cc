@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "cedar/characters.h"
 #include "cedar/extension.h"
 
 namespace wary::cedar {
@@ -13,8 +14,6 @@ constexpr std::size_t kTextMax = 43;  // eight groups of four, and /128
 Error refused(std::string_view why, std::string_view text) {
   return fail(ErrorKind::kInvalid, "cedar_extension", "ipaddr: " + std::string(why)).found(text);
 }
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // A decimal number without leading zeros, at most `max`.
 std::optional<std::uint8_t> parse_small(std::string_view text, unsigned max) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cedar/characters.h"
 #include "cedar/extension.h"
 
 namespace wary::cedar {
@@ -22,9 +23,7 @@ std::strong_ordering compare_members(const Value::Member& a, const Value::Member
   return order != 0 ? order : a.second <=> b.second;
 }
 
-bool starts_identifier(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-
-bool is_reserved_word(std::string_view text) {
+bool is_reserved_key(std::string_view text) {
   constexpr std::array<std::string_view, 10> kReserved = {"true", "false", "if",   "then", "else",
                                                           "in",   "is",    "like", "has",  "__cedar"};
   return std::find(kReserved.begin(), kReserved.end(), text) != kReserved.end();
@@ -200,7 +199,7 @@ void append_string_literal(std::string& out, std::string_view text) {
 }
 
 bool is_identifier(std::string_view text) {
-  if (text.empty() || !starts_identifier(text.front()) || is_reserved_word(text)) return false;
+  if (text.empty() || !starts_identifier(text.front()) || is_reserved_key(text)) return false;
   return std::all_of(text.begin(), text.end(), [](char c) { return starts_identifier(c) || (c >= '0' && c <= '9'); });
 }
 

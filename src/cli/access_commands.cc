@@ -10,8 +10,6 @@ namespace wary::cli {
 
 namespace {
 
-std::string text_of(const codec::Json& json, std::string_view name) { return std::string(json.string_or(name, "")); }
-
 void print_decision(Context& context, const codec::Json& answer) {
   const bool allowed = answer.string_or("decision", "") == "allow";
   context.out(std::string(allowed ? "ALLOW" : "DENY") + "  " + text_of(answer, "reason") + "  revision " +

@@ -36,6 +36,8 @@ Status check(const http::ClientResponse& response) {
 
 }  // namespace
 
+std::string text_of(const codec::Json& json, std::string_view name) { return std::string(json.string_or(name, "")); }
+
 Error error_from_json(const codec::Json& json, ErrorKind fallback) {
   const std::string_view kind = json.string_or("kind", "");
   Error error = fail(kind.empty() ? fallback : kind_of(kind), json.string_or("code", "api_answer"),

@@ -18,6 +18,8 @@ Result<codec::Json> call_api(Context& context, const std::string& method, const 
 // A stream of JSON lines; `on_line` answers whether to go on.
 Status stream_api(Context& context, const std::string& path, const std::string& query,
                   const std::function<bool(const codec::Json&)>& on_line);
+// A member's text, "" where there is none.
+std::string text_of(const codec::Json& json, std::string_view name);
 Error error_from_json(const codec::Json& error, ErrorKind fallback);
 
 }  // namespace wary::cli

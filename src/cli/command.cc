@@ -10,7 +10,7 @@ Error usage_error(const Command& command, std::string message, std::string_view 
   return fail(ErrorKind::kInvalid, "usage", message).found(found).next("usage: " + usage_line(command));
 }
 
-std::string joined(const std::vector<std::string>& words) {
+std::string spaced(const std::vector<std::string>& words) {
   std::string out;
   for (const std::string& word : words) out += (out.empty() ? "" : " ") + word;
   return out;
@@ -48,7 +48,7 @@ std::string group_of(const std::vector<Command>& table, const std::vector<std::s
   std::string found;
   for (const Command& command : table) {
     const bool begins = !words.empty() && command.words.size() > 1 && command.words.front() == words.front();
-    if (begins) found += (found.empty() ? "" : ", ") + joined(command.words);
+    if (begins) found += (found.empty() ? "" : ", ") + spaced(command.words);
   }
   return found;
 }
@@ -57,12 +57,12 @@ Error unknown_command(const std::vector<Command>& table, const std::vector<std::
   const std::string group = group_of(table, words);
   if (group.empty()) {
     return fail(ErrorKind::kInvalid, "usage", "there is no such command")
-        .found(joined(words))
+        .found(spaced(words))
         .next("wary help lists the commands");
   }
   return fail(ErrorKind::kInvalid, "usage", "this is not a whole command")
       .expected(group)
-      .found(joined(words))
+      .found(spaced(words))
       .next("wary help lists the commands");
 }
 
@@ -132,7 +132,7 @@ Result<Arguments> parse_arguments(const Command& command, const std::vector<std:
 }
 
 std::string usage_line(const Command& command) {
-  std::string out = "wary " + joined(command.words);
+  std::string out = "wary " + spaced(command.words);
   for (const std::string& name : command.positional) out += name == "..." ? " ..." : " " + name;
   for (const Flag& flag : command.flags) {
     if (flag.is_hidden) continue;
@@ -159,7 +159,7 @@ std::string help_all(const std::vector<Command>& table) {
   std::string out =
       "wary: verified identity, one policy, one ledger.\n\nusage: wary [--data DIR] [--output json] COMMAND ...\n\n";
   for (const Command& command : table) {
-    std::string left = "  " + joined(command.words);
+    std::string left = "  " + spaced(command.words);
     for (const std::string& name : command.positional) left += " " + name;
     if (left.size() < 30) left.resize(30, ' ');
     out += left + " " + command.summary + "\n";
@@ -190,9 +190,9 @@ std::string bash_completion(const std::vector<Command>& table) {
     if (before.empty() || list.empty()) continue;
     const std::string pattern = "'" + before + "'*";
     out +=
-        "    " + pattern + ") COMPREPLY=($(compgen -W '" + joined(list) + "' -- \"${COMP_WORDS[COMP_CWORD]}\")) ;;\n";
+        "    " + pattern + ") COMPREPLY=($(compgen -W '" + spaced(list) + "' -- \"${COMP_WORDS[COMP_CWORD]}\")) ;;\n";
   }
-  out += "    *) COMPREPLY=($(compgen -W '" + joined(next[""]) +
+  out += "    *) COMPREPLY=($(compgen -W '" + spaced(next[""]) +
          " help' -- \"${COMP_WORDS[COMP_CWORD]}\")) ;;\n  esac\n}\n";
   return out + "complete -F _wary wary\n";
 }

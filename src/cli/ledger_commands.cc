@@ -16,8 +16,6 @@ namespace {
 constexpr std::size_t kProofMax = 512 * 1024;
 constexpr std::string_view kProofFormat = "wary-proof-1";
 
-std::string text_of(const codec::Json& json, std::string_view name) { return std::string(json.string_or(name, "")); }
-
 void print_event(Context& context, const codec::Json& line) {
   if (context.is_json) {
     context.out(line.to_string() + "\n");
@@ -154,7 +152,7 @@ Status say_findings(Context& context, std::int64_t entries, std::int64_t segment
 }
 
 // With --directory: offline and read-only, a stopped ledger or a copy of one. Otherwise the running one checks itself.
-Status check(Context& context, const Arguments& arguments) {
+Status check_log(Context& context, const Arguments& arguments) {
   std::vector<std::string> findings;
   if (arguments.has("--directory")) {
     WARY_ASSIGN_OR_RETURN(const std::string key, log_key(context, arguments));
@@ -222,7 +220,7 @@ std::vector<Command> ledger_commands() {
        {{"--directory", "DIR", "a stopped ledger or a copy of one, read-only (default: the running one)", false},
         {"--key", "FILE", "the log's public key (default: DATA/ledger.vkey)", false}},
        "",
-       check},
+       check_log},
       {{"ledger", "export"},
        {},
        "Write a stopped ledger as static files that other programs verify (tlog-tiles)",

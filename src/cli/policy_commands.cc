@@ -105,7 +105,7 @@ Status check_for_platform(Context& context, const Arguments& arguments) {
   return report_findings(context, count, findings);
 }
 
-Status check(Context& context, const Arguments& arguments) {
+Status check_policies(Context& context, const Arguments& arguments) {
   const auto misplaced = [](std::string_view flag, std::string_view next) {
     return fail(ErrorKind::kInvalid, "usage", "this option does not go with the others").found(flag).next(next);
   };
@@ -251,7 +251,7 @@ policy::SnapshotContent content_of(const Question& question) {
   return out;
 }
 
-Status explain(Context& context, const Arguments& arguments) {
+Status explain_evaluation(Context& context, const Arguments& arguments) {
   WARY_ASSIGN_OR_RETURN(const Question question, read_question(context, arguments));
   WARY_ASSIGN_OR_RETURN(const policy::SnapshotPtr snapshot,
                         policy::build_snapshot(content_of(question), {}, context.random.number()));
@@ -351,7 +351,7 @@ std::vector<Command> policy_commands() {
         {"--platform", "", "by wary's own schema and rules, as wary apply checks them"},
         {"--level", "N", "with --schema: how many steps from entity to entity a policy may take"}},
        "",
-       check},
+       check_policies},
       {{"policy", "fmt"},
        {"FILE", "..."},
        "Lay policies out in the one style, comments kept",
@@ -370,7 +370,7 @@ std::vector<Command> policy_commands() {
        "Say why a request is decided as it is: clauses, values, the nearest permits",
        question,
        "By the decision point's rules: its guardrails hold as well, and a forbid that fails denies.",
-       explain},
+       explain_evaluation},
       {{"policy", "search"},
        {"WHAT", "TYPE"},
        "List who may, or on what: every principal, action or resource of a type that is allowed",

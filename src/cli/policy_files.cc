@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kPolicyFileMax = std::size_t{16} << 20;
 constexpr std::size_t kEntitiesMax = std::size_t{512} << 20;
-constexpr std::size_t kFilesMax = 1'000;
+constexpr std::size_t kPolicyFilesMax = 1'000;
 constexpr Limits kEntityLimits{.bytes = kEntitiesMax, .depth = 64, .items = 10'000'000, .total = 100'000'000};
 
 Error refused(std::size_t count, std::string_view code, std::string_view what) {
@@ -22,7 +22,8 @@ Error refused(std::size_t count, std::string_view code, std::string_view what) {
 }
 
 Status add_path(Context& context, const std::string& path, std::vector<PolicyFile>& out, bool is_named) {
-  if (out.size() >= kFilesMax) return fail(ErrorKind::kExhausted, "policy_too_many", "more than 1,000 files").at(path);
+  if (out.size() >= kPolicyFilesMax)
+    return fail(ErrorKind::kExhausted, "policy_too_many", "more than 1,000 files").at(path);
   WARY_ASSIGN_OR_RETURN(const io::FileStatus status, context.files.status(path));
   if (status.is_directory) {
     WARY_ASSIGN_OR_RETURN(std::vector<std::string> names, context.files.list(path));

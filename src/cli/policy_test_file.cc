@@ -88,7 +88,7 @@ Status read_expected(const Json& json, const std::string& where, PolicyTest& out
   return {};
 }
 
-std::string joined(const std::vector<std::string>& list) {
+std::string listed(const std::vector<std::string>& list) {
   std::string out;
   for (const std::string& item : list) out += (out.empty() ? "" : ", ") + item;
   return out.empty() ? "none" : out;
@@ -106,7 +106,7 @@ std::string problem_of(const PolicyTest& test, const cedar::PolicySet& policies)
   }
   std::sort(response.reasons.begin(), response.reasons.end());
   if (test.reasons && response.reasons != *test.reasons) {
-    return "expected the reasons " + joined(*test.reasons) + ", they are " + joined(response.reasons);
+    return "expected the reasons " + listed(*test.reasons) + ", they are " + listed(response.reasons);
   }
   const auto errors = static_cast<std::int64_t>(response.errors.size());
   if (test.errors && errors != *test.errors) {

@@ -11,7 +11,7 @@ namespace wary::cli {
 namespace {
 
 constexpr std::size_t kFileMax = std::size_t{4} << 20;
-constexpr std::size_t kFilesMax = 10'000;
+constexpr std::size_t kResourceFilesMax = 10'000;
 constexpr int kDepthMax = 16;
 
 // An object of a bundle and where it was written.
@@ -49,7 +49,7 @@ Status add_cedar(Bundle& bundle, const std::string& path, std::string text, cons
 }
 
 Status add_file(Context& context, Bundle& bundle, const std::string& path, const std::string& name_space) {
-  if (bundle.sources.size() >= kFilesMax) {
+  if (bundle.sources.size() >= kResourceFilesMax) {
     return fail(ErrorKind::kExhausted, "apply_too_many", "one apply takes at most 10,000 objects").at(path);
   }
   WARY_ASSIGN_OR_RETURN(const Bytes bytes, io::read_file(context.files, path, kFileMax));

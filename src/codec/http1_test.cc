@@ -14,7 +14,7 @@ using namespace wary::codec::http1;
 
 namespace {
 
-RequestHead parsed(std::string_view text) {
+RequestHead parsed_head(std::string_view text) {
   RequestHead head;
   HeadScan scan;
   const HeadResult result = parse_request_head(text, scan, head);
@@ -22,7 +22,7 @@ RequestHead parsed(std::string_view text) {
   CHECK(result.consumed == text.size());
   return head;
 }
-Refusal refused(std::string_view text) {
+Refusal refused_head(std::string_view text) {
   RequestHead head;
   HeadScan scan;
   const HeadResult result = parse_request_head(text, scan, head);
@@ -78,7 +78,7 @@ Json cases_of(const std::string& path) {
 }  // namespace
 
 TEST_CASE("reads a request head into its parts") {
-  const RequestHead head = parsed(
+  const RequestHead head = parsed_head(
       "POST /a%20b?c=d&e HTTP/1.1\r\nhost: a.example:8443\r\nX-A:  one \t\r\nCONTENT-LENGTH: 5\r\n"
       "Connection: foo, Close\r\nExpect: 100-Continue\r\n\r\n");
   CHECK(head.method == "POST");
@@ -113,27 +113,27 @@ TEST_CASE("a reused head keeps nothing of the request before") {
 }
 
 TEST_CASE("absolute form names its host, and asterisk form is for OPTIONS") {
-  const RequestHead head = parsed("GET HTTP://A.example?x HTTP/1.1\r\nHost: a.example\r\n\r\n");
+  const RequestHead head = parsed_head("GET HTTP://A.example?x HTTP/1.1\r\nHost: a.example\r\n\r\n");
   CHECK(head.form == TargetForm::kAbsolute);
   CHECK(head.path == "/");
   CHECK(head.query == "x");
-  CHECK(parsed("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").form == TargetForm::kAsterisk);
-  CHECK(refused("GET * HTTP/1.1\r\nHost: a\r\n\r\n").code == "http_target");
-  CHECK(refused("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n").code == "http_target");
-  CHECK(refused("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n").code == "http_host");
-  CHECK(parsed("GET http://a/ HTTP/1.0\r\n\r\n").host == "a");
+  CHECK(parsed_head("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").form == TargetForm::kAsterisk);
+  CHECK(refused_head("GET * HTTP/1.1\r\nHost: a\r\n\r\n").code == "http_target");
+  CHECK(refused_head("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n").code == "http_target");
+  CHECK(refused_head("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n").code == "http_host");
+  CHECK(parsed_head("GET http://a/ HTTP/1.0\r\n\r\n").host == "a");
 }
 
 TEST_CASE("HTTP/1.0 closes unless it asks to stay, and may lack a host") {
-  CHECK_FALSE(parsed("GET / HTTP/1.0\r\n\r\n").keep_alive);
-  CHECK(parsed("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").keep_alive);
-  CHECK(parsed("GET / HTTP/1.0\r\n\r\n").host.empty());
+  CHECK_FALSE(parsed_head("GET / HTTP/1.0\r\n\r\n").keep_alive);
+  CHECK(parsed_head("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").keep_alive);
+  CHECK(parsed_head("GET / HTTP/1.0\r\n\r\n").host.empty());
 }
 
 TEST_CASE("each refusal has its status and code") {
   const auto check = [](const std::string& text, int status, std::string_view code) {
-    CHECK_MESSAGE(refused(text).status == status, text);
-    CHECK_MESSAGE(refused(text).code == code, text);
+    CHECK_MESSAGE(refused_head(text).status == status, text);
+    CHECK_MESSAGE(refused_head(text).code == code, text);
   };
   check("GET / HTTP/1.1\nHost: a\r\n\r\n", 400, "http_bare_lf");
   check("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400, "http_start_line");
@@ -163,25 +163,27 @@ TEST_CASE("each refusal has its status and code") {
   check(get("Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 12\r\n"), 426,
         "http_websocket_version");
   check(get("Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"), 400, "http_websocket");
-  CHECK(to_error(refused(get("A : x\r\n"))).code == "http_field_name");
+  CHECK(to_error(refused_head(get("A : x\r\n"))).code == "http_field_name");
 }
 
 TEST_CASE("hosts are names, addresses and ports, and nothing else") {
   const auto host = [](std::string_view text) { return "GET / HTTP/1.1\r\nHost: " + std::string(text) + "\r\n\r\n"; };
   for (const char* text : {"a", "a.example.", "1.2.3.4:80", "[::1]", "[::1]:443", "a_b:0"})
-    CHECK(parsed(host(text)).host == text);
+    CHECK(parsed_head(host(text)).host == text);
   for (const char* text : {"", ":80", "a:", "a:65536", "a:1x", "[]", "[::1", "[::1]x", "[g::]", "[1.2]", ".a", "a..b",
                            "a,b", "a%2e", "u@a", "a\xc3\xa9"}) {
-    CHECK_MESSAGE(refused(host(text)).code == "http_host", text);
+    CHECK_MESSAGE(refused_head(host(text)).code == "http_host", text);
   }
 }
 
 TEST_CASE("a WebSocket opening is recognised, and another upgrade is ignored") {
   const std::string key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
-  CHECK(parsed(get("Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n" + key)).upgrade == Upgrade::kWebSocket);
-  CHECK(parsed(get("Upgrade: websocket\r\n" + key)).upgrade == Upgrade::kNone);
-  CHECK(parsed(get("Connection: Upgrade\r\nUpgrade: h2c\r\n")).upgrade == Upgrade::kNone);
-  CHECK(parsed(get("Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n" + key)).upgrade == Upgrade::kNone);
+  CHECK(parsed_head(get("Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n" + key)).upgrade ==
+        Upgrade::kWebSocket);
+  CHECK(parsed_head(get("Upgrade: websocket\r\n" + key)).upgrade == Upgrade::kNone);
+  CHECK(parsed_head(get("Connection: Upgrade\r\nUpgrade: h2c\r\n")).upgrade == Upgrade::kNone);
+  CHECK(parsed_head(get("Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n" + key)).upgrade ==
+        Upgrade::kNone);
 }
 
 TEST_CASE("keeps its limits at the bound and refuses one more, whole and byte by byte") {
@@ -306,7 +308,7 @@ TEST_CASE("writes a request that its own parser reads back") {
   CHECK(out ==
         "POST /a%2Fb?x%5B1%5D=2&y=%7Bz%7D%7C%5E%60 HTTP/1.1\r\nHost: a.example:80\r\nX-A: b\r\n"
         "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
-  CHECK(parsed(out).framing.kind == BodyKind::kChunked);
+  CHECK(parsed_head(out).framing.kind == BodyKind::kChunked);
   append_chunk_header(out, 255);
   CHECK(out.ends_with("\r\n\r\nff\r\n"));
 }

@@ -21,7 +21,7 @@ JsonSchema compiled(std::string_view text) {
 std::vector<SchemaError> errors(std::string_view schema, std::string_view value) {
   return compiled(schema).validate(parse_json(value).value());
 }
-Error refused(std::string_view text) {
+Error refused_schema(std::string_view text) {
   Result<JsonSchema> schema = JsonSchema::compile(parse_json(text).value());
   REQUIRE_MESSAGE(!schema.ok(), text);
   return schema.error();
@@ -91,8 +91,8 @@ TEST_CASE("each remaining keyword has its code") {
 
 TEST_CASE("refuses schemas that it would not keep") {
   const auto check = [](std::string_view text, std::string_view code, std::string_view where) {
-    CHECK_MESSAGE(refused(text).code == code, text);
-    CHECK_MESSAGE(refused(text).where == where, text);
+    CHECK_MESSAGE(refused_schema(text).code == code, text);
+    CHECK_MESSAGE(refused_schema(text).where == where, text);
   };
   check(R"({"properties":{"a":{"patternProperties":{}}}})", "schema_keyword", "/properties/a/patternProperties");
   check(R"({"items":{"$defs":{}}})", "schema_keyword", "/items/$defs");

@@ -16,12 +16,12 @@ using codec::parse_json;
 
 namespace {
 
-Json parsed(std::string_view text) {
+Json parsed_json(std::string_view text) {
   Result<Json> value = parse_json(text);
   REQUIRE_MESSAGE(value.ok(), text);
   return *std::move(value);
 }
-Error refused(std::string_view text, const Limits& limits = {}) {
+Error refused_json(std::string_view text, const Limits& limits = {}) {
   Result<Json> value = parse_json(text, limits);
   REQUIRE_MESSAGE(!value.ok(), text);
   CHECK_FALSE(codec::scan_json(text, limits).ok());
@@ -31,7 +31,7 @@ Error refused(std::string_view text, const Limits& limits = {}) {
 }  // namespace
 
 TEST_CASE("reads every kind of value") {
-  const Json value = parsed(R"({"n":null,"t":true,"i":-7,"d":2.5,"s":"a\u00e9\ud83d\ude00","a":[1,[]],"o":{}})");
+  const Json value = parsed_json(R"({"n":null,"t":true,"i":-7,"d":2.5,"s":"a\u00e9\ud83d\ude00","a":[1,[]],"o":{}})");
   CHECK(value.find("n")->is_null());
   CHECK(value.bool_or("t", false));
   CHECK(value.integer_or("i", 0) == -7);
@@ -47,20 +47,20 @@ TEST_CASE("reads every kind of value") {
 }
 
 TEST_CASE("integers are exact over the whole int64 range and refused outside it") {
-  CHECK(parsed("9223372036854775807").as_integer() == std::numeric_limits<std::int64_t>::max());
-  CHECK(parsed("-9223372036854775808").as_integer() == std::numeric_limits<std::int64_t>::min());
-  CHECK(parsed("9007199254740993").as_integer() == 9007199254740993);
+  CHECK(parsed_json("9223372036854775807").as_integer() == std::numeric_limits<std::int64_t>::max());
+  CHECK(parsed_json("-9223372036854775808").as_integer() == std::numeric_limits<std::int64_t>::min());
+  CHECK(parsed_json("9007199254740993").as_integer() == 9007199254740993);
   for (const char* text : {"9223372036854775808", "-9223372036854775809", "18446744073709551615",
                            "18446744073709551616", "123456789012345678901234567890"}) {
-    CHECK(refused(text).code == "json_integer_range");
+    CHECK(refused_json(text).code == "json_integer_range");
   }
-  CHECK(refused("1e999").code == "json_number_range");
-  CHECK(parsed("1e-999").as_number() == 0.0);
+  CHECK(refused_json("1e999").code == "json_number_range");
+  CHECK(parsed_json("1e-999").as_number() == 0.0);
 }
 
 TEST_CASE("refuses each defect with its code and position") {
   const auto check = [](std::string_view text, std::string_view code, std::string_view where) {
-    const Error error = refused(text);
+    const Error error = refused_json(text);
     CHECK_MESSAGE(error.code == code, text);
     CHECK_MESSAGE(error.where == where, text);
   };
@@ -91,28 +91,28 @@ TEST_CASE("refuses each defect with its code and position") {
 TEST_CASE("finds a duplicate among many members") {
   std::string text = "{";
   for (int i = 0; i < 40; ++i) text += "\"k" + std::to_string(i) + "\":1,";
-  CHECK(parsed(text + "\"last\":1}").members().size() == 41);
-  CHECK(refused(text + "\"k7\":1}").code == "json_duplicate_key");
+  CHECK(parsed_json(text + "\"last\":1}").members().size() == 41);
+  CHECK(refused_json(text + "\"k7\":1}").code == "json_duplicate_key");
 }
 
 TEST_CASE("keeps its limits at the bound and refuses one more") {
   const auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
   CHECK(parse_json(nested(64)).ok());
-  CHECK(refused(nested(65)).code == "json_depth");
-  CHECK(refused(nested(5000)).code == "json_depth");
-  CHECK(refused(R"({"a":{"a":1}})", {.depth = 1}).code == "json_depth");
+  CHECK(refused_json(nested(65)).code == "json_depth");
+  CHECK(refused_json(nested(5000)).code == "json_depth");
+  CHECK(refused_json(R"({"a":{"a":1}})", {.depth = 1}).code == "json_depth");
   const Limits limits{.bytes = 12, .items = 3, .total = 5};
   CHECK(parse_json("[1,2,3]     ", limits).ok());
-  CHECK(refused("[1,2,3]      ", limits).code == "json_size");
-  CHECK(refused("[1,2,3,4]", limits).code == "json_items");
+  CHECK(refused_json("[1,2,3]      ", limits).code == "json_size");
+  CHECK(refused_json("[1,2,3,4]", limits).code == "json_items");
   CHECK(parse_json("[[1,2],3]", limits).ok());
-  CHECK(refused("[[1,2],3,4]", limits).code == "json_items");
-  CHECK(refused(R"({"a":1,"b":2})", {.items = 1}).code == "json_items");
+  CHECK(refused_json("[[1,2],3,4]", limits).code == "json_items");
+  CHECK(refused_json(R"({"a":1,"b":2})", {.items = 1}).code == "json_items");
 }
 
 TEST_CASE("writes what it reads back as the same value") {
   const std::string text = R"({"b":[1,2.5,"x\"\\\n\u0001/"],"a":{"z":null,"y":true}})";
-  const Json value = parsed(text);
+  const Json value = parsed_json(text);
   CHECK(value.to_string() == text);
   CHECK(value.to_canonical_string() == R"({"a":{"y":true,"z":null},"b":[1,2.5,"x\"\\\n\u0001/"]})");
   CHECK(value.to_pretty_string() ==
@@ -126,7 +126,7 @@ TEST_CASE("a double stays a double and the shortest digits are written") {
   CHECK(Json(1.0).to_string() == "1.0");
   CHECK(Json(0.1).to_string() == "0.1");
   CHECK(Json(1e22).to_string() == "1e+22");
-  CHECK(parsed(Json(1.0).to_string()) == Json(1.0));
+  CHECK(parsed_json(Json(1.0).to_string()) == Json(1.0));
   CHECK_FALSE(Json(1.0) == Json(1));
   CHECK(Json(std::numeric_limits<double>::infinity()).to_string() == "null");
 }

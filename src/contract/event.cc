@@ -50,9 +50,9 @@ bool is_known(std::uint32_t class_uid) {
   return false;
 }
 
-class Reader {
+class EventReader {
  public:
-  explicit Reader(ByteView bytes) : bytes_(bytes) {}
+  explicit EventReader(ByteView bytes) : bytes_(bytes) {}
   Error syntax(std::string_view message) const {
     return fail(ErrorKind::kInvalid, "event_syntax", message).at("offset " + std::to_string(at_));
   }
@@ -133,7 +133,7 @@ Result<Bytes> encode(const Event& event) {
 }
 
 Result<Event> decode_event(ByteView bytes) {
-  Reader reader(bytes);
+  EventReader reader(bytes);
   if (bytes.size() > limits::kLedgerEntryBytes) return reader.syntax("the event is too long");
   Event event;
   std::uint32_t class_uid = 0;

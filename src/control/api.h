@@ -85,6 +85,8 @@ class Api {
   void ledger_check(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   // console.cc
   void sign_in_page(const ExchangePtr& exchange);
+  // Once every connected enforcement point decides by this revision, or the time `until` has come.
+  void when_acknowledged(std::uint64_t revision, std::int64_t until, std::function<void()> then);
   void sign_out_page(const Caller& caller, const ExchangePtr& exchange);
   void continue_to(const ExchangePtr& exchange);
   void serve_file(const ExchangePtr& exchange);

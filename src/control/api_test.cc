@@ -2,6 +2,7 @@
 
 #include "control/control_test_world.h"
 #include "enforce/point.h"
+#include "link/subscriber.h"
 
 using namespace wary;
 using namespace wary::control;
@@ -107,6 +108,39 @@ TEST_CASE("a link signs in once, and not a disabled or unknown user") {
   REQUIRE(world.put(key_of(kTenantWide, "User", "alice"), R"({"disabled":true})").ok());
   CHECK(world.sign_in->redeem_link(before->secret).error().code == "user_disabled");
   CHECK(world.sign_in->create_link(by, "alice").error().code == "user_disabled");
+}
+
+TEST_CASE("a sign-in is answered when the enforcement points know the session") {
+  World world;
+  const io::Address address = io::Address::unix_socket("/run/link.sock");
+  REQUIRE(world.plane->listen(address).ok());
+  REQUIRE(world.files.make_directory("edge").ok());
+  link::SubscriberHooks hooks;
+  hooks.verify = [&](ByteView message, ByteView sign) { return world.key.public_key().verify(message, sign); };
+  hooks.on_update = [](const link::Update&) -> Status { return {}; };
+  hooks.on_receipt = [](const link::Receipt&) {};
+  hooks.on_ledger_state = [](bool) {};
+  hooks.on_connection = [](bool) {};
+  const std::unique_ptr<io::Loop> edge = world.sim.make_loop();
+  link::Subscriber subscriber(*edge, world.files, {"edge/test", address, "edge", 8}, hooks, null_log());
+  REQUIRE(subscriber.start().ok());
+  world.run(200);
+  REQUIRE(world.plane->acknowledged());
+  const auto sign_in = [&] {
+    http::Request request;
+    request.method = "POST";
+    request.path = "/api/signin";
+    request.headers = {{"Origin", "https://console.localhost:7443"}};
+    request.body = R"({"code":")" + world.sign_in->create_link({"Wary::User", "owner"}, "alice")->secret + R"("})";
+    auto exchange = std::make_shared<TestExchange>(std::move(request));
+    world.api->handle_console(exchange);
+    return exchange;
+  };
+  const auto answered = sign_in();
+  CHECK(answered->status == 0);
+  world.run(100);
+  CHECK(answered->status == 200);
+  CHECK(*world.plane->acknowledged() == world.plane->snapshot()->revision());
 }
 
 TEST_CASE("a revocation fits however many sessions there are, and no link from before outlives it") {

@@ -10,6 +10,8 @@ using codec::Json;
 
 namespace {
 
+constexpr std::int64_t kAcknowledgedWaitMax = kNanosPerSecond;
+constexpr std::int64_t kAcknowledgedPoll = kNanosPerMilli;
 constexpr std::string_view kPolicy =
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; font-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'";
@@ -97,8 +99,20 @@ void Api::sign_in_page(const ExchangePtr& exchange) {
   if (!issued) return send_error(exchange, issued.error());
   const std::string cookie =
       std::string(gateway::kSessionCookie) + "=" + issued->secret + "; Path=/; Secure; HttpOnly; SameSite=Lax";
-  exchange->respond(200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}, {"Set-Cookie", cookie}},
-                    "{}\n");
+  // A browser goes on at once: an edge that does not know the session yet would take it for nobody, and send it back
+  // here.
+  when_acknowledged(issued->revision, parts_.clock.monotonic().nanos + kAcknowledgedWaitMax, [exchange, cookie] {
+    exchange->respond(
+        200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}, {"Set-Cookie", cookie}}, "{}\n");
+  });
+}
+
+void Api::when_acknowledged(std::uint64_t revision, std::int64_t until, std::function<void()> then) {
+  const auto acknowledged = plane_.acknowledged();
+  if (!acknowledged || *acknowledged >= revision || parts_.clock.monotonic().nanos >= until) return then();
+  parts_.loop.after(kAcknowledgedPoll, [this, revision, until, then = std::move(then)]() mutable {
+    when_acknowledged(revision, until, std::move(then));
+  });
 }
 
 void Api::sign_out_page(const Caller& caller, const ExchangePtr& exchange) {

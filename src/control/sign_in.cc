@@ -93,7 +93,8 @@ Result<Issued> SignIn::redeem_link(const std::string& code) {
   change.writes.push_back(credential(issued.secret, issued.session, plane_.settings().console_host));
   change.event = event_of(user_text(user), "session.begin", user_text(user));
   change.event.session = issued.session;
-  WARY_ASSIGN_OR_RETURN([[maybe_unused]] const Committed committed, plane_.commit(std::move(change)));
+  WARY_ASSIGN_OR_RETURN(const Committed committed, plane_.commit(std::move(change)));
+  issued.revision = committed.revision;
   return issued;
 }
 

@@ -24,6 +24,7 @@ struct Issued {
   std::string secret;   // the code or token
   std::string session;  // its id, where one exists
   UnixTime expires;
+  std::uint64_t revision = 0;  // that decides by it, where anything was committed
 };
 
 class SignIn {

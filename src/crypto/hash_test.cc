@@ -3,13 +3,12 @@
 #include <doctest/doctest.h>
 
 #include "codec/text.h"
+#include "crypto/crypto_test_world.h"
 #include "crypto/random_id.h"
 #include "crypto/seal.h"
 
 namespace wary::crypto {
 namespace {
-
-Bytes hex(std::string_view text) { return *codec::decode_hex(text); }
 
 class CountingRandom final : public Random {
  public:

@@ -14,4 +14,7 @@ struct KeyMaterial {
 // Takes ownership. Error: key_type_unsupported.
 Result<KeyMaterial> classify(KeyHandle key);
 
+// What is signed with a key of this type is hashed by; nullptr for Ed25519, which hashes by itself.
+const EVP_MD* digest_for(KeyType type);
+
 }  // namespace wary::crypto

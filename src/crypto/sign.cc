@@ -17,8 +17,6 @@ constexpr int kScalarBytes = 32;
 
 Error key_syntax(std::string_view what) { return openssl_error(ErrorKind::kInvalid, "key_syntax", what); }
 
-const EVP_MD* digest_for(KeyType type) { return type == KeyType::kEd25519 ? nullptr : EVP_sha256(); }
-
 std::shared_ptr<const KeyMaterial> share(KeyMaterial material) {
   return std::make_shared<const KeyMaterial>(std::move(material));
 }
@@ -38,6 +36,8 @@ constexpr std::array<std::uint8_t, 26> kP256Prefix = {0x30, 0x59, 0x30, 0x13, 0x
                                                       0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
 
 }  // namespace
+
+const EVP_MD* digest_for(KeyType type) { return type == KeyType::kEd25519 ? nullptr : EVP_sha256(); }
 
 Result<KeyMaterial> classify(KeyHandle key) {
   if (EVP_PKEY_get_base_id(key.get()) == EVP_PKEY_ED25519) return KeyMaterial{std::move(key), KeyType::kEd25519};

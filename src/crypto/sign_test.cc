@@ -3,12 +3,11 @@
 #include <doctest/doctest.h>
 
 #include "codec/text.h"
+#include "crypto/crypto_test_world.h"
 #include "crypto/pem.h"
 
 namespace wary::crypto {
 namespace {
-
-Bytes hex(std::string_view text) { return *codec::decode_hex(text); }
 
 TEST_CASE("Ed25519 gives the RFC 8032 section 7.1 signatures") {
   struct Row {

@@ -4,13 +4,13 @@
 
 #include <array>
 
+#include "crypto/crypto_test_world.h"
 #include "crypto/handles.h"
 
 namespace wary::crypto {
 namespace {
 
-constexpr UnixTime kNow{std::int64_t{1'800'000'000} * kNanosPerSecond};
-UnixTime after(std::int64_t seconds) { return {kNow.nanos + seconds * kNanosPerSecond}; }
+UnixTime seconds_after(std::int64_t seconds) { return {kNow.nanos + seconds * kNanosPerSecond}; }
 
 class FixedClock final : public Clock {
  public:
@@ -22,7 +22,7 @@ class FixedClock final : public Clock {
 struct World {
   FixedClock clock;
   PrivateKey ca_key = *PrivateKey::generate(KeyType::kEcdsaP256);
-  Bytes ca = *create_ca({"CA", "local", after(-3600), after(360000)}, ca_key);
+  Bytes ca = *create_ca({"CA", "local", seconds_after(-3600), seconds_after(360000)}, ca_key);
   TrustRoots roots = *TrustRoots::build({ca});
 
   TlsIdentity identity(const LeafOptions& options, KeyType type = KeyType::kEcdsaP256) const {
@@ -34,15 +34,15 @@ struct World {
   TlsIdentity host(std::string name, KeyType type = KeyType::kEcdsaP256) const {
     LeafOptions options;
     options.dns_names = {std::move(name)};
-    options.not_before = after(-60);
-    options.not_after = after(3600);
+    options.not_before = seconds_after(-60);
+    options.not_after = seconds_after(3600);
     return identity(options, type);
   }
   TlsIdentity workload(std::string id, std::int64_t end = 3600) const {
     LeafOptions options;
     options.spiffe_id = std::move(id);
-    options.not_before = after(-60);
-    options.not_after = after(end);
+    options.not_before = seconds_after(-60);
+    options.not_after = seconds_after(end);
     return identity(options);
   }
   TlsServerOptions server_options() const {
@@ -199,7 +199,7 @@ TEST_CASE("the client refuses a server of another name, another root, or another
   CHECK(refusal(world.client_options(), "") == "x509_name");
   World stranger;
   CHECK(refusal(stranger.client_options(), "a.example") == "x509_untrusted");
-  world.clock.now = after(7200);
+  world.clock.now = seconds_after(7200);
   CHECK(refusal(world.client_options(), "a.example") == "x509_expired");
 }
 

@@ -12,7 +12,6 @@ Error failed(std::string_view what) { return openssl_error(ErrorKind::kInternal,
 Error bad_option(std::string_view what) { return fail(ErrorKind::kInvalid, "x509_option", what); }
 
 EVP_PKEY* key_of(const PrivateKey& key) { return key.material().key.get(); }
-const EVP_MD* digest_for(KeyType type) { return type == KeyType::kEd25519 ? nullptr : EVP_sha256(); }
 
 template <typename T, int (*kEncode)(const T*, std::uint8_t**)>
 Result<Bytes> encode_der(const T* object) {

@@ -10,6 +10,7 @@
 
 #include "codec/json.h"
 #include "codec/text.h"
+#include "crypto/crypto_test_world.h"
 #include "crypto/pem.h"
 #include "tests/support/archive.h"
 #include "tests/support/skip.h"
@@ -19,7 +20,6 @@ namespace wary::crypto {
 namespace {
 
 constexpr std::int64_t kHour = 3600 * kNanosPerSecond;
-constexpr UnixTime kNow{std::int64_t{1'800'000'000} * kNanosPerSecond};
 UnixTime after(std::int64_t hours) { return {kNow.nanos + hours * kHour}; }
 
 PrivateKey new_key(KeyType type = KeyType::kEcdsaP256) {

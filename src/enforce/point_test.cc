@@ -34,7 +34,7 @@ contract::Entity entity(std::string_view type, std::string_view id,
   return out;
 }
 
-struct World {
+struct PointWorld {
   io::SimWorld sim{1};
   CountingRandom random;
   Metrics metrics;
@@ -43,7 +43,7 @@ struct World {
   EventRing ring{*EventRing::open(memory->memory(), 9)};
   Point point{shared, ring, sim.clock(), random, {"edge/test/0", "local", 10 * kNanosPerSecond, {"step-up"}}, metrics};
 
-  World() {
+  PointWorld() {
     policy::SnapshotContent content;
     content.revision = 4;
     content.policies = {
@@ -87,7 +87,7 @@ permit (principal == Wary::User::"alice", action == Wary::Action::"POST", resour
 }  // namespace
 
 TEST_CASE("a token is its session's user on its own host, and everybody else is anonymous") {
-  World world;
+  PointWorld world;
   const auto who = world.point.identify("good", "A.test:7443", "");
   CHECK_FALSE(who.is_anonymous);
   CHECK(who.principal.id == "alice");
@@ -109,7 +109,7 @@ TEST_CASE("a token is its session's user on its own host, and everybody else is 
 }
 
 TEST_CASE("every decision has its event before it is given, with what it stood on") {
-  World world;
+  PointWorld world;
   std::size_t told = 0;
   world.point.on_recorded = [&] { ++told; };
   const auto allowed = world.ask("GET", "/a\"b");
@@ -133,13 +133,13 @@ TEST_CASE("every decision has its event before it is given, with what it stood o
 }
 
 TEST_CASE("an obligation that this point keeps allows, one that it does not know denies") {
-  World world;
+  PointWorld world;
   CHECK(world.ask("PUT").decision.is_allowed());
   CHECK(world.ask("POST").decision.reason_code == "obligation_unknown");
 }
 
 TEST_CASE("whatever is missing denies with its own reason, and that is recorded too") {
-  World world;
+  PointWorld world;
   world.shared.ledger_available = false;
   CHECK(world.ask("GET").decision.reason_code == "ledger_unavailable");
   world.shared.ledger_available = true;
@@ -153,7 +153,7 @@ TEST_CASE("whatever is missing denies with its own reason, and that is recorded 
 }
 
 TEST_CASE("a full ring, or an event that does not fit, is a deny without a sequence") {
-  World world;
+  PointWorld world;
   const auto large = world.ask("GET", std::string(70'000, 'x'));
   CHECK(large.decision.reason_code == "ledger_unavailable");
   CHECK(large.sequence == 0);
@@ -169,7 +169,7 @@ TEST_CASE("a full ring, or an event that does not fit, is a deny without a seque
 }
 
 TEST_CASE("to reconsider writes nothing, and a cut says when") {
-  World world;
+  PointWorld world;
   contract::Request request{
       "local", {"Wary::User", "alice"}, {"Wary::Action", "GET"}, {"Wary::Route", "r"}, Json::object()};
   CHECK(world.point.reconsider(request).is_allowed());

@@ -10,7 +10,7 @@ using namespace wary::enforce;
 
 namespace {
 
-struct World {
+struct ShipperWorld {
   io::SimWorld sim{3};
   std::unique_ptr<io::Loop> loop = sim.make_loop();
   std::vector<std::unique_ptr<io::MappedFile>> memory;
@@ -21,7 +21,7 @@ struct World {
   bool link_takes = true;
   std::unique_ptr<Shipper> shipper;
 
-  explicit World(std::size_t count = 1) {
+  explicit ShipperWorld(std::size_t count = 1) {
     std::vector<EventRing*> borrowed;
     for (std::size_t i = 0; i < count; ++i) {
       memory.push_back(io::MappedFile::anonymous(std::size_t{1} << 20));
@@ -52,7 +52,7 @@ struct World {
 }  // namespace
 
 TEST_CASE("what is recorded goes up once, and a receipt frees it") {
-  World world;
+  ShipperWorld world;
   world.shipper->on_connected();
   world.add(0, 3);
   world.run(10);
@@ -71,7 +71,7 @@ TEST_CASE("what is recorded goes up once, and a receipt frees it") {
 }
 
 TEST_CASE("what gets no receipt is sent again, then the ledger counts as unavailable, and comes back with a receipt") {
-  World world;
+  ShipperWorld world;
   world.shipper->on_connected();
   world.add(0, 2);
   world.run(450);
@@ -88,7 +88,7 @@ TEST_CASE("what gets no receipt is sent again, then the ledger counts as unavail
 }
 
 TEST_CASE("receipts out of order, of other boots and of nothing free only what they name") {
-  World world;
+  ShipperWorld world;
   world.shipper->on_connected();
   world.add(0, 10);
   world.run(10);
@@ -105,7 +105,7 @@ TEST_CASE("receipts out of order, of other boots and of nothing free only what t
 }
 
 TEST_CASE("a new link gets everything that is not freed, from the start") {
-  World world;
+  ShipperWorld world;
   world.shipper->on_connected();
   world.add(0, 5);
   world.run(10);
@@ -122,7 +122,7 @@ TEST_CASE("a new link gets everything that is not freed, from the start") {
 }
 
 TEST_CASE("a link that takes nothing now gets it at the next tick") {
-  World world;
+  ShipperWorld world;
   world.link_takes = false;
   world.shipper->on_connected();
   world.add(0, 3);
@@ -135,7 +135,7 @@ TEST_CASE("a link that takes nothing now gets it at the next tick") {
 }
 
 TEST_CASE("many events go in bounded batches, without gaps, for every ring") {
-  World world(2);
+  ShipperWorld world(2);
   world.shipper->on_connected();
   world.add(0, 1'000);
   world.add(1, 300);
@@ -155,7 +155,7 @@ TEST_CASE("many events go in bounded batches, without gaps, for every ring") {
 }
 
 TEST_CASE("what an earlier process left goes up under its own boot") {
-  World world;
+  ShipperWorld world;
   REQUIRE(world.rings[0]->append(as_bytes("old")));
   auto ring = EventRing::open(world.memory[0]->memory(), 555);
   REQUIRE(ring.ok());

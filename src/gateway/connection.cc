@@ -14,7 +14,6 @@ constexpr std::int64_t kHandshakeTime = 5 * kNanosPerSecond;
 constexpr std::int64_t kEndingTime = 5 * kNanosPerSecond;  // without progress
 constexpr std::int64_t kDrainingTime = 2 * kNanosPerSecond;
 constexpr std::size_t kRequestHeld = 128 * 1024;  // one head at its limit, and a piece of body
-constexpr std::size_t kUpstreamHeld = 64 * 1024;
 
 }  // namespace
 

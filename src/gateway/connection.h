@@ -23,6 +23,9 @@
 
 namespace wary::gateway {
 
+constexpr std::int64_t kKeepAliveTime = 75 * kNanosPerSecond;  // between two requests
+constexpr std::size_t kUpstreamHeld = 64 * 1024;               // of a request, on its way to the upstream
+
 class Connection final : public enforce::LiveSession {
  public:
   Connection(Worker& worker, std::uint64_t id, std::unique_ptr<io::Stream> stream,

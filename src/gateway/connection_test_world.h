@@ -59,9 +59,9 @@ struct AppRequest {
 };
 
 // An application that speaks HTTP/1.1 as strictly as our own parser: bytes it cannot parse are counted as garbage.
-class App {
+class TestApp {
  public:
-  App(io::Loop& loop, const io::Address& address);
+  TestApp(io::Loop& loop, const io::Address& address);
   // Answers a whole request; the default says 200 with the target as its body.
   std::function<void(AppStream&, const AppRequest&)> on_request;
   // Instead of parsing: what comes, raw.
@@ -149,7 +149,7 @@ class World {
   enforce::Shared shared;
   std::unique_ptr<io::MappedFile> memory;
   std::unique_ptr<enforce::EventRing> ring;
-  std::unique_ptr<App> site, chat;
+  std::unique_ptr<TestApp> site, chat;
   std::vector<std::string> redeemed;  // code|host|state of each call
   std::function<void(Result<Redeemed>)> redeem_later;
   bool redeem_holds = false;

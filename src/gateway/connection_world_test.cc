@@ -166,7 +166,7 @@ std::size_t Client::Answer::count(std::string_view name) const {
       fields.begin(), fields.end(), [&](const auto& field) { return codec::equals_ignoring_case(field.first, name); }));
 }
 
-App::App(io::Loop& loop, const io::Address& address) {
+TestApp::TestApp(io::Loop& loop, const io::Address& address) {
   on_request = [](AppStream& stream, const AppRequest& request) {
     stream.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(request.target.size()) + "\r\n\r\n" +
                 (request.method == "HEAD" ? "" : request.target));
@@ -183,13 +183,13 @@ App::App(io::Loop& loop, const io::Address& address) {
   listener_ = std::move(*listener);
 }
 
-std::string App::everything() const {
+std::string TestApp::everything() const {
   std::string all;
   for (const auto& stream : streams) all += stream->received;
   return all;
 }
 
-void App::ready(AppStream& stream) {
+void TestApp::ready(AppStream& stream) {
   std::array<std::uint8_t, 4096> buffer;
   while (stream.stream && stream.reads && !stream.ended) {
     const io::IoCount got = stream.stream->read(buffer);
@@ -204,7 +204,7 @@ void App::ready(AppStream& stream) {
   stream.flush();
 }
 
-void App::parse(AppStream& stream) {
+void TestApp::parse(AppStream& stream) {
   while (stream.stream && stream.parsed < stream.received.size()) {
     const std::string_view rest = std::string_view(stream.received).substr(stream.parsed);
     http1::HeadScan scan;
@@ -339,8 +339,8 @@ World::World(std::uint64_t seed)
       memory(io::MappedFile::anonymous(std::size_t{1} << 20)),
       policies(kPolicies) {
   ring = std::make_unique<enforce::EventRing>(*enforce::EventRing::open(memory->memory(), 77));
-  site = std::make_unique<App>(*app_loop, io::Address::tcp("127.0.0.1", 9000));
-  chat = std::make_unique<App>(*app_loop, io::Address::tcp("127.0.0.1", 9001));
+  site = std::make_unique<TestApp>(*app_loop, io::Address::tcp("127.0.0.1", 9000));
+  chat = std::make_unique<TestApp>(*app_loop, io::Address::tcp("127.0.0.1", 9001));
   policy::SnapshotContent content;
   content.revision = 1;
   content.policies = {{"main", policies, "main.cedar", 1}};
@@ -458,7 +458,7 @@ void World::check_recorded() const {
   for (const contract::Event& event : events()) {
     if (event.detail.find("\"decision\":\"allow\"") != std::string::npos) allowed.push_back(event.decision_id);
   }
-  for (const App* app : {site.get(), chat.get()}) {
+  for (const TestApp* app : {site.get(), chat.get()}) {
     for (const AppRequest& request : app->requests) {
       CHECK(std::count(allowed.begin(), allowed.end(), request.field("wary-decision")) == 1);
     }

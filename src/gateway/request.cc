@@ -16,7 +16,6 @@ namespace http1 = codec::http1;
 
 namespace {
 
-constexpr std::int64_t kKeepAliveTime = 75 * kNanosPerSecond;
 constexpr std::int64_t kReceiptTime = 2 * kNanosPerSecond;
 constexpr std::string_view kContinuePath = "/.wary/continue";
 constexpr std::string_view kLivePath = "/.wary/live";

@@ -16,9 +16,7 @@ constexpr std::int64_t kConnectTime = 5 * kNanosPerSecond;
 constexpr std::int64_t kAnswerTime = 60 * kNanosPerSecond;  // to the first byte of an answer
 constexpr std::int64_t kBodyIdleTime = 300 * kNanosPerSecond;
 constexpr std::int64_t kTunnelIdleTime = 3600 * kNanosPerSecond;
-constexpr std::int64_t kKeepAliveTime = 75 * kNanosPerSecond;
 constexpr std::size_t kClientHeld = 256 * 1024;
-constexpr std::size_t kUpstreamHeld = 64 * 1024;
 constexpr std::size_t kInterimsMax = 100;
 constexpr std::size_t kAnswerHeadHeld = 128 * 1024;
 

@@ -11,7 +11,7 @@ namespace http1 = codec::http1;
 
 namespace {
 
-constexpr std::size_t kBodyMax = std::size_t{64} << 20;
+constexpr std::size_t kAnswerBodyMax = std::size_t{64} << 20;
 constexpr std::int64_t kConnectTimeout = 5 * kNanosPerSecond;
 
 class Fetch {
@@ -115,7 +115,7 @@ class Fetch {
       finish(std::nullopt);
       return false;
     }
-    if (response_.body.size() + data.size() > kBodyMax) {
+    if (response_.body.size() + data.size() > kAnswerBodyMax) {
       finish(fail(ErrorKind::kExhausted, "http_body_too_large", "the answer is larger than this client takes"));
       return false;
     }

@@ -60,11 +60,11 @@ int error_in(std::string_view bytes, Type type) {
   return -1;
 }
 
-struct Server {
+struct TestServer {
   std::vector<Http2Request> seen;
   Http2Response response{200, {{"x", "y"}}, "hello", {{"after", "all"}}};
   Http2 connection;
-  explicit Server(Http2Limits limits = {})
+  explicit TestServer(Http2Limits limits = {})
       : connection(
             [this](const Http2Request& request) {
               seen.push_back(request);
@@ -94,7 +94,7 @@ std::string status_of(const Http2Response& response) {
 }  // namespace
 
 TEST_CASE("a request is answered with body and trailers") {
-  Server server;
+  TestServer server;
   CHECK(frames(server.greeting).front().type == kSettings);
   const auto out =
       frames(server.connection.receive(frame(kHeaders, kEndHeaders, 1, head("POST", "/x?y") + field("a", "b")) +
@@ -115,7 +115,7 @@ TEST_CASE("a request is answered with body and trailers") {
 }
 
 TEST_CASE("an answer waits for its reader's window") {
-  Server server;
+  TestServer server;
   server.response = {200, {}, std::string(100'000, 'x'), {}};
   std::size_t got = 0;
   const auto count = [&](std::string_view bytes) {
@@ -129,7 +129,7 @@ TEST_CASE("an answer waits for its reader's window") {
 }
 
 TEST_CASE("too large a body or head ends its stream alone") {
-  Server server({.header_bytes = 300, .body_bytes = 10});
+  TestServer server({.header_bytes = 300, .body_bytes = 10});
   const std::string large = server.connection.receive(frame(kHeaders, kEndHeaders, 1, head("POST", "/")) +
                                                       frame(kData, kEndStream, 1, "eleven byte"));
   CHECK(error_in(large, kReset) == 7);
@@ -144,7 +144,7 @@ TEST_CASE("too large a body or head ends its stream alone") {
 TEST_CASE("noise ends the connection and answered requests forgive some") {
   for (const std::string& noise :
        {frame(kPing, 0, 0, "12345678"), frame(kSettings, 0, 0, ""), frame(kWindow, 0, 0, std::string("\0\0\0\1", 4))}) {
-    Server server;
+    TestServer server;
     std::string out;
     std::size_t sent = 0;
     while (!server.connection.is_over() && sent < 1000) {
@@ -155,7 +155,7 @@ TEST_CASE("noise ends the connection and answered requests forgive some") {
     CHECK(error_in(out, kGoAway) == 11);
     CHECK(server.connection.receive(noise).empty());
   }
-  Server polite;
+  TestServer polite;
   for (int i = 0; i < 1000; ++i) {
     (void)polite.connection.receive(frame(kHeaders, kEndHeaders | kEndStream, 2 * i + 1, head("GET", "/")) +
                                     frame(kPing, 0, 0, "12345678"));
@@ -165,7 +165,7 @@ TEST_CASE("noise ends the connection and answered requests forgive some") {
 }
 
 TEST_CASE("streams that are opened only to be reset end the connection") {
-  Server server;
+  TestServer server;
   int opened = 0;
   while (!server.connection.is_over() && opened < 2000) {
     (void)server.connection.receive(frame(kHeaders, kEndHeaders, 2 * opened + 1, head("POST", "/")) +
@@ -177,7 +177,7 @@ TEST_CASE("streams that are opened only to be reset end the connection") {
 }
 
 TEST_CASE("more streams than agreed are refused") {
-  Server server({.streams = 3});
+  TestServer server({.streams = 3});
   std::string out;
   for (int i = 0; i < 5; ++i)
     out += server.connection.receive(frame(kHeaders, kEndHeaders, 2 * i + 1, head("POST", "/")));

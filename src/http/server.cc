@@ -15,7 +15,7 @@ namespace http1 = codec::http1;
 namespace {
 
 constexpr std::size_t kConnectionsMax = 256;
-constexpr std::size_t kBodyMax = std::size_t{2} << 20;
+constexpr std::size_t kRequestBodyMax = std::size_t{2} << 20;
 constexpr std::size_t kBodiesMax = std::size_t{64} << 20;  // of all connections
 constexpr std::size_t kStrangersMax = 16;
 constexpr std::size_t kQueuedMax = std::size_t{1} << 20;
@@ -196,7 +196,7 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
         refuse({503, "http_busy", "too many large requests at once"});
         return false;
       }
-      if (request_.body.size() > kBodyMax) {
+      if (request_.body.size() > kRequestBodyMax) {
         refuse({413, "http_body_too_large", "the body is larger than this API takes"});
         return false;
       }

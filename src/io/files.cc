@@ -2,15 +2,11 @@
 
 namespace wary::io {
 
-namespace {
-
 std::string folder_of(std::string_view path) {
   const std::size_t slash = path.rfind('/');
   if (slash == std::string_view::npos) return ".";
   return std::string(slash == 0 ? "/" : path.substr(0, slash));
 }
-
-}  // namespace
 
 Result<Bytes> read_file(Files& files, std::string_view path, std::size_t size_max) {
   WARY_ASSIGN_OR_RETURN(const auto file, files.open(path, OpenMode::kRead));

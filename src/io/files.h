@@ -75,6 +75,9 @@ class Files {
   virtual Result<std::uint64_t> free_bytes(std::string_view path) = 0;
 };
 
+// The folder that holds a path: `a/b` of `a/b/c`, `.` of a bare name.
+std::string folder_of(std::string_view path);
+
 // Small whole files. write_file_atomically writes beside, syncs, renames and syncs the folder: after a crash the old or
 // the new content stands, never a mix.
 Result<Bytes> read_file(Files& files, std::string_view path, std::size_t size_max);

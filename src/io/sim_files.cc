@@ -9,12 +9,6 @@ namespace {
 
 constexpr std::uint64_t kSector = 512;
 
-std::string folder_of(std::string_view path) {
-  const std::size_t slash = path.rfind('/');
-  if (slash == std::string_view::npos) return ".";
-  return std::string(slash == 0 ? "/" : path.substr(0, slash));
-}
-
 Error sim_error(ErrorKind kind, std::string_view code, std::string_view path) {
   return fail(kind, code, "simulated file system").at(std::string(path));
 }

@@ -7,8 +7,6 @@ namespace wary::ledger {
 
 namespace {
 
-constexpr std::size_t kFindingsMax = 100;
-
 class Checker {
  public:
   explicit Checker(Ledger::Impl& ledger) : ledger_(ledger) {}

@@ -13,6 +13,7 @@
 namespace wary::ledger {
 
 constexpr std::uint64_t kAnchorEvery = 64;
+constexpr std::size_t kFindingsMax = 100;  // of one check
 constexpr std::size_t kBatchEventsMax = 16'384;
 constexpr std::size_t kBatchBytesMax = std::size_t{64} << 20;
 

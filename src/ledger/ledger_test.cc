@@ -20,7 +20,7 @@
 namespace wary::ledger {
 namespace {
 
-struct World {
+struct LedgerWorld {
   io::SimFiles files{1};
   TestClock clock;
   TestSigner signer;
@@ -35,7 +35,7 @@ struct World {
 };
 
 TEST_CASE("events come back in order, with proofs that verify, also after opening again") {
-  World world;
+  LedgerWorld world;
   constexpr std::size_t kCount = 700;
   std::vector<std::string> notes;
   {
@@ -95,7 +95,7 @@ TEST_CASE("events come back in order, with proofs that verify, also after openin
 }
 
 TEST_CASE("an event sent twice is stored once, before and after opening again") {
-  World world;
+  LedgerWorld world;
   {
     auto ledger = world.open();
     REQUIRE(ledger->append_batch(test_events(1, 10)).ok());
@@ -142,7 +142,7 @@ TEST_CASE("the number of streams that are remembered is bounded, the longest sil
 }
 
 TEST_CASE("the sequence window counts what the same batch brings") {
-  World world;
+  LedgerWorld world;
   auto ledger = world.open(1 << 20);
   CHECK(ledger->append_batch(test_events(1, 5000)).ok());  // more than the window, without a gap
   auto gap = test_events(1, 10);
@@ -153,7 +153,7 @@ TEST_CASE("the sequence window counts what the same batch brings") {
 }
 
 TEST_CASE("events are found by decision and by filter, newest first") {
-  World world;
+  LedgerWorld world;
   auto options = world.signer.options();
   options.decisions_max = 50;
   auto ledger = *Ledger::open(world.files, "log", world.clock, world.signer.function(), options);
@@ -180,7 +180,7 @@ TEST_CASE("events are found by decision and by filter, newest first") {
 }
 
 TEST_CASE("a full disk is refused and appending goes on when there is room again") {
-  World world;
+  LedgerWorld world;
   auto ledger = world.open();
   REQUIRE(ledger->append_batch(test_events(1, 10)).ok());
   world.files.set_capacity(0);
@@ -211,7 +211,7 @@ TEST_CASE("a full disk is refused and appending goes on when there is room again
 
 TEST_CASE("a segment that is removed, replaced or cut is noticed at the next append") {
   for (const int how : {0, 1, 2}) {
-    World world;
+    LedgerWorld world;
     auto ledger = world.open();
     REQUIRE(ledger->append_batch(test_events(1, 5)).ok());
     const std::string path = "log/segments/00000000000000000000.seg";
@@ -235,7 +235,7 @@ TEST_CASE("a segment that is removed, replaced or cut is noticed at the next app
 }
 
 TEST_CASE("a log shorter than its checkpoint, or of another key, is refused") {
-  World world;
+  LedgerWorld world;
   {
     auto ledger = world.open();
     for (std::uint64_t i = 1; i <= 200; i += 10) REQUIRE(ledger->append_batch(test_events(i, 10)).ok());
@@ -263,7 +263,7 @@ TEST_CASE("a log shorter than its checkpoint, or of another key, is refused") {
 }
 
 TEST_CASE("a signer that fails or signs with another key leaves the log as it was") {
-  World world;
+  LedgerWorld world;
   const TestSigner other;
   bool broken = true;
   const SignCheckpoint sign = [&](ByteView text) -> Result<Bytes> {
@@ -297,7 +297,7 @@ std::vector<std::string> stored_files(io::SimFiles& files) {
 }
 
 TEST_CASE("a bit flipped anywhere is found, with its file, offset and entry or tile") {
-  World world;
+  LedgerWorld world;
   auto ledger = world.open(4096);
   REQUIRE(ledger->append_batch(test_events(1, 150)).ok());
   REQUIRE(ledger->append_batch(test_events(151, 150)).ok());
@@ -343,7 +343,7 @@ TEST_CASE("a bit flipped anywhere is found, with its file, offset and entry or t
 }
 
 TEST_CASE("hashes that are lost or damaged are rebuilt from the entries at opening") {
-  World world;
+  LedgerWorld world;
   TreeHead head;
   {
     auto ledger = world.open();

@@ -9,7 +9,6 @@ namespace wary::ledger {
 
 namespace {
 
-constexpr std::size_t kNoteMax = 64 * 1024;
 constexpr std::size_t kSignaturesMax = 64;
 constexpr std::string_view kDash = "\xe2\x80\x94 ";  // U+2014 and a space
 constexpr std::uint8_t kEd25519 = 1;

@@ -17,6 +17,8 @@
 
 namespace wary::ledger {
 
+constexpr std::size_t kNoteMax = 64 * 1024;
+
 struct NoteSignature {
   std::string name;
   std::uint32_t key_id = 0;

@@ -11,9 +11,7 @@ namespace wary::ledger {
 
 namespace {
 
-constexpr std::size_t kFindingsMax = 100;
 constexpr std::size_t kHeadMax = 4096;
-constexpr std::size_t kNoteMax = 64 * 1024;
 
 class StoredLog {
  public:

@@ -11,11 +11,11 @@ using namespace wary::ledger;
 namespace {
 
 // 700 entries over several segments, with a checkpoint at the end and another on the way.
-struct World {
+struct StoredLogWorld {
   io::SimFiles files{1};
   TestClock clock;
   TestSigner signer;
-  World() {
+  StoredLogWorld() {
     auto ledger = Ledger::open(files, "log", clock, signer.function(), signer.options(16 * 1024)).value();
     for (std::uint64_t i = 0; i < 700; i += 10) {
       REQUIRE(ledger->append_batch(test_events(i + 1, 10)).ok());
@@ -47,7 +47,7 @@ bool names(const CheckReport& report, const std::string& path) {
 }  // namespace
 
 TEST_CASE("a whole log has no findings, and reading it writes nothing") {
-  World world;
+  StoredLogWorld world;
   std::vector<Bytes> before;
   for (const std::string& path : world.stored()) before.push_back(world.content(path));
   const CheckReport report = world.check();
@@ -60,7 +60,7 @@ TEST_CASE("a whole log has no findings, and reading it writes nothing") {
 }
 
 TEST_CASE("any flipped byte is found in its file, and where a record or hash is hit, at its offset") {
-  World world;
+  StoredLogWorld world;
   for (const std::string& path : world.stored()) {
     const Bytes good = world.content(path);
     // A prime step meets headers, lengths, checksums, entries, hashes and reserved space; small files byte by byte.
@@ -82,7 +82,7 @@ TEST_CASE("any flipped byte is found in its file, and where a record or hash is 
 }
 
 TEST_CASE("a truncated file and a missing one are found") {
-  World world;
+  StoredLogWorld world;
   for (const std::string& path : world.stored()) {
     const Bytes good = world.content(path);
     CAPTURE(path);
@@ -100,7 +100,7 @@ TEST_CASE("a truncated file and a missing one are found") {
 }
 
 TEST_CASE("an entry that was rewritten with a good checksum is told from a damaged hash") {
-  World world;
+  StoredLogWorld world;
   const std::string path = "log/segments/" + segment_name(0);
   Bytes file = world.content(path);
   const SegmentIdentity identity{crypto::sha256(as_bytes(world.signer.verifier.name())), 0};
@@ -122,14 +122,14 @@ TEST_CASE("an entry that was rewritten with a good checksum is told from a damag
 }
 
 TEST_CASE("a directory without a ledger, or another log's key, is said") {
-  World world;
+  StoredLogWorld world;
   CHECK(check_stored_log(world.files, "nothing", world.signer.verifier.to_vkey()).error().code == "ledger_missing");
   CHECK(check_stored_log(world.files, "log", "no key").error().code == "note_key");
   CHECK(!check_stored_log(world.files, "log", TestSigner().verifier.to_vkey())->findings.empty());
 }
 
 TEST_CASE("the export of a stored log is that of the running one, and a damaged log is not exported") {
-  World world;
+  StoredLogWorld world;
   REQUIRE(export_stored_log(world.files, "log", world.signer.verifier.to_vkey(), "out").ok());
   auto ledger =
       Ledger::open(world.files, "log", world.clock, world.signer.function(), world.signer.options(16 * 1024)).value();

@@ -24,7 +24,7 @@ class CountingRandom final : public Random {
   std::uint8_t next_ = 1;
 };
 
-struct World {
+struct AuthorityWorld {
   io::SimWorld sim{1};
   CountingRandom random;
   Metrics metrics;
@@ -39,7 +39,7 @@ struct World {
                        metrics};
   PointAuthority authority{point, shared, sim.clock(), [](std::string_view, std::string_view) { return std::nullopt; }};
 
-  World() {
+  AuthorityWorld() {
     shared.snapshot.swap(
         *test::snapshot_of("@id(\"all\") @obligation(\"step-up\") permit (principal, action, resource);",
                            {test::entity_of("Wary::User", "alice"), test::entity_of("Doc", "1")}));
@@ -65,7 +65,7 @@ struct World {
 }  // namespace
 
 TEST_CASE("a decision for another program is an event with its class and the asker") {
-  World world;
+  AuthorityWorld world;
   const contract::Decision decision = world.authority.decide(world.question());
   CHECK(decision.is_allowed());
   REQUIRE(world.events().size() == 1);
@@ -83,7 +83,7 @@ TEST_CASE("a decision for another program is an event with its class and the ask
 }
 
 TEST_CASE("a search is an event before it is told") {
-  World world;
+  AuthorityWorld world;
   CHECK(world.authority.record_search(world.question(), "subject", 3));
   const auto detail = codec::parse_json(world.events().at(0).detail);
   REQUIRE(detail.ok());
@@ -93,7 +93,7 @@ TEST_CASE("a search is an event before it is told") {
 }
 
 TEST_CASE("too large a context is denied, and that is recorded") {
-  World world;
+  AuthorityWorld world;
   Question large = world.question();
   large.request.context.set("text", std::string(kContextBytesMax, 'x'));
   const contract::Decision decision = world.authority.decide(large);
@@ -106,7 +106,7 @@ TEST_CASE("too large a context is denied, and that is recorded") {
 }
 
 TEST_CASE("without room for the event nothing is allowed and nothing is told") {
-  World world;
+  AuthorityWorld world;
   Question wide = world.question();
   wide.request.context.set("text", std::string(20'000, 'x'));
   contract::Decision last = world.authority.decide(wide);
@@ -126,7 +126,7 @@ TEST_CASE("without room for the event nothing is allowed and nothing is told") {
 }
 
 TEST_CASE("a stale snapshot and an unavailable ledger deny") {
-  World world;
+  AuthorityWorld world;
   world.shared.ledger_available = false;
   CHECK(world.authority.decide(world.question()).reason_code == "ledger_unavailable");
   CHECK(!world.authority.consider(world.question()).is_allowed());

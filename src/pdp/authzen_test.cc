@@ -12,7 +12,7 @@ using codec::Json;
 
 namespace {
 
-constexpr std::string_view kPolicies = R"(
+constexpr std::string_view kAuthzenPolicies = R"(
 @id("reads") permit (principal, action == Wary::Action::"read", resource is Doc);
 @id("owner") permit (principal, action == Wary::Action::"write", resource is Doc)
   when { context.resource has owner && context.resource.owner == principal.mail };
@@ -22,7 +22,7 @@ permit (principal, action == Wary::Action::"delete", resource is Doc);
   when { context.action has soft && context.action.soft };
 )";
 
-std::vector<contract::Entity> people() {
+std::vector<contract::Entity> authzen_entities() {
   return {test::entity_of("Wary::User", "alice", {{"mail", "a@x"}, {"revoked", false}, {"disabled", false}}),
           test::entity_of("Wary::User", "bob", {{"mail", "b@x"}, {"revoked", false}, {"disabled", false}}),
           test::entity_of("Wary::User", "gone", {{"mail", "g@x"}, {"revoked", true}, {"disabled", false}}),
@@ -31,8 +31,8 @@ std::vector<contract::Entity> people() {
           test::entity_of("Doc", "3")};
 }
 
-struct World {
-  test::SnapshotAuthority authority{*test::snapshot_of(kPolicies, people())};
+struct AuthzenWorld {
+  test::SnapshotAuthority authority{*test::snapshot_of(kAuthzenPolicies, authzen_entities())};
   Authzen authzen{authority};
 
   Answer post(std::string_view path, std::string_view body, std::string_view type = "application/json") {
@@ -65,17 +65,10 @@ std::string ids(const Json& answer, std::string_view member = "id") {
   return out;
 }
 
-std::string header(const Answer& answer, std::string_view name) {
-  for (const auto& [key, value] : answer.headers) {
-    if (key == name) return value;
-  }
-  return "";
-}
-
 }  // namespace
 
 TEST_CASE("an evaluation is decided and says why") {
-  World world;
+  AuthzenWorld world;
   const Json answer = world.ask("/access/v1/evaluation", question("alice", "read", "1"));
   CHECK(answer.bool_or("decision", false));
   CHECK(answer.find("context")->string_or("reason", "") == "permit");
@@ -89,7 +82,7 @@ TEST_CASE("an evaluation is decided and says why") {
 }
 
 TEST_CASE("what a PEP asserts is in context, and stored facts win") {
-  World world;
+  AuthzenWorld world;
   const auto write = [&](std::string_view doc, std::string_view owner) {
     return world.allows(
         R"({"subject":{"type":"user","id":"alice"},"action":{"name":"write"},"resource":{"type":"Doc","id":")" +
@@ -120,7 +113,7 @@ TEST_CASE("any JSON becomes a Cedar value") {
 }
 
 TEST_CASE("an obligation goes with an allow only to who said that it can keep it") {
-  World world;
+  AuthzenWorld world;
   const Json without = world.ask("/access/v1/evaluation", question("alice", "delete", "1"));
   CHECK(!without.bool_or("decision", true));
   CHECK(without.find("context")->string_or("reason", "") == "obligation_unknown");
@@ -132,7 +125,7 @@ TEST_CASE("an obligation goes with an allow only to who said that it can keep it
 }
 
 TEST_CASE("a batch has defaults, whole objects replace them, and a wrong item is a deny") {
-  World world;
+  AuthzenWorld world;
   const Json answer = world.ask("/access/v1/evaluations", R"({"subject":{"type":"user","id":"alice"},
     "action":{"name":"read"},"resource":{"type":"Doc","id":"1"},"evaluations":[{},{"action":{"name":"shred"}},
     {"resource":{"type":"Doc"}},7,{"subject":{"type":"user","id":"bob"}}]})");
@@ -146,7 +139,7 @@ TEST_CASE("a batch has defaults, whole objects replace them, and a wrong item is
 }
 
 TEST_CASE("a batch ends at the first deny or permit when that is asked") {
-  World world;
+  AuthzenWorld world;
   const auto count = [&](std::string_view semantic) {
     return world
         .ask("/access/v1/evaluations", R"({"subject":{"type":"user","id":"alice"},"action":{"name":"read"},
@@ -168,7 +161,7 @@ TEST_CASE("a batch ends at the first deny or permit when that is asked") {
 }
 
 TEST_CASE("a search gives exactly what an evaluation would allow") {
-  World world;
+  AuthzenWorld world;
   const Json who =
       world.ask("/access/v1/search/subject",
                 R"({"subject":{"type":"user"},"action":{"name":"read"},"resource":{"type":"Doc","id":"1"}})");
@@ -189,7 +182,7 @@ TEST_CASE("a search gives exactly what an evaluation would allow") {
 }
 
 TEST_CASE("pages have tokens that are bound to the question and the revision") {
-  World world;
+  AuthzenWorld world;
   const auto page = [&](std::string_view user, std::string_view about) {
     return world.post("/access/v1/search/resource", question(user, "read", "", ",\"page\":" + std::string(about)));
   };
@@ -205,12 +198,12 @@ TEST_CASE("pages have tokens that are bound to the question and the revision") {
   CHECK(page("bob", with).status == 400);
   CHECK(page("alice", R"({"token":"AAAA"})").status == 400);
   CHECK(page("alice", R"({"limit":0})").status == 400);
-  world.authority.set(*test::snapshot_of(kPolicies, people(), 8));
+  world.authority.set(*test::snapshot_of(kAuthzenPolicies, authzen_entities(), 8));
   CHECK(page("alice", with).status == 400);
 }
 
 TEST_CASE("what is no request is refused, and X-Request-ID comes back") {
-  World world;
+  AuthzenWorld world;
   for (const std::string_view body :
        {"", "{", "[]", "{}", R"({"subject":"a","action":{"name":"r"},"resource":{"type":"D","id":"1"}})",
         R"({"subject":{"type":"user","id":"a"},"action":{"name":1},"resource":{"type":"D","id":"1"}})",
@@ -223,13 +216,13 @@ TEST_CASE("what is no request is refused, and X-Request-ID comes back") {
   const Answer good = world.post("/access/v1/evaluation", question("alice", "read", "1", R"(,"more":{"a":1})"),
                                  "application/json; charset=utf-8");
   CHECK(good.status == 200);
-  CHECK(header(good, "X-Request-ID") == "r-1");
+  CHECK(test::header_of(good, "X-Request-ID") == "r-1");
   CHECK(world.post("/access/v1/evaluation", question("alice", "read", "1"), "text/plain").status == 400);
   CHECK(world.post("/access/v1/nothing", "{}").status == 404);
   CHECK(world.post("/.well-known/authzen-configuration", "{}").status == 405);
   CHECK(world.post("/access/v1/evaluation", std::string(kBodyBytesMax + 1, ' ')).status == 413);
   Call call{"GET", "/access/v1/evaluation", "pdp.test", "", "", "", "", "test"};
-  CHECK(header(world.authzen.answer(call), "Allow") == "POST");
+  CHECK(test::header_of(world.authzen.answer(call), "Allow") == "POST");
   call = {"POST", "/access/v1/evaluation", "pdp.test", "application/json", "gzip", "", "x", "test"};
   CHECK(world.authzen.answer(call).status == 415);
   call = {"GET", "/.well-known/authzen-configuration/local", "pdp.test", "", "", "", "", "test"};
@@ -238,5 +231,5 @@ TEST_CASE("what is no request is refused, and X-Request-ID comes back") {
   CHECK(about.string_or("access_evaluation_endpoint", "") == "https://pdp.test/access/v1/evaluation");
   call.pep.clear();
   CHECK(world.authzen.answer(call).status == 401);
-  CHECK(!header(world.authzen.answer(call), "WWW-Authenticate").empty());
+  CHECK(!test::header_of(world.authzen.answer(call), "WWW-Authenticate").empty());
 }

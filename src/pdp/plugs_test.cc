@@ -18,7 +18,7 @@ using codec::Json;
 
 namespace {
 
-constexpr std::string_view kPolicies = R"(
+constexpr std::string_view kPlugsPolicies = R"(
 @id("alice-reads") permit (principal == Wary::User::"alice", action == Wary::Action::"GET", resource);
 @id("pods") permit (principal == Wary::User::"alice", action == Wary::Action::"kubernetes.get",
   resource == Kubernetes::Resource::"web//pods/p1") when { context.kubernetes.groups.contains("dev") };
@@ -26,7 +26,7 @@ constexpr std::string_view kPolicies = R"(
   context.kubernetes has resource && context.kubernetes.resource == "secrets" };
 )";
 
-std::vector<contract::Entity> people() {
+std::vector<contract::Entity> plugs_entities() {
   Json alice = Json::object();
   alice.set("type", "Wary::User").set("id", "alice");
   return {test::entity_of("Wary::User", "alice", {{"revoked", false}, {"disabled", false}}),
@@ -36,8 +36,8 @@ std::vector<contract::Entity> people() {
           test::entity_of("Wary::App", "test/site"), test::entity_of("Wary::Route", "test/kept")};
 }
 
-struct World {
-  test::SnapshotAuthority authority{*test::snapshot_of(kPolicies, people())};
+struct PlugsWorld {
+  test::SnapshotAuthority authority{*test::snapshot_of(kPlugsPolicies, plugs_entities())};
   Answer forward(std::string method, std::string path, std::vector<http::Header> headers) {
     http::Request request;
     request.method = std::move(method);
@@ -58,13 +58,6 @@ struct World {
   }
 };
 
-std::string header(const Answer& answer, std::string_view name) {
-  for (const auto& [key, value] : answer.headers) {
-    if (key == name) return value;
-  }
-  return "";
-}
-
 std::string seed(const std::string& name) {
   std::ifstream in(std::string(WARY_SOURCE_DIR) + "/fuzz/pdp_spop/" + name, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
@@ -75,13 +68,13 @@ const http::Header kAlice{"Cookie", "a=b; __Host-wary_session=of-alice"};
 }  // namespace
 
 TEST_CASE("a proxy's three dialects lead to one answer") {
-  World world;
+  PlugsWorld world;
   const Answer nginx =
       world.forward("GET", "/nginx", {{"X-Original-Method", "GET"}, {"X-Original-URI", "/kept/x%c3%a9?q=1"}, kAlice});
   CHECK(nginx.status == 200);
-  CHECK(header(nginx, "Wary-Principal") == "Wary::User::\"alice\"");
-  CHECK(header(nginx, "Wary-Session") == "s1");
-  CHECK(header(nginx, "Wary-Decision") == "d1");
+  CHECK(test::header_of(nginx, "Wary-Principal") == "Wary::User::\"alice\"");
+  CHECK(test::header_of(nginx, "Wary-Session") == "s1");
+  CHECK(test::header_of(nginx, "Wary-Decision") == "d1");
   CHECK(world.authority.asked.back().request.resource.id == "test/kept");
   CHECK(world.authority.asked.back().path == "/kept/x%C3%A9");
   const Answer caddy = world.forward("GET", "/forward-auth",
@@ -98,11 +91,11 @@ TEST_CASE("a proxy's three dialects lead to one answer") {
 }
 
 TEST_CASE("nobody is 401, what is not said is 400, what is not served is 403") {
-  World world;
+  PlugsWorld world;
   const Answer nobody = world.forward("GET", "/envoy/", {});
   CHECK(nobody.status == 401);
-  CHECK(!header(nobody, "WWW-Authenticate").empty());
-  CHECK(header(nobody, "Wary-Principal").empty());
+  CHECK(!test::header_of(nobody, "WWW-Authenticate").empty());
+  CHECK(test::header_of(nobody, "Wary-Principal").empty());
   CHECK(world.forward("GET", "/nginx", {kAlice}).status == 400);
   CHECK(world.forward("GET", "/nginx", {{"X-Original-Method", "GET"}, {"X-Original-URI", "//x%zz"}, kAlice}).status !=
         200);
@@ -127,7 +120,7 @@ TEST_CASE("nobody is 401, what is not said is 400, what is not served is 403") {
 }
 
 TEST_CASE("HAProxy is greeted, answered and let go") {
-  World world;
+  PlugsWorld world;
   Spop spop(world.authority, "haproxy");
   const std::string out = spop.receive(seed("session"));
   CHECK(spop.is_over());
@@ -146,7 +139,7 @@ TEST_CASE("HAProxy is greeted, answered and let go") {
 }
 
 TEST_CASE("HAProxy's fragments, strange frames and large ones end the connection, and nothing is allowed") {
-  World world;
+  PlugsWorld world;
   const auto ends = [&](const std::string& bytes, int status) {
     Spop spop(world.authority, "haproxy");
     const std::string out = spop.receive(bytes);
@@ -167,7 +160,7 @@ TEST_CASE("HAProxy's fragments, strange frames and large ones end the connection
 }
 
 TEST_CASE("Kubernetes gets an opinion where there is one") {
-  World world;
+  PlugsWorld world;
   const Json yes = world.kubernetes(R"({"user":"alice","groups":["dev"],"resourceAttributes":
     {"namespace":"web","verb":"get","group":"","version":"v1","resource":"pods","name":"p1"}})");
   CHECK(yes.bool_or("allowed", false));
@@ -217,7 +210,7 @@ std::optional<std::string> at(std::string_view bytes, std::initializer_list<std:
   return now;
 }
 
-std::string check(World& world, const std::string& bytes) {
+std::string check(PlugsWorld& world, const std::string& bytes) {
   http::Http2Request request{"POST", "/envoy.service.auth.v3.Authorization/Check", "a",
                              "http", {{"content-type", "application/grpc"}},       ""};
   request.body = std::string("\0\0\0", 3);
@@ -231,7 +224,7 @@ std::string check(World& world, const std::string& bytes) {
 }  // namespace
 
 TEST_CASE("Envoy's gRPC check is judged like every proxy's question") {
-  World world;
+  PlugsWorld world;
   const std::string yes = check(world, check_request("GET", "__Host-wary_session=of-alice"));
   CHECK(at(yes, {1}) == "");  // google.rpc.Status 0
   CHECK(at(yes, {3, 2, 1, 1}) == "wary-principal");

@@ -9,6 +9,13 @@ namespace {
 constexpr std::size_t kBuckets = 1024;
 }  // namespace
 
+void hash_text(crypto::Sha256& hash, std::string_view text) {
+  Bytes length;
+  append_big_endian(length, static_cast<std::uint64_t>(text.size()));
+  hash.update(length);
+  hash.update(as_bytes(text));
+}
+
 ContentDigest::ContentDigest() : buckets_(kBuckets) {}
 
 void ContentDigest::apply(const std::vector<Change>& changes) {

@@ -12,6 +12,9 @@
 
 namespace wary::policy {
 
+// With its length before it, so that what follows each other cannot be cut otherwise.
+void hash_text(crypto::Sha256& hash, std::string_view text);
+
 class ContentDigest {
  public:
   ContentDigest();

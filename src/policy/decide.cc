@@ -10,7 +10,6 @@ namespace wary::policy {
 
 namespace {
 
-constexpr std::size_t kIdBytesMax = 1024;
 constexpr std::size_t kContextValuesMax = 10'000;
 
 Error invalid(std::string_view where, std::string_view message) {
@@ -19,7 +18,7 @@ Error invalid(std::string_view where, std::string_view message) {
 
 Result<cedar::EntityPtr> make_uid(const contract::EntityId& id, std::string_view where) {
   if (!cedar::is_type_name(id.type)) return invalid(where, "not an entity type");
-  if (id.id.size() > kIdBytesMax || !cedar::is_valid_utf8(id.id)) return invalid(where, "not an entity id");
+  if (id.id.size() > kEntityIdBytesMax || !cedar::is_valid_utf8(id.id)) return invalid(where, "not an entity id");
   return cedar::make_entity(id.type, id.id);
 }
 

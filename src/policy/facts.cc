@@ -8,8 +8,6 @@ namespace wary::policy {
 
 namespace {
 
-constexpr std::size_t kIdBytesMax = 1024;
-
 Error bad_fact(std::string_view name, const Error& cause) {
   Error error = cause;
   error.code = "policy_fact";
@@ -49,7 +47,7 @@ Result<cedar::EntityPtr> make_uid(const contract::EntityId& id) {
   if (!cedar::is_type_name(id.type)) {
     return fail(ErrorKind::kInvalid, "policy_entity", "not an entity type").expected("Namespace::Type").found(id.type);
   }
-  if (id.id.size() > kIdBytesMax || !cedar::is_valid_utf8(id.id)) {
+  if (id.id.size() > kEntityIdBytesMax || !cedar::is_valid_utf8(id.id)) {
     return fail(ErrorKind::kInvalid, "policy_entity", "not an entity id").expected("UTF-8, at most 1024 bytes");
   }
   return cedar::make_entity(id.type, id.id);

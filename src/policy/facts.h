@@ -16,6 +16,8 @@
 
 namespace wary::policy {
 
+constexpr std::size_t kEntityIdBytesMax = 1024;
+
 // Every entity of a snapshot's store is one of these.
 struct FactEntity : cedar::Entity {
   std::shared_ptr<const contract::Entity> facts;  // as they came, for the serialised form; shared between revisions

@@ -10,7 +10,7 @@ namespace wary::policy {
 
 namespace {
 
-constexpr std::size_t kIdBytesMax = 256;
+constexpr std::size_t kPolicyIdBytesMax = 256;
 
 cedar::SyntaxError error_at(const cedar::PolicyBody& body, std::string_view code, std::string_view message,
                             std::string_view next) {
@@ -120,13 +120,6 @@ const std::vector<PolicyText>& guardrails() {
 
 namespace {
 
-void hash_text(crypto::Sha256& hash, std::string_view text) {
-  Bytes length;
-  append_big_endian(length, static_cast<std::uint64_t>(text.size()));
-  hash.update(length);
-  hash.update(as_bytes(text));
-}
-
 crypto::Digest digest_of(const PolicyText& text) {
   crypto::Sha256 hash;
   hash_text(hash, text.id);
@@ -199,7 +192,7 @@ Result<CompiledPolicies::Ptr> CompiledPolicies::with(std::vector<PolicyText> ups
   next->numbers_ = numbers_;
   next->size_ = size_;
   for (PolicyText& upsert : upserts) {
-    if (upsert.id.empty() || upsert.id.size() > kIdBytesMax || upsert.id.starts_with(kGuardrailPrefix)) {
+    if (upsert.id.empty() || upsert.id.size() > kPolicyIdBytesMax || upsert.id.starts_with(kGuardrailPrefix)) {
       return fail(ErrorKind::kInvalid, "policy_reserved_id", "not an id for a policy text")
           .expected("1 to 256 bytes, not starting with guardrail/")
           .found(upsert.id);

@@ -59,7 +59,7 @@ Status check_format(const Json& json, std::string_view expected) {
   return format == expected ? Status() : bad("format", expected);
 }
 
-Json to_json(const PolicyText& text) {
+Json policy_json(const PolicyText& text) {
   return Json::object({{"id", Json(text.id)},
                        {"text", Json(text.text)},
                        {"file", Json(text.file)},
@@ -141,7 +141,7 @@ std::string serialize_snapshot(const SnapshotContent& content) {
   json.set("format", Json(kSnapshotFormat));
   json.set("tenant", Json(content.tenant));
   json.set("revision", Json(static_cast<std::int64_t>(content.revision)));
-  json.set("policies", list(content.policies, to_json));
+  json.set("policies", list(content.policies, policy_json));
   json.set("entities", list(content.entities, entity_json));
   return json.to_canonical_string();
 }
@@ -154,7 +154,7 @@ std::string serialize_delta(const SnapshotDelta& delta) {
   json.set("to", Json(static_cast<std::int64_t>(delta.to)));
   json.set("upserts", list(delta.upserts, entity_json));
   json.set("removals", list(delta.removals, id_json));
-  json.set("policy_upserts", list(delta.policy_upserts, to_json));
+  json.set("policy_upserts", list(delta.policy_upserts, policy_json));
   json.set("policy_removals", list(delta.policy_removals, [](const std::string& id) { return Json(id); }));
   return json.to_canonical_string();
 }

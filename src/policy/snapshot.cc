@@ -18,13 +18,6 @@ std::string hex(const crypto::Digest& digest) {
   return out;
 }
 
-void hash_text(crypto::Sha256& hash, std::string_view text) {
-  Bytes length;
-  append_big_endian(length, static_cast<std::uint64_t>(text.size()));
-  hash.update(length);
-  hash.update(as_bytes(text));
-}
-
 Result<std::vector<std::shared_ptr<const FactEntity>>> make_entities(const std::vector<contract::Entity>& entities,
                                                                      std::string_view tenant) {
   std::vector<std::shared_ptr<const FactEntity>> out;

@@ -12,7 +12,7 @@ using codec::Json;
 
 namespace {
 
-constexpr UnixTime kNow{1'000 * kNanosPerSecond};
+constexpr UnixTime kBuilt{1'000 * kNanosPerSecond};
 
 contract::Entity user(const std::string& id, std::int64_t level = 1, std::vector<contract::EntityId> parents = {}) {
   contract::Entity out;
@@ -45,7 +45,7 @@ SnapshotContent some_content() {
 }
 
 std::string build_code(const SnapshotContent& content) {
-  const auto built = build_snapshot(content, kNow, 1);
+  const auto built = build_snapshot(content, kBuilt, 1);
   return built.ok() ? "" : built.error().code;
 }
 
@@ -63,7 +63,7 @@ TEST_CASE("a snapshot goes through its text form and back, byte for byte") {
   CHECK(again->policies == some_content().policies);
   CHECK(again->entities == some_content().entities);
   CHECK(serialize_snapshot(*again) == text);
-  const auto built = build_snapshot(*again, kNow, 1);
+  const auto built = build_snapshot(*again, kBuilt, 1);
   REQUIRE(built.ok());
   CHECK(serialize_snapshot(content_of(**built)) == text);
 }
@@ -124,7 +124,7 @@ TEST_CASE("text that is not exactly a snapshot or delta is refused with the plac
 }
 
 TEST_CASE("the content hash is the same however the content was reached, and differs for any change") {
-  const auto full = build_snapshot(some_content(), kNow, 1);
+  const auto full = build_snapshot(some_content(), kBuilt, 1);
   REQUIRE(full.ok());
   SnapshotContent shuffled = some_content();
   std::swap(shuffled.entities[0], shuffled.entities[1]);
@@ -137,14 +137,14 @@ TEST_CASE("the content hash is the same however the content was reached, and dif
       .to = 4,
       .upserts = {user("carol"), user("bob", 9)},
   };
-  const auto changed = apply_delta(**full, there, kNow);
+  const auto changed = apply_delta(**full, there, kBuilt);
   REQUIRE(changed.ok());
   CHECK((*changed)->content_hash() != (*full)->content_hash());
   SnapshotDelta back{
       .tenant = "local", .from = 4, .to = 5, .upserts = {user("bob", 2)}, .removals = {{"Wary::User", "carol"}}};
-  CHECK((*apply_delta(**changed, back, kNow))->content_hash() == (*full)->content_hash());
+  CHECK((*apply_delta(**changed, back, kBuilt))->content_hash() == (*full)->content_hash());
   SnapshotDelta texts{.tenant = "local", .from = 3, .to = 4, .policy_removals = {some_content().policies[0].id}};
-  CHECK((*apply_delta(**full, texts, kNow))->content_hash() != (*full)->content_hash());
+  CHECK((*apply_delta(**full, texts, kBuilt))->content_hash() != (*full)->content_hash());
   CHECK((*full)->content_hash().size() == 64);
 }
 
@@ -159,10 +159,10 @@ TEST_CASE("a delta between two contents leads from one to the other") {
   CHECK(delta.removals == std::vector<contract::EntityId>{{"Wary::User", "bob"}});
   CHECK(delta.policy_upserts.empty());
   CHECK(delta.policy_removals == std::vector<std::string>{from.policies.back().id});
-  const auto reached = apply_delta(**build_snapshot(from, kNow, 1), delta, kNow);
+  const auto reached = apply_delta(**build_snapshot(from, kBuilt, 1), delta, kBuilt);
   REQUIRE(reached.ok());
   CHECK((*reached)->revision() == 8);
-  CHECK((*reached)->content_hash() == (*build_snapshot(to, kNow, 1))->content_hash());
+  CHECK((*reached)->content_hash() == (*build_snapshot(to, kBuilt, 1))->content_hash());
   SnapshotContent same = from;
   same.revision = 4;
   const SnapshotDelta nothing = delta_between(from, same);
@@ -172,14 +172,14 @@ TEST_CASE("a delta between two contents leads from one to the other") {
 }
 
 TEST_CASE("a delta that does not continue the snapshot is refused and changes nothing") {
-  const auto base = build_snapshot(some_content(), kNow, 1);
+  const auto base = build_snapshot(some_content(), kBuilt, 1);
   REQUIRE(base.ok());
   const auto code = [&](std::string_view tenant, std::uint64_t from, std::uint64_t to) {
     SnapshotDelta delta;
     delta.tenant = tenant;
     delta.from = from;
     delta.to = to;
-    const auto next = apply_delta(**base, delta, kNow);
+    const auto next = apply_delta(**base, delta, kBuilt);
     return next.ok() ? std::string() : next.error().code;
   };
   CHECK(code("local", 3, 4) == "");
@@ -188,14 +188,14 @@ TEST_CASE("a delta that does not continue the snapshot is refused and changes no
   CHECK(code("local", 3, 3) == "policy_delta_base");
   CHECK(code("other", 3, 4) == "policy_delta_base");
   SnapshotDelta broken{.tenant = "local", .from = 3, .to = 4, .policy_upserts = {{"x", "permit", "", 1}}};
-  CHECK(apply_delta(**base, broken, kNow).error().code == "cedar_syntax");
+  CHECK(apply_delta(**base, broken, kBuilt).error().code == "cedar_syntax");
   SnapshotDelta cycle{
       .tenant = "local",
       .from = 3,
       .to = 4,
       .upserts = {user("alice", 1, {{"Wary::User", "alice"}})},
   };
-  CHECK(apply_delta(**base, cycle, kNow).error().code == "cedar_entity_cycle");
+  CHECK(apply_delta(**base, cycle, kBuilt).error().code == "cedar_entity_cycle");
 }
 
 TEST_CASE("content that is wrong anywhere is refused whole") {
@@ -274,7 +274,7 @@ TEST_CASE("a policy text is checked whole and every error has its place") {
 }
 
 TEST_CASE("the guardrails are in every snapshot, first, and compile as what they say") {
-  const auto built = build_snapshot({}, kNow, 1);
+  const auto built = build_snapshot({}, kBuilt, 1);
   REQUIRE(built.ok());
   std::vector<cedar::Policy> policies;
   (*built)->policies().for_each([&](const cedar::Policy& policy) { policies.push_back(policy); });
@@ -293,10 +293,10 @@ TEST_CASE("one changed entity among a hundred thousand does not copy the others"
   SnapshotContent content;
   content.revision = 1;
   for (int i = 0; i < 20'000; ++i) content.entities.push_back(user("u" + std::to_string(i)));
-  const auto base = build_snapshot(content, kNow, 1);
+  const auto base = build_snapshot(content, kBuilt, 1);
   REQUIRE(base.ok());
   SnapshotDelta delta{.tenant = "local", .from = 1, .to = 2, .upserts = {user("u7", 5)}};
-  const auto next = apply_delta(**base, delta, kNow);
+  const auto next = apply_delta(**base, delta, kBuilt);
   REQUIRE(next.ok());
   std::size_t copied = 0;
   (*base)->entities().for_each([&](const cedar::EntityHandle& one) {

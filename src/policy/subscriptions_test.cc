@@ -27,7 +27,7 @@ contract::Request request(const std::string& user, const std::string& route) {
   return {"local", {"Wary::User", user}, {"Wary::Action", "get"}, {"Wary::Route", route}, Json::object()};
 }
 
-SnapshotContent content(std::string_view policies) {
+SnapshotContent levels_under(std::string_view policies) {
   SnapshotContent out;
   out.revision = 1;
   out.policies = {{"main", std::string(policies), "main.cedar", 1}};
@@ -42,11 +42,11 @@ SnapshotContent content(std::string_view policies) {
 }  // namespace
 
 TEST_CASE("exactly the answers that deciding everything again finds changed are told") {
-  const auto first =
-      build_snapshot(content("permit(principal in Wary::Group::\"top\", action, resource) when { resource.level < 4 };"
-                             "permit(principal, action, resource) when { principal.level > resource.level + 3 };"
-                             "forbid(principal, action, resource) when { resource.level == 9 };"),
-                     {}, 1);
+  const auto first = build_snapshot(
+      levels_under("permit(principal in Wary::Group::\"top\", action, resource) when { resource.level < 4 };"
+                   "permit(principal, action, resource) when { principal.level > resource.level + 3 };"
+                   "forbid(principal, action, resource) when { resource.level == 9 };"),
+      {}, 1);
   REQUIRE(first.ok());
   SnapshotPtr snapshot = *first;
   Subscriptions subscriptions;
@@ -99,7 +99,7 @@ TEST_CASE("exactly the answers that deciding everything again finds changed are 
 }
 
 TEST_CASE("changed policies and facts that expire are told as well") {
-  SnapshotContent begin = content("permit(principal, action, resource) when { principal.level > 5 };");
+  SnapshotContent begin = levels_under("permit(principal, action, resource) when { principal.level > 5 };");
   begin.entities[7].attributes[0].expires = UnixTime{1000};
   begin.entities[7].attributes[0].on_expiry = Json(0);
   const auto first = build_snapshot(begin, {}, 1);

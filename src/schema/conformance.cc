@@ -2,19 +2,14 @@
 
 #include <algorithm>
 
+#include "schema/refusal.h"
+
 namespace wary::schema {
 
 using cedar::EntityUid;
 using cedar::Value;
 
 namespace {
-
-Error refuse(std::string_view code, std::string_view message) { return fail(ErrorKind::kInvalid, code, message); }
-
-Error inside(Error error, std::string_view step) {
-  error.where = "/" + std::string(step) + error.where;
-  return error;
-}
 
 // An entity that something refers to: an id of an enum must be one of it, an action one of the schema.
 Status check_reference(const Schema& schema, const EntityUid& uid) {

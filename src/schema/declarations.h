@@ -22,6 +22,8 @@ namespace wary::schema {
 
 constexpr Limits kSchemaLimits{.bytes = std::size_t{4} << 20, .depth = 64, .items = 10'000, .total = 1'000'000};
 
+constexpr std::size_t kErrorsMax = 50;
+
 // Where something was written: a span of the text, or a pointer into the JSON.
 struct Place {
   cedar::Span span;

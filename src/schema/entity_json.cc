@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "schema/conformance.h"
+#include "schema/refusal.h"
 
 namespace wary::schema {
 
@@ -11,13 +12,6 @@ using codec::Json;
 namespace {
 
 constexpr std::size_t kDepthMax = 2 * kTypeDepth;
-
-Error refuse(std::string_view code, std::string_view message) { return fail(ErrorKind::kInvalid, code, message); }
-
-Error inside(Error error, std::string_view step) {
-  error.where = "/" + std::string(step) + error.where;
-  return error;
-}
 
 Result<Value> read_value(const Json& json, const Type& type, std::size_t depth);
 

@@ -9,7 +9,7 @@ namespace wary::schema {
 namespace {
 
 using codec::Json;
-using Kind = TypeExpression::Kind;
+using WrittenKind = TypeExpression::Kind;
 
 std::string step(const std::string& pointer, std::string_view name) {
   std::string out = pointer + "/";
@@ -96,7 +96,7 @@ Result<TypeExpression> read_type(const Json& json, const std::string& pointer, s
                                  bool is_common = false);
 
 Status read_record(const Json& json, const std::string& pointer, std::size_t depth, TypeExpression& out) {
-  out.kind = Kind::kRecord;
+  out.kind = WrittenKind::kRecord;
   const Json* open = json.find("additionalAttributes");
   if (open != nullptr && (!open->is_bool() || open->as_bool())) {
     return refuse("cedarschema_unsupported", "records with further attributes are not part of the language",
@@ -121,9 +121,9 @@ Status read_record(const Json& json, const std::string& pointer, std::size_t dep
   return {};
 }
 
-Status read_named(const Json& json, const std::string& pointer, Kind kind, TypeExpression& out) {
+Status read_named(const Json& json, const std::string& pointer, WrittenKind kind, TypeExpression& out) {
   WARY_ASSIGN_OR_RETURN(NameReference name, read_name(json.find("name"), step(pointer, "name")));
-  if (kind == Kind::kExtension && name.name.find("::") != std::string::npos) {
+  if (kind == WrittenKind::kExtension && name.name.find("::") != std::string::npos) {
     return refuse("cedarschema_name", "not the name of an extension type", step(pointer, "name")).found(name.name);
   }
   out.kind = kind;
@@ -137,24 +137,24 @@ Status read_variant(const Json& json, const std::string& type, const std::string
   if (type == "Set") {
     const Json* element = json.find("element");
     if (element == nullptr) return wrong_type("the type of the elements", step(pointer, "element"));
-    out.kind = Kind::kSet;
+    out.kind = WrittenKind::kSet;
     WARY_ASSIGN_OR_RETURN(TypeExpression inner, read_type(*element, step(pointer, "element"), depth + 1, false));
     out.element.push_back(std::move(inner));
     return {};
   }
   if (type == "Record") return read_record(json, pointer, depth, out);
-  if (type == "Entity") return read_named(json, pointer, Kind::kEntity, out);
-  if (type == "EntityOrCommon") return read_named(json, pointer, Kind::kEntityOrCommon, out);
-  if (type == "Extension") return read_named(json, pointer, Kind::kExtension, out);
+  if (type == "Entity") return read_named(json, pointer, WrittenKind::kEntity, out);
+  if (type == "EntityOrCommon") return read_named(json, pointer, WrittenKind::kEntityOrCommon, out);
+  if (type == "Extension") return read_named(json, pointer, WrittenKind::kExtension, out);
   if (type == "Boolean") {
-    out.kind = Kind::kBool;
+    out.kind = WrittenKind::kBool;
   } else if (type == "Long") {
-    out.kind = Kind::kLong;
+    out.kind = WrittenKind::kLong;
   } else if (type == "String") {
-    out.kind = Kind::kString;
+    out.kind = WrittenKind::kString;
   } else {
     WARY_ASSIGN_OR_RETURN(NameReference name, read_name(json.find("type"), step(pointer, "type")));
-    out.kind = Kind::kCommon;
+    out.kind = WrittenKind::kCommon;
     out.name = std::move(name.name);
   }
   return {};
@@ -214,7 +214,7 @@ Status read_choices(const Json& json, const std::string& pointer, EntityDeclarat
   return {};
 }
 
-Result<EntityDeclaration> read_entity(const std::string& name, const Json& json, const std::string& pointer) {
+Result<EntityDeclaration> read_entity_type(const std::string& name, const Json& json, const std::string& pointer) {
   EntityDeclaration out;
   WARY_RETURN_IF_ERROR(check_declared(name, pointer));
   out.name = name;
@@ -315,7 +315,8 @@ Result<NamespaceDeclaration> read_namespace(const std::string& name, const Json&
     WARY_RETURN_IF_ERROR(
         read_all(json.find("commonTypes"), step(pointer, "commonTypes"), out.common_types, read_common));
   }
-  WARY_RETURN_IF_ERROR(read_all(json.find("entityTypes"), step(pointer, "entityTypes"), out.entity_types, read_entity));
+  WARY_RETURN_IF_ERROR(
+      read_all(json.find("entityTypes"), step(pointer, "entityTypes"), out.entity_types, read_entity_type));
   WARY_RETURN_IF_ERROR(read_all(json.find("actions"), step(pointer, "actions"), out.actions, read_action));
   return out;
 }

@@ -7,8 +7,7 @@ namespace wary::schema {
 
 namespace {
 
-using Kind = TypeExpression::Kind;
-constexpr std::size_t kErrorsMax = 50;
+using WrittenKind = TypeExpression::Kind;
 constexpr std::size_t kDeclarationsMax = 10'000;
 constexpr std::string_view kBuiltinSpace = "__cedar";
 
@@ -150,15 +149,15 @@ TypePtr Resolver::entity_type(const std::string& name) {
 
 TypePtr Resolver::resolve(const TypeExpression& type, std::string_view space, std::size_t depth) {
   switch (type.kind) {
-    case Kind::kBool: return bool_type();
-    case Kind::kLong: return long_type();
-    case Kind::kString: return string_type();
-    case Kind::kSet: {
+    case WrittenKind::kBool: return bool_type();
+    case WrittenKind::kLong: return long_type();
+    case WrittenKind::kString: return string_type();
+    case WrittenKind::kSet: {
       TypePtr element = resolve(type.element.front(), space, depth + 1);
       return element != nullptr ? make_set(std::move(element)) : nullptr;
     }
-    case Kind::kRecord: return resolve_record(type, space, depth);
-    case Kind::kExtension: {
+    case WrittenKind::kRecord: return resolve_record(type, space, depth);
+    case WrittenKind::kExtension: {
       TypePtr extension = extension_type(type.name);
       if (extension == nullptr) {
         refuse(type.place, "cedarschema_undefined", "no such extension type", type.name,
@@ -166,9 +165,9 @@ TypePtr Resolver::resolve(const TypeExpression& type, std::string_view space, st
       }
       return extension;
     }
-    case Kind::kEntity: return resolve_name(type, space, Wanted::kEntity, depth);
-    case Kind::kCommon: return resolve_name(type, space, Wanted::kCommon, depth);
-    case Kind::kEntityOrCommon: break;
+    case WrittenKind::kEntity: return resolve_name(type, space, Wanted::kEntity, depth);
+    case WrittenKind::kCommon: return resolve_name(type, space, Wanted::kCommon, depth);
+    case WrittenKind::kEntityOrCommon: break;
   }
   return resolve_name(type, space, Wanted::kEither, depth);
 }

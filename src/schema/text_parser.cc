@@ -12,8 +12,6 @@ using cedar::TokenKind;
 
 namespace {
 
-constexpr std::size_t kErrorsMax = 50;
-
 bool is_reserved_word(std::string_view word) {
   constexpr std::array<std::string_view, 9> kReserved = {"true", "false", "if",   "then", "else",
                                                          "in",   "is",    "like", "has"};

@@ -11,8 +11,8 @@ using namespace wary::schema;
 
 namespace {
 
-const Schema& sample() {
-  static const SchemaResult made = Schema::from_text("sample", R"(
+const Schema& validated_schema() {
+  static const SchemaResult made = Schema::from_text("validated_schema", R"(
     entity Team in [Org] { lead?: User } tags Long;
     entity Org;
     entity Color enum ["red", "green"];
@@ -31,7 +31,7 @@ const Schema& sample() {
 std::vector<Finding> findings(const std::string& text, const ValidationOptions& options = {}) {
   const auto parsed = cedar::parse_policies(cedar::Source::make("p.cedar", text));
   if (!parsed.errors.empty()) FAIL(parsed.errors[0].error.to_string());
-  return validate(sample(), cedar::PolicySet::from(parsed.policies), options).findings;
+  return validate(validated_schema(), cedar::PolicySet::from(parsed.policies), options).findings;
 }
 
 // The kinds found, in order, each once: "" when there are none.
@@ -163,7 +163,7 @@ TEST_CASE("templates are validated with their slots, links with what fills them"
   REQUIRE(set.link("policy1", "fits", {.principal = cedar::make_entity("User", "a"), .resource = nullptr}).ok());
   REQUIRE(set.link("policy1", "never", {.principal = cedar::make_entity("Doc", "a"), .resource = nullptr}).ok());
   REQUIRE(set.link("policy1", "unknown", {.principal = cedar::make_entity("X", "a"), .resource = nullptr}).ok());
-  const auto validation = validate(sample(), set);
+  const auto validation = validate(validated_schema(), set);
   std::string out;
   for (const Finding& finding : validation.findings) {
     out += finding.policy_id + " " + std::string(to_string(finding.kind)) + "\n";
@@ -210,10 +210,10 @@ TEST_CASE("the types of a policy's expressions are there to be used") {
   const auto parsed = cedar::parse_policies(cedar::Source::make(
       "t", "permit(principal, action, resource is Doc) when { resource.owner == principal && principal.age > 1 };"));
   const cedar::PolicyBody& body = *parsed.policies.at(0);
-  const auto environments = environments_of(sample(), body);
+  const auto environments = environments_of(validated_schema(), body);
   CHECK(environments.size() == 5);
   for (const Environment& environment : environments) {
-    const Typing typing = type_policy(sample(), body, environment);
+    const Typing typing = type_policy(validated_schema(), body, environment);
     const cedar::Expr& both = body.conditions[0].expression;
     if (environment.principal->name == "Team") {
       CHECK(typing.outcome == Typing::Outcome::kAlwaysFalse);

@@ -8,7 +8,7 @@ namespace wary::schema {
 namespace {
 
 using codec::Json;
-using Kind = TypeExpression::Kind;
+using WrittenKind = TypeExpression::Kind;
 
 Json annotations_json(const std::vector<cedar::Annotation>& annotations) {
   Json out = Json::object();
@@ -26,15 +26,15 @@ Json type_json(const TypeExpression& type) {
     return Json::object({{"type", Json(kind)}, {"name", Json(type.name)}});
   };
   switch (type.kind) {
-    case Kind::kBool: return Json::object({{"type", Json("Boolean")}});
-    case Kind::kLong: return Json::object({{"type", Json("Long")}});
-    case Kind::kString: return Json::object({{"type", Json("String")}});
-    case Kind::kSet: return Json::object({{"type", Json("Set")}, {"element", type_json(type.element.front())}});
-    case Kind::kExtension: return named("Extension");
-    case Kind::kEntity: return named("Entity");
-    case Kind::kEntityOrCommon: return named("EntityOrCommon");
-    case Kind::kCommon: return Json::object({{"type", Json(type.name)}});
-    case Kind::kRecord: break;
+    case WrittenKind::kBool: return Json::object({{"type", Json("Boolean")}});
+    case WrittenKind::kLong: return Json::object({{"type", Json("Long")}});
+    case WrittenKind::kString: return Json::object({{"type", Json("String")}});
+    case WrittenKind::kSet: return Json::object({{"type", Json("Set")}, {"element", type_json(type.element.front())}});
+    case WrittenKind::kExtension: return named("Extension");
+    case WrittenKind::kEntity: return named("Entity");
+    case WrittenKind::kEntityOrCommon: return named("EntityOrCommon");
+    case WrittenKind::kCommon: return Json::object({{"type", Json(type.name)}});
+    case WrittenKind::kRecord: break;
   }
   Json attributes = Json::object();
   for (const AttributeDeclaration& attribute : type.attributes) {
@@ -100,19 +100,19 @@ void append_annotations(std::string& out, const std::vector<cedar::Annotation>& 
 
 void append_type(std::string& out, const TypeExpression& type, const std::string& indent) {
   switch (type.kind) {
-    case Kind::kBool: out += "__cedar::Bool"; return;
-    case Kind::kLong: out += "__cedar::Long"; return;
-    case Kind::kString: out += "__cedar::String"; return;
-    case Kind::kExtension: out += "__cedar::" + type.name; return;
-    case Kind::kEntity:
-    case Kind::kCommon:
-    case Kind::kEntityOrCommon: out += type.name; return;
-    case Kind::kSet:
+    case WrittenKind::kBool: out += "__cedar::Bool"; return;
+    case WrittenKind::kLong: out += "__cedar::Long"; return;
+    case WrittenKind::kString: out += "__cedar::String"; return;
+    case WrittenKind::kExtension: out += "__cedar::" + type.name; return;
+    case WrittenKind::kEntity:
+    case WrittenKind::kCommon:
+    case WrittenKind::kEntityOrCommon: out += type.name; return;
+    case WrittenKind::kSet:
       out += "Set<";
       append_type(out, type.element.front(), indent);
       out += '>';
       return;
-    case Kind::kRecord: break;
+    case WrittenKind::kRecord: break;
   }
   if (type.attributes.empty()) {
     out += "{}";
@@ -203,7 +203,7 @@ Status check_expressible(const NamespaceDeclaration& space) {
         .at(space.name + (space.name.empty() ? "" : "::") + name);
   };
   for (const EntityDeclaration& entity : space.entity_types) {
-    if (!entity.is_enum && entity.shape.kind != Kind::kRecord) {
+    if (!entity.is_enum && entity.shape.kind != WrittenKind::kRecord) {
       return refuse(entity.name, "the text form writes the attributes of an entity type out, not as a common type");
     }
     const auto is_same = [&](const CommonTypeDeclaration& common) { return common.name == entity.name; };

@@ -12,7 +12,7 @@ using namespace wary::store;
 
 namespace {
 
-class TestClock final : public Clock {
+class CountingClock final : public Clock {
  public:
   UnixTime unix_time() override { return {++now_}; }
   Monotonic monotonic() override { return {++now_}; }
@@ -80,7 +80,7 @@ void check_contents(io::Files& files, Clock& clock, std::uint64_t acknowledged, 
 
 std::uint64_t calls_of_a_run() {
   io::SimFiles files(0);
-  TestClock clock;
+  CountingClock clock;
   CHECK(run_script(files, clock, 0) == kBatches);
   return files.calls();
 }
@@ -92,7 +92,7 @@ TEST_CASE("no acknowledged batch is lost when the power is cut at any call") {
   CHECK(calls > 100);
   for (std::uint64_t call = 0; call < calls; ++call) {
     io::SimFiles files(call * 7 + 1);
-    TestClock clock;
+    CountingClock clock;
     files.fail_at(call, io::SimFault::kPowerCut);
     const std::uint64_t acknowledged = run_script(files, clock, 0);
     files.crash();
@@ -106,7 +106,7 @@ TEST_CASE("no acknowledged batch is lost when one call fails, the store is opene
   const std::uint64_t calls = calls_of_a_run();
   for (std::uint64_t call = 0; call < calls; ++call) {
     io::SimFiles files(call * 13 + 5);
-    TestClock clock;
+    CountingClock clock;
     files.fail_at(call, io::SimFault::kIoError);
     std::uint64_t acknowledged = run_script(files, clock, 0);
     acknowledged = run_script(files, clock, acknowledged);
@@ -122,7 +122,7 @@ TEST_CASE("a batch acknowledged right after a failed call does not rest on bytes
   const std::uint64_t calls = calls_of_a_run();
   for (std::uint64_t call = 0; call < calls; ++call) {
     io::SimFiles files(call * 17 + 3);
-    TestClock clock;
+    CountingClock clock;
     files.fail_at(call, io::SimFault::kIoError);
     std::uint64_t acknowledged = run_script(files, clock, 0);
     acknowledged = run_script(files, clock, acknowledged, 1);

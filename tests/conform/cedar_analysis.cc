@@ -88,17 +88,10 @@ std::string key_of(const schema::Environment& environment) {
          std::string(schema::base_name(environment.resource->name));
 }
 
-std::string joined(const std::set<std::string>& words) {
+std::string listed(const std::set<std::string>& words) {
   std::string out;
   for (const std::string& word : words) out += (out.empty() ? "" : "; ") + word;
   return out.empty() ? "nothing" : out;
-}
-
-void check(CorpusCount& count, bool passed, const std::string& line) {
-  if (passed)
-    ++count.passed;
-  else
-    count.fail(line);
 }
 
 void check_rows(const std::string& place, const Rows& wanted, const Rows& found, CorpusCount& count) {
@@ -110,7 +103,7 @@ void check_rows(const std::string& place, const Rows& wanted, const Rows& found,
     const auto b = found.find(key);
     const std::set<std::string> expected = a != wanted.end() ? a->second : std::set<std::string>();
     const std::set<std::string> got = b != found.end() ? b->second : std::set<std::string>();
-    check(count, expected == got, place + " " + key + ": expected " + joined(expected) + ", found " + joined(got));
+    count.check(expected == got, place + " " + key + ": expected " + listed(expected) + ", found " + listed(got));
   }
 }
 
@@ -161,7 +154,7 @@ void check_findings(const std::string& place, const std::string& text, const Inp
   for (const std::string& line : split(text, "\n")) {
     if (line.find("applies to no authorization requests") != std::string::npos) expected.insert(trimmed(line));
   }
-  check(count, vacuous == expected, place + ": vacuous: expected " + joined(expected) + ", found " + joined(vacuous));
+  count.check(vacuous == expected, place + ": vacuous: expected " + listed(expected) + ", found " + listed(vacuous));
   for (const std::string& unknown : findings.unknown) count.note("unknown " + place + " " + unknown);
 }
 
@@ -188,17 +181,17 @@ void run_set(const fs::path& file, CorpusCount& count) {
   const std::string place = file.parent_path().filename().string();
   if (!made.schema) return count.fail(place + ": its schema");
   const cedar::PolicySet set = named_set(file);
-  check(count, schema::validate(*made.schema, set).is_valid(), place + ": does not validate");
+  count.check(schema::validate(*made.schema, set).is_valid(), place + ": does not validate");
   const analysis::Findings findings = analysis::find_issues(*made.schema, set, {});
-  check(count, findings.unknown.empty(), place + ": " + joined({findings.unknown.begin(), findings.unknown.end()}));
+  count.check(findings.unknown.empty(), place + ": " + listed({findings.unknown.begin(), findings.unknown.end()}));
   cedar::PolicySet live;
   for (const cedar::Policy& policy : set.policies()) {
     const auto& gone = findings.vacuous;
     if (std::find(gone.begin(), gone.end(), policy.id) == gone.end()) (void)live.add(policy.id, policy.body);
   }
   for (const auto& one : analysis::compare(*made.schema, set, live, {})) {
-    check(
-        count, one.comparison == analysis::Comparison::kEquivalent,
+    count.check(
+        one.comparison == analysis::Comparison::kEquivalent,
         place + " " + key_of(one.environment) + ": without vacuous policies " + std::string(to_string(one.comparison)));
   }
 }

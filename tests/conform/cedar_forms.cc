@@ -19,13 +19,6 @@ std::shared_ptr<const cedar::Source> source_of(const fs::path& file) {
   return cedar::Source::make(file.string(), read_file(file.string()).value_or(""));
 }
 
-void check(bool passed, const std::string& what, CorpusCount& count) {
-  if (passed)
-    ++count.passed;
-  else
-    count.fail(what);
-}
-
 bool survives_json(const cedar::PolicyBody& policy) {
   const auto json = cedar::to_json(policy);
   if (!json.ok()) return false;
@@ -66,13 +59,13 @@ void run_policies(const fs::path& file, CorpusCount& count) {
   if (!parsed.errors.empty()) return count.fail(parsed.errors.front().error.to_string());
   const std::string name = file.string();
   for (const auto& policy : parsed.policies) {
-    check(survives_json(*policy), name + ": as JSON and back: " + cedar::print(*policy).substr(0, 200), count);
+    count.check(survives_json(*policy), name + ": as JSON and back: " + cedar::print(*policy).substr(0, 200));
   }
   const cedar::PolicySet set = cedar::PolicySet::from(parsed.policies);
-  for (const cedar::Policy& one : set.templates()) check(links(set, one), name + ": linking " + one.id, count);
+  for (const cedar::Policy& one : set.templates()) count.check(links(set, one), name + ": linking " + one.id);
   // format_policies makes sure of the meaning itself.
   const std::string once = formatted(name, source->text());
-  check(formatted(name, once) == once, name + ": formatting twice", count);
+  count.check(formatted(name, once) == once, name + ": formatting twice");
 }
 
 // Whether the reference takes each policy of the parser sample, found by asking it (4.13); most are of older languages.
@@ -88,10 +81,10 @@ void run_parser_sample(const fs::path& file, CorpusCount& count) {
     begin = token.span.end;
     const bool is_accepted = cedar::parse_policies(cedar::Source::make("sample", text)).errors.empty();
     const bool is_wanted = number < kVerdicts.size() && kVerdicts[number] == 'y';
-    check(is_accepted == is_wanted, file.string() + ": sample " + std::to_string(number), count);
+    count.check(is_accepted == is_wanted, file.string() + ": sample " + std::to_string(number));
     ++number;
   }
-  check(number == kVerdicts.size(), file.string() + ": number of samples", count);
+  count.check(number == kVerdicts.size(), file.string() + ": number of samples");
 }
 
 std::string_view snapshot_text(std::string_view snapshot) {
@@ -132,13 +125,13 @@ void run_snapshot(const fs::path& file, CorpusCount& count) {
     return count.note("skip " + file.string() + ": superseded by format_files@ beside it, which differs");
   }
   const std::string kept = formatted(file.string(), wanted);
-  check(snapshot_text(kept) == wanted, file.string() + ": formatted text changes", count);
+  count.check(snapshot_text(kept) == wanted, file.string() + ": formatted text changes");
   const auto input = read_file(snapshot_input(file).string());
   if (!input) {
     ++count.skipped;
     return count.note("skip " + file.string() + ": its input is not there");
   }
-  check(snapshot_text(formatted(file.string(), *input)) == wanted, file.string() + ": the layout differs", count);
+  count.check(snapshot_text(formatted(file.string(), *input)) == wanted, file.string() + ": the layout differs");
 }
 
 // JSON of a policy or a set: read, and written back the same; or refused where the sample is there to be refused.
@@ -150,20 +143,20 @@ void run_policy_json(const fs::path& file, CorpusCount& count) {
   if (json->find("effect") != nullptr || is_refused) {
     const auto policy = cedar::policy_from_json(*json, name);
     const auto set = cedar::policy_set_from_json(*json);
-    if (is_refused) return check(!policy.ok() && !set.ok(), file.string() + ": is to be refused", count);
+    if (is_refused) return count.check(!policy.ok() && !set.ok(), file.string() + ": is to be refused");
     const bool same = policy.ok() && cedar::to_json(**policy)->to_canonical_string() == json->to_canonical_string();
-    return check(same, file.string() + ": the policy's JSON", count);
+    return count.check(same, file.string() + ": the policy's JSON");
   }
   const auto set = cedar::policy_set_from_json(*json);
   const bool same = set.ok() && cedar::to_json(*set)->to_canonical_string() == json->to_canonical_string();
-  check(same, file.string() + ": the set's JSON", count);
+  count.check(same, file.string() + ": the set's JSON");
   fs::path text = file;
   text.replace_extension();  // policy.cedar beside policy.cedar.json is the same set as text
   if (!fs::exists(text)) return;
   const auto parsed = cedar::parse_policies(source_of(text));
   const auto translated = cedar::to_json(cedar::PolicySet::from(parsed.policies));
-  check(translated.ok() && translated->to_canonical_string() == json->to_canonical_string(),
-        file.string() + ": the translation", count);
+  count.check(translated.ok() && translated->to_canonical_string() == json->to_canonical_string(),
+              file.string() + ": the translation");
 }
 
 void run_probes(const fs::path& file, CorpusCount& count) {
@@ -190,7 +183,7 @@ void run_probes(const fs::path& file, CorpusCount& count) {
       const auto response = cedar::is_authorized(cedar::PolicySet::from(parsed.policies), request, view);
       outcome = response.is_allowed ? "allow" : response.errors.empty() ? "deny" : "error";
     }
-    check(outcome == expected, file.string() + ": " + when + ": " + outcome, count);
+    count.check(outcome == expected, file.string() + ": " + when + ": " + outcome);
   }
 }
 

@@ -3,14 +3,18 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
+#include <set>
 
+#include "base/check.h"
 #include "cedar/authorizer.h"
 #include "cedar/format.h"
 #include "cedar/json.h"
 #include "cedar/parser.h"
 #include "cedar/policy_json.h"
 #include "cedar/printer.h"
+#include "schema/validator.h"
 #include "tests/support/cedar_generator.h"
+#include "tests/support/cedar_generator_schema.h"
 
 namespace wary::test {
 namespace {
@@ -147,6 +151,39 @@ Json formats_json(const World& world, Dice& dice) {
   return out;
 }
 
+// A schema in both forms, and which policies do not fit it.
+Json validation_json(const World& world, Dice& dice) {
+  const std::string text = random_schema(dice);
+  const auto parsed = schema::parse_schema(cedar::Source::make("world", text));
+  const auto resolved = schema::Schema::from_text("world", text);
+  Json out = Json::object({{"schema", Json(text)}, {"accepted", Json(resolved.schema.has_value())}});
+  if (!resolved.schema) return out;
+  Json policies = policy_texts(world.policies.policies());
+  cedar::PolicySet set;
+  const auto add = [&](const std::string& id, const std::string& policy) {
+    const auto body = cedar::parse_policies(cedar::Source::make(id, policy));
+    WARY_CHECK(body.errors.empty() && set.add(id, body.policies.front()).ok());
+  };
+  for (const auto& [id, policy] : policies.members()) add(id, policy.as_string());
+  for (int i = 0; i < 12; ++i) {
+    const std::string id = "tame" + std::to_string(i);
+    const std::string policy = random_tame_policy(dice);
+    add(id, policy);
+    policies.set(id, Json(policy));
+  }
+  std::set<std::string> invalid;
+  std::set<std::string> impossible;
+  for (const schema::Finding& finding :
+       schema::validate(*resolved.schema, set, {.inapplicable_is_warning = true}).findings) {
+    if (!finding.is_warning) invalid.insert(finding.policy_id);
+    if (finding.kind == schema::FindingKind::kImpossiblePolicy) impossible.insert(finding.policy_id);
+  }
+  out.set("json", schema::to_json(*parsed.declarations)).set("policies", std::move(policies));
+  out.set("invalid", ids({invalid.begin(), invalid.end()}))
+      .set("impossible", ids({impossible.begin(), impossible.end()}));
+  return out;
+}
+
 Json world_json(const World& world) {
   Json entities = Json::array();
   for (const cedar::EntityHandle& entity : world.entities) entities.push(cedar::to_json(*entity));
@@ -164,7 +201,8 @@ Json world_json(const World& world) {
                        {"requests", std::move(requests)},
                        {"mutants", mutants_json(world, dice)},
                        {"jsonMutants", json.ok() ? json_mutants_json(*json, dice) : Json::array()},
-                       {"formats", formats_json(world, dice)}});
+                       {"formats", formats_json(world, dice)},
+                       {"validation", validation_json(world, dice)}});
 }
 
 int run(std::uint64_t first, std::size_t count) {

@@ -14,13 +14,6 @@ namespace fs = std::filesystem;
 using codec::Json;
 using schema::Schema;
 
-void check(CorpusCount& count, bool passed, const std::string& line) {
-  if (passed)
-    ++count.passed;
-  else
-    count.fail(line);
-}
-
 std::string first_error(const schema::SchemaResult& result) {
   return result.errors.empty() ? std::string() : result.errors.front().error.to_string();
 }
@@ -89,10 +82,10 @@ void check_policies(const std::string& place, const schema::Validation& validati
   for (const auto& [id, policy] : policies->members()) {
     const auto at = found.find(id);
     const PolicyFindings findings = at != found.end() ? at->second : PolicyFindings();
-    check(verdicts, findings.is_valid == policy.bool_or("strict", true), place + " " + id + ": strict validation");
+    verdicts.check(findings.is_valid == policy.bool_or("strict", true), place + " " + id + ": strict validation");
     const std::set<std::string> wanted = kinds_of(policy.find("strictErrors"));
-    check(kinds, findings.kinds == wanted,
-          place + " " + id + ": expected " + joined(wanted) + ", found " + joined(findings.kinds));
+    kinds.check(findings.kinds == wanted,
+                place + " " + id + ": expected " + joined(wanted) + ", found " + joined(findings.kinds));
   }
 }
 
@@ -152,16 +145,16 @@ void check_entities(const std::string& place, const Schema& schema, const Json& 
                     CorpusCount& count) {
   if (expected == nullptr) {
     const auto read = schema::entities_from_json(schema, entities);
-    check(count, read.ok() && schema::validate_entities(schema, *read).ok(),
-          place + ": entities: " + (read.ok() ? "refused together" : read.error().to_string()));
+    count.check(read.ok() && schema::validate_entities(schema, *read).ok(),
+                place + ": entities: " + (read.ok() ? "refused together" : read.error().to_string()));
     return;
   }
   for (const Json& entity : entities.items()) {
     const Json* verdict = expected->find(entity_name(entity));
     if (verdict == nullptr) continue;
     const auto read = schema::entity_from_json(schema, entity);
-    check(count, read.ok() == (verdict->find("errors") == nullptr),
-          place + " " + entity_name(entity) + ": " + (read.ok() ? "accepted" : read.error().to_string()));
+    count.check(read.ok() == (verdict->find("errors") == nullptr),
+                place + " " + entity_name(entity) + ": " + (read.ok() ? "accepted" : read.error().to_string()));
   }
 }
 
@@ -169,13 +162,13 @@ void check_entities(const std::string& place, const Schema& schema, const Json& 
 void check_json_form(const std::string& place, const schema::ParsedDeclarations& parsed, const Schema& schema,
                      const Json& json, CorpusCount& count) {
   const schema::SchemaResult other = Schema::from_json(json);
-  check(count, other.schema && *other.schema == schema, place + ": the JSON schema differs " + first_error(other));
-  check(count, schema::to_json(*parsed.declarations).to_canonical_string() == json.to_canonical_string(),
-        place + ": the schema written as JSON differs");
+  count.check(other.schema && *other.schema == schema, place + ": the JSON schema differs " + first_error(other));
+  count.check(schema::to_json(*parsed.declarations).to_canonical_string() == json.to_canonical_string(),
+              place + ": the schema written as JSON differs");
   const auto text = schema::to_text(*parsed.declarations);
   const schema::SchemaResult again = text.ok() ? Schema::from_text("again", *text) : schema::SchemaResult();
-  check(count, again.schema && *again.schema == schema,
-        place + ": the schema written as text differs " + first_error(again));
+  count.check(again.schema && *again.schema == schema,
+              place + ": the schema written as text differs " + first_error(again));
 }
 
 }  // namespace
@@ -188,7 +181,7 @@ void CedarValidation::take_case(const fs::path& file, const Json& json) {
   if (!policies || !schema_text || json.find("shouldValidate") == nullptr) return;
   const auto parsed = schema::parse_schema(cedar::Source::make(place, *schema_text));
   schema::SchemaResult made = Schema::from_text(place, *schema_text);
-  check(counts_["schemas"], made.schema.has_value(), place + ": " + first_error(made));
+  counts_["schemas"].check(made.schema.has_value(), place + ": " + first_error(made));
   if (!made.schema) return;
   const Schema& schema = *made.schema;
   const auto bodies = cedar::parse_policies(cedar::Source::make(place, *policies));
@@ -197,9 +190,10 @@ void CedarValidation::take_case(const fs::path& file, const Json& json) {
   const bool is_valid = bodies.errors.empty() && validation.is_valid();
   // There `shouldValidate` is about policies and entities together, in permissive mode; verdicts by policy follow.
   if (file.parent_path().filename() != "validator-cases")
-    check(counts_["policy sets"], is_valid == json.bool_or("shouldValidate", true),
-          place + ": shouldValidate " +
-              (validation.findings.empty() ? "" : validation.findings.front().error.to_string()));
+    counts_["policy sets"].check(
+        is_valid == json.bool_or("shouldValidate", true),
+        place + ": shouldValidate " +
+            (validation.findings.empty() ? "" : validation.findings.front().error.to_string()));
   const auto verdicts = read_json(beside(file, ".validation.json"));
   const Json* per_entity = nullptr;
   const Json* per_request = nullptr;
@@ -221,10 +215,10 @@ void CedarValidation::take_case(const fs::path& file, const Json& json) {
     const bool expected = per_request != nullptr ? per_request->items()[i].bool_or("strict", true) : true;
     if (per_request == nullptr && !requests[i].bool_or("validateRequest", true)) continue;
     const auto request = valid_request(schema, requests[i]);
-    check(counts_["requests"], request.has_value() == expected, place + " request " + std::to_string(i));
+    counts_["requests"].check(request.has_value() == expected, place + " request " + std::to_string(i));
     if (request && store) {
-      check(counts_["soundness"], is_sound(policy_set, *store, *request),
-            place + " request " + std::to_string(i) + " fails");
+      counts_["soundness"].check(is_sound(policy_set, *store, *request),
+                                 place + " request " + std::to_string(i) + " fails");
     }
   }
   if (const auto form = read_json(beside(file, ".cedarschema.json"))) {
@@ -251,13 +245,13 @@ void CedarValidation::take_parsing(const fs::path& file) {
     const auto read = schema::entities_from_json(*made.schema, *entities);
     all = read.ok() && schema::validate_entities(*made.schema, *read).ok();
   }
-  check(count, all == expected->find("allEntities")->bool_or("success", true), place + ": all entities");
+  count.check(all == expected->find("allEntities")->bool_or("success", true), place + ": all entities");
   if (!entities || !entities->is_array()) return;
   for (const Json& entity : entities->items()) {
     const Json* verdict = expected->find("perEntity")->find(entity_name(entity));
     if (verdict == nullptr) continue;
-    check(count, schema::entity_from_json(*made.schema, entity).ok() == verdict->bool_or("success", true),
-          place + " " + entity_name(entity));
+    count.check(schema::entity_from_json(*made.schema, entity).ok() == verdict->bool_or("success", true),
+                place + " " + entity_name(entity));
   }
 }
 
@@ -274,9 +268,9 @@ void CedarValidation::take_snapshot(const fs::path& file) {
   const auto declarations = made.schema->declarations();
   auto written = schema::to_text(declarations);
   while (written.ok() && !written->empty() && written->back() == '\n') written->pop_back();
-  check(count, written.ok() && *written == wanted, file.string() + ": written again it differs");
+  count.check(written.ok() && *written == wanted, file.string() + ": written again it differs");
   const auto again = Schema::from_json(schema::to_json(declarations));
-  check(count, again.schema && *again.schema == *made.schema, file.string() + ": through JSON it differs");
+  count.check(again.schema && *again.schema == *made.schema, file.string() + ": through JSON it differs");
 }
 
 // A schema in both forms that belongs to no case: the JSON form, which need not resolve by itself, written as text.
@@ -286,8 +280,9 @@ void CedarValidation::take_translation(const fs::path& json_file, const fs::path
   const auto declarations = schema::declarations_from_json(json.value_or(Json()));
   const auto text = declarations.ok() ? schema::to_text(*declarations) : Result<std::string>(declarations.error());
   const auto other = text.ok() ? Schema::from_text("written", *text) : schema::SchemaResult();
-  check(counts_["schema forms"], made.schema && other.schema && *made.schema == *other.schema,
-        json_file.string() + ": the two forms differ " + first_error(made) + first_error(other));
+  counts_["schema forms"].check(
+      made.schema && other.schema && *made.schema == *other.schema,
+      json_file.string() + ": the two forms differ " + first_error(made) + first_error(other));
 }
 
 // policy-level-N.cedar is valid at level N and at no lower one.
@@ -302,8 +297,8 @@ void CedarValidation::take_level(const fs::path& file) {
   for (std::uint32_t level = 0; level <= wanted + 1; ++level) {
     schema::ValidationOptions options;
     options.level = level;
-    check(counts_["levels"], schema::validate(*made.schema, policies, options).is_valid() == (level >= wanted),
-          file.string() + ": at level " + std::to_string(level));
+    counts_["levels"].check(schema::validate(*made.schema, policies, options).is_valid() == (level >= wanted),
+                            file.string() + ": at level " + std::to_string(level));
   }
 }
 
@@ -317,13 +312,13 @@ void CedarValidation::take_policies(const fs::path& file) {
   for (const auto& entry : fs::directory_iterator(file.parent_path())) {
     if (entry.path().extension() != ".cedarschema") continue;
     const auto made = Schema::from_text(entry.path().string(), read_file(entry.path().string()).value_or("?"));
-    check(counts_["schemas"], made.schema.has_value(), entry.path().string() + ": " + first_error(made));
+    counts_["schemas"].check(made.schema.has_value(), entry.path().string() + ": " + first_error(made));
     has_schema = has_schema || made.schema;
     is_valid = is_valid || (made.schema && schema::validate(*made.schema, policies).is_valid());
   }
   const bool is_bad = file.stem().string().ends_with("_bad");
   if (has_schema)
-    check(counts_["policy files"], is_valid == !is_bad, file.string() + (is_bad ? ": accepted" : ": refused"));
+    counts_["policy files"].check(is_valid == !is_bad, file.string() + (is_bad ? ": accepted" : ": refused"));
 }
 
 bool CedarValidation::take(const fs::path& file) {

@@ -1,5 +1,5 @@
 // Reads worlds as JSON lines (conform_cedar_oracle) and asks cedar-wasm the same: decisions, reasons, error policies,
-// what parses, policy JSON, formatted text. Prints the first differences with what is needed to repeat them, and closes
+// what parses, policy JSON, formatted text, schemas and what is valid by them. Prints the first differences with what is needed to repeat them, and closes
 // with "N passed, N failed".
 //
 //   conform_cedar_oracle 1 100000 | node tests/oracle/compare.mjs 100000
@@ -11,6 +11,7 @@ const total = Number(process.argv[2] ?? 0);
 const shownMax = Number(process.env.WARY_ORACLE_SHOWN ?? 10);
 const counts = {};
 let stricter = 0;
+let validPolicies = 0;
 let shown = 0;
 
 function check(what, same, describe) {
@@ -117,6 +118,32 @@ function checkJsonMutants(world) {
   }
 }
 
+// A schema, taken as text by every other world and as our JSON by the rest, and which policies it refuses or calls
+// impossible.
+function checkValidation(world) {
+  const {schema, accepted, json, policies, invalid, impossible} = world.validation;
+  const parsed = cedar.checkParseSchema(schema);
+  check('schema', (parsed.type === 'success') === accepted, () =>
+    `seed ${world.seed}: ${accepted ? 'taken' : 'refused'} by us only: ${schema}\n  ${parsed.type === 'success' ? '' : errorsOf(parsed)}`);
+  if (!accepted || parsed.type !== 'success') return;
+  const answer = cedar.validate({validationSettings: {mode: 'strict'}, schema: world.seed % 2 === 0 ? schema : json,
+    policies: {staticPolicies: policies}});
+  if (answer.type !== 'success') return check('validation', false, () => `seed ${world.seed}: ${errorsOf(answer)}`);
+  const named = (list) => sorted(new Set(list.map((one) => one.policyId)));
+  const theirs = named(answer.validationErrors);
+  const warned = named(answer.validationWarnings.filter((one) => /impossible/.test(one.error.message)));
+  for (const id of Object.keys(policies)) {
+    const messages = () => [...answer.validationErrors, ...answer.validationWarnings].filter((one) => one.policyId === id)
+      .map((one) => one.error.message).join('; ');
+    const describe = () => `seed ${world.seed} ${id}: ${policies[id]}\n  ours ${invalid.includes(id) ? 'invalid' : 'valid'}` +
+      `${impossible.includes(id) ? ', impossible' : ''}; theirs: ${messages() || 'valid'}\n  ${schema}`;
+    check('validation', invalid.includes(id) === theirs.includes(id), describe);
+    // What is wrong is not told impossible by both in the same cases.
+    if (!theirs.includes(id)) check('impossible', impossible.includes(id) === warned.includes(id), describe);
+  }
+  validPolicies += Object.keys(policies).length - theirs.length;
+}
+
 // Blanks at the end of a line are left out by us.
 const withoutBlanks = (text) => text.replace(/ +$/gm, '');
 
@@ -156,6 +183,7 @@ for await (const line of createInterface({input: process.stdin, crlfDelay: Infin
   checkMutants(world);
   checkJsonMutants(world);
   checkFormat(world);
+  checkValidation(world);
   done += world.requests.length;
   if (Date.now() - said > 10_000) {
     said = Date.now();
@@ -170,6 +198,7 @@ for (const [what, count] of Object.entries(counts)) {
   passed += count.passed;
   failed += count.failed;
 }
+console.log(`policies valid by both: ${validPolicies}`);
 console.log(`JSON refused by us alone, on purpose: ${stricter}`);
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1;

@@ -23,6 +23,12 @@ struct CorpusCount {
   using Check = std::function<std::string(const cedar::Request&, const cedar::Response&)>;
   std::function<Check(const cedar::PolicySet&, const cedar::EntityStore&)> other_engine;
 
+  void check(bool is_right, const std::string& line) {
+    if (is_right)
+      ++passed;
+    else
+      fail(line);
+  }
   void note(const std::string& line) {
     if (notes.size() < 40) notes.push_back(line);
   }

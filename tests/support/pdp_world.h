@@ -65,4 +65,11 @@ inline Result<policy::SnapshotPtr> snapshot_of(std::string_view cedar, std::vect
   return policy::build_snapshot(content, UnixTime{1'000 * kNanosPerSecond}, 1);
 }
 
+inline std::string header_of(const pdp::Answer& answer, std::string_view name) {
+  for (const auto& [key, value] : answer.headers) {
+    if (key == name) return value;
+  }
+  return "";
+}
+
 }  // namespace wary::test

@@ -128,19 +128,20 @@ export class Platform {
     }
     return "";
   }
-  // One request of a program; nothing when no whole answer came.
+  // One request of a program; `status` 0 and the error when no whole answer came.
   get(host, path, cookie, { method = "GET", timeout = 3000, signal } = {}) {
     this.ca ??= readFileSync(join(this.data, "ca.pem"));
+    const failed = (error) => ({ status: 0, error: error.code ?? error.message ?? error });
     return new Promise((resolve) => {
       const outgoing = request({ host: "127.0.0.1", servername: `${host}.localhost`, port: this.port, path, method,
         headers: { Host: `${host}.localhost:${this.port}`, ...(cookie ? { Cookie: cookie } : {}) }, ca: this.ca, agent: false, timeout, signal }, (response) => {
         let body = "";
         response.on("data", (bytes) => (body += bytes));
-        response.on("end", () => resolve(response.complete ? { status: response.statusCode, decision: response.headers["wary-decision"], body } : null));
-        response.on("error", () => resolve(null));
+        response.on("end", () => resolve(response.complete ? { status: response.statusCode, decision: response.headers["wary-decision"], body } : failed("cut")));
+        response.on("error", (error) => resolve(failed(error)));
       });
-      outgoing.on("error", () => resolve(null));
-      outgoing.on("timeout", () => outgoing.destroy());
+      outgoing.on("error", (error) => resolve(failed(error)));
+      outgoing.on("timeout", () => outgoing.destroy(new Error(`nothing for ${timeout} ms`)));
       outgoing.end();
     });
   }

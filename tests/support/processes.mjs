@@ -19,13 +19,25 @@ export async function until(what, probe, ms = 10000) {
     await sleep(20);
   }
 }
-export function freePort() {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
+// Below the ports that the kernel gives to outgoing connections, and ours until this process ends: a second listener on another
+// address of loopback says so to the tests beside this one.
+export async function freePort() {
+  const listen = (port, address) => new Promise((resolve) => {
+    const server = createServer().on("error", () => resolve(null)).listen(port, address, () => resolve(server));
   });
+  for (;;) {
+    const port = 20000 + Math.floor(Math.random() * 12000);
+    const claim = await listen(port, "127.77.0.1");
+    if (claim === null) continue;
+    const probe = await listen(port, "127.0.0.1");
+    if (probe === null) {
+      claim.close();
+      continue;
+    }
+    claim.unref();
+    await new Promise((resolve) => probe.close(resolve));
+    return port;
+  }
 }
 export function makeScratch(name) {
   const scratch = mkdtempSync(join(tmpdir(), `wary-${name}-`));

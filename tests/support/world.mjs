@@ -31,8 +31,12 @@ export function writeResources(directory, port) {
 export async function furnish(wary, port) {
   const applied = wary.cli("apply", "-f", writeResources(join(wary.scratch, "resources"), port), "-n", "test");
   if (applied.code !== 0) throw new Error(applied.text);
-  wary.signIn("alice");
+  const { answer: signedIn } = wary.signIn("alice");
+  if (signedIn.status !== 200) throw new Error(`alice was not signed in: ${signedIn.status} ${signedIn.error ?? signedIn.body}`);
   const answer = wary.browse("alice", wary.url("site", "/"));
-  if (answer.status !== 200) throw new Error(`alice was not let in: ${answer.status} ${answer.error ?? answer.head}`);
-  return wary.cookieOf("alice", "site");
+  // The console's page is a 200 too: it is where nobody ends up.
+  if (answer.status !== 200 || answer.body !== "/\n") throw new Error(`alice was not let in: ${answer.status} ${answer.error ?? answer.head}`);
+  const cookie = wary.cookieOf("alice", "site");
+  if (cookie === "") throw new Error("alice was let in, and curl kept no cookie of the site");
+  return cookie;
 }
