@@ -1,19 +1,11 @@
 // A `wary dev` of the test's own, in its own directory and on a port of its own.
 import {execFile, spawn} from 'node:child_process';
 import {readFile} from 'node:fs/promises';
-import {createServer} from 'node:net';
 import {join} from 'node:path';
 import {promisify} from 'node:util';
+import {freePort} from '../support/processes.mjs';
 
 const run = promisify(execFile);
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((done) => server.listen(0, '127.0.0.1', done));
-  const {port} = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
-}
 
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
