@@ -262,6 +262,10 @@ permit (principal is Person, action == Action::"read", resource is Page) when { 
   const gate = policy("diff", "good.cedar", "all.cedar", ...typed, "--no-new-access");
   saw("--no-new-access fails a change that gives some", gate.code !== 0 && gate.err.includes("[policy_new_access]"), shown(gate));
   refuses("policies with a syntax error", policy("diff", "good.cedar", "broken.cedar", ...typed), invalid, "broken.cedar:2:24");
+  refuses("a member that is not known", policy("test", file("member.json", [{ request: ask("ann", "read"), decision: "deny", reasons: ["owner"] }]), "--policies", "good.cedar"), invalid, "member.json/0/reasons");
+  refuses("one of the request", policy("test", file("part.json", [{ request: { ...ask("ann", "read"), contxt: {} }, decision: "deny" }]), "--policies", "good.cedar"), invalid, "part.json/0/request/contxt");
+  refuses("a count that is none", policy("test", file("count.json", [{ request: ask("ann", "read"), decision: "deny", num_errors: "1" }]), "--policies", "good.cedar"), invalid, "count.json/0/num_errors");
+  refuses("a file without a test", policy("test", file("empty.json", []), "--policies", "good.cedar"), invalid, "empty.json", "[policy_test_file]");
   refuses("no schema", policy("diff", "good.cedar", "good.cedar"), invalid, "[usage]", "--schema");
 }
 
