@@ -287,3 +287,9 @@ await run(async () => {
   const error = json("check", "good.cedar", "--level", "1");
   saw("one object with code, place and next step", error.code === invalid && JSON.parse(error.err).error?.code === "usage" && JSON.parse(error.err).error.next !== "", error.err.trim());
 }, cleanUp);
+  const refused = (what, name, text, place) => refuses(what, policy("unused", file(name, text), "--policies", "good.cedar", "--schema", "app.cedarschema"), invalid, place, "[policy_record]");
+  refused("a decision that is none", "maybe.jsonl", line("ann", "write", "news", ["owner"]).replace('"allow"', '"maybe"'), "maybe.jsonl:1/decision");
+  refused("no list of policies", "without.jsonl", line("ann", "write", "news", ["owner"]).replace('["owner"]', '"owner"'), "without.jsonl:1/policies");
+  refused("no records: nothing is unused by that", "nothing.jsonl", "\n", "nothing.jsonl");
+  const strangers = policy("unused", file("strange.jsonl", `${line("ann", "write", "news", ["site/owner"])}\n`), "--policies", "good.cedar", "--schema", "app.cedarschema");
+  saw("records of policies that are not there: a warning", strangers.code === 0 && strangers.err.includes("site/owner"), strangers.err.trim());
