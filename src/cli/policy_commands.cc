@@ -140,7 +140,12 @@ Status format(Context& context, const Arguments& arguments) {
   std::size_t changed = 0;
   std::size_t broken = 0;
   for (const PolicyFile& file : files) {
-    if (file.is_json) continue;
+    if (file.is_json) {
+      return fail(ErrorKind::kInvalid, "policy_file", "JSON has no layout to change")
+          .at(file.path)
+          .expected("a name ending in .cedar")
+          .next("wary policy convert prints it as text");
+    }
     const cedar::FormattedPolicies formatted = cedar::format_policies(file.source);
     print_errors(context, formatted.errors);
     broken += formatted.errors.empty() ? 0U : 1U;

@@ -136,6 +136,7 @@ function fmt() {
 }
 
 function convert() {
+  refuses("JSON, which has no layout", policy("fmt", file("set.json", { staticPolicies: {}, templates: {}, templateLinks: [] })), invalid, "set.json", "[policy_file]");
   step("wary policy convert");
   const out = policy("convert", "good.cedar");
   const set = out.code === 0 ? JSON.parse(out.out) : {};
