@@ -27,9 +27,14 @@ Status add_path(Context& context, const std::string& path, std::vector<PolicyFil
   if (status.is_directory) {
     WARY_ASSIGN_OR_RETURN(std::vector<std::string> names, context.files.list(path));
     std::sort(names.begin(), names.end());
-    for (const std::string& name : names) {
-      if (name.ends_with(".cedar")) WARY_RETURN_IF_ERROR(add_path(context, path + "/" + name, out, false));
+    std::erase_if(names, [](const std::string& name) { return !name.ends_with(".cedar"); });
+    if (names.empty()) {
+      return fail(ErrorKind::kInvalid, "policy_file", "no policy stands in this directory")
+          .at(path)
+          .expected("files whose names end in .cedar")
+          .next("an empty .cedar file says that there are none");
     }
+    for (const std::string& name : names) WARY_RETURN_IF_ERROR(add_path(context, path + "/" + name, out, false));
     return {};
   }
   if (is_named && !path.ends_with(".cedar") && !path.ends_with(".json")) {
@@ -54,7 +59,11 @@ Status add_policy(cedar::PolicySet& set, std::size_t& number, const std::shared_
   const std::string* named = body->annotation("id");
   const std::string id = named != nullptr ? *named : "policy" + std::to_string(number);
   ++number;
-  return set.add(id, body);
+  const Status added = set.add(id, body);
+  if (added.ok() || body->source == nullptr) return added;
+  Error error = added.error();
+  error.where = body->source->place(body->span.begin);
+  return error;
 }
 
 Status add_json(cedar::PolicySet& set, std::size_t& number, const PolicyFile& file) {

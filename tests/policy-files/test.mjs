@@ -96,6 +96,9 @@ function check() {
   refuses("a broken schema", policy("check", "good.cedar", "--schema", file("bad.cedarschema", "entity A in [B];\n")), invalid, "bad.cedarschema:1:", "[schema_invalid]");
   refuses("a file that is not there", policy("check", "none.cedar"), missing, "none.cedar");
   refuses("a file of another kind", policy("check", "several/notes.txt"), invalid, "notes.txt", "[policy_file]");
+  mkdirSync(join(scratch, "none"));
+  refuses("a directory without a policy", policy("check", "none"), invalid, "none", "[policy_file]", ".cedar");
+  refuses("an id that is taken, with its place", policy("check", "good.cedar", "good.cedar"), 6, "good.cedar:2:1", "[cedar_policy_id]", "owner");
   refuses("no file", policy("check"), invalid, "[usage]");
 }
 
