@@ -181,9 +181,7 @@ Status convert(Context& context, const Arguments& arguments) {
   WARY_ASSIGN_OR_RETURN(const PolicyFiles policies, read_policy_files(context, {path}));
   if (!policies.files.empty() && policies.files.front().is_json) {
     for (const auto* list : {&policies.set.policies(), &policies.set.templates()}) {
-      for (const cedar::Policy& policy : *list) {
-        if (policy.template_id.empty()) context.out(cedar::print(*policy.body) + "\n");
-      }
+      for (const cedar::Policy& policy : *list) context.out(cedar::print(standalone(policy)) + "\n");
     }
     return {};
   }
@@ -199,11 +197,14 @@ Status evaluate(Context& context, const Arguments& arguments) {
   const engine::Answer answer = worker.decide(*snapshot, question.request, context.clock.unix_time());
   Json reasons = Json::array();
   Json errors = Json::array();
+  bool has_failed_forbid = false;
   for (const std::uint32_t policy : answer.reasons()) reasons.push(Json(std::string_view(snapshot->policy_id(policy))));
   for (const engine::Failure& failure : answer.errors) {
     cedar::StoreView view(question.store);
     cedar::Evaluator evaluator(question.request, view);
-    evaluator.evaluate(question.policies.set.policies()[failure.policy]);
+    const cedar::Policy& failed = question.policies.set.policies()[failure.policy];
+    evaluator.evaluate(failed);
+    has_failed_forbid = has_failed_forbid || failed.body->effect == cedar::Effect::kForbid;
     errors.push(Json::object({{"policy", Json(std::string_view(snapshot->policy_id(failure.policy)))},
                               {"kind", Json(cedar::to_string(failure.kind))},
                               {"message", Json(std::string_view(evaluator.error().message))}}));
@@ -211,7 +212,8 @@ Status evaluate(Context& context, const Arguments& arguments) {
   if (context.is_json) {
     context.out(Json::object({{"decision", Json(std::string_view(answer.is_allowed ? "allow" : "deny"))},
                               {"reasons", std::move(reasons)},
-                              {"errors", std::move(errors)}})
+                              {"errors", std::move(errors)},
+                              {"forbid_failed", Json(has_failed_forbid)}})
                     .to_pretty_string() +
                 "\n");
     return {};
@@ -222,16 +224,27 @@ Status evaluate(Context& context, const Arguments& arguments) {
     context.out("  error in " + std::string(error.string_or("policy", "")) + ": " +
                 std::string(error.string_or("kind", "")) + ": " + std::string(error.string_or("message", "")) + "\n");
   }
+  if (answer.is_allowed && has_failed_forbid) {
+    context.out("  wary denies this: a forbid failed, which Cedar by itself skips; see wary policy explain\n");
+  }
   return {};
 }
 
 contract::EntityId id_of(const cedar::EntityUid& uid) { return {uid.type, uid.id}; }
 
+// A policy by itself, under its id in the set: as it stands in its file, or printed where it stands there as JSON.
+policy::PolicyText text_of(const cedar::Policy& policy, const std::string& path) {
+  const cedar::PolicyBody& body = *policy.body;
+  if (path.ends_with(".json")) return {policy.id, cedar::print(standalone(policy)), path, 1};
+  return {policy.id, std::string(body.source->slice(body.span)), path, body.source->position(body.span.begin).line};
+}
+
 // The decision point's snapshot of the files: what explains in the product explains here.
 policy::SnapshotContent content_of(const Question& question) {
   policy::SnapshotContent out;
-  for (const PolicyFile& file : question.policies.files) {
-    if (!file.is_json) out.policies.push_back({file.path, file.text, file.path, 1});
+  const std::vector<cedar::Policy>& policies = question.policies.set.policies();
+  for (std::size_t i = 0; i < policies.size(); ++i) {
+    out.policies.push_back(text_of(policies[i], question.policies.origin[i]));
   }
   for (const cedar::EntityHandle& handle : question.entities) {
     contract::Entity entity;
@@ -273,6 +286,17 @@ Status explain(Context& context, const Arguments& arguments) {
   return {};
 }
 
+// A search finds nothing of a type that is not there: a slip of the pen must not look like an answer.
+Status look_up_type(Context& context, const Question& question, const std::string& type) {
+  if (question.schema && question.schema->find_entity_type(type) == nullptr && !schema::is_action_type(type)) {
+    return fail(ErrorKind::kInvalid, "policy_type", "the schema has no such entity type").found(type);
+  }
+  const bool is_there = std::any_of(question.entities.begin(), question.entities.end(),
+                                    [&](const cedar::EntityHandle& entity) { return entity->uid->type == type; });
+  if (!is_there) context.err("note: no entity of the type " + type + " is known, so none can be found\n");
+  return {};
+}
+
 Status search(Context& context, const Arguments& arguments) {
   const std::string what = arguments.positional[0];
   engine::SearchQuery query;
@@ -285,11 +309,17 @@ Status search(Context& context, const Arguments& arguments) {
         .expected("principal, action or resource")
         .found(what);
   }
+  if (arguments.has("--" + what)) {
+    return fail(ErrorKind::kInvalid, "usage", "this option does not go with the others")
+        .found("--" + what)
+        .next("leave it out: it is what is searched");
+  }
   WARY_ASSIGN_OR_RETURN(const Question question, read_question(context, arguments, query.free));
   WARY_ASSIGN_OR_RETURN(engine::SnapshotPtr snapshot, compile(context, question));
   const engine::Directory directory(std::move(snapshot));
   engine::Worker worker;
   query.type = arguments.positional[1];
+  WARY_RETURN_IF_ERROR(look_up_type(context, question, query.type));
   query.request = question.request;
   query.now = context.clock.unix_time();
   query.limit = 1'000;
@@ -340,6 +370,8 @@ Status run_tests(Context& context, const Arguments& arguments) {
 }  // namespace
 
 std::vector<Command> policy_commands() {
+  const std::string kByCedar =
+      "By Cedar's own rules: a policy that fails is skipped. wary denies where a forbid fails; policy explain says so.";
   const Flag policies{"--policies", "PATH", "a file of policies (.cedar, .json) or a directory of .cedar files", true};
   const Flag schema{"--schema", "FILE", "a Cedar schema (.cedarschema or .json)"};
   const Flag entities{"--entities", "FILE", "entities as JSON"};
@@ -369,7 +401,7 @@ std::vector<Command> policy_commands() {
        {},
        "FILE ends in .cedar, .json, .cedarschema or .cedarschema.json.",
        convert},
-      {{"policy", "eval"}, {}, "Decide a request by files: decision, reasons, errors", question, "", evaluate},
+      {{"policy", "eval"}, {}, "Decide a request by files: decision, reasons, errors", question, kByCedar, evaluate},
       {{"policy", "explain"},
        {},
        "Say why a request is decided as it is: clauses, values, the nearest permits",
@@ -380,7 +412,9 @@ std::vector<Command> policy_commands() {
        {"WHAT", "TYPE"},
        "List who may, or on what: every principal, action or resource of a type that is allowed",
        question,
-       "WHAT is principal, action or resource; its own option is left out.",
+       "WHAT is principal, action or resource; its own option is left out. Only entities that are known can be "
+       "found.\n" +
+           kByCedar,
        search},
       {{"policy", "diff"},
        {"OLD", "NEW"},
@@ -403,7 +437,8 @@ std::vector<Command> policy_commands() {
        {policies, schema},
        "A test file is a JSON list of {\"name\"?, \"request\": {\"principal\", \"action\", \"resource\", "
        "\"context\"?},\n"
-       "\"entities\"?, \"decision\": \"allow\" or \"deny\", \"reason\"?: [policy ids], \"num_errors\"?}.",
+       "\"entities\"?, \"decision\": \"allow\" or \"deny\", \"reason\"?: [policy ids], \"num_errors\"?}.\n" +
+           kByCedar,
        run_tests},
   };
 }

@@ -124,6 +124,22 @@ void print_errors(Context& context, const std::vector<cedar::SyntaxError>& error
   }
 }
 
+cedar::PolicyBody standalone(const cedar::Policy& policy) {
+  cedar::PolicyBody out = *policy.body;
+  const auto fill = [](cedar::ScopeConstraint& part, const cedar::EntityPtr& value) {
+    if (!part.is_slot || value == nullptr) return;
+    part.is_slot = false;
+    part.entities = {value};
+  };
+  fill(out.principal, policy.slots.principal);
+  fill(out.resource, policy.slots.resource);
+  if (!policy.template_id.empty()) {
+    std::erase_if(out.annotations, [](const cedar::Annotation& one) { return one.name == "id"; });
+  }
+  if (out.annotation("id") == nullptr) out.annotations.insert(out.annotations.begin(), {"id", policy.id});
+  return out;
+}
+
 Result<std::vector<PolicyFile>> read_texts(Context& context, const std::vector<std::string>& paths) {
   std::vector<PolicyFile> out;
   for (const std::string& path : paths) WARY_RETURN_IF_ERROR(add_path(context, path, out, true));
@@ -138,13 +154,13 @@ Result<PolicyFiles> read_policy_files(Context& context, const std::vector<std::s
   for (const PolicyFile& file : out.files) {
     if (file.is_json) {
       WARY_RETURN_IF_ERROR(add_json(out.set, number, file));
-      continue;
+    } else {
+      const cedar::ParsedPolicies parsed = cedar::parse_policies(file.source);
+      print_errors(context, parsed.errors);
+      errors += parsed.errors.size();
+      for (const auto& body : parsed.policies) WARY_RETURN_IF_ERROR(add_policy(out.set, number, body));
     }
-    const cedar::ParsedPolicies parsed = cedar::parse_policies(file.source);
-    print_errors(context, parsed.errors);
-    errors += parsed.errors.size();
-    if (!parsed.errors.empty()) continue;
-    for (const auto& body : parsed.policies) WARY_RETURN_IF_ERROR(add_policy(out.set, number, body));
+    out.origin.resize(out.set.policies().size(), file.path);
   }
   if (errors > 0) return refused(errors, "policy_invalid", "the policies");
   return out;
