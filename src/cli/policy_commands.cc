@@ -375,11 +375,13 @@ std::vector<Command> policy_commands() {
   const Flag policies{"--policies", "PATH", "a file of policies (.cedar, .json) or a directory of .cedar files", true};
   const Flag schema{"--schema", "FILE", "a Cedar schema (.cedarschema or .json)"};
   const Flag entities{"--entities", "FILE", "entities as JSON"};
-  const Flag principal{"--principal", "UID", "who, as Type::\"id\""};
-  const Flag action{"--action", "UID", "what"};
-  const Flag resource{"--resource", "UID", "on what"};
+  const Flag principal{"--principal", "UID", "who, as Type::\"id\"", true};
+  const Flag action{"--action", "UID", "what", true};
+  const Flag resource{"--resource", "UID", "on what", true};
   const Flag context{"--context", "JSON", "the context as JSON, or @FILE"};
-  const std::vector<Flag> question = {policies, entities, schema, principal, action, resource, context};
+  const std::vector<Flag> question = {policies, principal, action, resource, context, entities, schema};
+  std::vector<Flag> searched = question;
+  for (Flag& flag : searched) flag.is_required = flag.name == policies.name;
   return {
       {{"policy", "check"},
        {"FILE", "..."},
@@ -411,7 +413,7 @@ std::vector<Command> policy_commands() {
       {{"policy", "search"},
        {"WHAT", "TYPE"},
        "List who may, or on what: every principal, action or resource of a type that is allowed",
-       question,
+       searched,
        "WHAT is principal, action or resource; its own option is left out. Only entities that are known can be "
        "found.\n" +
            kByCedar,
