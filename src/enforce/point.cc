@@ -1,6 +1,7 @@
 #include "enforce/point.h"
 
 #include "codec/text.h"
+#include "codec/uri.h"
 #include "crypto/hash.h"
 #include "crypto/random_id.h"
 #include "policy/decide.h"
@@ -94,8 +95,8 @@ Point::Subject Point::identify(std::string_view session_token, std::string_view 
       snapshot->find_entity({std::string(kCredentialType), credential_id(session_token)});
   if (credential == nullptr) return {anonymous(), std::nullopt, true};
   const codec::Json* bound = fact(*credential, "host");
-  const std::string_view name = host.substr(0, host.rfind(':'));
-  const bool here = bound != nullptr && bound->is_string() && codec::equals_ignoring_case(bound->as_string(), name);
+  const bool here =
+      bound != nullptr && bound->is_string() && codec::equals_ignoring_case(bound->as_string(), codec::host_name(host));
   const auto session_id = reference(*credential, "session");
   const contract::Entity* session = session_id ? snapshot->find_entity(*session_id) : nullptr;
   const auto user = session != nullptr ? reference(*session, "user") : std::nullopt;
