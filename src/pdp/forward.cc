@@ -127,6 +127,8 @@ Verdict judge(Authority& authority, const Target& target, const std::string& pep
   return out;
 }
 
+bool is_forward(const http::Request& request) { return target_of(request).has_value(); }
+
 std::optional<Answer> answer_forward(Authority& authority, const http::Request& request, const std::string& pep) {
   const auto target = target_of(request);
   if (!target) return std::nullopt;

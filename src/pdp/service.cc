@@ -85,7 +85,8 @@ void Service::handle(http::Exchange& exchange) {
   call.content_encoding = request.header("Content-Encoding");
   call.request_id = request.header("X-Request-ID");
   call.body = request.body;
-  if (request.peer.pid == options_.own_process) {
+  const bool is_through_gateway = request.peer.pid == options_.own_process;
+  if (is_through_gateway) {
     call.pep = request.header("Wary-Principal");
     if (!may_evaluate(call.pep)) {
       const Answer answer = refusal(403, "pdp_not_permitted", "asking needs pdp.evaluate on Wary::Platform::\"wary\"");
@@ -95,6 +96,11 @@ void Service::handle(http::Exchange& exchange) {
     call.pep = "unix uid " + std::to_string(request.peer.uid);
   }
   if (!call.pep.empty()) {
+    // The gateway takes away what a client says about itself, its wary cookie among it: there is nobody to judge.
+    if (is_through_gateway && is_forward(request)) {
+      const Answer answer = refusal(404, "pdp_forward", "forward authentication is asked at the unix socket alone");
+      return exchange.respond(answer.status, answer.headers, answer.body);
+    }
     if (const auto forward = answer_forward(authority_, request, call.pep)) {
       return exchange.respond(forward->status, forward->headers, forward->body);
     }

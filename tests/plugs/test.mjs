@@ -153,6 +153,10 @@ await run(async () => {
   saw("one without pdp.evaluate gets 403, though the gateway lets it through", other.status === 403 && other.body.includes("pdp_not_permitted"), `${other.status} ${other.body}`);
   const forger = tls("other", question("alice", "GET"), "-H", `Wary-Principal: ${asker.replace("default", "test")}`);
   saw("and forges nobody", forger.status === 403, String(forger.status));
+  const forward = wary.curl(wary.url("pdp", "/forward-auth"), "-X", "POST", "--cert", join(wary.scratch, "asker", "svid.pem"), "--key", join(wary.scratch, "asker", "svid.key"),
+    "-H", "X-Forwarded-Method: GET", "-H", "X-Forwarded-Uri: /a", "-H", `X-Forwarded-Host: site.localhost:${wary.port}`, "-H", `Cookie: ${cookie}`);
+  saw("forward authentication is not answered through the gateway, and says where it is", forward.status === 404 && forward.body.includes("pdp_forward") && forward.body.includes("socket"),
+    `${forward.status} ${forward.body}`);
   const withoutCertificate = wary.curl(wary.url("pdp", "/access/v1/evaluation"), "-H", "Content-Type: application/json", "-d", "{}");
   saw("nobody without a certificate", withoutCertificate.status === 401, String(withoutCertificate.status));
 
