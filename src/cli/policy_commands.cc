@@ -424,7 +424,9 @@ std::vector<Command> policy_commands() {
        {{"--schema", "FILE", "a Cedar schema (.cedarschema or .json)", true},
         entities,
         {"--no-new-access", "", "fail unless it is proved that nobody gains access"}},
-       "Every answer says which tier gave it: scope, solver, or entities. What is not proved is unknown, never safe.",
+       "Every answer says which tier gave it: scope, solver, or entities. What is not proved is unknown, never safe.\n"
+       "Proofs are about requests that fit the schema.\n" +
+           kByCedar,
        policy_diff},
       {{"policy", "unused"},
        {"FILE", "..."},

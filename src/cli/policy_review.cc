@@ -36,7 +36,10 @@ Json review_json(const analysis::Review& review) {
     const std::string_view kind = change.before == nullptr ? "added" : change.after == nullptr ? "removed" : "edited";
     changes.push(Json::object({{"policy", Json(std::string_view(change.id()))}, {"change", Json(kind)}}));
   }
-  return Json::object({{"no_new_access", Json(analysis::to_string(review.no_new_access()))},
+  Json not_covered = Json::array();
+  for (const analysis::NotCovered& one : review.not_covered) not_covered.push(Json(std::string_view(one.reason)));
+  return Json::object({{"not_covered", std::move(not_covered)},
+                       {"no_new_access", Json(analysis::to_string(review.no_new_access()))},
                        {"no_lost_access", Json(analysis::to_string(review.no_lost_access()))},
                        {"changes", std::move(changes)},
                        {"environments", std::move(environments)}});

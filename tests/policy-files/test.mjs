@@ -292,6 +292,12 @@ permit (principal is Person, action == Action::"read", resource is Page) when { 
   saw("who gains what, by name", all.code === 0 && all.out.includes('+ Person::"bo"  Action::"read"  Page::"news"') && all.out.includes("1 accesses gained, 0 lost"), all.out.split("\n").at(-2));
   const gate = policy("diff", "good.cedar", "all.cedar", ...typed, "--no-new-access");
   saw("--no-new-access fails a change that gives some", gate.code !== 0 && gate.err.includes("[policy_new_access]"), shown(gate));
+  file("foreign.cedar", `${good}permit (principal, action, resource is Shop::Order);\n`);
+  const foreign = policy("diff", "good.cedar", "foreign.cedar", ...typed, "--no-new-access");
+  saw("a permit of what the schema has not is not proved safe", foreign.code !== 0 && foreign.err.includes("[policy_new_access]") && foreign.out.includes("not covered: policy policy2 does not validate"), shown(foreign));
+  file("obliged.cedar", good.replace('@id("owner")', '@id("owner") @obligation("step-up")'));
+  const eased = json("diff", "obliged.cedar", "good.cedar", ...typed);
+  saw("nor is a dropped obligation", eased.json?.no_new_access === "unknown" && eased.json.not_covered[0].includes("step-up"), JSON.stringify(eased.json?.not_covered));
   refuses("policies with a syntax error", policy("diff", "good.cedar", "broken.cedar", ...typed), invalid, "broken.cedar:2:24");
   refuses("no schema", policy("diff", "good.cedar", "good.cedar"), invalid, "[usage]", "--schema");
 }
