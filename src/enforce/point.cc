@@ -1,5 +1,6 @@
 #include "enforce/point.h"
 
+#include "base/limits.h"
 #include "codec/text.h"
 #include "codec/uri.h"
 #include "crypto/hash.h"
@@ -152,7 +153,9 @@ Point::Answer Point::decide(const contract::Request& request, const AccessDetail
   event.actor = request.principal.to_string();
   if (const codec::Json* session = request.context.find("session")) {
     const codec::Json* target = session->find("__entity");
-    if (target != nullptr) event.session = std::string(target->string_or("id", ""));
+    const std::string_view session_id = target != nullptr ? target->string_or("id", "") : "";
+    if (session_id.size() <= limits::kFreeTextBytes)
+      event.session = std::string(session_id);  // no session of ours has a longer one
   }
   event.resource = request.resource.to_string();
   event.action = request.action.id;
