@@ -18,12 +18,19 @@ constexpr std::size_t kOffloadsMax = 256;
 
 Service::~Service() = default;
 
+// Connections that are opened and left alone keep nobody out, as at http::Server.
+void Service::drop_most_silent() {
+  wires_.erase(std::min_element(wires_.begin(), wires_.end(),
+                                [](const auto& a, const auto& b) { return a.second->heard() < b.second->heard(); }));
+}
+
 // A connection that speaks another protocol than HTTP/1.1.
 void Service::offload(std::unique_ptr<io::Stream> stream, bool is_grpc) {
   const io::PeerCredentials peer = stream->peer_credentials();
   // There is no word for who is not known that both protocols have: closed at once.
   // The gateway speaks neither: what comes from this process here is not meant to.
-  if (!is_known(peer) || peer.pid == options_.own_process || wires_.size() >= kOffloadsMax) return;
+  if (!is_known(peer) || peer.pid == options_.own_process) return;
+  if (wires_.size() >= kOffloadsMax) drop_most_silent();
   const std::uint64_t number = ++last_wire_;
   const std::string pep = "unix uid " + std::to_string(peer.uid);
   // Erased from the loop, not from inside its own call.
@@ -32,9 +39,9 @@ void Service::offload(std::unique_ptr<io::Stream> stream, bool is_grpc) {
     const auto answer = [this, pep](const http::Http2Request& request) {
       return answer_envoy(authority_, request, pep);
     };
-    wires_[number] = std::make_unique<WireOf<http::Http2>>(std::move(stream), ended, answer);
+    wires_[number] = std::make_unique<WireOf<http::Http2>>(loop_, std::move(stream), ended, answer);
   } else {
-    wires_[number] = std::make_unique<WireOf<Spop>>(std::move(stream), ended, authority_, pep);
+    wires_[number] = std::make_unique<WireOf<Spop>>(loop_, std::move(stream), ended, authority_, pep);
   }
 }
 
