@@ -138,6 +138,7 @@ Status format(Context& context, const Arguments& arguments) {
   WARY_ASSIGN_OR_RETURN(const std::vector<PolicyFile> files, read_texts(context, arguments.positional));
   std::size_t changed = 0;
   std::size_t broken = 0;
+  Json list = Json::array();
   for (const PolicyFile& file : files) {
     if (file.is_json) {
       return fail(ErrorKind::kInvalid, "policy_file", "JSON has no layout to change")
@@ -150,10 +151,12 @@ Status format(Context& context, const Arguments& arguments) {
     broken += formatted.errors.empty() ? 0U : 1U;
     if (!formatted.errors.empty() || formatted.text == file.text) continue;
     ++changed;
-    context.out(file.path + "\n");
+    list.push(Json(std::string_view(file.path)));
+    if (!context.is_json) context.out(file.path + "\n");
     if (arguments.has("--check")) continue;
     WARY_RETURN_IF_ERROR(io::write_file_atomically(context.files, file.path, as_bytes(formatted.text)));
   }
+  if (context.is_json) context.out(Json::object({{"changed", std::move(list)}}).to_pretty_string() + "\n");
   if (broken > 0) {
     return fail(ErrorKind::kInvalid, "policy_invalid",
                 counted(broken, "file has", "files have") + " syntax errors, and is as it was");
@@ -198,6 +201,7 @@ Status run_tests(Context& context, const Arguments& arguments) {
   }
   std::size_t passed = 0;
   std::size_t failed = 0;
+  Json list = Json::array();
   for (const std::string& path : arguments.positional) {
     WARY_ASSIGN_OR_RETURN(const Json json, read_json(context, path));
     auto outcomes = run_policy_tests(json, policies.set, schema ? &*schema : nullptr);
@@ -208,10 +212,22 @@ Status run_tests(Context& context, const Arguments& arguments) {
     }
     for (const PolicyTestOutcome& outcome : *outcomes) {
       ++(outcome.problem.empty() ? passed : failed);
-      if (!outcome.problem.empty()) context.out("FAIL " + path + " " + outcome.name + ": " + outcome.problem + "\n");
+      if (outcome.problem.empty()) continue;
+      list.push(Json::object({{"file", Json(std::string_view(path))},
+                              {"name", Json(std::string_view(outcome.name))},
+                              {"problem", Json(std::string_view(outcome.problem))}}));
+      if (!context.is_json) context.out("FAIL " + path + " " + outcome.name + ": " + outcome.problem + "\n");
     }
   }
-  context.out(std::to_string(passed) + " passed, " + std::to_string(failed) + " failed\n");
+  if (context.is_json) {
+    context.out(Json::object({{"passed", Json(static_cast<std::int64_t>(passed))},
+                              {"failed", Json(static_cast<std::int64_t>(failed))},
+                              {"failures", std::move(list)}})
+                    .to_pretty_string() +
+                "\n");
+  } else {
+    context.out(std::to_string(passed) + " passed, " + std::to_string(failed) + " failed\n");
+  }
   if (failed == 0) return {};
   return fail(ErrorKind::kInvalid, "policy_test", counted(failed, "test", "tests") + " failed");
 }

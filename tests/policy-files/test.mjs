@@ -128,6 +128,8 @@ function fmt() {
   saw("and changes nothing", read("loose.cedar").startsWith("// First.\npermit(principal,action"));
   const done = policy("fmt", "loose.cedar");
   const text = read("loose.cedar");
+  const listed = json("fmt", "--check", file("loose2.cedar", "permit(principal,action,resource);\n"), "good.cedar");
+  saw("--output json lists them", listed.json?.changed?.includes("loose2.cedar"), listed.out.trim());
   saw("it rewrites, and names the file", done.code === 0 && done.out === "loose.cedar\n" && text.includes("permit (principal, action, resource)\nwhen { principal.age > 1 };"));
   saw("every comment is kept", text.includes("// First.") && text.includes("// Last."));
   const again = policy("fmt", "loose.cedar");
@@ -257,6 +259,8 @@ function tests() {
   const bad = policy("test", "passes.json", "fails.json", "--policies", "good.cedar");
   saw("tests that do not: which, and why", bad.code === invalid && bad.out.includes("FAIL fails.json wrong decision: expected deny, is allow") &&
     bad.out.includes("FAIL fails.json wrong reason: expected the reasons owner, they are team-reads") && bad.out.endsWith("3 passed, 2 failed\n") && bad.err.includes("[policy_test]"), bad.err.split("\n")[0]);
+  const counted = json("test", "passes.json", "fails.json", "--policies", "good.cedar").json;
+  saw("--output json counts them, and says which failed", counted?.passed === 3 && counted.failed === 2 && counted.failures[0].file === "fails.json" && counted.failures[0].name === "wrong decision", JSON.stringify(counted));
   const typed = file("typed.json", [{ request: { ...ask("ann", "read"), context: { from: "10.0.0.1" } }, entities, decision: "allow" }]);
   saw("by a schema", policy("test", typed, "--policies", "good.cedar", "--schema", "app.cedarschema").out === "1 passed, 0 failed\n");
   refuses("a file that is no JSON", policy("test", "broken.json", "--policies", "good.cedar"), invalid, "broken.json");
