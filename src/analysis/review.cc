@@ -175,10 +175,33 @@ class Reviewer {
       if (!sides.before.empty() || !sides.after.empty()) look_at(environment, sides);
     }
     ask();
+    for (const PolicyChange& change : out_.changes) {
+      if (change.before != nullptr) look_beyond(*change.before, false);
+      if (change.after != nullptr) look_beyond(*change.after, true);
+    }
     return std::move(out_);
   }
 
  private:
+  // A permit that comes and a forbid that goes may give access, the others may take it.
+  void look_beyond(const cedar::Policy& policy, bool is_added) {
+    std::vector<schema::Finding> findings;
+    schema::validate_policy(schema_, policy.id, *policy.body, {}, findings);
+    if (!policy.template_id.empty()) schema::validate_link(schema_, policy, {}, findings);
+    const auto wrong =
+        std::find_if(findings.begin(), findings.end(), [](const schema::Finding& one) { return !one.is_warning; });
+    if (wrong != findings.end()) {
+      const bool may_gain = is_permit(&policy) == is_added;
+      out_.not_covered.push_back(
+          {"policy " + policy.id + " does not validate: " + wrong->error.to_string(), may_gain, !may_gain});
+    }
+    const std::string* obligation = policy.body->annotation("obligation");
+    if (obligation == nullptr) return;
+    out_.not_covered.push_back({"policy " + policy.id + (is_added ? " demands" : " demanded") + " the obligation " +
+                                    *obligation + " where it applies",
+                                !is_added, is_added});
+  }
+
   std::vector<schema::Environment> reach(const cedar::Policy& policy) const {
     return schema::environments_of(schema_, *policy.body);
   }
@@ -238,9 +261,11 @@ class Reviewer {
   Review out_;
 };
 
-Verdict worst(const std::vector<EnvironmentReview>& all, Finding EnvironmentReview::* part) {
-  Verdict out = Verdict::kHolds;
-  for (const EnvironmentReview& one : all) {
+Verdict worst(const Review& review, Finding EnvironmentReview::* part, bool NotCovered::* side) {
+  const bool is_covered = std::none_of(review.not_covered.begin(), review.not_covered.end(),
+                                       [&](const NotCovered& one) { return one.*side; });
+  Verdict out = is_covered ? Verdict::kHolds : Verdict::kUnknown;
+  for (const EnvironmentReview& one : review.environments) {
     const Verdict verdict = (one.*part).answer.verdict;
     if (verdict == Verdict::kFails) return verdict;
     if (verdict == Verdict::kUnknown) out = verdict;
@@ -268,8 +293,8 @@ std::string_view to_string(Tier tier) {
   return "entities";
 }
 
-Verdict Review::no_new_access() const { return worst(environments, &EnvironmentReview::gained); }
-Verdict Review::no_lost_access() const { return worst(environments, &EnvironmentReview::lost); }
+Verdict Review::no_new_access() const { return worst(*this, &EnvironmentReview::gained, &NotCovered::may_gain); }
+Verdict Review::no_lost_access() const { return worst(*this, &EnvironmentReview::lost, &NotCovered::may_lose); }
 
 std::vector<PolicyChange> changes_between(const cedar::PolicySet& before, const cedar::PolicySet& after) {
   std::unordered_map<std::string_view, const cedar::Policy*> old;
@@ -315,6 +340,7 @@ std::string to_string(const Review& review) {
     add_finding(out, "lost", one.lost);
   }
   out += review.changes.empty() ? "nothing changed\n" : "every other environment: equivalent (scope)\n";
+  for (const NotCovered& one : review.not_covered) out += "not covered: " + one.reason + "\n";
   return out;
 }
 

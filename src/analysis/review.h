@@ -43,9 +43,18 @@ struct EnvironmentReview {
   Finding lost;
 };
 
+// What no environment of the schema speaks of: an edited policy that does not validate, and so may decide requests that
+// the schema has not; an obligation, which a decision point demands beside Cedar. Where it may, nothing is proved.
+struct NotCovered {
+  std::string reason;
+  bool may_gain = false;
+  bool may_lose = false;
+};
+
 struct Review {
   std::vector<PolicyChange> changes;
   std::vector<EnvironmentReview> environments;  // all others are equivalent, by their scopes
+  std::vector<NotCovered> not_covered;
   Verdict no_new_access() const;
   Verdict no_lost_access() const;
 };

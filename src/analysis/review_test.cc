@@ -43,6 +43,50 @@ TEST_CASE("what only got another id, or another comment, did not change") {
   CHECK(review.no_new_access() == Verdict::kHolds);
 }
 
+TEST_CASE("what the schema does not speak of is unknown, never safe") {
+  const schema::Schema schema = make_schema();
+  const std::string kept = "@id(\"kept\") permit(principal, action == Action::\"view\", resource);";
+  for (const char* added : {"permit(principal, action, resource is Shop::Order);",
+                            "permit(principal, action == Action::\"delete\", resource);",
+                            "permit(principal, action, resource) when { principal.levle > 1 };"}) {
+    const Review wider = review_change(schema, make_set(kept), make_set(kept + added), {});
+    CHECK_MESSAGE(wider.no_new_access() == Verdict::kUnknown, added);
+    REQUIRE(wider.not_covered.size() == 1);
+    CHECK(to_string(wider).find(wider.not_covered[0].reason) != std::string::npos);
+    CHECK(review_change(schema, make_set(kept + added), make_set(kept), {}).no_lost_access() == Verdict::kUnknown);
+  }
+  // What was found stays found.
+  const Review both =
+      review_change(schema, make_set(""),
+                    make_set("permit(principal, action, resource); permit(principal is No, action, resource);"), {});
+  CHECK(both.no_new_access() == Verdict::kFails);
+  // A template by itself decides nothing.
+  const Review template_only = review_change(
+      schema, make_set(kept), make_set(kept + "permit(principal == ?principal, action, resource is Shop::Order);"), {});
+  CHECK(template_only.no_new_access() == Verdict::kHolds);
+}
+
+TEST_CASE("an obligation that is dropped is unknown, never safe") {
+  const schema::Schema schema = make_schema();
+  const std::string permit = "permit(principal, action, resource)";
+  const auto with = make_set("@obligation(\"step-up\")" + permit + ";");
+  const auto without = make_set(permit + ";");
+  const Review dropped = review_change(schema, with, without, {});
+  CHECK(dropped.no_new_access() == Verdict::kUnknown);
+  CHECK(dropped.changes.size() == 1);
+  CHECK(review_change(schema, without, with, {}).no_lost_access() == Verdict::kUnknown);
+  CHECK(review_change(schema, without, with, {}).no_new_access() == Verdict::kHolds);
+  // The narrower permit's obligation no longer stands where another permit goes on.
+  const Review narrowed =
+      review_change(schema, with, make_set("@obligation(\"step-up\")" + permit + "when { principal.level > 1 };"), {});
+  CHECK(narrowed.no_new_access() == Verdict::kUnknown);
+  const Review other =
+      review_change(schema, make_set("@obligation(\"step-up\")@obligation_value(\"1\")" + permit + ";"),
+                    make_set("@obligation(\"step-up\")@obligation_value(\"2\")" + permit + ";"), {});
+  CHECK(other.no_new_access() == Verdict::kUnknown);
+  CHECK(changes_between(with, make_set("@note(\"x\")@obligation(\"step-up\")" + permit + ";")).empty());
+}
+
 TEST_CASE("an added forbid gains nothing, by its scope alone") {
   const schema::Schema schema = make_schema();
   const auto before = make_set("permit(principal, action, resource);");

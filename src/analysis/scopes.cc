@@ -44,7 +44,7 @@ bool differ(const ScopeConstraint& a, const cedar::EntityPtr& a_slot, const Scop
 
 std::string meaning_of(const cedar::Policy& policy) {
   cedar::PolicyBody body = *policy.body;
-  body.annotations.clear();
+  std::erase_if(body.annotations, [](const cedar::Annotation& one) { return !one.name.starts_with("obligation"); });
   std::string out = cedar::print(body);
   for (const cedar::EntityPtr& slot : {policy.slots.principal, policy.slots.resource}) {
     out += slot != nullptr ? " " + slot->to_string() : "";

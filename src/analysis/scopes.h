@@ -7,7 +7,7 @@
 
 namespace wary::analysis {
 
-// Effect, scope with its slots filled, and conditions, as text: equal texts decide equally.
+// Effect, obligations, scope with its slots filled, and conditions, as text: equal texts decide equally.
 std::string meaning_of(const cedar::Policy& policy);
 // Cheaper: the same tree or the same source text, and the same slots. False says nothing.
 bool is_plainly_same(const cedar::Policy& a, const cedar::Policy& b);

@@ -25,9 +25,6 @@ struct Policy {
   std::shared_ptr<const PolicyBody> body;  // shared with the template a link was made of
   SlotValues slots;                        // all null for a static policy
   std::string template_id;                 // of a link; empty for a static policy
-
-  // What the policy's annotation @id says, or null.
-  const std::string* annotated_id() const { return body->annotation("id"); }
 };
 
 class PolicySet {

@@ -126,7 +126,10 @@ Result<Arguments> parse_arguments(const Command& command, const std::vector<std:
     return usage_error(command, "wrong number of arguments", std::to_string(arguments.positional.size()));
   }
   for (const Flag& flag : command.flags) {
-    if (flag.is_required && !arguments.has(flag.name)) return usage_error(command, "an option is missing", flag.name);
+    if (!flag.is_required || arguments.has(flag.name)) continue;
+    return fail(ErrorKind::kInvalid, "usage", "an option is missing")
+        .expected(flag.name)
+        .next("usage: " + usage_line(command));
   }
   return arguments;
 }
@@ -155,16 +158,22 @@ std::string help_one(const Command& command) {
   return out;
 }
 
-std::string help_all(const std::vector<Command>& table) {
-  std::string out =
-      "wary: verified identity, one policy, one ledger.\n\nusage: wary [--data DIR] [--output json] COMMAND ...\n\n";
+std::string help_group(const std::vector<Command>& table, std::string_view group) {
+  std::string out;
   for (const Command& command : table) {
+    if (!group.empty() && (command.words.size() < 2 || command.words.front() != group)) continue;
     std::string left = "  " + spaced(command.words);
     for (const std::string& name : command.positional) left += " " + name;
     if (left.size() < 30) left.resize(30, ' ');
     out += left + " " + command.summary + "\n";
   }
-  return out +
+  return out;
+}
+
+std::string help_all(const std::vector<Command>& table) {
+  return "wary: verified identity, one policy, one ledger.\n\nusage: wary [--data DIR] [--output json] COMMAND "
+         "...\n\n" +
+         help_group(table, "") +
          "\n  wary help COMMAND            options and details\n"
          "  wary completion              completion for bash: source <(wary completion)\n\n"
          "--data DIR defaults to $WARY_DATA, then ~/.local/share/wary (as root /var/lib/wary).\n";
@@ -184,17 +193,18 @@ std::string bash_completion(const std::vector<Command>& table) {
       if (!flag.is_hidden) next[before].push_back(flag.name);
     }
   }
-  // The longest first: bash takes the first pattern that matches.
+  next["help"] = next[""];
+  next[""].insert(next[""].end(), {"help", "completion"});
+  // The longest first: bash takes the first pattern that matches. Where no word is known, a file's name may stand.
   for (auto entry = next.rbegin(); entry != next.rend(); ++entry) {
     const auto& [before, list] = *entry;
-    if (before.empty() || list.empty()) continue;
-    const std::string pattern = "'" + before + "'*";
+    const bool takes_more = std::any_of(table.begin(), table.end(),
+                                        [&](const Command& command) { return spaced(command.words) == before; });
+    const std::string pattern = takes_more ? "'" + before + "'|'" + before + " '*" : "'" + before + "'";
     out +=
         "    " + pattern + ") COMPREPLY=($(compgen -W '" + spaced(list) + "' -- \"${COMP_WORDS[COMP_CWORD]}\")) ;;\n";
   }
-  out += "    *) COMPREPLY=($(compgen -W '" + spaced(next[""]) +
-         " help' -- \"${COMP_WORDS[COMP_CWORD]}\")) ;;\n  esac\n}\n";
-  return out + "complete -F _wary wary\n";
+  return out + "  esac\n}\ncomplete -o default -F _wary wary\n";
 }
 
 namespace {
@@ -239,8 +249,9 @@ int run_cli(Context& context, const std::vector<Command>& table, std::vector<std
     std::size_t used = 0;
     const std::vector<std::string> rest(words.begin() + (words.empty() ? 0 : 1), words.end());
     const Command* command = find_command(table, rest, used);
-    if (command == nullptr && !rest.empty()) return report(context, unknown_command(table, rest));
-    context.out(command != nullptr ? help_one(*command) : help_all(table));
+    const std::string group = command == nullptr && rest.size() == 1 ? help_group(table, rest[0]) : "";
+    if (command == nullptr && !rest.empty() && group.empty()) return report(context, unknown_command(table, rest));
+    context.out(command != nullptr ? help_one(*command) : !group.empty() ? group : help_all(table));
     return 0;
   }
   if (words[0] == "completion") {
@@ -249,6 +260,9 @@ int run_cli(Context& context, const std::vector<Command>& table, std::vector<std
   }
   std::size_t used = 0;
   const Command* command = find_command(table, words, used);
+  if (command == nullptr && words.size() == 2 && words[1] == "--help") {
+    return run_cli(context, table, {"help", words[0]});
+  }
   if (command == nullptr) return report(context, unknown_command(table, words));
   const std::vector<std::string> rest(words.begin() + static_cast<std::ptrdiff_t>(used), words.end());
   if (std::find(rest.begin(), rest.end(), "--help") != rest.end()) {

@@ -67,6 +67,7 @@ const Command* find_command(const std::vector<Command>& table, const std::vector
 Result<Arguments> parse_arguments(const Command& command, const std::vector<std::string>& words);
 
 std::string help_all(const std::vector<Command>& table);
+std::string help_group(const std::vector<Command>& table, std::string_view group);  // "": every command
 std::string help_one(const Command& command);
 std::string bash_completion(const std::vector<Command>& table);
 std::string usage_line(const Command& command);

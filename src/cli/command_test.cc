@@ -127,11 +127,34 @@ if [ "$1" = run ]; then
   [ "$(try wary ledger ta)" = tail ] || exit 2
   [ "$(try wary ledger tail --fol)" = --follow ] || exit 3
   [ "$(try wary revoke --rea)" = --reason ] || exit 4
+  [ "$(try wary policy co)" = convert ] || exit 5
+  [ "$(try wary policy convert c)" = "" ] || exit 6
+  [ "$(try wary version d)" = "" ] || exit 7
+  [ "$(try wary help le)" = ledger ] || exit 8
+  complete -p wary | grep -q -- '-o default' || exit 9  # a file's name where no word is known
 fi
 )sh";
   CHECK(std::system(("bash -n " + path).c_str()) == 0);
   CHECK(std::system(("bash " + path + " run").c_str()) == 0);
   std::remove(path.c_str());
+}
+
+TEST_CASE("help of a group lists its commands alone") {
+  Shell shell;
+  REQUIRE(shell.run({"help", "policy"}) == 0);
+  const std::string group = shell.out;
+  CHECK(group.find("policy check FILE ...") != std::string::npos);
+  CHECK(group.find("ledger") == std::string::npos);
+  CHECK(shell.err.empty());
+  CHECK(shell.run({"policy", "--help"}) == 0);
+  CHECK(shell.out == group);
+}
+
+TEST_CASE("a missing option is what is expected, not what is found") {
+  Shell shell;
+  CHECK(shell.run({"policy", "eval"}) == exit_code(ErrorKind::kInvalid));
+  CHECK_MESSAGE(shell.err.find("an option is missing (expected --policies)") != std::string::npos, shell.err);
+  CHECK_MESSAGE(shell.err.find("[--principal UID]") == std::string::npos, shell.err);
 }
 
 TEST_CASE("errors have a code, a place and a next step, and the kind's exit code") {
@@ -183,7 +206,6 @@ TEST_CASE("what is mistyped is refused, and never taken for something else") {
     CHECK(shell.out.empty());
   };
   refused({"help", "nonsense"}, "found nonsense");
-  refused({"help", "ledger"}, "expected ledger tail, ledger prove");
   refused({"ledger"}, "expected ledger tail, ledger prove");
   refused({"ledger", "tial"}, "found ledger tial");
   refused({"--output", "xml", "status"}, "expected text or json, found xml");

@@ -9,10 +9,9 @@
 #include "cedar/printer.h"
 #include "cli/commands.h"
 #include "cli/policy_files.h"
+#include "cli/policy_questions.h"
 #include "cli/policy_review.h"
 #include "cli/policy_test_file.h"
-#include "engine/search.h"
-#include "policy/explain.h"
 #include "policy/validate.h"
 #include "schema/validator.h"
 
@@ -139,17 +138,25 @@ Status format(Context& context, const Arguments& arguments) {
   WARY_ASSIGN_OR_RETURN(const std::vector<PolicyFile> files, read_texts(context, arguments.positional));
   std::size_t changed = 0;
   std::size_t broken = 0;
+  Json list = Json::array();
   for (const PolicyFile& file : files) {
-    if (file.is_json) continue;
+    if (file.is_json) {
+      return fail(ErrorKind::kInvalid, "policy_file", "JSON has no layout to change")
+          .at(file.path)
+          .expected("a name ending in .cedar")
+          .next("wary policy convert prints it as text");
+    }
     const cedar::FormattedPolicies formatted = cedar::format_policies(file.source);
     print_errors(context, formatted.errors);
     broken += formatted.errors.empty() ? 0U : 1U;
     if (!formatted.errors.empty() || formatted.text == file.text) continue;
     ++changed;
-    context.out(file.path + "\n");
+    list.push(Json(std::string_view(file.path)));
+    if (!context.is_json) context.out(file.path + "\n");
     if (arguments.has("--check")) continue;
     WARY_RETURN_IF_ERROR(io::write_file_atomically(context.files, file.path, as_bytes(formatted.text)));
   }
+  if (context.is_json) context.out(Json::object({{"changed", std::move(list)}}).to_pretty_string() + "\n");
   if (broken > 0) {
     return fail(ErrorKind::kInvalid, "policy_invalid",
                 counted(broken, "file has", "files have") + " syntax errors, and is as it was");
@@ -176,132 +183,12 @@ Status convert(Context& context, const Arguments& arguments) {
   WARY_ASSIGN_OR_RETURN(const PolicyFiles policies, read_policy_files(context, {path}));
   if (!policies.files.empty() && policies.files.front().is_json) {
     for (const auto* list : {&policies.set.policies(), &policies.set.templates()}) {
-      for (const cedar::Policy& policy : *list) {
-        if (policy.template_id.empty()) context.out(cedar::print(*policy.body) + "\n");
-      }
+      for (const cedar::Policy& policy : *list) context.out(cedar::print(standalone(policy)) + "\n");
     }
     return {};
   }
   WARY_ASSIGN_OR_RETURN(const Json json, cedar::to_json(policies.set));
   context.out(json.to_pretty_string() + "\n");
-  return {};
-}
-
-Status evaluate(Context& context, const Arguments& arguments) {
-  WARY_ASSIGN_OR_RETURN(const Question question, read_question(context, arguments));
-  WARY_ASSIGN_OR_RETURN(const engine::SnapshotPtr snapshot, compile(context, question));
-  engine::Worker worker;
-  const engine::Answer answer = worker.decide(*snapshot, question.request, context.clock.unix_time());
-  Json reasons = Json::array();
-  Json errors = Json::array();
-  for (const std::uint32_t policy : answer.reasons()) reasons.push(Json(snapshot->policy_id(policy)));
-  for (const engine::Failure& failure : answer.errors) {
-    cedar::StoreView view(question.store);
-    cedar::Evaluator evaluator(question.request, view);
-    evaluator.evaluate(question.policies.set.policies()[failure.policy]);
-    errors.push(Json::object({{"policy", Json(snapshot->policy_id(failure.policy))},
-                              {"kind", Json(cedar::to_string(failure.kind))},
-                              {"message", Json(std::string_view(evaluator.error().message))}}));
-  }
-  if (context.is_json) {
-    context.out(Json::object({{"decision", Json(std::string_view(answer.is_allowed ? "allow" : "deny"))},
-                              {"reasons", std::move(reasons)},
-                              {"errors", std::move(errors)}})
-                    .to_pretty_string() +
-                "\n");
-    return {};
-  }
-  context.out(answer.is_allowed ? "ALLOW\n" : "DENY\n");
-  for (const Json& reason : reasons.items()) context.out("  policy " + std::string(reason.as_string()) + "\n");
-  for (const Json& error : errors.items()) {
-    context.out("  error in " + std::string(error.string_or("policy", "")) + ": " +
-                std::string(error.string_or("kind", "")) + ": " + std::string(error.string_or("message", "")) + "\n");
-  }
-  return {};
-}
-
-contract::EntityId id_of(const cedar::EntityUid& uid) { return {uid.type, uid.id}; }
-
-// The decision point's snapshot of the files: what explains in the product explains here.
-policy::SnapshotContent content_of(const Question& question) {
-  policy::SnapshotContent out;
-  for (const PolicyFile& file : question.policies.files) {
-    if (!file.is_json) out.policies.push_back({file.path, file.text, file.path, 1});
-  }
-  for (const cedar::EntityHandle& handle : question.entities) {
-    contract::Entity entity;
-    entity.tenant = out.tenant;
-    entity.id = id_of(*handle->uid);
-    const auto facts = [](const cedar::Value::Record& record) {
-      std::vector<contract::Fact> list;
-      for (const auto& [name, value] : record) {
-        contract::Fact fact;
-        fact.name = name;
-        fact.value = cedar::to_json(value);
-        fact.source = "file";
-        list.push_back(std::move(fact));
-      }
-      return list;
-    };
-    entity.attributes = facts(handle->attributes);
-    entity.tags = facts(handle->tags);
-    for (const cedar::EntityPtr& parent : handle->parents) entity.parents.push_back(id_of(*parent));
-    out.entities.push_back(std::move(entity));
-  }
-  return out;
-}
-
-Status explain_evaluation(Context& context, const Arguments& arguments) {
-  WARY_ASSIGN_OR_RETURN(const Question question, read_question(context, arguments));
-  WARY_ASSIGN_OR_RETURN(const policy::SnapshotPtr snapshot,
-                        policy::build_snapshot(content_of(question), {}, context.random.number()));
-  policy::DecisionRecord record;
-  record.request.tenant = snapshot->tenant();
-  record.request.principal = id_of(*question.request.principal);
-  record.request.action = id_of(*question.request.action);
-  record.request.resource = id_of(*question.request.resource);
-  record.request.context = cedar::to_json(question.request.context);
-  record.decided = context.clock.unix_time();
-  record.options.require_known = false;
-  WARY_ASSIGN_OR_RETURN(const policy::Explanation explanation, policy::explain(*snapshot, record));
-  context.out(context.is_json ? policy::to_json(explanation).to_pretty_string() + "\n" : policy::to_text(explanation));
-  return {};
-}
-
-Status search(Context& context, const Arguments& arguments) {
-  const std::string what = arguments.positional[0];
-  engine::SearchQuery query;
-  if (what == "principal") {
-    query.free = cedar::Variable::kPrincipal;
-  } else if (what == "action") {
-    query.free = cedar::Variable::kAction;
-  } else if (what != "resource") {
-    return fail(ErrorKind::kInvalid, "usage", "nothing that can be searched")
-        .expected("principal, action or resource")
-        .found(what);
-  }
-  WARY_ASSIGN_OR_RETURN(const Question question, read_question(context, arguments, query.free));
-  WARY_ASSIGN_OR_RETURN(engine::SnapshotPtr snapshot, compile(context, question));
-  const engine::Directory directory(std::move(snapshot));
-  engine::Worker worker;
-  query.type = arguments.positional[1];
-  query.request = question.request;
-  query.now = context.clock.unix_time();
-  query.limit = 1'000;
-  Json found = Json::array();
-  do {
-    WARY_ASSIGN_OR_RETURN(engine::SearchResult page, engine::search(directory, worker, query));
-    for (const std::string& id : page.ids) {
-      const std::string uid = cedar::EntityUid{query.type, id}.to_string();
-      if (context.is_json) {
-        found.push(Json(std::string_view(uid)));
-      } else {
-        context.out(uid + "\n");
-      }
-    }
-    query.after = page.next;
-  } while (!query.after.empty());
-  if (context.is_json) context.out(found.to_pretty_string() + "\n");
   return {};
 }
 
@@ -314,6 +201,7 @@ Status run_tests(Context& context, const Arguments& arguments) {
   }
   std::size_t passed = 0;
   std::size_t failed = 0;
+  Json list = Json::array();
   for (const std::string& path : arguments.positional) {
     WARY_ASSIGN_OR_RETURN(const Json json, read_json(context, path));
     auto outcomes = run_policy_tests(json, policies.set, schema ? &*schema : nullptr);
@@ -324,30 +212,43 @@ Status run_tests(Context& context, const Arguments& arguments) {
     }
     for (const PolicyTestOutcome& outcome : *outcomes) {
       ++(outcome.problem.empty() ? passed : failed);
-      if (!outcome.problem.empty()) context.out("FAIL " + path + " " + outcome.name + ": " + outcome.problem + "\n");
+      if (outcome.problem.empty()) continue;
+      list.push(Json::object({{"file", Json(std::string_view(path))},
+                              {"name", Json(std::string_view(outcome.name))},
+                              {"problem", Json(std::string_view(outcome.problem))}}));
+      if (!context.is_json) context.out("FAIL " + path + " " + outcome.name + ": " + outcome.problem + "\n");
     }
   }
-  context.out(std::to_string(passed) + " passed, " + std::to_string(failed) + " failed\n");
+  if (context.is_json) {
+    context.out(Json::object({{"passed", Json(static_cast<std::int64_t>(passed))},
+                              {"failed", Json(static_cast<std::int64_t>(failed))},
+                              {"failures", std::move(list)}})
+                    .to_pretty_string() +
+                "\n");
+  } else {
+    context.out(std::to_string(passed) + " passed, " + std::to_string(failed) + " failed\n");
+  }
   if (failed == 0) return {};
   return fail(ErrorKind::kInvalid, "policy_test", counted(failed, "test", "tests") + " failed");
 }
 
-}  // namespace
+constexpr std::string_view kByCedar =
+    "By Cedar's own rules: a policy that fails is skipped. wary denies where a forbid fails; policy explain says so.";
 
-std::vector<Command> policy_commands() {
-  const Flag policies{"--policies", "PATH", "a file of policies (.cedar, .json) or a directory of .cedar files", true};
-  const Flag schema{"--schema", "FILE", "a Cedar schema (.cedarschema or .json)"};
-  const Flag entities{"--entities", "FILE", "entities as JSON"};
-  const Flag principal{"--principal", "UID", "who, as Type::\"id\""};
-  const Flag action{"--action", "UID", "what"};
-  const Flag resource{"--resource", "UID", "on what"};
-  const Flag context{"--context", "JSON", "the context as JSON, or @FILE"};
-  const std::vector<Flag> question = {policies, entities, schema, principal, action, resource, context};
+Flag policies_flag() {
+  return {"--policies", "PATH", "a file of policies (.cedar, .json) or a directory of .cedar files", true};
+}
+Flag schema_flag(bool is_required = false) {
+  return {"--schema", "FILE", "a Cedar schema (.cedarschema or .json)", is_required};
+}
+Flag entities_flag() { return {"--entities", "FILE", "entities as JSON"}; }
+
+std::vector<Command> text_commands() {
   return {
       {{"policy", "check"},
        {"FILE", "..."},
        "Check policies: syntax, and types against a schema",
-       {schema,
+       {schema_flag(),
         {"--platform", "", "by wary's own schema and rules, as wary apply checks them"},
         {"--level", "N", "with --schema: how many steps from entity to entity a policy may take"}},
        "",
@@ -364,43 +265,80 @@ std::vector<Command> policy_commands() {
        {},
        "FILE ends in .cedar, .json, .cedarschema or .cedarschema.json.",
        convert},
-      {{"policy", "eval"}, {}, "Decide a request by files: decision, reasons, errors", question, "", evaluate},
+  };
+}
+
+std::vector<Command> question_commands() {
+  const std::vector<Flag> question = {policies_flag(),
+                                      {"--principal", "UID", "who, as Type::\"id\"", true},
+                                      {"--action", "UID", "what", true},
+                                      {"--resource", "UID", "on what", true},
+                                      {"--context", "JSON", "the context as JSON, or @FILE"},
+                                      entities_flag(),
+                                      schema_flag()};
+  std::vector<Flag> searched = question;
+  for (Flag& flag : searched) flag.is_required = flag.name == "--policies";
+  return {
+      {{"policy", "eval"},
+       {},
+       "Decide a request by files: decision, reasons, errors",
+       question,
+       std::string(kByCedar),
+       policy_evaluate},
       {{"policy", "explain"},
        {},
        "Say why a request is decided as it is: clauses, values, the nearest permits",
        question,
        "By the decision point's rules: its guardrails hold as well, and a forbid that fails denies.",
-       explain_evaluation},
+       policy_explain},
       {{"policy", "search"},
        {"WHAT", "TYPE"},
        "List who may, or on what: every principal, action or resource of a type that is allowed",
-       question,
-       "WHAT is principal, action or resource; its own option is left out.",
-       search},
+       searched,
+       "WHAT is principal, action or resource; its own option is left out. Only entities that are known can be "
+       "found.\n" +
+           std::string(kByCedar),
+       policy_search},
+  };
+}
+
+std::vector<Command> review_commands() {
+  return {
       {{"policy", "diff"},
        {"OLD", "NEW"},
        "Say what a change of policies does: what is proved, and who gains or loses what",
-       {{"--schema", "FILE", "a Cedar schema (.cedarschema or .json)", true},
-        entities,
+       {schema_flag(true),
+        entities_flag(),
         {"--no-new-access", "", "fail unless it is proved that nobody gains access"}},
-       "Every answer says which tier gave it: scope, solver, or entities. What is not proved is unknown, never safe.",
+       "Every answer says which tier gave it: scope, solver, or entities. What is not proved is unknown, never safe.\n"
+       "Proofs are about requests that fit the schema.\n" +
+           std::string(kByCedar),
        policy_diff},
       {{"policy", "unused"},
        {"FILE", "..."},
        "List permits that recorded requests never used, and narrower ones that would do",
-       {policies, {"--schema", "FILE", "a Cedar schema (.cedarschema or .json)", true}},
+       {policies_flag(), schema_flag(true)},
        "FILE holds one JSON object a line: {\"principal\", \"action\", \"resource\": as Type::\"id\", \"decision\":\n"
        "\"allow\" or \"deny\", \"policies\": [ids]}.",
        policy_unused},
       {{"policy", "test"},
        {"FILE", "..."},
        "Run tests of policies: requests with the decisions they must get",
-       {policies, schema},
+       {policies_flag(), schema_flag()},
        "A test file is a JSON list of {\"name\"?, \"request\": {\"principal\", \"action\", \"resource\", "
        "\"context\"?},\n"
-       "\"entities\"?, \"decision\": \"allow\" or \"deny\", \"reason\"?: [policy ids], \"num_errors\"?}.",
+       "\"entities\"?, \"decision\": \"allow\" or \"deny\", \"reason\"?: [policy ids], \"num_errors\"?}.\n" +
+           std::string(kByCedar),
        run_tests},
   };
+}
+
+}  // namespace
+
+std::vector<Command> policy_commands() {
+  std::vector<Command> out = text_commands();
+  for (const auto& more : {question_commands(), review_commands()}) out.insert(out.end(), more.begin(), more.end());
+  return out;
 }
 
 }  // namespace wary::cli

@@ -28,9 +28,14 @@ Status add_path(Context& context, const std::string& path, std::vector<PolicyFil
   if (status.is_directory) {
     WARY_ASSIGN_OR_RETURN(std::vector<std::string> names, context.files.list(path));
     std::sort(names.begin(), names.end());
-    for (const std::string& name : names) {
-      if (name.ends_with(".cedar")) WARY_RETURN_IF_ERROR(add_path(context, path + "/" + name, out, false));
+    std::erase_if(names, [](const std::string& name) { return !name.ends_with(".cedar"); });
+    if (names.empty()) {
+      return fail(ErrorKind::kInvalid, "policy_file", "no policy stands in this directory")
+          .at(path)
+          .expected("files whose names end in .cedar")
+          .next("an empty .cedar file says that there are none");
     }
+    for (const std::string& name : names) WARY_RETURN_IF_ERROR(add_path(context, path + "/" + name, out, false));
     return {};
   }
   if (is_named && !path.ends_with(".cedar") && !path.ends_with(".json")) {
@@ -55,7 +60,11 @@ Status add_policy(cedar::PolicySet& set, std::size_t& number, const std::shared_
   const std::string* named = body->annotation("id");
   const std::string id = named != nullptr ? *named : "policy" + std::to_string(number);
   ++number;
-  return set.add(id, body);
+  const Status added = set.add(id, body);
+  if (added.ok() || body->source == nullptr) return added;
+  Error error = added.error();
+  error.where = body->source->place(body->span.begin);
+  return error;
 }
 
 Status add_json(cedar::PolicySet& set, std::size_t& number, const PolicyFile& file) {
@@ -116,6 +125,22 @@ void print_errors(Context& context, const std::vector<cedar::SyntaxError>& error
   }
 }
 
+cedar::PolicyBody standalone(const cedar::Policy& policy) {
+  cedar::PolicyBody out = *policy.body;
+  const auto fill = [](cedar::ScopeConstraint& part, const cedar::EntityPtr& value) {
+    if (!part.is_slot || value == nullptr) return;
+    part.is_slot = false;
+    part.entities = {value};
+  };
+  fill(out.principal, policy.slots.principal);
+  fill(out.resource, policy.slots.resource);
+  if (!policy.template_id.empty()) {
+    std::erase_if(out.annotations, [](const cedar::Annotation& one) { return one.name == "id"; });
+  }
+  if (out.annotation("id") == nullptr) out.annotations.insert(out.annotations.begin(), {"id", policy.id});
+  return out;
+}
+
 Result<std::vector<PolicyFile>> read_texts(Context& context, const std::vector<std::string>& paths) {
   std::vector<PolicyFile> out;
   for (const std::string& path : paths) WARY_RETURN_IF_ERROR(add_path(context, path, out, true));
@@ -130,13 +155,13 @@ Result<PolicyFiles> read_policy_files(Context& context, const std::vector<std::s
   for (const PolicyFile& file : out.files) {
     if (file.is_json) {
       WARY_RETURN_IF_ERROR(add_json(out.set, number, file));
-      continue;
+    } else {
+      const cedar::ParsedPolicies parsed = cedar::parse_policies(file.source);
+      print_errors(context, parsed.errors);
+      errors += parsed.errors.size();
+      for (const auto& body : parsed.policies) WARY_RETURN_IF_ERROR(add_policy(out.set, number, body));
     }
-    const cedar::ParsedPolicies parsed = cedar::parse_policies(file.source);
-    print_errors(context, parsed.errors);
-    errors += parsed.errors.size();
-    if (!parsed.errors.empty()) continue;
-    for (const auto& body : parsed.policies) WARY_RETURN_IF_ERROR(add_policy(out.set, number, body));
+    out.origin.resize(out.set.policies().size(), file.path);
   }
   if (errors > 0) return refused(errors, "policy_invalid", "the policies");
   return out;

@@ -30,8 +30,12 @@ struct PolicyFile {
 
 struct PolicyFiles {
   std::vector<PolicyFile> files;
-  cedar::PolicySet set;  // ids: @id where given, else policy0, policy1, ... over all files in order
+  cedar::PolicySet set;             // ids: @id where given, else policy0, policy1, ... over all files in order
+  std::vector<std::string> origin;  // of each of set.policies(): the path of its file
 };
+
+// The policy without what only its set knows: slots filled, and its id as @id where it has none.
+cedar::PolicyBody standalone(const cedar::Policy& policy);
 
 // Files ending in .cedar or .json, and directories of .cedar files. Errors: policy_invalid (told before), file_*.
 Result<std::vector<PolicyFile>> read_texts(Context& context, const std::vector<std::string>& paths);

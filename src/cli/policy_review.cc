@@ -1,5 +1,7 @@
 #include "cli/policy_review.h"
 
+#include <set>
+
 #include "analysis/impact.h"
 #include "analysis/unused.h"
 #include "cedar/json.h"
@@ -34,7 +36,10 @@ Json review_json(const analysis::Review& review) {
     const std::string_view kind = change.before == nullptr ? "added" : change.after == nullptr ? "removed" : "edited";
     changes.push(Json::object({{"policy", Json(std::string_view(change.id()))}, {"change", Json(kind)}}));
   }
-  return Json::object({{"no_new_access", Json(analysis::to_string(review.no_new_access()))},
+  Json not_covered = Json::array();
+  for (const analysis::NotCovered& one : review.not_covered) not_covered.push(Json(std::string_view(one.reason)));
+  return Json::object({{"not_covered", std::move(not_covered)},
+                       {"no_new_access", Json(analysis::to_string(review.no_new_access()))},
                        {"no_lost_access", Json(analysis::to_string(review.no_lost_access()))},
                        {"changes", std::move(changes)},
                        {"environments", std::move(environments)}});
@@ -104,11 +109,19 @@ Status add_record(std::string_view line, const std::string& where, std::vector<a
   WARY_ASSIGN_OR_RETURN(record.principal, record_uid(*json, "principal", where));
   WARY_ASSIGN_OR_RETURN(record.action, record_uid(*json, "action", where));
   WARY_ASSIGN_OR_RETURN(record.resource, record_uid(*json, "resource", where));
-  record.is_allowed = json->string_or("decision", "") == "allow";
-  if (const Json* policies = json->find("policies"); policies != nullptr && policies->is_array()) {
-    for (const Json& policy : policies->items()) {
-      if (policy.is_string()) record.determining.emplace_back(policy.as_string());
-    }
+  const auto wrong = [&](std::string_view member, std::string_view expected) {
+    return fail(ErrorKind::kInvalid, "policy_record", "not a recorded request")
+        .at(where + "/" + std::string(member))
+        .expected(expected);
+  };
+  const std::string_view decision = json->string_or("decision", "");
+  if (decision != "allow" && decision != "deny") return wrong("decision", "allow or deny").found(decision);
+  record.is_allowed = decision == "allow";
+  const Json* policies = json->find("policies");
+  if (policies == nullptr || !policies->is_array()) return wrong("policies", "a list of policy ids");
+  for (const Json& policy : policies->items()) {
+    if (!policy.is_string()) return wrong("policies", "a list of policy ids");
+    record.determining.emplace_back(policy.as_string());
   }
   out.push_back(std::move(record));
   return {};
@@ -126,7 +139,25 @@ Result<std::vector<analysis::RecordedRequest>> read_records(Context& context, co
       if (!line.empty()) WARY_RETURN_IF_ERROR(add_record(line, path + ":" + std::to_string(number), out));
     }
   }
+  if (out.empty()) {
+    return fail(ErrorKind::kInvalid, "policy_record", "no recorded request, so nothing is known to be unused")
+        .at(paths.front());
+  }
   return out;
+}
+
+// Ids that the records have and the policies have not: with other ids, every permit would look unused.
+void tell_strangers(Context& context, const cedar::PolicySet& policies,
+                    const std::vector<analysis::RecordedRequest>& records) {
+  std::set<std::string> strangers;
+  for (const analysis::RecordedRequest& record : records) {
+    for (const std::string& id : record.determining) {
+      if (policies.find(id) == nullptr) strangers.insert(id);
+    }
+  }
+  if (strangers.empty()) return;
+  context.err("warning: the records name policies that are not here (" + std::to_string(strangers.size()) +
+              ", for example " + *strangers.begin() + "): such requests count for no permit\n");
 }
 
 }  // namespace
@@ -160,6 +191,7 @@ Status policy_unused(Context& context, const Arguments& arguments) {
   WARY_ASSIGN_OR_RETURN(const PolicyFiles policies, read_policy_files(context, {arguments.flag("--policies")}));
   WARY_ASSIGN_OR_RETURN(const std::vector<analysis::RecordedRequest> records,
                         read_records(context, arguments.positional));
+  tell_strangers(context, policies.set, records);
   Json list = Json::array();
   for (const analysis::PermitUse& use : analysis::find_unused(schema, policies.set, records, {})) {
     const bool is_proved = use.is_narrower == analysis::Verdict::kHolds;
@@ -170,8 +202,10 @@ Status policy_unused(Context& context, const Arguments& arguments) {
                               {"proved_narrower", Json(is_proved)}}));
       continue;
     }
-    context.out(use.policy_id + ": " +
-                (use.count == 0 ? "never used" : "used " + std::to_string(use.count) + " times") + "\n");
+    context.out(
+        use.policy_id + ": " +
+        (use.count == 0 ? "never used" : "used " + std::to_string(use.count) + (use.count == 1 ? " time" : " times")) +
+        "\n");
     if (use.proposal.empty()) continue;
     context.out(is_proved ? "  would do, proved to allow nothing more:\n"
                           : "  might do, not proved (" + use.reason + "):\n");

@@ -19,6 +19,17 @@ Error wrong(std::string_view where, std::string_view expected) {
   return fail(ErrorKind::kInvalid, "policy_test_file", "not a test").at(std::string(where)).expected(expected);
 }
 
+// A misspelt member would make a test hold that should not.
+Status only_members(const Json& json, std::initializer_list<std::string_view> known, const std::string& where) {
+  for (const auto& [name, value] : json.members()) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    std::string list;
+    for (const std::string_view one : known) list += (list.empty() ? "" : ", ") + std::string(one);
+    return wrong(where + "/" + name, list);
+  }
+  return {};
+}
+
 struct PolicyTest {
   std::string name;
   cedar::Request request;
@@ -40,6 +51,7 @@ Result<cedar::EntityPtr> read_uid(const Json& request, std::string_view member, 
 Status read_request(const Json& json, const schema::Schema* schema, const std::string& where, PolicyTest& out) {
   const Json* request = json.find("request");
   if (request == nullptr || !request->is_object()) return wrong(where + "/request", "an object");
+  WARY_RETURN_IF_ERROR(only_members(*request, {"principal", "action", "resource", "context"}, where + "/request"));
   WARY_ASSIGN_OR_RETURN(out.request.principal, read_uid(*request, "principal", where));
   WARY_ASSIGN_OR_RETURN(out.request.action, read_uid(*request, "action", where));
   WARY_ASSIGN_OR_RETURN(out.request.resource, read_uid(*request, "resource", where));
@@ -84,7 +96,10 @@ Status read_expected(const Json& json, const std::string& where, PolicyTest& out
     }
     std::sort(out.reasons->begin(), out.reasons->end());
   }
-  if (json.find("num_errors") != nullptr) out.errors = json.integer_or("num_errors", -1);
+  if (json.find("num_errors") != nullptr) {
+    out.errors = json.integer_or("num_errors", -1);
+    if (*out.errors < 0) return wrong(where + "/num_errors", "a count");
+  }
   return {};
 }
 
@@ -120,11 +135,14 @@ std::string problem_of(const PolicyTest& test, const cedar::PolicySet& policies)
 Result<std::vector<PolicyTestOutcome>> run_policy_tests(const Json& json, const cedar::PolicySet& policies,
                                                         const schema::Schema* schema) {
   if (!json.is_array() || json.items().size() > kTestsMax) return wrong("", "a list of at most 100,000 tests");
+  if (json.items().empty()) return wrong("", "at least one test");
   std::vector<PolicyTestOutcome> out;
   for (std::size_t i = 0; i < json.items().size(); ++i) {
     const Json& item = json.items()[i];
     const std::string where = "/" + std::to_string(i);
     if (!item.is_object()) return wrong(where, "an object");
+    WARY_RETURN_IF_ERROR(
+        only_members(item, {"name", "request", "entities", "decision", "reason", "num_errors"}, where));
     PolicyTest test;
     test.name = item.string_or("name", "test " + std::to_string(i));
     WARY_RETURN_IF_ERROR(read_request(item, schema, where, test));

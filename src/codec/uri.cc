@@ -66,6 +66,14 @@ Result<std::string> remove_dot_segments(std::string_view path) {
 
 }  // namespace
 
+std::string host_name(std::string_view authority) {
+  const std::size_t colon = authority.rfind(':');
+  const bool has_port = colon != std::string_view::npos && authority.find(']', colon) == std::string_view::npos;
+  if (has_port) authority = authority.substr(0, colon);
+  if (authority.ends_with('.')) authority.remove_suffix(1);
+  return to_lower(authority);
+}
+
 bool is_authority(std::string_view text) {
   const std::size_t end = host_length(text);
   if (end == std::string_view::npos) return false;

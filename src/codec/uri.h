@@ -38,6 +38,8 @@ Result<Target> parse_origin_form(std::string_view text);
 
 // host[:port]: a name of letters, digits, '-', '_' and single dots, an IPv4 address, or an IPv6 literal in brackets.
 bool is_authority(std::string_view text);
+// The one spelling of its name: lower case, without the port and a last dot. For any text; "a:x" is "a".
+std::string host_name(std::string_view authority);
 
 // The one spelling a policy sees, and that is sent on: what may stand unescaped does, other escapes in upper case, dot
 // segments and empty segments gone. Refused, because servers read them differently: encoded slash, backslash, control

@@ -30,6 +30,15 @@ TEST_CASE("refuses URIs with more than scheme, host, port, path and query") {
   CHECK(parse_origin_form("/a?b?c").value().query == "b?c");
 }
 
+TEST_CASE("a host has one name, with a port or without, however it is written") {
+  for (const char* text : {"a.example", "A.Example", "a.example.", "a.example:443", "A.EXAMPLE.:8443"}) {
+    CHECK_MESSAGE(host_name(text) == "a.example", text);
+  }
+  CHECK(host_name("[::1]:443") == "[::1]");
+  CHECK(host_name("[::1]") == "[::1]");
+  CHECK(host_name("") == "");
+}
+
 TEST_CASE("one resource has one path") {
   const auto path = [](std::string_view text) { return normalise_path(text).value(); };
   CHECK(path("/") == "/");

@@ -128,7 +128,7 @@ void Api::try_access(const Caller&, const ExchangePtr& exchange, const std::stri
   record.request.principal = principal_of(plane_.settings(), std::string(body->string_or("principal", "")));
   record.request.action = {"Wary::Action", method};
   record.request.resource = app->find_route(*path).resource;
-  record.request.context.set("host", std::string_view(uri->host)).set("method", std::string_view(method));
+  record.request.context.set("host", codec::host_name(uri->host)).set("method", std::string_view(method));
   record.request.context.set("path", std::string_view(*path));
   // As if it were sent from this machine: every request that is asked has a client.
   Json address = Json::object();

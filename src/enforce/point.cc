@@ -1,6 +1,8 @@
 #include "enforce/point.h"
 
+#include "base/limits.h"
 #include "codec/text.h"
+#include "codec/uri.h"
 #include "crypto/hash.h"
 #include "crypto/random_id.h"
 #include "policy/decide.h"
@@ -94,8 +96,8 @@ Point::Subject Point::identify(std::string_view session_token, std::string_view 
       snapshot->find_entity({std::string(kCredentialType), credential_id(session_token)});
   if (credential == nullptr) return {anonymous(), std::nullopt, true};
   const codec::Json* bound = fact(*credential, "host");
-  const std::string_view name = host.substr(0, host.rfind(':'));
-  const bool here = bound != nullptr && bound->is_string() && codec::equals_ignoring_case(bound->as_string(), name);
+  const bool here =
+      bound != nullptr && bound->is_string() && codec::equals_ignoring_case(bound->as_string(), codec::host_name(host));
   const auto session_id = reference(*credential, "session");
   const contract::Entity* session = session_id ? snapshot->find_entity(*session_id) : nullptr;
   const auto user = session != nullptr ? reference(*session, "user") : std::nullopt;
@@ -151,7 +153,9 @@ Point::Answer Point::decide(const contract::Request& request, const AccessDetail
   event.actor = request.principal.to_string();
   if (const codec::Json* session = request.context.find("session")) {
     const codec::Json* target = session->find("__entity");
-    if (target != nullptr) event.session = std::string(target->string_or("id", ""));
+    const std::string_view session_id = target != nullptr ? target->string_or("id", "") : "";
+    if (session_id.size() <= limits::kFreeTextBytes)
+      event.session = std::string(session_id);  // no session of ours has a longer one
   }
   event.resource = request.resource.to_string();
   event.action = request.action.id;

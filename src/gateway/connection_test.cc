@@ -228,6 +228,20 @@ TEST_CASE("identity comes from the gateway alone, and its cookies stay with it")
   CHECK(world.events().at(0).trace_id == "0123456789abcdef0123456789abcdef");
 }
 
+TEST_CASE("a policy sees one name of the host, whatever port the client writes behind it") {
+  World world;
+  const auto client = world.client();
+  for (const char* host : {"site.test", "SITE.test:7443", "site.test:1"}) {
+    client->send("GET / HTTP/1.1\r\nHost: " + std::string(host) + "\r\n\r\n");
+    world.run(20);
+  }
+  REQUIRE(world.events().size() == 3);
+  for (const contract::Event& event : world.events()) {
+    const auto detail = codec::parse_json(event.detail);
+    CHECK(detail->find("context")->string_or("host", "") == "site.test");
+  }
+}
+
 TEST_CASE("without a traceparent the event and the upstream get one trace") {
   World world;
   const auto client = world.ask("/t");

@@ -172,7 +172,7 @@ void Connection::decide(const http1::RequestHead& head, const App& app, const st
   request_.principal = subject.principal;
   request_.action = action_of(head.method);
   request_.resource = route.resource;
-  request_.context.set("host", codec::to_lower(head.host)).set("method", head.method);
+  request_.context.set("host", codec::host_name(head.host)).set("method", head.method);
   request_.context.set("path", std::string_view(path));
   codec::Json address = codec::Json::object();
   address.set("fn", "ip").set("arg", std::string_view(client));

@@ -151,10 +151,7 @@ std::shared_ptr<const Site> Site::build(const std::vector<const contract::Entity
 }
 
 const App* Site::find_app(std::string_view host) const {
-  const std::size_t colon = host.rfind(':');
-  if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) host = host.substr(0, colon);
-  if (host.ends_with('.')) host.remove_suffix(1);
-  const auto found = by_host_.find(codec::to_lower(host));
+  const auto found = by_host_.find(codec::host_name(host));
   return found == by_host_.end() ? nullptr : found->second;
 }
 

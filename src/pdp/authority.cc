@@ -1,18 +1,44 @@
 #include "pdp/authority.h"
 
+#include "base/limits.h"
+
 namespace wary::pdp {
+
+namespace {
+
+// What an event can hold of an id; a request with a larger one than 1,024 bytes is denied anyway.
+bool fits(const contract::EntityId& id) { return id.to_string().size() <= limits::kFreeTextBytes; }
+
+bool fits(const contract::Request& request) {
+  return fits(request.principal) && request.action.id.size() <= limits::kFreeTextBytes && fits(request.resource);
+}
+
+// Its beginning, for the record of a request that is denied for its size.
+contract::EntityId shortened(const contract::EntityId& id) {
+  constexpr std::size_t kKept = 64;
+  if (fits(id)) return id;
+  return {id.type.substr(0, kKept), id.id.substr(0, kKept) + "..."};
+}
+
+contract::Request shortened(contract::Request request) {
+  request.principal = shortened(request.principal);
+  request.action = shortened(request.action);
+  request.resource = shortened(request.resource);
+  return request;
+}
+
+}  // namespace
 
 contract::Decision PointAuthority::decide(const Question& question) {
   enforce::AccessDetail detail{question.method, question.host,        question.path, question.client, {},
                                question.pep,    &question.obligations};
-  if (question.request.context.to_string().size() <= kContextBytesMax) {
-    return point_.decide(question.request, detail).decision;
-  }
-  // Recorded without the context, which would not fit, by a request that nothing can allow.
-  contract::Request without = question.request;
-  without.context = codec::Json::object({{"context_too_large", true}});
+  const bool has_large_context = question.request.context.to_string().size() > kContextBytesMax;
+  if (!has_large_context && fits(question.request)) return point_.decide(question.request, detail).decision;
+  // Recorded without what would not fit, by a request that nothing can allow.
+  contract::Request without = shortened(question.request);
+  if (has_large_context) without.context = codec::Json::object({{"context_too_large", true}});
   without.tenant.clear();
-  contract::Decision decision = contract::Decision::deny("context_too_large");
+  contract::Decision decision = contract::Decision::deny(has_large_context ? "context_too_large" : "request_invalid");
   decision.id = point_.decide(without, detail).decision.id;
   return decision;
 }
@@ -25,7 +51,7 @@ contract::Decision PointAuthority::consider(const Question& question) {
 }
 
 bool PointAuthority::record_search(const Question& question, std::string_view searched, std::size_t found) {
-  return point_.record_search(question.request, searched, found, question.pep);
+  return point_.record_search(shortened(question.request), searched, found, question.pep);
 }
 
 }  // namespace wary::pdp

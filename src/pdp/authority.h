@@ -5,7 +5,7 @@
 //   if (!decision.is_allowed()) ...
 //
 // Thread rule: one thread's. Limits: the context of a question has at most kContextBytesMax bytes as JSON, so that its
-// event always fits; what is larger is denied with context_too_large.
+// event always fits; what is larger is denied with context_too_large. Ids that no event can hold are request_invalid.
 #pragma once
 
 #include <optional>

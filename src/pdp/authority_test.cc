@@ -105,6 +105,31 @@ TEST_CASE("too large a context is denied, and that is recorded") {
   CHECK(!world.authority.consider(large).is_allowed());
 }
 
+TEST_CASE("ids too large for an event are denied as no request, and that is recorded") {
+  World world;
+  std::size_t recorded = 0;
+  for (contract::EntityId contract::Request::* part :
+       {&contract::Request::principal, &contract::Request::action, &contract::Request::resource}) {
+    for (const std::string& id : {std::string(900'000, 'x'), std::string(1'024, '\1'), std::string(5'000, '\xc3')}) {
+      Question large = world.question();
+      (large.request.*part).id = id;
+      const contract::Decision decision = world.authority.decide(large);
+      const bool may_be = part == &contract::Request::action && id.size() == 1'024;  // any action is permitted here
+      CHECK(decision.is_allowed() == may_be);
+      CHECK(decision.reason_code != "ledger_unavailable");
+      REQUIRE(world.events().size() == ++recorded);
+      CHECK(world.events().back().decision_id == decision.id);
+      CHECK(world.authority.record_search(large, "subject", 0));
+      ++recorded;
+    }
+  }
+  Question session = world.question();
+  session.request.context.set(
+      "session", *codec::parse_json(R"({"__entity":{"type":"S","id":")" + std::string(20'000, 'x') + "\"}}"));
+  CHECK(world.authority.decide(session).reason_code != "ledger_unavailable");
+  CHECK(world.events().size() == recorded + 1);
+}
+
 TEST_CASE("without room for the event nothing is allowed and nothing is told") {
   AuthorityWorld world;
   Question wide = world.question();

@@ -74,12 +74,13 @@ Question question_of(const Target& target, const std::string& path, const enforc
   out.request.action = {"Wary::Action", target.method};
   out.request.resource = std::move(resource);
   Json& context = out.request.context;
-  context.set("host", codec::to_lower(target.host)).set("method", std::string_view(target.method));
+  context.set("host", codec::host_name(target.host)).set("method", std::string_view(target.method));
   context.set("path", std::string_view(path));
   // A list of proxies says nothing that could be relied on; the last one only is who connected to the asker.
   std::string_view client(target.client);
   client = codec::trim(client.substr(client.rfind(',') == std::string_view::npos ? 0 : client.rfind(',') + 1));
-  if (is_address(client)) {
+  if (!is_address(client)) client = {};
+  if (!client.empty()) {
     Json address = Json::object();
     address.set("fn", "ip").set("arg", client);
     context.set("client", Json::object({{"__extn", std::move(address)}}));
@@ -106,7 +107,8 @@ Verdict judge(Authority& authority, const Target& target, const std::string& pep
     return {403, "path_ambiguous", "the path has a simpler spelling, and programs read this one differently", {}, {},
             {}};
   }
-  auto resource = authority.resource_of(target.host, *path);
+  std::optional<contract::EntityId> resource;
+  if (codec::is_authority(target.host)) resource = authority.resource_of(target.host, *path);
   if (!resource) return {403, "host_unknown", "nothing is served here under this name", {}, {}, {}};
   const auto token = codec::find_cookie(target.cookies, kSessionCookie).value_or(std::string_view{});
   const auto subject = authority.identify(token, target.host, target.spiffe_id);
@@ -124,6 +126,8 @@ Verdict judge(Authority& authority, const Target& target, const std::string& pep
   }
   return out;
 }
+
+bool is_forward(const http::Request& request) { return target_of(request).has_value(); }
 
 std::optional<Answer> answer_forward(Authority& authority, const http::Request& request, const std::string& pep) {
   const auto target = target_of(request);

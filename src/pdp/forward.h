@@ -1,7 +1,7 @@
 // Forward authentication: a proxy asks with the client's request whether it may go on. Three dialects, one answer.
 //
 //   nginx auth_request       GET /nginx            X-Original-Method, X-Original-URI, Host
-//   Traefik, Caddy           ANY /forward-auth     X-Forwarded-Method, X-Forwarded-Uri, X-Forwarded-Host
+//   Caddy                    ANY /forward-auth     X-Forwarded-Method, X-Forwarded-Uri, X-Forwarded-Host
 //   Envoy ext_authz (HTTP)   ANY /envoy/PATH       the request's own method, path and Host
 //
 // Who the client is, its session cookie says, as at the gateway; what it wants, the App and Route of its host and path.
@@ -33,7 +33,8 @@ struct Verdict {
 };
 Verdict judge(Authority& authority, const Target& target, const std::string& pep);
 
-// Nothing when the path is none of this plug's.
+bool is_forward(const http::Request& request);  // whether the path is one of this plug's
+// Nothing when it is not.
 std::optional<Answer> answer_forward(Authority& authority, const http::Request& request, const std::string& pep);
 
 }  // namespace wary::pdp

@@ -112,11 +112,35 @@ TEST_CASE("nobody is 401, what is not said is 400, what is not served is 403") {
           403);
     CHECK(world.authority.asked.size() == asked);
   }
+  for (const char* other : {"site.localhost:\xff", "site.localhost:x", "site.localhost, a", "site.localhost:1:2"}) {
+    const std::size_t asked = world.authority.asked.size();
+    CHECK(world
+              .forward("GET", "/forward-auth",
+                       {{"X-Forwarded-Method", "GET"}, {"X-Forwarded-Uri", "/"}, {"X-Forwarded-Host", other}, kAlice})
+              .status == 403);
+    CHECK(world.authority.asked.size() == asked);
+  }
   // Two of a header say nothing.
   CHECK(world
             .forward("GET", "/nginx",
                      {{"X-Original-Method", "GET"}, {"X-Original-URI", "/"}, {"X-Original-URI", "/kept"}, kAlice})
             .status == 400);
+}
+
+TEST_CASE("a policy sees one name of the host, and no client that is no address") {
+  World world;
+  for (const char* host : {"site.localhost", "SITE.localhost:8443", "site.localhost:1"}) {
+    world.forward("GET", "/forward-auth",
+                  {{"X-Forwarded-Method", "GET"},
+                   {"X-Forwarded-Uri", "/"},
+                   {"X-Forwarded-Host", host},
+                   {"X-Forwarded-For", std::string(20'000, 'x')},
+                   kAlice});
+    const Question& asked = world.authority.asked.back();
+    CHECK(asked.request.context.string_or("host", "") == "site.localhost");
+    CHECK(asked.request.context.find("client") == nullptr);
+    CHECK(asked.client == "");
+  }
 }
 
 TEST_CASE("HAProxy is greeted, answered and let go") {

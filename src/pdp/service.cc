@@ -18,12 +18,19 @@ constexpr std::size_t kOffloadsMax = 256;
 
 Service::~Service() = default;
 
+// Connections that are opened and left alone keep nobody out, as at http::Server.
+void Service::drop_most_silent() {
+  wires_.erase(std::min_element(wires_.begin(), wires_.end(),
+                                [](const auto& a, const auto& b) { return a.second->heard() < b.second->heard(); }));
+}
+
 // A connection that speaks another protocol than HTTP/1.1.
 void Service::offload(std::unique_ptr<io::Stream> stream, bool is_grpc) {
   const io::PeerCredentials peer = stream->peer_credentials();
   // There is no word for who is not known that both protocols have: closed at once.
   // The gateway speaks neither: what comes from this process here is not meant to.
-  if (!is_known(peer) || peer.pid == options_.own_process || wires_.size() >= kOffloadsMax) return;
+  if (!is_known(peer) || peer.pid == options_.own_process) return;
+  if (wires_.size() >= kOffloadsMax) drop_most_silent();
   const std::uint64_t number = ++last_wire_;
   const std::string pep = "unix uid " + std::to_string(peer.uid);
   // Erased from the loop, not from inside its own call.
@@ -32,9 +39,9 @@ void Service::offload(std::unique_ptr<io::Stream> stream, bool is_grpc) {
     const auto answer = [this, pep](const http::Http2Request& request) {
       return answer_envoy(authority_, request, pep);
     };
-    wires_[number] = std::make_unique<WireOf<http::Http2>>(std::move(stream), ended, answer);
+    wires_[number] = std::make_unique<WireOf<http::Http2>>(loop_, std::move(stream), ended, answer);
   } else {
-    wires_[number] = std::make_unique<WireOf<Spop>>(std::move(stream), ended, authority_, pep);
+    wires_[number] = std::make_unique<WireOf<Spop>>(loop_, std::move(stream), ended, authority_, pep);
   }
 }
 
@@ -85,7 +92,8 @@ void Service::handle(http::Exchange& exchange) {
   call.content_encoding = request.header("Content-Encoding");
   call.request_id = request.header("X-Request-ID");
   call.body = request.body;
-  if (request.peer.pid == options_.own_process) {
+  const bool is_through_gateway = request.peer.pid == options_.own_process;
+  if (is_through_gateway) {
     call.pep = request.header("Wary-Principal");
     if (!may_evaluate(call.pep)) {
       const Answer answer = refusal(403, "pdp_not_permitted", "asking needs pdp.evaluate on Wary::Platform::\"wary\"");
@@ -95,6 +103,11 @@ void Service::handle(http::Exchange& exchange) {
     call.pep = "unix uid " + std::to_string(request.peer.uid);
   }
   if (!call.pep.empty()) {
+    // The gateway takes away what a client says about itself, its wary cookie among it: there is nobody to judge.
+    if (is_through_gateway && is_forward(request)) {
+      const Answer answer = refusal(404, "pdp_forward", "forward authentication is asked at the unix socket alone");
+      return exchange.respond(answer.status, answer.headers, answer.body);
+    }
     if (const auto forward = answer_forward(authority_, request, call.pep)) {
       return exchange.respond(forward->status, forward->headers, forward->body);
     }

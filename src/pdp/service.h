@@ -9,7 +9,7 @@
 // is 0600. What comes from this very process is the gateway's, with an App of
 // somebody's in front: then the Wary-Principal that the gateway verified and set asks, and needs `pdp.evaluate` on
 // Wary::Platform::"wary" (403 otherwise). Thread rule: the loop's. Limits: http/server.h; 256 connections at the other
-// two.
+// two, of which the one that was silent longest makes way for the next.
 #pragma once
 
 #include <map>
@@ -37,6 +37,7 @@ class Service {
   Status listen();
 
  private:
+  void drop_most_silent();
   void offload(std::unique_ptr<io::Stream> stream, bool is_grpc);
   bool is_known(const io::PeerCredentials& peer) const;
   void handle(http::Exchange& exchange);

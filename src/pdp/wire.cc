@@ -9,8 +9,8 @@ constexpr std::size_t kUnsentMax = std::size_t{1} << 20;
 
 }  // namespace
 
-Wire::Wire(std::unique_ptr<io::Stream> stream, std::function<void()> ended)
-    : stream_(std::move(stream)), ended_(std::move(ended)) {
+Wire::Wire(io::Loop& loop, std::unique_ptr<io::Stream> stream, std::function<void()> ended)
+    : loop_(loop), heard_(loop.now()), stream_(std::move(stream)), ended_(std::move(ended)) {
   // Never called before the session is made: the loop's next turn is the first.
   stream_->on_ready([this](bool, bool) { turn(); });
   stream_->want(true, false);
@@ -24,6 +24,7 @@ void Wire::turn() {
     if (got.state == io::IoCount::State::kWouldBlock) break;
     open = got.state == io::IoCount::State::kSome;
     if (!open) break;
+    heard_ = loop_.now();
     out_ += receive({buffer, got.count});
     open = send();
   }

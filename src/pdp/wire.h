@@ -1,6 +1,6 @@
 // Wire: one connection whose protocol is bytes in, bytes out: a stream and a session of Spop or http::Http2.
 //
-//   auto wire = std::make_unique<WireOf<Spop>>(std::move(stream), [] { ... erase it ... }, authority, pep);
+//   auto wire = std::make_unique<WireOf<Spop>>(loop, std::move(stream), [] { ... erase it ... }, authority, pep);
 //
 // Thread rule: the loop's; `ended` must not destroy the wire before this turn is over. Limits: 1 MiB unsent, beyond
 // which nothing is read. Private to pdp/.
@@ -18,15 +18,18 @@ namespace wary::pdp {
 class Wire {
  public:
   virtual ~Wire() = default;
+  Monotonic heard() const { return heard_; }  // when bytes last came, or it was opened
 
  protected:
-  Wire(std::unique_ptr<io::Stream> stream, std::function<void()> ended);
+  Wire(io::Loop& loop, std::unique_ptr<io::Stream> stream, std::function<void()> ended);
   virtual std::string receive(std::string_view bytes) = 0;
   virtual bool is_over() const = 0;
 
  private:
   void turn();
   bool send();
+  io::Loop& loop_;
+  Monotonic heard_;
   std::unique_ptr<io::Stream> stream_;
   std::function<void()> ended_;
   std::string out_;
@@ -36,8 +39,8 @@ template <typename Session>
 class WireOf final : public Wire {
  public:
   template <typename... Arguments>
-  WireOf(std::unique_ptr<io::Stream> stream, std::function<void()> ended, Arguments&&... arguments)
-      : Wire(std::move(stream), std::move(ended)), session_(std::forward<Arguments>(arguments)...) {}
+  WireOf(io::Loop& loop, std::unique_ptr<io::Stream> stream, std::function<void()> ended, Arguments&&... arguments)
+      : Wire(loop, std::move(stream), std::move(ended)), session_(std::forward<Arguments>(arguments)...) {}
 
  private:
   std::string receive(std::string_view bytes) override { return session_.receive(bytes); }

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <random>
+
 #include "policy/decide.h"
 #include "policy/facts.h"
 #include "policy/serialize.h"
@@ -196,6 +198,59 @@ TEST_CASE("a delta that does not continue the snapshot is refused and changes no
       .upserts = {user("alice", 1, {{"Wary::User", "alice"}})},
   };
   CHECK(apply_delta(**base, cycle, kBuilt).error().code == "cedar_entity_cycle");
+}
+
+// Removals and upserts of one entity in one delta, an entity twice, parents that come later, circles.
+TEST_CASE("whatever the deltas hold and in whatever order, the engine, the store and a snapshot built anew agree") {
+  std::mt19937 random(7);
+  const auto below = [&](std::uint32_t count) { return static_cast<std::uint32_t>(random() % count); };
+  const auto name = [&] { return "u" + std::to_string(below(9)); };
+  SnapshotContent first;
+  first.revision = 1;
+  first.policies = {{"in", "permit (principal, action, resource) when { principal in resource };", "", 1},
+                    {"level", "forbid (principal, action, resource) when { principal.level > 5 };", "", 1}};
+  auto current = *build_snapshot(first, kNow, 1);
+  std::size_t refused = 0;
+  for (std::uint64_t round = 0; round < 400; ++round) {
+    SnapshotDelta delta;
+    delta.from = current->revision();
+    delta.to = delta.from + 1;
+    for (std::uint32_t i = below(4); i > 0; --i) delta.removals.push_back({"Wary::User", name()});
+    for (std::uint32_t i = below(4); i > 0; --i) {
+      std::vector<contract::EntityId> parents;
+      for (std::uint32_t j = below(3); j > 0; --j) parents.push_back({"Wary::User", name()});
+      delta.upserts.push_back(user(name(), below(10), std::move(parents)));
+    }
+    const auto next = apply_delta(*current, delta, kNow);
+    refused += next.ok() ? 0U : 1U;
+    if (next.ok()) current = *next;
+    const auto anew = build_snapshot(content_of(*current), kNow, 1);
+    REQUIRE(anew.ok());
+    CHECK((*anew)->content_hash() == current->content_hash());
+    for (std::uint32_t principal = 0; principal < 9; ++principal) {
+      for (std::uint32_t resource = 0; resource < 9; ++resource) {
+        const contract::Request request{"local",
+                                        {"Wary::User", "u" + std::to_string(principal)},
+                                        {"Wary::Action", "x"},
+                                        {"Wary::User", "u" + std::to_string(resource)},
+                                        Json::object()};
+        const contract::Decision a = decide(*current, request, kNow, {});
+        const contract::Decision b = decide(**anew, request, kNow, {});
+        const auto asked = to_cedar(*current, request);
+        REQUIRE(asked.ok());
+        FactView view(current->entities(), kNow);
+        cedar::Evaluator walker(*asked, view);
+        const bool is_in = walker.evaluate(*current->policies().find("in")) == cedar::Outcome::kSatisfied;
+        const bool is_high = walker.evaluate(*current->policies().find("level")) != cedar::Outcome::kNotSatisfied;
+        const bool is_known = current->find_entity(request.principal) != nullptr;
+        CHECK(a.is_allowed() == b.is_allowed());
+        CHECK(a.reason_code == b.reason_code);
+        CHECK(a.is_allowed() == (is_in && !is_high && is_known));
+      }
+    }
+  }
+  CHECK(refused > 20);
+  CHECK(refused < 380);
 }
 
 TEST_CASE("content that is wrong anywhere is refused whole") {

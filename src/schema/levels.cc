@@ -16,7 +16,7 @@ const Type* LevelChecker::type_of(const Expr& e) const {
 void LevelChecker::dereference(const Expr& at, std::uint32_t steps) {
   if (steps < level_) return;
   report_.add(FindingKind::kEntityDerefLevelViolation, at.span,
-              "takes " + std::to_string(steps + 1) + " steps from entity to entity",
+              "takes " + std::to_string(steps + 1) + (steps == 0 ? " step" : " steps") + " from entity to entity",
               "at most " + std::to_string(level_), std::to_string(steps + 1),
               "pass what is needed in the context, or allow a higher level");
 }

@@ -181,17 +181,6 @@ Typing type_policy(const Schema& schema, const cedar::PolicyBody& body, const En
   return out;
 }
 
-TypePtr type_expression(const Schema& schema, const cedar::Expr& expression, const Environment& environment,
-                        std::vector<Finding>& findings) {
-  const ValidationOptions options;
-  Report report({}, nullptr, options, findings);
-  Hierarchy hierarchy(schema);
-  Shapes shapes;
-  Typechecker checker(schema, hierarchy, shapes, report, environment, nullptr);
-  Answer answer = checker.check(expression, {});
-  return answer.is_right ? answer.type : nullptr;
-}
-
 std::vector<Environment> environments_of(const Schema& schema, const cedar::PolicyBody& body) {
   std::vector<Environment> out;
   std::vector<Finding> findings;

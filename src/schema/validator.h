@@ -95,9 +95,6 @@ struct Typing {
   std::unordered_map<const cedar::Expr*, TypePtr> types;
 };
 Typing type_policy(const Schema& schema, const cedar::PolicyBody& body, const Environment& environment);
-// One expression by itself. Null when it has no type; findings say why.
-TypePtr type_expression(const Schema& schema, const cedar::Expr& expression, const Environment& environment,
-                        std::vector<Finding>& findings);
 // The environments whose requests can pass the policy's scope.
 std::vector<Environment> environments_of(const Schema& schema, const cedar::PolicyBody& body);
 

@@ -71,6 +71,19 @@ async function judge(name, port, cookie, received) {
     `${odd.status} ${received[received.length - 1]?.url}`);
   const spare = odd.status === 200 ? 1 : 0;
   saw(`${name}: only what was allowed reached the application`, received.length === before + 1 + spare, String(received.length - before));
+  for (const [what, cookies] of [["before", `x=a,b; ${cookie}`], ["behind", `${cookie}; x=a,b`]]) {
+    const comma = await ask(port, "/a", { headers: { Cookie: cookies } });
+    saw(`${name}: a cookie with a comma ${what} hides nobody`, comma.status === 200, String(comma.status));
+  }
+  const told = { "X-Forwarded-Method": "GET", "X-Original-Method": "GET", "X-Forwarded-Uri": "/a", "X-Original-URI": "/a", "X-Forwarded-Host": "site.localhost", "X-HTTP-Method-Override": "GET" };
+  const elsewhere = await ask(port, "/a", { method: "POST", headers: { Cookie: cookie, ...told } });
+  saw(`${name}: what the client says that it asked for is not believed`, elsewhere.status === 403, String(elsewhere.status));
+  const so_far = received.length;
+  const hosts = await ask(port, "/a", { headers: { Cookie: cookie, Host: "other.example,site.localhost" } });
+  saw(`${name}: a request with two names in one host does not reach the application`, received.length === so_far, String(hosts.status));
+  const spelt = await ask(port, "/a", { headers: { Cookie: cookie, Wary_Principal: "forged", "wary-Principal": "forged", WARY_SESSION: "forged" } });
+  saw(`${name}: identity in another spelling of the names does not reach the application`,
+    spelt.status === 200 && !JSON.stringify(received.at(-1).headers).includes("forged"), JSON.stringify(Object.entries(received.at(-1).headers).filter(([key]) => /^wary/i.test(key))));
 }
 
 await run(async () => {
@@ -140,6 +153,10 @@ await run(async () => {
   saw("one without pdp.evaluate gets 403, though the gateway lets it through", other.status === 403 && other.body.includes("pdp_not_permitted"), `${other.status} ${other.body}`);
   const forger = tls("other", question("alice", "GET"), "-H", `Wary-Principal: ${asker.replace("default", "test")}`);
   saw("and forges nobody", forger.status === 403, String(forger.status));
+  const forward = wary.curl(wary.url("pdp", "/forward-auth"), "-X", "POST", "--cert", join(wary.scratch, "asker", "svid.pem"), "--key", join(wary.scratch, "asker", "svid.key"),
+    "-H", "X-Forwarded-Method: GET", "-H", "X-Forwarded-Uri: /a", "-H", `X-Forwarded-Host: site.localhost:${wary.port}`, "-H", `Cookie: ${cookie}`);
+  saw("forward authentication is not answered through the gateway, and says where it is", forward.status === 404 && forward.body.includes("pdp_forward") && forward.body.includes("socket"),
+    `${forward.status} ${forward.body}`);
   const withoutCertificate = wary.curl(wary.url("pdp", "/access/v1/evaluation"), "-H", "Content-Type: application/json", "-d", "{}");
   saw("nobody without a certificate", withoutCertificate.status === 401, String(withoutCertificate.status));
 

@@ -96,6 +96,9 @@ function check() {
   refuses("a broken schema", policy("check", "good.cedar", "--schema", file("bad.cedarschema", "entity A in [B];\n")), invalid, "bad.cedarschema:1:", "[schema_invalid]");
   refuses("a file that is not there", policy("check", "none.cedar"), missing, "none.cedar");
   refuses("a file of another kind", policy("check", "several/notes.txt"), invalid, "notes.txt", "[policy_file]");
+  mkdirSync(join(scratch, "none"));
+  refuses("a directory without a policy", policy("check", "none"), invalid, "none", "[policy_file]", ".cedar");
+  refuses("an id that is taken, with its place", policy("check", "good.cedar", "good.cedar"), 6, "good.cedar:2:1", "[cedar_policy_id]", "owner");
   refuses("no file", policy("check"), invalid, "[usage]");
 }
 
@@ -125,6 +128,8 @@ function fmt() {
   saw("and changes nothing", read("loose.cedar").startsWith("// First.\npermit(principal,action"));
   const done = policy("fmt", "loose.cedar");
   const text = read("loose.cedar");
+  const listed = json("fmt", "--check", file("loose2.cedar", "permit(principal,action,resource);\n"), "good.cedar");
+  saw("--output json lists them", listed.json?.changed?.includes("loose2.cedar"), listed.out.trim());
   saw("it rewrites, and names the file", done.code === 0 && done.out === "loose.cedar\n" && text.includes("permit (principal, action, resource)\nwhen { principal.age > 1 };"));
   saw("every comment is kept", text.includes("// First.") && text.includes("// Last."));
   const again = policy("fmt", "loose.cedar");
@@ -133,6 +138,7 @@ function fmt() {
   const broken = policy("fmt", "broken.cedar");
   refuses("a file with a syntax error", broken, invalid, "broken.cedar:2:24", "[policy_invalid]");
   saw("and it is as it was", read("broken.cedar") === before);
+  refuses("JSON, which has no layout", policy("fmt", file("set.json", { staticPolicies: {}, templates: {}, templateLinks: [] })), invalid, "set.json", "[policy_file]");
 }
 
 function convert() {
@@ -150,6 +156,13 @@ function convert() {
   const asText = policy("convert", "app.cedarschema.json");
   saw("a schema too, both ways", asJson.code === 0 && asText.code === 0 && asText.out.includes("entity Person in [Team]"), shown(asText));
   saw("and it checks the same", policy("check", "typo.cedar", "--schema", "app.cedarschema.json").out === "2 policies: 1 error, 1 warning\n");
+  const all = { action: { op: "All" }, conditions: [] };
+  const unlike = file("named.json", { staticPolicies: { first: { effect: "permit", principal: { op: "All" }, resource: { op: "All" }, ...all } },
+    templates: { t: { effect: "forbid", principal: { op: "All" }, resource: { op: "in", slot: "?resource" }, ...all } },
+    templateLinks: [{ templateId: "t", newId: "not-home", values: { "?resource": { type: "Page", id: "home" } } }] });
+  const plain = policy("convert", unlike).out;
+  saw("ids that only the JSON has become @id", plain.includes('@id("first") permit (principal, action, resource);') && plain.includes('@id("t") forbid (principal, action, resource in ?resource);'), plain);
+  saw("links are policies of their own", plain.includes('@id("not-home") forbid (principal, action, resource in Page::"home");'), plain);
   refuses("JSON that is none", policy("convert", "broken.json"), invalid, "broken.json");
   refuses("JSON that is no policy", policy("convert", file("other.json", { staticPolicies: { a: { effect: "maybe" } } })), invalid, "other.json", "effect");
   refuses("a text with a syntax error", policy("convert", "broken.cedar"), invalid, "broken.cedar:2:24");
@@ -171,6 +184,10 @@ function evaluate() {
   const failed = policy(...wrong);
   saw("a policy that fails is named, with why", failed.code === 0 && failed.out.startsWith("DENY\n  error in policy0: ") && failed.out.includes("nothing"), failed.out.split("\n")[1]);
   saw("--output json has its kind", json(...wrong).json?.errors?.[0]?.policy === "policy0" && json(...wrong).json.errors[0].kind !== "");
+  file("skipped.cedar", `${good}forbid (principal, action, resource) when { context.banned };\n`);
+  const skipped = ["eval", ...asks("bo", "write", "home").map((word) => (word === "good.cedar" ? "skipped.cedar" : word))];
+  saw("a forbid that failed: wary would deny, and it says so", policy(...skipped).out.startsWith("ALLOW\n") && policy(...skipped).out.includes("wary denies"), policy(...skipped).out.split("\n").at(-2));
+  saw("--output json says it too", json(...skipped).json?.decision === "allow" && json(...skipped).json.forbid_failed === true);
   const withSchema = ["--schema", "app.cedarschema", "--context"];
   saw("a schema reads the context by its types", policy("eval", ...asks("bo", "write", "home", ...withSchema, '{"from": "10.0.0.1"}')).out === "ALLOW\n  policy owner\n");
   file("context.json", { from: "10.0.0.1" });
@@ -193,6 +210,14 @@ function explain() {
   const denied = policy("explain", ...asks("ann", "write", "home"));
   saw("a deny names the nearest permits, clauses and values", denied.code === 0 && denied.out.includes("\ndenied: ") && denied.out.includes("owner  good.cedar:2-4  not satisfied") && denied.out.includes('resource.owner = Person::"bo"'), denied.out.split("\n")[1]);
   saw("--output json is the same as data", JSON.stringify(json("explain", ...asks("ann", "write", "home")).json ?? {}).includes("no_permit"));
+  const asJson = (words) => words.map((word) => (word === "good.cedar" ? "good.json" : word));
+  const same = json("explain", ...asJson(asks("ann", "read", "home"))).json;
+  saw("policies as JSON are explained as well", same?.allowed === true && same.determining[0]?.id === "team-reads" && same.determining[0].file === "good.json", JSON.stringify(same)?.slice(0, 80));
+  saw("under the ids that eval gives", allowed.out.includes("permit team-reads  "), allowed.out.split("\n")[3]);
+  file("linked.json", { staticPolicies: {}, templates: { t: { effect: "permit", principal: { op: "==", slot: "?principal" }, action: { op: "All" }, resource: { op: "All" }, conditions: [] } },
+    templateLinks: [{ templateId: "t", newId: "ann-all", values: { "?principal": { type: "Person", id: "ann" } } }] });
+  const linked = asks("ann", "write", "home").map((word) => (word === "good.cedar" ? "linked.json" : word));
+  saw("and the links of templates", json("explain", ...linked).json?.determining?.[0]?.id === "ann-all", shown(policy("explain", ...linked)));
   refuses("no principal", policy("explain", "--policies", "good.cedar"), invalid, "[usage]", "--principal");
   refuses("policies with a syntax error", policy("explain", ...asks("ann", "read", "home").map((word) => (word === "good.cedar" ? "broken.cedar" : word))), invalid, "broken.cedar:2:24");
 }
@@ -207,8 +232,12 @@ function search() {
   const how = policy("search", "action", "Action", ...without("--action", asks("ann", "", "news")), "--schema", "app.cedarschema", "--context", '{"from": "10.0.0.1"}');
   saw("what ann may do to news", how.code === 0 && how.out === 'Action::"read"\nAction::"write"\n', shown(how));
   saw("nobody is an empty answer", policy("search", "principal", "Team", ...without("--principal", asks("", "write", "home"))).out === "");
+  const unknown = policy("search", "principal", "Persn", ...without("--principal", asks("", "read", "home")));
+  saw("no entity of the type: it says so", unknown.code === 0 && unknown.out === "" && unknown.err.includes("Persn"), unknown.err.trim());
   refuses("nothing that can be searched", policy("search", "context", "Person", ...asks("ann", "read", "home")), invalid, "[usage]", "principal, action or resource");
   refuses("no type", policy("search", "principal", ...asks("ann", "read", "home")), invalid, "[usage]");
+  refuses("an option for what is searched", policy("search", "principal", "Person", ...asks("ann", "read", "home")), invalid, "[usage]", "--principal");
+  refuses("a type that the schema has not", policy("search", "principal", "Persn", ...without("--principal", asks("", "read", "home")), "--schema", "app.cedarschema", "--context", '{"from": "10.0.0.1"}'), invalid, "Persn", "[policy_type]");
   refuses("policies with a syntax error", policy("search", "principal", "Person", ...without("--principal", asks("", "read", "home")).map((word) => (word === "good.cedar" ? "broken.cedar" : word))), invalid,
     "broken.cedar:2:24");
 }
@@ -230,11 +259,17 @@ function tests() {
   const bad = policy("test", "passes.json", "fails.json", "--policies", "good.cedar");
   saw("tests that do not: which, and why", bad.code === invalid && bad.out.includes("FAIL fails.json wrong decision: expected deny, is allow") &&
     bad.out.includes("FAIL fails.json wrong reason: expected the reasons owner, they are team-reads") && bad.out.endsWith("3 passed, 2 failed\n") && bad.err.includes("[policy_test]"), bad.err.split("\n")[0]);
+  const counted = json("test", "passes.json", "fails.json", "--policies", "good.cedar").json;
+  saw("--output json counts them, and says which failed", counted?.passed === 3 && counted.failed === 2 && counted.failures[0].file === "fails.json" && counted.failures[0].name === "wrong decision", JSON.stringify(counted));
   const typed = file("typed.json", [{ request: { ...ask("ann", "read"), context: { from: "10.0.0.1" } }, entities, decision: "allow" }]);
   saw("by a schema", policy("test", typed, "--policies", "good.cedar", "--schema", "app.cedarschema").out === "1 passed, 0 failed\n");
   refuses("a file that is no JSON", policy("test", "broken.json", "--policies", "good.cedar"), invalid, "broken.json");
   refuses("a file that is no list of tests", policy("test", "context.json", "--policies", "good.cedar"), invalid, "context.json", "[policy_test_file]");
   refuses("a test without a decision", policy("test", file("undecided.json", [{ request: ask("ann", "read") }]), "--policies", "good.cedar"), invalid, "undecided.json/0/decision");
+  refuses("a member that is not known", policy("test", file("member.json", [{ request: ask("ann", "read"), decision: "deny", reasons: ["owner"] }]), "--policies", "good.cedar"), invalid, "member.json/0/reasons");
+  refuses("one of the request", policy("test", file("part.json", [{ request: { ...ask("ann", "read"), contxt: {} }, decision: "deny" }]), "--policies", "good.cedar"), invalid, "part.json/0/request/contxt");
+  refuses("a count that is none", policy("test", file("count.json", [{ request: ask("ann", "read"), decision: "deny", num_errors: "1" }]), "--policies", "good.cedar"), invalid, "count.json/0/num_errors");
+  refuses("a file without a test", policy("test", file("empty.json", []), "--policies", "good.cedar"), invalid, "empty.json", "[policy_test_file]");
   refuses("a request without a principal", policy("test", file("nobody.json", [{ request: {}, decision: "deny" }]), "--policies", "good.cedar"), invalid, "nobody.json/0/request/principal");
   refuses("no policies", policy("test", "passes.json"), invalid, "[usage]", "--policies");
   refuses("policies with a syntax error", policy("test", "passes.json", "--policies", "broken.cedar"), invalid, "broken.cedar:2:24");
@@ -261,6 +296,12 @@ permit (principal is Person, action == Action::"read", resource is Page) when { 
   saw("who gains what, by name", all.code === 0 && all.out.includes('+ Person::"bo"  Action::"read"  Page::"news"') && all.out.includes("1 accesses gained, 0 lost"), all.out.split("\n").at(-2));
   const gate = policy("diff", "good.cedar", "all.cedar", ...typed, "--no-new-access");
   saw("--no-new-access fails a change that gives some", gate.code !== 0 && gate.err.includes("[policy_new_access]"), shown(gate));
+  file("foreign.cedar", `${good}permit (principal, action, resource is Shop::Order);\n`);
+  const foreign = policy("diff", "good.cedar", "foreign.cedar", ...typed, "--no-new-access");
+  saw("a permit of what the schema has not is not proved safe", foreign.code !== 0 && foreign.err.includes("[policy_new_access]") && foreign.out.includes("not covered: policy policy2 does not validate"), shown(foreign));
+  file("obliged.cedar", good.replace('@id("owner")', '@id("owner") @obligation("step-up")'));
+  const eased = json("diff", "obliged.cedar", "good.cedar", ...typed);
+  saw("nor is a dropped obligation", eased.json?.no_new_access === "unknown" && eased.json.not_covered[0].includes("step-up"), JSON.stringify(eased.json?.not_covered));
   refuses("policies with a syntax error", policy("diff", "good.cedar", "broken.cedar", ...typed), invalid, "broken.cedar:2:24");
   refuses("no schema", policy("diff", "good.cedar", "good.cedar"), invalid, "[usage]", "--schema");
 }
@@ -274,6 +315,12 @@ function unused() {
   saw("what nobody used", found.code === 0 && by["team-reads"]?.uses === 0, shown(found));
   saw("a narrower permit, proved", by.owner?.uses === 2 && by.owner.proved_narrower === true && by.owner.proposal.includes('Action::"write"') && !by.owner.proposal.includes('"read"'), by.owner?.proposal);
   refuses("a line that is no record", policy("unused", file("bad.jsonl", '{"principal": "ann"}\n'), "--policies", "good.cedar", "--schema", "app.cedarschema"), invalid, "bad.jsonl:1/principal", "[policy_record]");
+  const refused = (what, name, text, place) => refuses(what, policy("unused", file(name, text), "--policies", "good.cedar", "--schema", "app.cedarschema"), invalid, place, "[policy_record]");
+  refused("a decision that is none", "maybe.jsonl", line("ann", "write", "news", ["owner"]).replace('"allow"', '"maybe"'), "maybe.jsonl:1/decision");
+  refused("no list of policies", "without.jsonl", line("ann", "write", "news", ["owner"]).replace('["owner"]', '"owner"'), "without.jsonl:1/policies");
+  refused("no records: nothing is unused by that", "nothing.jsonl", "\n", "nothing.jsonl");
+  const strangers = policy("unused", file("strange.jsonl", `${line("ann", "write", "news", ["site/owner"])}\n`), "--policies", "good.cedar", "--schema", "app.cedarschema");
+  saw("records of policies that are not there: a warning", strangers.code === 0 && strangers.err.includes("site/owner"), strangers.err.trim());
 }
 
 await run(async () => {
