@@ -106,7 +106,7 @@ TEST_CASE("too large a context is denied, and that is recorded") {
 }
 
 TEST_CASE("ids too large for an event are denied as no request, and that is recorded") {
-  World world;
+  AuthorityWorld world;
   std::size_t recorded = 0;
   for (contract::EntityId contract::Request::* part :
        {&contract::Request::principal, &contract::Request::action, &contract::Request::resource}) {

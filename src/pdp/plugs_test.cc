@@ -128,7 +128,7 @@ TEST_CASE("nobody is 401, what is not said is 400, what is not served is 403") {
 }
 
 TEST_CASE("a policy sees one name of the host, and no client that is no address") {
-  World world;
+  PlugsWorld world;
   for (const char* host : {"site.localhost", "SITE.localhost:8443", "site.localhost:1"}) {
     world.forward("GET", "/forward-auth",
                   {{"X-Forwarded-Method", "GET"},

@@ -11,14 +11,14 @@ using namespace wary::policy;
 
 namespace {
 
-PolicyText text_of(const std::string& id, const std::string& cedar) { return {id, cedar, id + ".cedar", 1}; }
+PolicyText named_text(const std::string& id, const std::string& cedar) { return {id, cedar, id + ".cedar", 1}; }
 
-std::string code_of(const Result<CompiledPolicies::Ptr>& result) { return result ? "" : result.error().code; }
+std::string refusal_of(const Result<CompiledPolicies::Ptr>& result) { return result ? "" : result.error().code; }
 
-const std::string kPermit = "permit (principal, action, resource);\n";
+const std::string kPermitAll = "permit (principal, action, resource);\n";
 
 // Everything that one of these can be asked, in words.
-std::string all_of(const CompiledPolicies& policies) {
+std::string words_of(const CompiledPolicies& policies) {
   std::string out;
   policies.for_each([&](const cedar::Policy& policy) {
     out += policy.id + (policies.find(policy.id) == &policy ? " " : " not found by its id ");
@@ -27,7 +27,7 @@ std::string all_of(const CompiledPolicies& policies) {
   return out + std::to_string(policies.size());
 }
 
-std::string random_text(std::mt19937& random) {
+std::string random_policies(std::mt19937& random) {
   const auto below = [&](unsigned bound) { return std::to_string(random() % bound); };
   std::string out;
   for (auto i = random() % 3 + 1; i > 0; --i) {
@@ -46,9 +46,10 @@ std::string random_text(std::mt19937& random) {
 }  // namespace
 
 TEST_CASE("a changed text is parsed and the others are shared") {
-  const auto first = CompiledPolicies::compile({text_of("a", kPermit), text_of("b", kPermit), text_of("c", kPermit)});
+  const auto first = CompiledPolicies::compile(
+      {named_text("a", kPermitAll), named_text("b", kPermitAll), named_text("c", kPermitAll)});
   REQUIRE(first.ok());
-  const auto next = (*first)->with({text_of("b", "forbid (principal, action, resource);")}, {"c", "not there"});
+  const auto next = (*first)->with({named_text("b", "forbid (principal, action, resource);")}, {"c", "not there"});
   REQUIRE(next.ok());
   CHECK((*next)->find("a")->body == (*first)->find("a")->body);
   CHECK((*next)->find("b")->body->effect == cedar::Effect::kForbid);
@@ -64,20 +65,21 @@ TEST_CASE("a changed text is parsed and the others are shared") {
 }
 
 TEST_CASE("no two policies have one id, whichever comes first") {
-  const std::string two = "@id(\"x\") " + kPermit + "@id(\"y\") " + kPermit;
-  const auto several = CompiledPolicies::compile({text_of("a", two)});
+  const std::string two = "@id(\"x\") " + kPermitAll + "@id(\"y\") " + kPermitAll;
+  const auto several = CompiledPolicies::compile({named_text("a", two)});
   REQUIRE(several.ok());
-  CHECK(code_of((*several)->with({text_of("a/x", kPermit)}, {})) == "policy_duplicate_id");
-  CHECK(code_of((*several)->with({text_of("a/z", kPermit)}, {})) == "");
-  CHECK(code_of((*several)->with({text_of("a/x", kPermit)}, {"a"})) == "");
-  CHECK(code_of((*several)->with({text_of("a/x", two)}, {})) == "");
-  const auto alone = CompiledPolicies::compile({text_of("a/x", kPermit)});
+  CHECK(refusal_of((*several)->with({named_text("a/x", kPermitAll)}, {})) == "policy_duplicate_id");
+  CHECK(refusal_of((*several)->with({named_text("a/z", kPermitAll)}, {})) == "");
+  CHECK(refusal_of((*several)->with({named_text("a/x", kPermitAll)}, {"a"})) == "");
+  CHECK(refusal_of((*several)->with({named_text("a/x", two)}, {})) == "");
+  const auto alone = CompiledPolicies::compile({named_text("a/x", kPermitAll)});
   REQUIRE(alone.ok());
-  CHECK(code_of((*alone)->with({text_of("a", two)}, {})) == "policy_duplicate_id");
-  CHECK(code_of((*alone)->with({text_of("a", kPermit)}, {})) == "");
-  CHECK(code_of((*alone)->with({text_of("b", kPermit), text_of("b", kPermit)}, {})) == "policy_duplicate_id");
-  CHECK(code_of((*alone)->with({text_of("guardrail/a", kPermit)}, {})) == "policy_reserved_id");
-  CHECK(code_of((*alone)->with({text_of("b", "permit")}, {})) == "cedar_syntax");
+  CHECK(refusal_of((*alone)->with({named_text("a", two)}, {})) == "policy_duplicate_id");
+  CHECK(refusal_of((*alone)->with({named_text("a", kPermitAll)}, {})) == "");
+  CHECK(refusal_of((*alone)->with({named_text("b", kPermitAll), named_text("b", kPermitAll)}, {})) ==
+        "policy_duplicate_id");
+  CHECK(refusal_of((*alone)->with({named_text("guardrail/a", kPermitAll)}, {})) == "policy_reserved_id");
+  CHECK(refusal_of((*alone)->with({named_text("b", "permit")}, {})) == "cedar_syntax");
   // A guardrail is not removed by its id.
   const auto kept = (*alone)->with({}, {"guardrail/revoked-session"});
   REQUIRE(kept.ok());
@@ -104,7 +106,7 @@ TEST_CASE("however the policies were reached, what is said of a decision is the 
       const auto is_this = [&](const PolicyText& text) { return text.id == id; };
       if (std::any_of(delta.policy_upserts.begin(), delta.policy_upserts.end(), is_this)) continue;
       if (random() % 3 == 0) delta.policy_removals.push_back(id);
-      if (random() % 3 != 0) delta.policy_upserts.push_back(text_of(id, random_text(random)));
+      if (random() % 3 != 0) delta.policy_upserts.push_back(named_text(id, random_policies(random)));
     }
     CHECK(check_delta(*current, delta).ok());
     const auto next = apply_delta(*current, delta, {});
@@ -113,7 +115,7 @@ TEST_CASE("however the policies were reached, what is said of a decision is the 
     const auto anew = build_snapshot(content_of(*current), {}, 1);
     REQUIRE(anew.ok());
     CHECK((*anew)->content_hash() == current->content_hash());
-    CHECK(all_of((*anew)->policies()) == all_of(current->policies()));
+    CHECK(words_of((*anew)->policies()) == words_of(current->policies()));
     for (int i = 0; i < 8; ++i) {
       codec::Json context = codec::Json::object();
       if (random() % 2 == 0) context.set("x", codec::Json(random() % 2 == 0));

@@ -209,7 +209,7 @@ TEST_CASE("whatever the deltas hold and in whatever order, the engine, the store
   first.revision = 1;
   first.policies = {{"in", "permit (principal, action, resource) when { principal in resource };", "", 1},
                     {"level", "forbid (principal, action, resource) when { principal.level > 5 };", "", 1}};
-  auto current = *build_snapshot(first, kNow, 1);
+  auto current = *build_snapshot(first, kBuilt, 1);
   std::size_t refused = 0;
   for (std::uint64_t round = 0; round < 400; ++round) {
     SnapshotDelta delta;
@@ -221,10 +221,10 @@ TEST_CASE("whatever the deltas hold and in whatever order, the engine, the store
       for (std::uint32_t j = below(3); j > 0; --j) parents.push_back({"Wary::User", name()});
       delta.upserts.push_back(user(name(), below(10), std::move(parents)));
     }
-    const auto next = apply_delta(*current, delta, kNow);
+    const auto next = apply_delta(*current, delta, kBuilt);
     refused += next.ok() ? 0U : 1U;
     if (next.ok()) current = *next;
-    const auto anew = build_snapshot(content_of(*current), kNow, 1);
+    const auto anew = build_snapshot(content_of(*current), kBuilt, 1);
     REQUIRE(anew.ok());
     CHECK((*anew)->content_hash() == current->content_hash());
     for (std::uint32_t principal = 0; principal < 9; ++principal) {
@@ -234,11 +234,11 @@ TEST_CASE("whatever the deltas hold and in whatever order, the engine, the store
                                         {"Wary::Action", "x"},
                                         {"Wary::User", "u" + std::to_string(resource)},
                                         Json::object()};
-        const contract::Decision a = decide(*current, request, kNow, {});
-        const contract::Decision b = decide(**anew, request, kNow, {});
+        const contract::Decision a = decide(*current, request, kBuilt, {});
+        const contract::Decision b = decide(**anew, request, kBuilt, {});
         const auto asked = to_cedar(*current, request);
         REQUIRE(asked.ok());
-        FactView view(current->entities(), kNow);
+        FactView view(current->entities(), kBuilt);
         cedar::Evaluator walker(*asked, view);
         const bool is_in = walker.evaluate(*current->policies().find("in")) == cedar::Outcome::kSatisfied;
         const bool is_high = walker.evaluate(*current->policies().find("level")) != cedar::Outcome::kNotSatisfied;

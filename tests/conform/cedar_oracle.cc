@@ -173,8 +173,9 @@ Json validation_json(const World& world, Dice& dice) {
   }
   std::set<std::string> invalid;
   std::set<std::string> impossible;
-  for (const schema::Finding& finding :
-       schema::validate(*resolved.schema, set, {.inapplicable_is_warning = true}).findings) {
+  schema::ValidationOptions options;
+  options.inapplicable_is_warning = true;  // as the reference has it
+  for (const schema::Finding& finding : schema::validate(*resolved.schema, set, options).findings) {
     if (!finding.is_warning) invalid.insert(finding.policy_id);
     if (finding.kind == schema::FindingKind::kImpossiblePolicy) impossible.insert(finding.policy_id);
   }
