@@ -207,11 +207,14 @@ Json world_json(const World& world) {
 }
 
 int run(std::uint64_t first, std::size_t count) {
-  // Worlds differ in size, so that both wide and deep ones come up; the other side reads all entities for each request.
+  // Worlds differ in size, so that both wide and deep ones come up. The other side reads all entities for each request,
+  // so that most requests are made where there are but the actions.
   const WorldShape shapes[] = {{.policies = 6, .links = 3, .entities = 2, .requests = 16, .depth = 6},
                                {.policies = 16, .links = 4, .entities = 1, .requests = 60, .depth = 3},
                                {.policies = 10, .links = 4, .entities = 3, .requests = 16, .depth = 4},
-                               {.policies = 12, .links = 6, .entities = 1, .requests = 60, .depth = 5}};
+                               {.policies = 12, .links = 6, .entities = 1, .requests = 60, .depth = 5},
+                               {.policies = 24, .links = 8, .entities = 0, .requests = 1500, .depth = 4},
+                               {.policies = 40, .links = 12, .entities = 0, .requests = 1500, .depth = 3}};
   std::size_t written = 0;
   for (std::uint64_t seed = first; written < count; ++seed) {
     const World world = make_world(seed, shapes[seed % std::size(shapes)]);
