@@ -40,7 +40,10 @@ void append_member(std::string& out, std::string_view name, std::string_view tex
 // Written by hand, in sorted order: one event for each request makes this part of the request's cost.
 std::string access_detail(const contract::Request& request, const Decision& decision, const AccessDetail& access) {
   std::string out = "{";
-  if (!access.pep.empty()) append_member(out, "activity_name", "access.decision");
+  if (!access.pep.empty()) {
+    append_member(out, "action", request.action.to_string());  // whole: another program's may be of any type
+    append_member(out, "activity_name", "access.decision");
+  }
   append_member(out, "client", access.client);
   out += ",\"context\":" + request.context.to_canonical_string();
   append_member(out, "decision", decision.is_allowed() ? "allow" : "deny");
