@@ -5,7 +5,10 @@ namespace wary::pdp {
 contract::Decision PointAuthority::decide(const Question& question) {
   enforce::AccessDetail detail{question.method, question.host,        question.path, question.client, {},
                                question.pep,    &question.obligations};
-  if (question.request.context.to_string().size() <= kContextBytesMax) {
+  detail.lists_dependencies = false;  // who asked holds the connection, if there is one
+  const std::string context = question.request.context.to_canonical_string();
+  if (context.size() <= kContextBytesMax) {
+    detail.context = context;
     return point_.decide(question.request, detail).decision;
   }
   // Recorded without the context, which would not fit, by a request that nothing can allow.

@@ -41,6 +41,7 @@ const contract::Fact* stored_fact(const contract::Entity* entity, std::string_vi
 Json overlay(const Json* properties, const contract::Entity* stored, UnixTime now) {
   Json out = Json::object();
   if (properties == nullptr) return out;
+  out.members().reserve(properties->members().size());
   for (const auto& [name, value] : properties->members()) {
     if (const contract::Fact* fact = stored_fact(stored, name)) {
       out.set(name, fact->expires && now >= *fact->expires ? fact->on_expiry : fact->value);
@@ -84,6 +85,7 @@ std::optional<Json> to_cedar_json(const Json& value) {
   if (value.type() == Json::Type::kNumber) return number(value.as_number());
   if (value.is_array()) {
     Json out = Json::array();
+    out.items().reserve(value.items().size());
     for (const Json& item : value.items()) {
       if (auto converted = to_cedar_json(item)) out.push(std::move(*converted));
     }
@@ -91,6 +93,7 @@ std::optional<Json> to_cedar_json(const Json& value) {
   }
   if (!value.is_object()) return value;
   Json out = Json::object();
+  out.members().reserve(value.members().size() + 3);  // a context gets three more
   for (const auto& [name, member] : value.members()) {
     if (auto converted = to_cedar_json(member)) out.members().emplace_back(name, std::move(*converted));
   }
@@ -143,9 +146,12 @@ Result<contract::Request> to_request(const Parts& parts, std::optional<cedar::Va
     return wrong("context", "an object");
   }
   if (parts.context != nullptr && parts.context->is_object()) out.context = *to_cedar_json(*parts.context);
-  const auto stored = [&](const contract::EntityId& id) { return snapshot ? snapshot->find_entity(id) : nullptr; };
-  out.context.set("subject", overlay(subject, stored(out.principal), now));
-  out.context.set("resource", overlay(resource, stored(out.resource), now));
+  // Who asserts nothing needs no stored facts in its place.
+  const auto stored = [&](const Json* asserted, const contract::EntityId& id) {
+    return snapshot && asserted != nullptr && !asserted->members().empty() ? snapshot->find_entity(id) : nullptr;
+  };
+  out.context.set("subject", overlay(subject, stored(subject, out.principal), now));
+  out.context.set("resource", overlay(resource, stored(resource, out.resource), now));
   out.context.set("action", overlay(action, nullptr, now));
   return out;
 }
