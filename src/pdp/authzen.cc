@@ -183,7 +183,7 @@ Answer Authzen::route(const Call& call) {
     return refusal(404, "pdp_path", "there is nothing at this path");
   }
   if (auto refused = refuse_json_call(call, "POST")) return std::move(*refused);
-  const auto body = codec::parse_json(call.body);
+  auto body = codec::parse_json(call.body);
   if (!body) return refusal_of(body.error());
   if (!body->is_object()) return refusal(400, "pdp_request", "the body must be an object");
   if (!obligations_of(*body)) {
@@ -196,17 +196,23 @@ Answer Authzen::route(const Call& call) {
   return search(*body, call, name == "search/action" ? Variable::kAction : Variable::kResource);
 }
 
-Answer Authzen::evaluation(const Json& body, const Call& call) {
-  auto request = to_request(parts_of(body), std::nullopt, authority_.snapshot(), authority_.now());
+Answer Authzen::evaluation(Json& body, const Call& call) {
+  std::vector<std::string> obligations = *obligations_of(body);
+  Parts parts = parts_of(body);
+  parts.may_take = true;
+  auto request = to_request(parts, std::nullopt, authority_.snapshot(), authority_.now());
   if (!request) return refusal_of(request.error());
   std::string out;
-  append_decision(out, authority_.decide(
-                           {std::move(*request), call.pep, *obligations_of(body), {}, std::string(call.host), {}, {}}));
+  append_decision(
+      out,
+      authority_.decide({std::move(*request), call.pep, std::move(obligations), {}, std::string(call.host), {}, {}}));
   return json_text(std::move(out));
 }
 
-Answer Authzen::evaluations(const Json& body, const Call& call) {
-  const Json* list = body.find("evaluations");
+Answer Authzen::evaluations(Json& body, const Call& call) {
+  const auto found = std::find_if(body.members().begin(), body.members().end(),
+                                  [](const Json::Member& member) { return member.first == "evaluations"; });
+  Json* list = found != body.members().end() ? &found->second : nullptr;
   if (list == nullptr || (list->is_array() && list->items().empty())) return evaluation(body, call);
   if (!list->is_array()) return refusal(400, "pdp_request", "a list is expected", "evaluations");
   if (list->items().size() > kBatchMax) {
@@ -228,14 +234,19 @@ Answer Authzen::evaluations(const Json& body, const Call& call) {
   std::string out = "{\"evaluations\":[";
   out.reserve(32 + 128 * list->items().size());
   bool is_first = true;
-  for (const Json& item : list->items()) {
+  const policy::SnapshotPtr snapshot = authority_.snapshot();
+  const UnixTime now = authority_.now();
+  for (Json& item : list->items()) {
     const Parts own = parts_of(item);
+    // What stands at the top is every item's.
+    const bool is_whole = own.subject != nullptr && own.action != nullptr && own.resource != nullptr &&
+                          (own.context != nullptr || defaults.context == nullptr);
     const Parts parts{own.subject != nullptr ? own.subject : defaults.subject,
                       own.action != nullptr ? own.action : defaults.action,
                       own.resource != nullptr ? own.resource : defaults.resource,
-                      own.context != nullptr ? own.context : defaults.context};
+                      own.context != nullptr ? own.context : defaults.context, is_whole};
     auto request = item.is_object()
-                       ? to_request(parts, std::nullopt, authority_.snapshot(), authority_.now())
+                       ? to_request(parts, std::nullopt, snapshot, now)
                        : Result<contract::Request>(
                              fail(ErrorKind::kInvalid, "pdp_request", "an evaluation is no object").at("evaluations"));
     bool allowed = false;
@@ -253,7 +264,7 @@ Answer Authzen::evaluations(const Json& body, const Call& call) {
   return json_text(std::move(out) + "]}");
 }
 
-Answer Authzen::search(const Json& body, const Call& call, cedar::Variable free) {
+Answer Authzen::search(Json& body, const Call& call, cedar::Variable free) {
   const auto page = page_of(body);
   if (!page) return refusal(400, "pdp_request", "{\"token\": text, \"limit\": from 1} is expected", "page");
   const policy::SnapshotPtr snapshot = authority_.snapshot();
