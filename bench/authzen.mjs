@@ -114,7 +114,7 @@ async function startOpa(world) {
   writeFileSync(join(scratch, "authz.rego"), rego);
   writeFileSync(join(scratch, "data.json"), JSON.stringify(regoData(world)));
   const socket = join(scratch, "opa.sock");
-  const child = start(opa, ["run", "--server", "--addr", `unix://${socket}`, "--log-level", "error", "--disable-telemetry", "--skip-version-check",
+  const child = start("env", ["GOMAXPROCS=1", opa, "run", "--server", "--addr", `unix://${socket}`, "--log-level", "error", "--disable-telemetry", "--skip-version-check",
     join(scratch, "authz.rego"), join(scratch, "data.json")]);
   await until("opa", child, () => existsSync(socket));
   return {
@@ -198,7 +198,8 @@ end
 }
 function load(server, kind, seconds, pause = 0) {
   const before = [server.pid, ...server.others].map(cpuOf);
-  const done = spawnSync("wrk", ["-t1", `-c${kClients}`, `-d${seconds}s`, "-s", join(scratch, `${server.name}-${kind}.lua`), "http://127.0.0.1:1/"],
+  const [command, ...words] = [...onSecond, "wrk"];
+  const done = spawnSync(command, [...words, "-t1", `-c${kClients}`, `-d${seconds}s`, "--timeout", "20s", "-s", join(scratch, `${server.name}-${kind}.lua`), "http://127.0.0.1:1/"],
     { encoding: "utf8", env: { ...process.env, LD_PRELOAD: join(build, "bench/libwrk_unix.so"), WARY_BENCH_SOCKET: server.socket, WARY_BENCH_PAUSE_MS: String(pause) } });
   const after = [server.pid, ...server.others].map(cpuOf);
   const found = done.stdout.match(/RESULT (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)/);
@@ -210,6 +211,10 @@ function load(server, kind, seconds, pause = 0) {
   const cores = after.map((value, i) => value - before[i]);
   return { perCore: decisions / (cores[0] / 1e9), perCoreOfAll: decisions / (cores.reduce((a, b) => a + b) / 1e9), rate: decisions / (micros / 1e6), refused: (100 * refused) / asked, p50, p99 };
 }
+
+// The asked process has the first core, wrk and whoever records the second: neither interrupts the other.
+const pin = (pid, core) => cpus().length > 1 && spawnSync("taskset", ["-acp", String(core), String(pid)]);
+const onSecond = cpus().length > 1 ? ["taskset", "-c", "1"] : [];
 
 // How long each connection must wait between its requests, in milliseconds, so that every record finds its place: what is
 // refused is no decision, and says nothing of what one costs.
@@ -226,6 +231,8 @@ async function main() {
   const servers = [await startWary(world), await startOpa(world)].filter(Boolean);
   const checks = [];
   for (const server of servers) {
+    pin(server.pid, 0);
+    for (const other of server.others) pin(other, 1);
     writeScripts(server, world);
     checks.push(await check(server, world));
   }
