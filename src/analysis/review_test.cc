@@ -245,5 +245,16 @@ TEST_CASE("a permit that was never used is told, and a wide one gets a narrower 
   CHECK(uses[2].proposal.empty());
 }
 
+TEST_CASE("a permit of a group of actions is not as narrow as the one action that was seen") {
+  const auto set = make_set("permit(principal == User::\"a\", action in Action::\"all\", resource is Doc);");
+  const auto uid = [](std::string_view type, std::string_view id) { return cedar::make_entity(type, id); };
+  const std::vector<RecordedRequest> recorded = {
+      {uid("User", "a"), uid("Action", "view"), uid("Doc", "x"), true, {"policy0"}}};
+  const auto uses = find_unused(make_schema(), set, recorded, {});
+  REQUIRE(uses.size() == 1);
+  CHECK(uses[0].proposal.find("action == Action::\"view\"") != std::string::npos);
+  CHECK_MESSAGE(uses[0].is_narrower == Verdict::kHolds, uses[0].reason);
+}
+
 }  // namespace
 }  // namespace wary::analysis

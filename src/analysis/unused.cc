@@ -61,9 +61,13 @@ void narrow_principal(cedar::PolicyBody& body, const Uids& principals) {
   body.conditions.insert(body.conditions.begin(), std::move(condition));
 }
 
+// A scope that names a group of actions is not narrow because one of the group was seen.
 bool is_narrow_already(const cedar::PolicyBody& body, const Seen& seen) {
+  const auto& named = body.action.entities;
   const bool names_actions = body.action.kind == ScopeKind::kEqual ||
-                             (body.action.kind == ScopeKind::kIn && body.action.entities.size() == seen.actions.size());
+                             (body.action.kind == ScopeKind::kIn && named.size() == seen.actions.size() &&
+                              std::all_of(named.begin(), named.end(),
+                                          [&](const cedar::EntityPtr& uid) { return seen.actions.contains(uid); }));
   return names_actions && (body.principal.kind == ScopeKind::kEqual || seen.principals.size() > kPrincipalsNamedMax);
 }
 

@@ -121,7 +121,9 @@ Result<Arguments> parse_arguments(const Command& command, const std::vector<std:
     }
   }
   const bool open_ended = !command.positional.empty() && command.positional.back() == "...";
-  const std::size_t wanted = command.positional.size() - (open_ended ? 1 : 0);
+  const auto wanted = static_cast<std::size_t>(
+      std::count_if(command.positional.begin(), command.positional.end(),
+                    [](const std::string& name) { return name != "..." && !name.starts_with('['); }));
   if (arguments.positional.size() < wanted || (!open_ended && arguments.positional.size() > wanted)) {
     return usage_error(command, "wrong number of arguments", std::to_string(arguments.positional.size()));
   }

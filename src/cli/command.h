@@ -51,7 +51,7 @@ struct Context {
 
 struct Command {
   std::vector<std::string> words;       // {"ledger", "tail"}
-  std::vector<std::string> positional;  // {"REF"}; a last "..." takes any number
+  std::vector<std::string> positional;  // {"REF"}; a last "..." takes any number; "[FILE]" may be left out
   std::string summary;
   std::vector<Flag> flags;
   std::string details;  // for `wary help COMMAND`

@@ -1,5 +1,5 @@
 // policy check, fmt, convert, eval, explain, search, diff, unused, test: Cedar policies as files, without a running
-// wary.
+// wary; diff and unused also with one.
 #include <algorithm>
 
 #include "cedar/format.h"
@@ -9,6 +9,7 @@
 #include "cedar/printer.h"
 #include "cli/commands.h"
 #include "cli/policy_files.h"
+#include "cli/policy_live.h"
 #include "cli/policy_questions.h"
 #include "cli/policy_review.h"
 #include "cli/policy_test_file.h"
@@ -302,24 +303,43 @@ std::vector<Command> question_commands() {
   };
 }
 
+std::vector<Flag> with_ledger(std::vector<Flag> flags) {
+  for (Flag& flag : ledger_flags()) flags.push_back(std::move(flag));
+  return flags;
+}
+
+// Those that read a running wary too.
 std::vector<Command> review_commands() {
   return {
       {{"policy", "diff"},
-       {"OLD", "NEW"},
+       {"PATH", "..."},
        "Say what a change of policies does: what is proved, and who gains or loses what",
-       {schema_flag(true),
-        entities_flag(),
-        {"--no-new-access", "", "fail unless it is proved that nobody gains access"}},
-       "Every answer says which tier gave it: scope, solver, or entities. What is not proved is unknown, never safe.\n"
-       "Proofs are about requests that fit the schema.\n" +
+       with_ledger(
+           {schema_flag(),
+            entities_flag(),
+            {"--platform", "", "PATH: what applying it would change in a running wary; its ledger is asked again"},
+            {"--namespace", "NAME", "of --platform: the policies' namespace (default: default)"},
+            {"--ledger", "", "OLD NEW: over the entities and recorded decisions of a running wary"},
+            {"--no-new-access", "", "fail unless it is proved that nobody gains access"}}),
+       "PATH is OLD NEW, with --schema or --ledger; or with --platform the files as `wary apply` would take them.\n"
+       "Every answer says which tier gave it: scope, solver, entities, or ledger. What is not proved is unknown, "
+       "never\n"
+       "safe; so is a recorded decision whose request was not recorded whole, or that rests on what is gone since.\n"
+       "Recorded decisions are asked again by the policies alone, not by what wary adds for revoked and ended "
+       "sessions.\n" +
            std::string(kByCedar),
        policy_diff},
       {{"policy", "unused"},
-       {"FILE", "..."},
+       {"[FILE]", "..."},
        "List permits that recorded requests never used, and narrower ones that would do",
-       {policies_flag(), schema_flag(true)},
-       "FILE holds one JSON object a line: {\"principal\", \"action\", \"resource\": as Type::\"id\", \"decision\":\n"
-       "\"allow\" or \"deny\", \"policies\": [ids]}.",
+       with_ledger({{"--policies", "PATH", "a file of policies or a directory of them (default: what is in force)"},
+                    {"--schema", "FILE", "a Cedar schema (default: wary's own)"},
+                    {"--ledger", "", "the decisions of a running wary, as without FILE"}}),
+       "Without FILE the ledger of a running wary is read. FILE holds one JSON object a line: {\"principal\", "
+       "\"action\",\n"
+       "\"resource\": as Type::\"id\", \"decision\": \"allow\" or \"deny\", \"policies\": [ids]}; --policies and "
+       "--schema\n"
+       "go with it. A use counts for the policy of its id, also when its text was another then.",
        policy_unused},
       {{"policy", "test"},
        {"FILE", "..."},

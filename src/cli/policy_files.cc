@@ -5,6 +5,7 @@
 #include "cedar/json.h"
 #include "cedar/parser.h"
 #include "cedar/policy_json.h"
+#include "policy/validate.h"
 #include "schema/conformance.h"
 
 namespace wary::cli {
@@ -185,6 +186,24 @@ Result<schema::Schema> read_schema(Context& context, const std::string& path) {
   }
   print_errors(context, errors);
   return refused(errors.size(), "schema_invalid", "the schema");
+}
+
+Error misplaced(std::string_view flag, std::string_view next) {
+  return fail(ErrorKind::kInvalid, "usage", "this option does not go with the others").found(flag).next(next);
+}
+
+Status read_schema_of(Context& context, const Arguments& arguments, bool is_live, std::optional<schema::Schema>& named,
+                      const schema::Schema*& schema) {
+  schema = &policy::platform_schema();
+  if (!arguments.has("--schema")) {
+    if (is_live) return {};
+    return fail(ErrorKind::kInvalid, "usage", "an option is missing")
+        .at("--schema")
+        .expected("--schema FILE, or --ledger or --platform for wary's own");
+  }
+  WARY_ASSIGN_OR_RETURN(schema::Schema read, read_schema(context, arguments.flag("--schema")));
+  schema = &named.emplace(std::move(read));
+  return {};
 }
 
 Result<codec::Json> read_json(Context& context, const std::string& path) {

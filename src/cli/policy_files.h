@@ -42,6 +42,11 @@ Result<std::vector<PolicyFile>> read_texts(Context& context, const std::vector<s
 Result<PolicyFiles> read_policy_files(Context& context, const std::vector<std::string>& paths);
 // .cedarschema, or its JSON form when the name ends in .json. Errors: schema_invalid (told before).
 Result<schema::Schema> read_schema(Context& context, const std::string& path);
+// Of --schema, kept in `named`; without it wary's own, when `is_live` says that a running wary is asked.
+Status read_schema_of(Context& context, const Arguments& arguments, bool is_live, std::optional<schema::Schema>& named,
+                      const schema::Schema*& schema);
+// An option that makes no sense beside the others.
+Error misplaced(std::string_view flag, std::string_view next);
 // By the schema where there is one. Errors: those of the parsers, with a pointer.
 Result<std::vector<cedar::EntityHandle>> read_entities(Context& context, const std::string& path,
                                                        const schema::Schema* schema);

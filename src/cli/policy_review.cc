@@ -1,20 +1,19 @@
 #include "cli/policy_review.h"
 
-#include <set>
+#include <optional>
 
 #include "analysis/impact.h"
-#include "analysis/unused.h"
-#include "cedar/json.h"
-#include "cedar/parser.h"
+#include "analysis/recorded.h"
 #include "cli/policy_files.h"
+#include "cli/policy_live.h"
+#include "policy/validate.h"
+#include "schema/validator.h"
 
 namespace wary::cli {
 
 namespace {
 
 using codec::Json;
-
-constexpr std::size_t kRecordsMax = 1'000'000;
 
 Json review_json(const analysis::Review& review) {
   Json environments = Json::array();
@@ -72,147 +71,192 @@ std::string impact_text(const analysis::Impact& impact) {
   return out;
 }
 
-Result<analysis::Impact> impact_of(Context& context, const schema::Schema& schema, const std::string& path,
-                                   const cedar::PolicySet& before, const cedar::PolicySet& after,
-                                   const analysis::Review& review) {
-  WARY_ASSIGN_OR_RETURN(const std::vector<cedar::EntityHandle> entities, read_entities(context, path, &schema));
-  std::vector<engine::EntityInput> inputs;
-  inputs.reserve(entities.size());
-  for (const cedar::EntityHandle& entity : entities) inputs.push_back({entity.get(), {}});
-  WARY_ASSIGN_OR_RETURN(const engine::SnapshotPtr snapshot,
-                        engine::Snapshot::make(before.policies(), inputs, {.seed = context.random.number()}));
-  const analysis::ImpactQuery query{.schema = schema, .changes = review.changes, .now = context.clock.unix_time()};
-  return analysis::find_impact(snapshot, after.policies(), query);
-}
-
-Result<cedar::EntityPtr> record_uid(const Json& record, std::string_view member, const std::string& where) {
-  auto uid = cedar::parse_entity_uid(record.string_or(member, ""));
-  if (!uid.ok()) {
-    return fail(ErrorKind::kInvalid, "policy_record", "not a recorded request")
-        .at(where + "/" + std::string(member))
-        .expected("Type::\"id\" in a string");
-  }
-  return cedar::make_entity(uid->type, uid->id);
-}
-
-Status add_record(std::string_view line, const std::string& where, std::vector<analysis::RecordedRequest>& out) {
-  if (out.size() >= kRecordsMax) {
-    return fail(ErrorKind::kExhausted, "policy_record", "more than 1,000,000 recorded requests").at(where);
-  }
-  const auto json = codec::parse_json(line);
-  if (!json.ok() || !json->is_object()) {
-    return fail(ErrorKind::kInvalid, "policy_record", "not a recorded request")
-        .at(where)
-        .expected("a JSON object a line");
-  }
-  analysis::RecordedRequest record;
-  WARY_ASSIGN_OR_RETURN(record.principal, record_uid(*json, "principal", where));
-  WARY_ASSIGN_OR_RETURN(record.action, record_uid(*json, "action", where));
-  WARY_ASSIGN_OR_RETURN(record.resource, record_uid(*json, "resource", where));
-  const auto wrong = [&](std::string_view member, std::string_view expected) {
-    return fail(ErrorKind::kInvalid, "policy_record", "not a recorded request")
-        .at(where + "/" + std::string(member))
-        .expected(expected);
-  };
-  const std::string_view decision = json->string_or("decision", "");
-  if (decision != "allow" && decision != "deny") return wrong("decision", "allow or deny").found(decision);
-  record.is_allowed = decision == "allow";
-  const Json* policies = json->find("policies");
-  if (policies == nullptr || !policies->is_array()) return wrong("policies", "a list of policy ids");
-  for (const Json& policy : policies->items()) {
-    if (!policy.is_string()) return wrong("policies", "a list of policy ids");
-    record.determining.emplace_back(policy.as_string());
-  }
-  out.push_back(std::move(record));
-  return {};
-}
-
-Result<std::vector<analysis::RecordedRequest>> read_records(Context& context, const std::vector<std::string>& paths) {
-  constexpr std::size_t kRecordFileMax = std::size_t{512} << 20;
-  std::vector<analysis::RecordedRequest> out;
-  for (const std::string& path : paths) {
-    WARY_ASSIGN_OR_RETURN(const Bytes bytes, io::read_file(context.files, path, kRecordFileMax));
-    std::string_view text = as_text(bytes);
-    for (std::size_t number = 1; !text.empty(); ++number) {
-      const std::string_view line = text.substr(0, text.find('\n'));
-      text.remove_prefix(std::min(text.size(), line.size() + 1));
-      if (!line.empty()) WARY_RETURN_IF_ERROR(add_record(line, path + ":" + std::to_string(number), out));
-    }
-  }
-  if (out.empty()) {
-    return fail(ErrorKind::kInvalid, "policy_record", "no recorded request, so nothing is known to be unused")
-        .at(paths.front());
+Json groups_json(const std::vector<analysis::ReplayGroup>& groups) {
+  Json out = Json::array();
+  for (const analysis::ReplayGroup& group : groups) {
+    Json one = Json::object({{"principal", Json(std::string_view(group.principal))},
+                             {"action", Json(std::string_view(group.action))},
+                             {"resource", Json(std::string_view(group.resource))},
+                             {"count", Json(static_cast<std::int64_t>(group.count))}});
+    if (!group.reason.empty()) one.set("reason", std::string_view(group.reason));
+    out.push(std::move(one));
   }
   return out;
 }
 
-// Ids that the records have and the policies have not: with other ids, every permit would look unused.
-void tell_strangers(Context& context, const cedar::PolicySet& policies,
-                    const std::vector<analysis::RecordedRequest>& records) {
-  std::set<std::string> strangers;
-  for (const analysis::RecordedRequest& record : records) {
-    for (const std::string& id : record.determining) {
-      if (policies.find(id) == nullptr) strangers.insert(id);
-    }
+Json replay_json(const analysis::Replay& replay, const LedgerRead& read) {
+  Json out = to_json(read);
+  out.set("gained", static_cast<std::int64_t>(replay.gained)).set("lost", static_cast<std::int64_t>(replay.lost));
+  out.set("same", static_cast<std::int64_t>(replay.same)).set("unknown", static_cast<std::int64_t>(replay.unknown));
+  out.set("gains", groups_json(replay.gains)).set("losses", groups_json(replay.losses));
+  out.set("unknowns", groups_json(replay.unknowns)).set("unnamed", static_cast<std::int64_t>(replay.unnamed));
+  return out;
+}
+
+void add_groups(std::string& out, std::string_view sign, const std::vector<analysis::ReplayGroup>& groups) {
+  for (const analysis::ReplayGroup& group : groups) {
+    out += "  " + std::string(sign) + " " + group.principal + "  " + group.action + "  " + group.resource;
+    if (group.count > 1) out += "  " + std::to_string(group.count) + " times";
+    if (!group.reason.empty()) out += "  unknown: " + group.reason;
+    out += "\n";
   }
-  if (strangers.empty()) return;
-  context.err("warning: the records name policies that are not here (" + std::to_string(strangers.size()) +
-              ", for example " + *strangers.begin() + "): such requests count for no permit\n");
+}
+
+std::string replay_text(const analysis::Replay& replay, const LedgerRead& read) {
+  std::string out = "ledger: " + to_string(read) +
+                    "\n  asked again, by the policies alone: " + std::to_string(replay.gained) +
+                    " allowed that were not, " + std::to_string(replay.lost) + " no longer allowed, " +
+                    std::to_string(replay.same) + " as before, " + std::to_string(replay.unknown) + " unknown\n";
+  add_groups(out, "+", replay.gains);
+  add_groups(out, "-", replay.losses);
+  add_groups(out, "?", replay.unknowns);
+  if (replay.unnamed > 0) out += "  and " + std::to_string(replay.unnamed) + " that are not named here\n";
+  return out;
+}
+
+// What is compared, and by what.
+struct Change {
+  std::optional<schema::Schema> named;  // of --schema
+  const schema::Schema* schema = nullptr;
+  cedar::PolicySet before;
+  cedar::PolicySet after;
+  std::optional<Live> live;
+};
+
+// The files in the place of what `wary apply` would put them over; everything else in force stays.
+Result<cedar::PolicySet> policies_after_apply(Context& context, const Arguments& arguments, const Live& live) {
+  WARY_ASSIGN_OR_RETURN(const std::vector<PolicyFile> files, read_texts(context, arguments.positional));
+  std::vector<policy::PolicyText> texts = live.texts;
+  for (const PolicyFile& file : files) {
+    if (file.is_json) {
+      return fail(ErrorKind::kInvalid, "policy_file", "wary takes policies as text")
+          .at(file.path)
+          .expected("a name ending in .cedar")
+          .next("wary policy convert prints it as text");
+    }
+    std::string name = file.path.substr(file.path.rfind('/') + 1);
+    name.resize(name.size() - std::string_view(".cedar").size());
+    const std::string id = arguments.flag("--namespace", "default") + "/" + name;
+    std::erase_if(texts, [&](const policy::PolicyText& text) { return text.id == id; });
+    texts.push_back({id, file.text, file.path, 1});
+  }
+  return policies_of_texts(context, texts);
+}
+
+Status read_change(Context& context, const Arguments& arguments, Change& out) {
+  const bool is_platform = arguments.has("--platform");
+  const bool is_live = is_platform || arguments.has("--ledger");
+  if (is_platform && arguments.has("--schema")) return misplaced("--schema", "--platform is wary's own schema");
+  if (is_live && arguments.has("--entities")) return misplaced("--entities", "a running wary has its own entities");
+  if (!is_platform && arguments.has("--namespace")) return misplaced("--namespace", "it goes with --platform");
+  for (const char* flag : {"--last", "--since"}) {
+    if (!is_live && arguments.has(flag)) return misplaced(flag, "it goes with --ledger or --platform");
+  }
+  if (!is_platform && arguments.positional.size() != 2) {
+    return fail(ErrorKind::kInvalid, "usage", "two sets of policies are compared")
+        .expected("OLD NEW, or --platform FILE ...")
+        .found(std::to_string(arguments.positional.size()))
+        .next("wary help policy diff");
+  }
+  WARY_RETURN_IF_ERROR(read_schema_of(context, arguments, is_live, out.named, out.schema));
+  if (is_live) {
+    WARY_ASSIGN_OR_RETURN(out.live, read_live(context));
+  }
+  if (is_platform) {
+    out.before = out.live->policies;
+    WARY_ASSIGN_OR_RETURN(out.after, policies_after_apply(context, arguments, *out.live));
+    return {};
+  }
+  WARY_ASSIGN_OR_RETURN(PolicyFiles before, read_policy_files(context, {arguments.positional[0]}));
+  WARY_ASSIGN_OR_RETURN(PolicyFiles after, read_policy_files(context, {arguments.positional[1]}));
+  out.before = std::move(before.set);
+  out.after = std::move(after.set);
+  return {};
+}
+
+Result<analysis::Impact> impact_of(Context& context, const engine::SnapshotPtr& snapshot, const Change& change,
+                                   const analysis::Review& review) {
+  const analysis::ImpactQuery query{
+      .schema = *change.schema, .changes = review.changes, .now = context.clock.unix_time()};
+  return analysis::find_impact(snapshot, change.after.policies(), query);
+}
+
+Result<engine::SnapshotPtr> snapshot_of_file(Context& context, const Arguments& arguments, const Change& change) {
+  WARY_ASSIGN_OR_RETURN(const std::vector<cedar::EntityHandle> entities,
+                        read_entities(context, arguments.flag("--entities"), change.schema));
+  std::vector<engine::EntityInput> inputs;
+  inputs.reserve(entities.size());
+  for (const cedar::EntityHandle& entity : entities) inputs.push_back({entity.get(), {}});
+  return engine::Snapshot::make(change.before.policies(), inputs, {.seed = context.random.number()});
+}
+
+Result<LedgerRead> replay_ledger(Context& context, const Arguments& arguments, const Change& change,
+                                 const engine::Snapshot& before, const engine::Snapshot& after, analysis::Replay& out) {
+  const UnixTime now = context.clock.unix_time();
+  analysis::Replayer replayer({before, change.before, after, change.after}, now,
+                              [&](const cedar::EntityUid& uid, UnixTime decided, bool is_named) {
+                                return changed_since(*change.live, uid, decided, now, is_named);
+                              });
+  WARY_ASSIGN_OR_RETURN(LedgerRead read, read_decisions(context, arguments, [&](LedgerDecision decision) -> Status {
+                          replayer.add(decision.recorded);
+                          return {};
+                        }));
+  out = replayer.result();
+  return read;
+}
+
+struct DiffReport {
+  analysis::Review review;
+  std::optional<analysis::Impact> impact;
+  std::optional<LedgerRead> read;
+  analysis::Replay replay;
+};
+
+void print_report(Context& context, const DiffReport& report) {
+  if (!context.is_json) {
+    context.out(analysis::to_string(report.review));
+    if (report.impact) context.out(impact_text(*report.impact));
+    if (report.read) context.out(replay_text(report.replay, *report.read));
+    return;
+  }
+  Json out = review_json(report.review);
+  if (report.impact) out.set("entities", impact_json(*report.impact));
+  if (report.read) out.set("ledger", replay_json(report.replay, *report.read));
+  context.out(out.to_pretty_string() + "\n");
+}
+
+Status judge(const Arguments& arguments, const DiffReport& report) {
+  const analysis::Verdict verdict = report.review.no_new_access();
+  const bool is_shown =
+      verdict == analysis::Verdict::kFails || (report.impact && report.impact->gained > 0) || report.replay.gained > 0;
+  const bool is_proved = verdict == analysis::Verdict::kHolds;
+  if (!arguments.has("--no-new-access") || (is_proved && !is_shown)) return {};
+  return fail(ErrorKind::kDenied, "policy_new_access",
+              is_shown ? "the change gives new access" : "it is not proved that the change gives no new access");
 }
 
 }  // namespace
 
 Status policy_diff(Context& context, const Arguments& arguments) {
-  WARY_ASSIGN_OR_RETURN(const schema::Schema schema, read_schema(context, arguments.flag("--schema")));
-  WARY_ASSIGN_OR_RETURN(const PolicyFiles before, read_policy_files(context, {arguments.positional[0]}));
-  WARY_ASSIGN_OR_RETURN(const PolicyFiles after, read_policy_files(context, {arguments.positional[1]}));
-  const analysis::Review review = analysis::review_change(schema, before.set, after.set, {});
-  std::optional<analysis::Impact> impact;
-  if (arguments.has("--entities")) {
-    WARY_ASSIGN_OR_RETURN(impact,
-                          impact_of(context, schema, arguments.flag("--entities"), before.set, after.set, review));
+  Change change;
+  WARY_RETURN_IF_ERROR(read_change(context, arguments, change));
+  DiffReport report;
+  report.review = analysis::review_change(*change.schema, change.before, change.after, {});
+  engine::SnapshotPtr snapshot;
+  if (change.live) {
+    WARY_ASSIGN_OR_RETURN(snapshot, compile_live(*change.live, change.before));
+  } else if (arguments.has("--entities")) {
+    WARY_ASSIGN_OR_RETURN(snapshot, snapshot_of_file(context, arguments, change));
   }
-  if (context.is_json) {
-    Json out = review_json(review);
-    if (impact) out.set("entities", impact_json(*impact));
-    context.out(out.to_pretty_string() + "\n");
-  } else {
-    context.out(analysis::to_string(review));
-    if (impact) context.out(impact_text(*impact));
+  if (snapshot) {
+    WARY_ASSIGN_OR_RETURN(report.impact, impact_of(context, snapshot, change, report.review));
   }
-  if (!arguments.has("--no-new-access") || review.no_new_access() == analysis::Verdict::kHolds) return {};
-  const bool shown = review.no_new_access() == analysis::Verdict::kFails;
-  return fail(ErrorKind::kDenied, "policy_new_access",
-              shown ? "the change gives new access" : "it is not proved that the change gives no new access");
-}
-
-Status policy_unused(Context& context, const Arguments& arguments) {
-  WARY_ASSIGN_OR_RETURN(const schema::Schema schema, read_schema(context, arguments.flag("--schema")));
-  WARY_ASSIGN_OR_RETURN(const PolicyFiles policies, read_policy_files(context, {arguments.flag("--policies")}));
-  WARY_ASSIGN_OR_RETURN(const std::vector<analysis::RecordedRequest> records,
-                        read_records(context, arguments.positional));
-  tell_strangers(context, policies.set, records);
-  Json list = Json::array();
-  for (const analysis::PermitUse& use : analysis::find_unused(schema, policies.set, records, {})) {
-    const bool is_proved = use.is_narrower == analysis::Verdict::kHolds;
-    if (context.is_json) {
-      list.push(Json::object({{"policy", Json(std::string_view(use.policy_id))},
-                              {"uses", Json(static_cast<std::int64_t>(use.count))},
-                              {"proposal", Json(std::string_view(use.proposal))},
-                              {"proved_narrower", Json(is_proved)}}));
-      continue;
-    }
-    context.out(
-        use.policy_id + ": " +
-        (use.count == 0 ? "never used" : "used " + std::to_string(use.count) + (use.count == 1 ? " time" : " times")) +
-        "\n");
-    if (use.proposal.empty()) continue;
-    context.out(is_proved ? "  would do, proved to allow nothing more:\n"
-                          : "  might do, not proved (" + use.reason + "):\n");
-    context.out(use.proposal + "\n");
+  if (change.live) {
+    WARY_ASSIGN_OR_RETURN(report.read,
+                          replay_ledger(context, arguments, change, *snapshot, *report.impact->after, report.replay));
   }
-  if (context.is_json) context.out(list.to_pretty_string() + "\n");
-  return {};
+  print_report(context, report);
+  return judge(arguments, report);
 }
 
 }  // namespace wary::cli

@@ -12,6 +12,9 @@ namespace {
 
 namespace dom = simdjson::dom;
 
+constexpr std::size_t kKeptBytes = std::size_t{64} << 10;
+constexpr std::size_t kKeptDepth = 64;
+
 // Builds the value from simdjson's tape. False: something is refused, scan_json says what and where.
 class Builder {
  public:
@@ -89,9 +92,15 @@ Error refusal(std::string_view text, const Limits& limits) {
 
 Result<Json> parse_json(std::string_view text, const Limits& limits) {
   if (text.size() > limits.bytes) return refusal(text, limits);
-  dom::parser parser;
+  // Its room is worth keeping for what is usual: making it costs more than parsing a short text. Under 1 MiB a thread.
+  thread_local dom::parser kept;
+  dom::parser once;
+  const bool is_usual = text.size() <= kKeptBytes && limits.depth <= kKeptDepth;
+  dom::parser& parser = is_usual ? kept : once;
   // Two above our own limit: simdjson counts the document as a level; the exact bound is Builder's.
-  if (parser.allocate(std::max<std::size_t>(text.size(), 1), limits.depth + 2) != simdjson::SUCCESS) {
+  const std::size_t bytes = is_usual ? kKeptBytes : std::max<std::size_t>(text.size(), 1);
+  const std::size_t depth = (is_usual ? kKeptDepth : limits.depth) + 2;
+  if (parser.capacity() < bytes && parser.allocate(bytes, depth) != simdjson::SUCCESS) {
     return fail(ErrorKind::kExhausted, "json_memory", "there is no memory to parse the text");
   }
   dom::element root;

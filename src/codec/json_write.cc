@@ -49,24 +49,31 @@ void append_array(std::string& out, const Json& json, Style style, std::size_t d
   out += ']';
 }
 
+void append_member(std::string& out, const Json::Member& member, bool is_first, Style style, std::size_t depth) {
+  if (!is_first) out += ',';
+  if (style.pretty) append_line(out, depth + 1);
+  append_json_string(out, member.first);
+  out += style.pretty ? ": " : ":";
+  append_value(out, member.second, style, depth + 1);
+}
+
+void append_sorted(std::string& out, const std::vector<Json::Member>& members, Style style, std::size_t depth) {
+  std::vector<const Json::Member*> sorted;
+  sorted.reserve(members.size());
+  for (const Json::Member& member : members) sorted.push_back(&member);
+  std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return a->first < b->first; });
+  for (const Json::Member* member : sorted) append_member(out, *member, member == sorted.front(), style, depth);
+}
+
 void append_object(std::string& out, const Json& json, Style style, std::size_t depth) {
-  std::vector<const Json::Member*> members;
-  members.reserve(json.members().size());
-  for (const Json::Member& member : json.members()) members.push_back(&member);
-  if (style.sorted) {
-    std::sort(members.begin(), members.end(), [](const auto* a, const auto* b) { return a->first < b->first; });
-  }
+  const std::vector<Json::Member>& members = json.members();
   out += '{';
-  bool first = true;
-  for (const Json::Member* member : members) {
-    if (!first) out += ',';
-    first = false;
-    if (style.pretty) append_line(out, depth + 1);
-    append_json_string(out, member->first);
-    out += style.pretty ? ": " : ":";
-    append_value(out, member->second, style, depth + 1);
+  if (style.sorted && members.size() > 1) {
+    append_sorted(out, members, style, depth);
+  } else {
+    for (const Json::Member& member : members) append_member(out, member, &member == members.data(), style, depth);
   }
-  if (style.pretty && !first) append_line(out, depth);
+  if (style.pretty && !members.empty()) append_line(out, depth);
   out += '}';
 }
 

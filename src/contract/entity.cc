@@ -180,7 +180,9 @@ Result<std::vector<Fact>> facts_from(Reader& owner, std::string_view member) {
 }  // namespace
 
 std::string EntityId::to_string() const {
-  std::string text = type + "::\"";
+  std::string text;
+  text.reserve(type.size() + id.size() + 8);
+  text.append(type).append("::\"");
   constexpr std::string_view kHex = "0123456789abcdef";
   for (const char c : id) {
     const auto byte = static_cast<unsigned char>(c);

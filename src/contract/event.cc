@@ -27,7 +27,11 @@ std::size_t limit_of(const Event& event, const std::string* text) {
 }
 
 void append_text(Bytes& out, ByteView text) {
-  append_big_endian(out, static_cast<std::uint32_t>(text.size()));
+  const auto size = static_cast<std::uint32_t>(text.size());
+  const std::array<std::uint8_t, 4> head = {static_cast<std::uint8_t>(size >> 24),
+                                            static_cast<std::uint8_t>(size >> 16), static_cast<std::uint8_t>(size >> 8),
+                                            static_cast<std::uint8_t>(size)};
+  append(out, head);
   append(out, text);
 }
 
@@ -116,7 +120,9 @@ Result<Bytes> encode(const Event& event) {
     return too_large("the raw event", event.raw.size(), limits::kLedgerEntryBytes);
   }
   Bytes out;
-  out.reserve(256 + event.detail.size() + event.raw.size());
+  std::size_t size = 128 + event.id.source.size() + event.tenant.size() + event.raw.size();
+  for (const std::string* text : texts_of(event)) size += text->size();
+  out.reserve(size);
   append(out, as_bytes(kMagic));
   append_text(out, as_bytes(event.id.source));
   append_big_endian(out, event.id.boot);

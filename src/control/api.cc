@@ -64,6 +64,8 @@ std::span<const Api::Entry> Api::table() {
       {"POST", "/v1/workloads/issue", "workload.issue", &Api::issue_workload},
       {"GET", "/v1/health", "status", &Api::health},
       {"GET", "/v1/ledger/events", "ledger.read", &Api::ledger_events},
+      {"GET", "/v1/ledger/decisions", "ledger.read", &Api::ledger_decisions},
+      {"GET", "/v1/snapshot", "get", &Api::live_snapshot},
       {"GET", "/v1/ledger/proof/", "ledger.read", &Api::ledger_proof},
       {"GET", "/v1/ledger/checkpoint", "ledger.read", &Api::ledger_checkpoint},
       {"GET", "/v1/ledger/consistency", "ledger.read", &Api::ledger_consistency},

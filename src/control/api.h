@@ -83,6 +83,9 @@ class Api {
   void ledger_consistency(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void ledger_key(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void ledger_check(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  // api_review.cc
+  void ledger_decisions(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void live_snapshot(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   // console.cc
   void sign_in_page(const ExchangePtr& exchange);
   // Once every connected enforcement point decides by this revision, or the time `until` has come.
@@ -102,6 +105,8 @@ class Api {
   SignIn& sign_in_;
   ApiParts parts_;
   std::size_t streams_ = 0;
+  policy::SnapshotPtr listed_;  // what listing_ is of, while somebody reads it page by page
+  std::vector<const contract::Entity*> listing_;
   std::uint64_t last_call_ = 0;
   std::string call_prefix_;
 };

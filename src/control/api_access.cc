@@ -167,7 +167,9 @@ void Api::explain(const Caller&, const ExchangePtr& exchange, const std::string&
       return send_error(exchange, fail(ErrorKind::kInternal, "decision_unreadable", "this event cannot be explained"));
     }
     policy::DecisionRecord record;
-    record.request = {stored->event.tenant, *principal, {"Wary::Action", stored->event.action}, *resource};
+    const auto action = contract::parse_entity_id(detail->string_or("action", ""));
+    record.request = {stored->event.tenant, *principal,
+                      action ? *action : EntityId{"Wary::Action", stored->event.action}, *resource};
     if (const Json* context = detail->find("context")) record.request.context = *context;
     record.revision = static_cast<std::uint64_t>(detail->integer_or("revision", 0));
     record.decided = stored->event.event_time;

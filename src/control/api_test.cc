@@ -23,6 +23,8 @@ TEST_CASE("every call is decided: the owner may, others get 403 and both are rec
                                                                   {"POST", "/v1/workloads/issue"},
                                                                   {"GET", "/v1/health"},
                                                                   {"GET", "/v1/ledger/events"},
+                                                                  {"GET", "/v1/ledger/decisions"},
+                                                                  {"GET", "/v1/snapshot"},
                                                                   {"GET", "/v1/ledger/proof/x"},
                                                                   {"GET", "/v1/ledger/key"},
                                                                   {"POST", "/v1/ledger/check"}};

@@ -256,6 +256,8 @@ TEST_CASE("what the API asks the policy conforms to the schema, whoever calls") 
                                                                   {"POST", "/v1/workloads/issue"},
                                                                   {"GET", "/v1/health"},
                                                                   {"GET", "/v1/ledger/events"},
+                                                                  {"GET", "/v1/ledger/decisions"},
+                                                                  {"GET", "/v1/snapshot"},
                                                                   {"POST", "/v1/ledger/check"}};
   for (const auto& [method, path] : calls) {
     for (const Caller& caller : callers) world.call(caller, method, path, "{}");

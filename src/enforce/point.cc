@@ -42,9 +42,18 @@ void append_member(std::string& out, std::string_view name, std::string_view tex
 // Written by hand, in sorted order: one event for each request makes this part of the request's cost.
 std::string access_detail(const contract::Request& request, const Decision& decision, const AccessDetail& access) {
   std::string out = "{";
-  if (!access.pep.empty()) append_member(out, "activity_name", "access.decision");
+  out.reserve(512 + access.context.size() + access.path.size());
+  if (!access.pep.empty()) {
+    append_member(out, "action", request.action.to_string());  // whole: another program's may be of any type
+    append_member(out, "activity_name", "access.decision");
+  }
   append_member(out, "client", access.client);
-  out += ",\"context\":" + request.context.to_canonical_string();
+  out += ",\"context\":";
+  if (access.context.empty()) {
+    out += request.context.to_canonical_string();
+  } else {
+    out += access.context;
+  }
   append_member(out, "decision", decision.is_allowed() ? "allow" : "deny");
   out += ",\"errors\":[";
   for (std::size_t i = 0; i < decision.errors.size(); ++i) {
@@ -106,7 +115,7 @@ Point::Subject Point::identify(std::string_view session_token, std::string_view 
 }
 
 Decision Point::evaluate(const contract::Request& request, std::string decision_id,
-                         const std::vector<std::string>* obligations) {
+                         const std::vector<std::string>* obligations, bool lists_dependencies) {
   const policy::SnapshotPtr& snapshot = snapshot_.get();
   if (!snapshot) return Decision::deny("snapshot_missing");
   const std::int64_t silent = clock_.monotonic().nanos - shared_.control_heard.load(std::memory_order_relaxed);
@@ -114,12 +123,13 @@ Decision Point::evaluate(const contract::Request& request, std::string decision_
   if (!shared_.ledger_available.load(std::memory_order_relaxed)) return Decision::deny("ledger_unavailable");
   policy::DecideOptions decide_options;
   decide_options.decision_id = std::move(decision_id);
+  decide_options.lists_dependencies = lists_dependencies;
   decide_options.known_obligations = obligations != nullptr ? *obligations : options_.obligations;
   return decider_.decide(*snapshot, request, clock_.unix_time(), decide_options);
 }
 
 Decision Point::reconsider(const contract::Request& request, const std::vector<std::string>* obligations) {
-  return evaluate(request, {}, obligations);
+  return evaluate(request, {}, obligations, true);
 }
 
 bool Point::record_search(const contract::Request& request, std::string_view searched, std::size_t found,
@@ -144,7 +154,7 @@ bool Point::record_search(const contract::Request& request, std::string_view sea
 
 Point::Answer Point::decide(const contract::Request& request, const AccessDetail& detail) {
   const std::string id = next_decision_id();
-  Decision decision = evaluate(request, id, detail.obligations);
+  Decision decision = evaluate(request, id, detail.obligations, detail.lists_dependencies);
   decision.id = id;
   decision.tenant = options_.tenant;
   contract::Event event;

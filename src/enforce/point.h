@@ -56,6 +56,8 @@ struct AccessDetail {
   std::string_view trace_id;
   std::string_view pep = {};                              // who asked and will enforce, when that is another program
   const std::vector<std::string>* obligations = nullptr;  // those that program can keep, instead of the point's own
+  std::string_view context = {};  // the request's context as canonical JSON, where that is at hand; it is recorded then
+  bool lists_dependencies = true;  // false: the decision is not kept for an open connection
 };
 
 class Point {
@@ -95,7 +97,7 @@ class Point {
 
  private:
   contract::Decision evaluate(const contract::Request& request, std::string decision_id,
-                              const std::vector<std::string>* obligations);
+                              const std::vector<std::string>* obligations, bool lists_dependencies);
   std::optional<std::uint64_t> record(contract::Event event);
   std::string next_decision_id();
 

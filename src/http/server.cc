@@ -145,6 +145,7 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
       // While one request is handled, at most one read of the next is taken.
       if (state_ == State::kHandling || state_ == State::kStreaming) break;
       advance();
+      if (got.count < sizeof buffer) break;  // that was all there is; the loop tells of more
     }
     interest();
   }
@@ -170,6 +171,7 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
     request_.query = head.query.value_or("");
     request_.host = head.host;
     request_.headers.clear();
+    request_.headers.reserve(head.fields.size());
     for (const http1::Field& field : head.fields) request_.headers.emplace_back(field.name, field.value);
     release_body();
     std::string().swap(request_.body);
@@ -220,6 +222,7 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
 
   void write_head(int status, const std::vector<Header>& headers, http1::Framing framing) {
     std::vector<http1::Field> fields;
+    fields.reserve(headers.size());
     for (const auto& [name, value] : headers) fields.push_back({name, value});
     const Status written =
         http1::append_response_head(out_, {.status = status, .framing = framing, .keep_alive = keep_alive_}, fields);

@@ -15,6 +15,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <thread>
 #include <unordered_map>
 
 #include "io/descriptor.h"
@@ -174,7 +175,8 @@ class EpollLoop final : public Loop {
       wake = posted_.empty();
       posted_.push_back(std::move(task));
     }
-    if (wake) signal_wake();
+    // From a handler of this turn there is nobody to wake: the turn ends with what was posted.
+    if (wake && !(owner_.load(std::memory_order_relaxed) == std::this_thread::get_id() && dispatching_)) signal_wake();
   }
 
   Result<std::unique_ptr<Listener>> listen(const Address& address, const ListenOptions& options,
@@ -194,8 +196,10 @@ class EpollLoop final : public Loop {
   }
 
   void run() override {
+    owner_.store(std::this_thread::get_id(), std::memory_order_relaxed);
     while (!stopping_.load(std::memory_order_acquire)) turn();
     stopping_.store(false, std::memory_order_release);
+    owner_.store(std::thread::id(), std::memory_order_relaxed);
   }
 
   void stop() override {
@@ -233,6 +237,7 @@ class EpollLoop final : public Loop {
     const int count = epoll_wait(epoll_.get(), events, kEventsPerTurn, wait_millis());
     WARY_CHECK(count >= 0 || errno == EINTR);
     now_ = clock_.monotonic();
+    dispatching_ = true;
     for (int i = 0; i < count; ++i) {
       const std::uint64_t token = events[i].data.u64;
       Slot& slot = slots_[static_cast<std::uint32_t>(token)];
@@ -241,6 +246,7 @@ class EpollLoop final : public Loop {
       (*slot.handler)(events[i].events);
     }
     run_timers();
+    dispatching_ = false;
     run_posted();
     graveyard_.clear();
   }
@@ -279,6 +285,8 @@ class EpollLoop final : public Loop {
   std::mutex mutex_;
   std::vector<Task> posted_;
   std::atomic<bool> stopping_{false};
+  std::atomic<std::thread::id> owner_{};  // of the thread that runs the loop
+  bool dispatching_ = false;              // before this turn runs what was posted; the owner's
 };
 
 class SocketStream final : public Stream {

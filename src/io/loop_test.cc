@@ -243,6 +243,27 @@ TEST_CASE("tasks posted from another thread run on the loop's") {
   CHECK(ran_on == std::this_thread::get_id());
 }
 
+TEST_CASE("tasks posted by handlers, timers and tasks of the loop run without anything else happening") {
+  const auto clock = make_system_clock();
+  const auto loop = make_epoll_loop(*clock);
+  std::string order;
+  // Nothing else would end the wait: a task that was not told of would be run when somebody happened to wake the loop.
+  loop->after(kNanosPerMilli, [&] {
+    order += "timer ";
+    loop->post([&] {
+      order += "task ";
+      loop->post([&] {
+        order += "last";
+        loop->stop();
+      });
+    });
+  });
+  loop->run();
+  CHECK(order == "timer task last");
+  loop->post([&] { loop->stop(); });
+  loop->run();
+}
+
 TEST_CASE("a unix socket tells who connected") {
   const auto clock = make_system_clock();
   const auto loop = make_epoll_loop(*clock);

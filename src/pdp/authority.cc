@@ -32,8 +32,13 @@ contract::Request shortened(contract::Request request) {
 contract::Decision PointAuthority::decide(const Question& question) {
   enforce::AccessDetail detail{question.method, question.host,        question.path, question.client, {},
                                question.pep,    &question.obligations};
-  const bool has_large_context = question.request.context.to_string().size() > kContextBytesMax;
-  if (!has_large_context && fits(question.request)) return point_.decide(question.request, detail).decision;
+  detail.lists_dependencies = false;  // who asked holds the connection, if there is one
+  const std::string context = question.request.context.to_canonical_string();
+  const bool has_large_context = context.size() > kContextBytesMax;
+  if (!has_large_context && fits(question.request)) {
+    detail.context = context;
+    return point_.decide(question.request, detail).decision;
+  }
   // Recorded without what would not fit, by a request that nothing can allow.
   contract::Request without = shortened(question.request);
   if (has_large_context) without.context = codec::Json::object({{"context_too_large", true}});

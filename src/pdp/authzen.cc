@@ -1,6 +1,7 @@
 #include "pdp/authzen.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "codec/text.h"
 #include "crypto/hash.h"
@@ -16,7 +17,8 @@ constexpr std::string_view kMetadataPath = "/.well-known/authzen-configuration";
 constexpr std::size_t kRequestIdMax = 256;
 constexpr std::size_t kObligationsMax = 32;
 
-Answer json(const Json& body) { return {200, {{"Content-Type", "application/json"}}, body.to_string()}; }
+Answer json_text(std::string body) { return {200, {{"Content-Type", "application/json"}}, std::move(body)}; }
+Answer json(const Json& body) { return json_text(body.to_string()); }
 
 Answer refusal_of(const Error& error) {
   std::string message = error.message;
@@ -38,29 +40,33 @@ std::optional<std::vector<std::string>> obligations_of(const Json& body) {
   return out;
 }
 
-Json decision_json(const contract::Decision& decision) {
-  Json context = Json::object();
-  context.set("decision_id", std::string_view(decision.id)).set("reason", std::string_view(decision.reason_code));
-  context.set("revision", static_cast<std::int64_t>(decision.revision));
-  if (!decision.obligations.empty()) {
-    Json list = Json::array();
-    for (std::size_t i = 0; i < decision.obligations.size(); ++i) {
-      const contract::Obligation& obligation = decision.obligations[i];
-      Json item = Json::object();
-      item.set("id", std::to_string(i + 1)).set("type", std::string_view(obligation.name));
-      item.set("properties", Json::object({{"value", Json(std::string_view(obligation.value))}}));
-      list.push(std::move(item));
-    }
-    context.set("obligations", std::move(list));
+void append_text(std::string& out, std::string_view name, std::string_view text) {
+  out += name;
+  codec::append_json_string(out, text);
+}
+
+// {"decision":true,"context":{"decision_id":...,"reason":...,"revision":...,"obligations"?:[...]}}, written by hand:
+// one for each decision makes this part of its cost.
+void append_decision(std::string& out, const contract::Decision& decision) {
+  out += decision.is_allowed() ? "{\"decision\":true" : "{\"decision\":false";
+  append_text(out, ",\"context\":{\"decision_id\":", decision.id);
+  append_text(out, ",\"reason\":", decision.reason_code);
+  out += ",\"revision\":" + std::to_string(decision.revision);
+  for (std::size_t i = 0; i < decision.obligations.size(); ++i) {
+    const contract::Obligation& obligation = decision.obligations[i];
+    append_text(out, i == 0 ? ",\"obligations\":[{\"id\":" : ",{\"id\":", std::to_string(i + 1));
+    append_text(out, ",\"type\":", obligation.name);
+    append_text(out, ",\"properties\":{\"value\":", obligation.value);
+    out += "}}";
   }
-  return Json::object({{"decision", decision.is_allowed()}, {"context", std::move(context)}});
+  out += decision.obligations.empty() ? "}}" : "]}}";
 }
 
 // A deny of what was no question: nothing was decided.
-Json bad_item(const Error& error) {
-  Json reason = Json::object();
-  reason.set("reason", std::string_view(error.code)).set("where", std::string_view(error.where));
-  return Json::object({{"decision", false}, {"context", std::move(reason)}});
+void append_bad_item(std::string& out, const Error& error) {
+  append_text(out, "{\"decision\":false,\"context\":{\"reason\":", error.code);
+  append_text(out, ",\"where\":", error.where);
+  out += "}}";
 }
 
 Json metadata(std::string_view base) {
@@ -177,7 +183,7 @@ Answer Authzen::route(const Call& call) {
     return refusal(404, "pdp_path", "there is nothing at this path");
   }
   if (auto refused = refuse_json_call(call, "POST")) return std::move(*refused);
-  const auto body = codec::parse_json(call.body);
+  auto body = codec::parse_json(call.body);
   if (!body) return refusal_of(body.error());
   if (!body->is_object()) return refusal(400, "pdp_request", "the body must be an object");
   if (!obligations_of(*body)) {
@@ -190,15 +196,23 @@ Answer Authzen::route(const Call& call) {
   return search(*body, call, name == "search/action" ? Variable::kAction : Variable::kResource);
 }
 
-Answer Authzen::evaluation(const Json& body, const Call& call) {
-  auto request = to_request(parts_of(body), std::nullopt, authority_.snapshot(), authority_.now());
+Answer Authzen::evaluation(Json& body, const Call& call) {
+  std::vector<std::string> obligations = *obligations_of(body);
+  Parts parts = parts_of(body);
+  parts.may_take = true;
+  auto request = to_request(parts, std::nullopt, authority_.snapshot(), authority_.now());
   if (!request) return refusal_of(request.error());
-  return json(decision_json(
-      authority_.decide({std::move(*request), call.pep, *obligations_of(body), {}, std::string(call.host), {}, {}})));
+  std::string out;
+  append_decision(
+      out,
+      authority_.decide({std::move(*request), call.pep, std::move(obligations), {}, std::string(call.host), {}, {}}));
+  return json_text(std::move(out));
 }
 
-Answer Authzen::evaluations(const Json& body, const Call& call) {
-  const Json* list = body.find("evaluations");
+Answer Authzen::evaluations(Json& body, const Call& call) {
+  const auto found = std::find_if(body.members().begin(), body.members().end(),
+                                  [](const Json::Member& member) { return member.first == "evaluations"; });
+  Json* list = found != body.members().end() ? &found->second : nullptr;
   if (list == nullptr || (list->is_array() && list->items().empty())) return evaluation(body, call);
   if (!list->is_array()) return refusal(400, "pdp_request", "a list is expected", "evaluations");
   if (list->items().size() > kBatchMax) {
@@ -213,32 +227,44 @@ Answer Authzen::evaluations(const Json& body, const Call& call) {
                    "options.evaluations_semantic");
   }
   const Parts defaults = parts_of(body);
-  const std::vector<std::string> obligations = *obligations_of(body);
-  Json out = Json::array();
-  for (const Json& item : list->items()) {
+  Question question;
+  question.pep = call.pep;
+  question.obligations = *obligations_of(body);
+  question.host = std::string(call.host);
+  std::string out = "{\"evaluations\":[";
+  out.reserve(32 + 128 * list->items().size());
+  bool is_first = true;
+  const policy::SnapshotPtr snapshot = authority_.snapshot();
+  const UnixTime now = authority_.now();
+  for (Json& item : list->items()) {
     const Parts own = parts_of(item);
+    // What stands at the top is every item's.
+    const bool is_whole = own.subject != nullptr && own.action != nullptr && own.resource != nullptr &&
+                          (own.context != nullptr || defaults.context == nullptr);
     const Parts parts{own.subject != nullptr ? own.subject : defaults.subject,
                       own.action != nullptr ? own.action : defaults.action,
                       own.resource != nullptr ? own.resource : defaults.resource,
-                      own.context != nullptr ? own.context : defaults.context};
-    Result<contract::Request> request =
-        fail(ErrorKind::kInvalid, "pdp_request", "an evaluation is no object").at("evaluations");
-    if (item.is_object()) request = to_request(parts, std::nullopt, authority_.snapshot(), authority_.now());
+                      own.context != nullptr ? own.context : defaults.context, is_whole};
+    auto request = item.is_object()
+                       ? to_request(parts, std::nullopt, snapshot, now)
+                       : Result<contract::Request>(
+                             fail(ErrorKind::kInvalid, "pdp_request", "an evaluation is no object").at("evaluations"));
     bool allowed = false;
+    if (!std::exchange(is_first, false)) out += ',';
     if (request) {
-      const contract::Decision decision =
-          authority_.decide({std::move(*request), call.pep, obligations, {}, std::string(call.host), {}, {}});
+      question.request = std::move(*request);
+      const contract::Decision decision = authority_.decide(question);
       allowed = decision.is_allowed();
-      out.push(decision_json(decision));
+      append_decision(out, decision);
     } else {
-      out.push(bad_item(request.error()));
+      append_bad_item(out, request.error());
     }
     if (semantic == (allowed ? "permit_on_first_permit" : "deny_on_first_deny")) break;
   }
-  return json(Json::object({{"evaluations", std::move(out)}}));
+  return json_text(std::move(out) + "]}");
 }
 
-Answer Authzen::search(const Json& body, const Call& call, cedar::Variable free) {
+Answer Authzen::search(Json& body, const Call& call, cedar::Variable free) {
   const auto page = page_of(body);
   if (!page) return refusal(400, "pdp_request", "{\"token\": text, \"limit\": from 1} is expected", "page");
   const policy::SnapshotPtr snapshot = authority_.snapshot();

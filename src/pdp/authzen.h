@@ -34,9 +34,9 @@ class Authzen {
 
  private:
   Answer route(const Call& call);
-  Answer evaluation(const codec::Json& body, const Call& call);
-  Answer evaluations(const codec::Json& body, const Call& call);
-  Answer search(const codec::Json& body, const Call& call, cedar::Variable free);
+  Answer evaluation(codec::Json& body, const Call& call);
+  Answer evaluations(codec::Json& body, const Call& call);
+  Answer search(codec::Json& body, const Call& call, cedar::Variable free);
 
   Authority& authority_;
   Searcher searcher_;

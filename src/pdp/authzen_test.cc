@@ -138,6 +138,27 @@ TEST_CASE("a batch has defaults, whole objects replace them, and a wrong item is
             .bool_or("decision", false));
 }
 
+TEST_CASE("every item of a batch gets what stands at the top, whole, and its own where it has that") {
+  World world;
+  const Json answer = world.ask("/access/v1/evaluations", R"({
+    "subject":{"type":"user","id":"alice","properties":{"team":"t1","levels":[1,null,2.5]}},"action":{"name":"read"},
+    "resource":{"type":"Doc","id":"1"},"context":{"from":{"city":"x","gone":null}},
+    "evaluations":[{},{"resource":{"type":"Doc","id":"2"}},
+      {"subject":{"type":"user","id":"bob","properties":{"team":"t2"}},"action":{"name":"read"},
+       "resource":{"type":"Doc","id":"3"},"context":{"own":true,"no":null}},{}]})");
+  REQUIRE(answer.find("evaluations")->items().size() == 4);
+  REQUIRE(world.authority.asked.size() == 4);
+  const auto context = [&](std::size_t item) {
+    return world.authority.asked[item].request.context.to_canonical_string();
+  };
+  const std::string shared = R"({"action":{},"from":{"city":"x"},"resource":{},)"
+                             R"("subject":{"levels":[1,{"__extn":{"arg":"2.5000","fn":"decimal"}}],"team":"t1"}})";
+  CHECK(context(0) == shared);
+  CHECK(context(1) == shared);
+  CHECK(context(2) == R"({"action":{},"own":true,"resource":{},"subject":{"team":"t2"}})");
+  CHECK(context(3) == shared);
+}
+
 TEST_CASE("a batch ends at the first deny or permit when that is asked") {
   AuthzenWorld world;
   const auto count = [&](std::string_view semantic) {

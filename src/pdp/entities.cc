@@ -38,21 +38,30 @@ const contract::Fact* stored_fact(const contract::Entity* entity, std::string_vi
 }
 
 // What is asserted of an entity, with stored facts in the place of asserted ones.
-Json overlay(const Json* properties, const contract::Entity* stored, UnixTime now) {
+Json overlay(Json* properties, bool may_take, const contract::Entity* stored, UnixTime now) {
   Json out = Json::object();
   if (properties == nullptr) return out;
-  for (const auto& [name, value] : properties->members()) {
+  out.members().reserve(properties->members().size());
+  for (auto& [name, value] : properties->members()) {
     if (const contract::Fact* fact = stored_fact(stored, name)) {
       out.set(name, fact->expires && now >= *fact->expires ? fact->on_expiry : fact->value);
-    } else if (auto converted = to_cedar_json(value)) {
+    } else if (auto converted = to_cedar_json(may_take ? std::move(value) : value)) {
       out.members().emplace_back(name, std::move(*converted));
     }
   }
   return out;
 }
 
-Result<const Json*> properties_of(const Json* object, std::string_view part) {
-  const Json* properties = object != nullptr ? object->find("properties") : nullptr;
+Json* member(Json* object, std::string_view name) {
+  if (object == nullptr || !object->is_object()) return nullptr;
+  for (auto& [key, value] : object->members()) {
+    if (key == name) return &value;
+  }
+  return nullptr;
+}
+
+Result<Json*> properties_of(Json* object, std::string_view part) {
+  Json* properties = member(object, "properties");
   if (properties == nullptr || properties->is_null() || properties->is_object()) {
     return properties != nullptr && properties->is_object() ? properties : nullptr;
   }
@@ -79,22 +88,27 @@ Result<contract::EntityId> read_action(const Json* object) {
 
 }  // namespace
 
-std::optional<Json> to_cedar_json(const Json& value) {
+std::optional<Json> to_cedar_json(Json value) {
   if (value.is_null()) return std::nullopt;
   if (value.type() == Json::Type::kNumber) return number(value.as_number());
   if (value.is_array()) {
-    Json out = Json::array();
-    for (const Json& item : value.items()) {
-      if (auto converted = to_cedar_json(item)) out.push(std::move(*converted));
+    std::size_t kept = 0;
+    for (Json& item : value.items()) {
+      if (auto converted = to_cedar_json(std::move(item))) value.items()[kept++] = std::move(*converted);
     }
-    return out;
+    value.items().resize(kept);
+  } else if (value.is_object()) {
+    std::size_t kept = 0;
+    for (Json::Member& member : value.members()) {
+      auto converted = to_cedar_json(std::move(member.second));
+      if (!converted) continue;
+      Json::Member& place = value.members()[kept++];
+      if (&place != &member) place.first = std::move(member.first);
+      place.second = std::move(*converted);
+    }
+    value.members().resize(kept);
   }
-  if (!value.is_object()) return value;
-  Json out = Json::object();
-  for (const auto& [name, member] : value.members()) {
-    if (auto converted = to_cedar_json(member)) out.members().emplace_back(name, std::move(*converted));
-  }
-  return out;
+  return value;
 }
 
 std::string cedar_type_of(std::string_view type) {
@@ -118,8 +132,8 @@ contract::EntityId action_of(std::string_view name) {
   return {"Wary::Action", std::string(name)};
 }
 
-Parts parts_of(const Json& body) {
-  return {body.find("subject"), body.find("action"), body.find("resource"), body.find("context")};
+Parts parts_of(Json& body) {
+  return {member(&body, "subject"), member(&body, "action"), member(&body, "resource"), member(&body, "context")};
 }
 
 Result<contract::Request> to_request(const Parts& parts, std::optional<cedar::Variable> searched,
@@ -136,17 +150,24 @@ Result<contract::Request> to_request(const Parts& parts, std::optional<cedar::Va
   } else {
     out.action = {"Wary::Action", ""};
   }
-  WARY_ASSIGN_OR_RETURN(const Json* subject, properties_of(no_subject ? nullptr : parts.subject, "subject"));
-  WARY_ASSIGN_OR_RETURN(const Json* action, properties_of(no_action ? nullptr : parts.action, "action"));
-  WARY_ASSIGN_OR_RETURN(const Json* resource, properties_of(no_resource ? nullptr : parts.resource, "resource"));
+  WARY_ASSIGN_OR_RETURN(Json * subject, properties_of(no_subject ? nullptr : parts.subject, "subject"));
+  WARY_ASSIGN_OR_RETURN(Json * action, properties_of(no_action ? nullptr : parts.action, "action"));
+  WARY_ASSIGN_OR_RETURN(Json * resource, properties_of(no_resource ? nullptr : parts.resource, "resource"));
   if (parts.context != nullptr && !parts.context->is_object() && !parts.context->is_null()) {
     return wrong("context", "an object");
   }
-  if (parts.context != nullptr && parts.context->is_object()) out.context = *to_cedar_json(*parts.context);
-  const auto stored = [&](const contract::EntityId& id) { return snapshot ? snapshot->find_entity(id) : nullptr; };
-  out.context.set("subject", overlay(subject, stored(out.principal), now));
-  out.context.set("resource", overlay(resource, stored(out.resource), now));
-  out.context.set("action", overlay(action, nullptr, now));
+  const bool may_take = parts.may_take;
+  if (parts.context != nullptr && parts.context->is_object()) {
+    out.context = *to_cedar_json(may_take ? std::move(*parts.context) : *parts.context);
+  }
+  out.context.members().reserve(out.context.members().size() + 3);
+  // Who asserts nothing needs no stored facts in its place.
+  const auto stored = [&](const Json* asserted, const contract::EntityId& id) {
+    return snapshot && asserted != nullptr && !asserted->members().empty() ? snapshot->find_entity(id) : nullptr;
+  };
+  out.context.set("subject", overlay(subject, may_take, stored(subject, out.principal), now));
+  out.context.set("resource", overlay(resource, may_take, stored(resource, out.resource), now));
+  out.context.set("action", overlay(action, may_take, nullptr, now));
   return out;
 }
 

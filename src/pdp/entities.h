@@ -20,12 +20,13 @@
 namespace wary::pdp {
 
 struct Parts {
-  const codec::Json* subject = nullptr;
-  const codec::Json* action = nullptr;
-  const codec::Json* resource = nullptr;
-  const codec::Json* context = nullptr;
+  codec::Json* subject = nullptr;
+  codec::Json* action = nullptr;
+  codec::Json* resource = nullptr;
+  codec::Json* context = nullptr;
+  bool may_take = false;  // nobody reads them afterwards: values are moved out of them instead of copied
 };
-Parts parts_of(const codec::Json& body);
+Parts parts_of(codec::Json& body);
 
 // `searched`: that one needs a type only (an action nothing at all); its id and properties are ignored.
 // Error: pdp_request, with the member in `where`.
@@ -36,6 +37,6 @@ std::string cedar_type_of(std::string_view type);
 contract::EntityId action_of(std::string_view name);
 
 // A value of any JSON as Cedar JSON; nothing for null.
-std::optional<codec::Json> to_cedar_json(const codec::Json& value);
+std::optional<codec::Json> to_cedar_json(codec::Json value);
 
 }  // namespace wary::pdp

@@ -180,8 +180,8 @@ contract::Decision Decider::decide(const Snapshot& snapshot, const contract::Req
   if (options.require_known) forbid_unknown(*cedar_request, snapshot.entities(), verdict);
   contract::Decision decision = conclude(verdict, options);
   decision.errors = std::move(verdict.errors);
-  decision.depends_on = dependencies(request, worker_.reads(snapshot.compiled()));
-  if (options.require_known) {
+  if (options.lists_dependencies) decision.depends_on = dependencies(request, worker_.reads(snapshot.compiled()));
+  if (options.require_known && options.lists_dependencies) {
     const cedar::Value* device = cedar_request->context.find("device");
     const cedar::EntityPtr* uid = device != nullptr ? device->as_entity() : nullptr;
     if (uid != nullptr) {

@@ -30,6 +30,8 @@ struct DecideOptions {
   // A principal (or context.device) that no entity describes is denied: its facts are missing, not good. Only a caller
   // whose principals are not entities of the snapshot turns this off.
   bool require_known = true;
+  // Whether `depends_on` is wanted: by who keeps a connection open and decides it again.
+  bool lists_dependencies = true;
 };
 
 // Decides one request after another; belongs to one thread, which it saves the making of its room each time.

@@ -57,6 +57,15 @@ const contract::Entity* Snapshot::find_entity(const contract::EntityId& id) cons
   return found == nullptr ? nullptr : static_cast<const FactEntity*>(found)->facts.get();
 }
 
+std::vector<const contract::Entity*> Snapshot::all_entities() const {
+  std::vector<const contract::Entity*> found;
+  found.reserve(entities_.size());
+  entities_.for_each(
+      [&](const cedar::EntityHandle& entity) { found.push_back(static_cast<const FactEntity&>(*entity).facts.get()); });
+  std::sort(found.begin(), found.end(), [](const auto* a, const auto* b) { return a->id < b->id; });
+  return found;
+}
+
 std::vector<const contract::Entity*> Snapshot::entities_of_type(std::string_view type) const {
   std::vector<const contract::Entity*> found;
   entities_.for_each([&](const cedar::EntityHandle& entity) {

@@ -52,7 +52,8 @@ class Snapshot {
   const engine::Snapshot& compiled() const { return *compiled_; }
   // The facts of an entity as they came; null when there is none. Valid as long as the snapshot.
   const contract::Entity* find_entity(const contract::EntityId& id) const;
-  // Every entity of a Cedar type, sorted by id.
+  // Every entity, sorted by type and id; then every one of a Cedar type.
+  std::vector<const contract::Entity*> all_entities() const;
   std::vector<const contract::Entity*> entities_of_type(std::string_view type) const;
 
  private:
