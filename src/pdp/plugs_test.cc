@@ -168,6 +168,15 @@ TEST_CASE("an IPv4 client of a socket for both families is the IPv4 address that
   }
 }
 
+TEST_CASE("a review of a resource and a path at once is none") {
+  World world;
+  const std::string body =
+      R"({"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview","spec":{"user":"alice",
+        "resourceAttributes":{"verb":"get"},"nonResourceAttributes":{"verb":"get","path":"/x"}}})";
+  CHECK(answer_kubernetes(world.authority, {"POST", "/", "h", "application/json", "", "", body, "test"}).status == 400);
+  CHECK(world.authority.asked.empty());
+}
+
 TEST_CASE("HAProxy is greeted, answered and let go") {
   World world;
   Spop spop(world.authority, "haproxy");
