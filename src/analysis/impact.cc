@@ -4,7 +4,6 @@
 #include <set>
 
 #include "analysis/scopes.h"
-#include "schema/validator.h"
 
 namespace wary::analysis {
 
@@ -82,8 +81,12 @@ class Impacter {
   }
 
   Result<Impact> run() {
+    std::vector<EnvironmentSet> touched;
+    for (const cedar::Policy* policy : probes_.edited()) touched.push_back(reach_of(query_.schema, *policy));
     for (const schema::Environment& environment : query_.schema.environments()) {
-      if (!is_touched(environment) || !out_.is_complete) continue;
+      const bool is_touched =
+          std::any_of(touched.begin(), touched.end(), [&](const auto& reach) { return reach.contains(environment); });
+      if (!is_touched || !out_.is_complete) continue;
       WARY_RETURN_IF_ERROR(look_at(environment));
     }
     out_.principals = principals_.size();
@@ -91,18 +94,6 @@ class Impacter {
   }
 
  private:
-  bool is_touched(const schema::Environment& environment) const {
-    for (const cedar::Policy* policy : probes_.edited()) {
-      for (const schema::Environment& one : schema::environments_of(query_.schema, *policy->body)) {
-        if (one.principal == environment.principal && one.action == environment.action &&
-            one.resource == environment.resource) {
-          return true;
-        }
-      }
-    }
-    return false;
-  }
-
   // Every id of the type that the search gives, at most `most`.
   Result<std::vector<std::string>> find(Variable free, const std::string& type, cedar::Request request,
                                         std::size_t most) {

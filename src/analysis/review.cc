@@ -16,12 +16,6 @@ using Policies = std::vector<const cedar::Policy*>;
 
 constexpr int kRoundsMax = 12;
 
-bool contains(const std::vector<schema::Environment>& all, const schema::Environment& one) {
-  return std::any_of(all.begin(), all.end(), [&](const schema::Environment& other) {
-    return other.principal == one.principal && other.action == one.action && other.resource == one.resource;
-  });
-}
-
 // What is left of both sides once equal meanings are taken away: a policy that only got another id did not change.
 void cancel_renamed(Policies& removed, Policies& added) {
   std::unordered_map<std::string, std::vector<std::size_t>> by_meaning;
@@ -158,19 +152,19 @@ class Reviewer {
   }
 
   Review run() {
-    std::vector<std::pair<const cedar::Policy*, std::vector<schema::Environment>>> reach_before;
-    std::vector<std::pair<const cedar::Policy*, std::vector<schema::Environment>>> reach_after;
+    std::vector<std::pair<const cedar::Policy*, EnvironmentSet>> reach_before;
+    std::vector<std::pair<const cedar::Policy*, EnvironmentSet>> reach_after;
     for (const PolicyChange& change : out_.changes) {
-      if (change.before != nullptr) reach_before.emplace_back(change.before, reach(*change.before));
-      if (change.after != nullptr) reach_after.emplace_back(change.after, reach(*change.after));
+      if (change.before != nullptr) reach_before.emplace_back(change.before, reach_of(schema_, *change.before));
+      if (change.after != nullptr) reach_after.emplace_back(change.after, reach_of(schema_, *change.after));
     }
     for (const schema::Environment& environment : schema_.environments()) {
       Sides sides;
       for (const auto& [policy, all] : reach_before) {
-        if (contains(all, environment)) sides.before.push_back(policy);
+        if (all.contains(environment)) sides.before.push_back(policy);
       }
       for (const auto& [policy, all] : reach_after) {
-        if (contains(all, environment)) sides.after.push_back(policy);
+        if (all.contains(environment)) sides.after.push_back(policy);
       }
       if (!sides.before.empty() || !sides.after.empty()) look_at(environment, sides);
     }
@@ -200,10 +194,6 @@ class Reviewer {
     out_.not_covered.push_back({"policy " + policy.id + (is_added ? " demands" : " demanded") + " the obligation " +
                                     *obligation + " where it applies",
                                 !is_added, is_added});
-  }
-
-  std::vector<schema::Environment> reach(const cedar::Policy& policy) const {
-    return schema::environments_of(schema_, *policy.body);
   }
 
   void look_at(const schema::Environment& environment, const Sides& sides) {

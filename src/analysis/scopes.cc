@@ -1,6 +1,7 @@
 #include "analysis/scopes.h"
 
 #include "cedar/printer.h"
+#include "schema/validator.h"
 
 namespace wary::analysis {
 
@@ -41,6 +42,12 @@ bool differ(const ScopeConstraint& a, const cedar::EntityPtr& a_slot, const Scop
 }
 
 }  // namespace
+
+EnvironmentSet reach_of(const schema::Schema& schema, const cedar::Policy& policy) {
+  EnvironmentSet out;
+  for (const schema::Environment& one : schema::environments_of(schema, *policy.body)) out.insert(one);
+  return out;
+}
 
 std::string meaning_of(const cedar::Policy& policy) {
   cedar::PolicyBody body = *policy.body;

@@ -19,7 +19,12 @@ contract::EntityId id_of(const cedar::EntityUid& uid) { return {uid.type, uid.id
 // A policy by itself, under its id in the set: as it stands in its file, or printed where it stands there as JSON.
 policy::PolicyText text_of(const cedar::Policy& policy, const std::string& path) {
   const cedar::PolicyBody& body = *policy.body;
-  if (path.ends_with(".json")) return {policy.id, cedar::print(standalone(policy)), path, 1};
+  if (path.ends_with(".json")) {
+    cedar::PolicyBody whole = standalone(policy);
+    // Any text is an id there, but not every one may stand in @id.
+    std::erase_if(whole.annotations, [](const cedar::Annotation& one) { return one.name == "id"; });
+    return {policy.id, cedar::print(whole), path, 1};
+  }
   return {policy.id, std::string(body.source->slice(body.span)), path, body.source->position(body.span.begin).line};
 }
 

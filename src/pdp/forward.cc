@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cedar/extension.h"
 #include "codec/text.h"
 #include "codec/uri.h"
 
@@ -42,10 +43,23 @@ bool is_token(std::string_view text) {
   });
 }
 
-// One address and nothing more, or nothing: it becomes an `ip` in context.
-bool is_address(std::string_view text) {
-  return !text.empty() && text.size() <= 45 &&
-         text.find_first_not_of("0123456789abcdefABCDEF.:") == std::string_view::npos;
+// One address and nothing more, or nothing: it becomes an `ip` in context. An IPv4 client of a socket for both families
+// is the IPv4 address that policies speak of, however the proxy writes it.
+std::string address_of(std::string_view text) {
+  constexpr std::string_view kMapped = "::ffff:";
+  const bool is_mixed =
+      text.find('.') != std::string_view::npos && codec::equals_ignoring_case(text.substr(0, kMapped.size()), kMapped);
+  if (is_mixed) text.remove_prefix(kMapped.size());
+  const auto address = cedar::parse_ip(text);
+  if (!address.ok() || text.find('/') != std::string_view::npos) return {};
+  if (!address->is_v6) return std::string(text);
+  cedar::IpAddress mapped;
+  mapped.bytes[10] = mapped.bytes[11] = 0xff;
+  if (!std::equal(address->bytes.begin(), address->bytes.begin() + 12, mapped.bytes.begin())) return std::string(text);
+  cedar::IpAddress inner;
+  inner.prefix = 32;
+  std::copy(address->bytes.begin() + 12, address->bytes.end(), inner.bytes.begin());
+  return cedar::format_ip(inner);
 }
 
 // The proxy passes on what came, where the gateway writes the one normal spelling: what is judged must be what an
@@ -77,12 +91,12 @@ Question question_of(const Target& target, const std::string& path, const enforc
   context.set("host", codec::host_name(target.host)).set("method", std::string_view(target.method));
   context.set("path", std::string_view(path));
   // A list of proxies says nothing that could be relied on; the last one only is who connected to the asker.
-  std::string_view client(target.client);
-  client = codec::trim(client.substr(client.rfind(',') == std::string_view::npos ? 0 : client.rfind(',') + 1));
-  if (!is_address(client)) client = {};
+  const std::string_view told(target.client);
+  const std::string client =
+      address_of(codec::trim(told.substr(told.rfind(',') == std::string_view::npos ? 0 : told.rfind(',') + 1)));
   if (!client.empty()) {
     Json address = Json::object();
-    address.set("fn", "ip").set("arg", client);
+    address.set("fn", "ip").set("arg", std::string_view(client));
     context.set("client", Json::object({{"__extn", std::move(address)}}));
   }
   if (subject.session) context.set("session", entity_reference(*subject.session));

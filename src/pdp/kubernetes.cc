@@ -72,8 +72,10 @@ Answer answer_kubernetes(Authority& authority, const Call& call) {
   if (spec == nullptr || !spec->is_object()) return wrong("spec");
   const Json* resource = spec->find("resourceAttributes");
   const Json* path = spec->find("nonResourceAttributes");
-  const Json* attributes = resource != nullptr && !resource->is_null() ? resource : path;
-  if (attributes == nullptr || !attributes->is_object()) return wrong("spec.resourceAttributes");
+  const bool has_resource = resource != nullptr && !resource->is_null();
+  const bool has_path = path != nullptr && !path->is_null();
+  const Json* attributes = has_resource ? resource : path;
+  if (has_resource == has_path || !attributes->is_object()) return wrong("spec.resourceAttributes");
   Json about = Json::object();
   const bool complete =
       copy_texts(*spec, {"user"}, about) && copy_groups(*spec, about) && copy_texts(*attributes, {"verb"}, about) &&

@@ -143,6 +143,33 @@ TEST_CASE("a policy sees one name of the host, and no client that is no address"
   }
 }
 
+TEST_CASE("an IPv4 client of a socket for both families is the IPv4 address that policies speak of") {
+  World world;
+  const auto client_of = [&](const std::string& text) {
+    world.forward("GET", "/nginx",
+                  {{"X-Original-Method", "GET"}, {"X-Original-URI", "/"}, {"X-Real-IP", text}, kAlice});
+    const Json* client = world.authority.asked.back().request.context.find("client");
+    return client != nullptr ? std::string(client->find("__extn")->string_or("arg", "")) : "";
+  };
+  CHECK(client_of("::ffff:10.1.2.3") == "10.1.2.3");
+  CHECK(client_of("::FFFF:10.1.2.3") == "10.1.2.3");
+  CHECK(client_of("0000:0000:0000:0000:0000:ffff:0a01:0203") == "10.1.2.3");
+  CHECK(client_of("2001:db8::1") == "2001:db8::1");
+  // What is no address says nothing, in place of making the request one that cannot be decided.
+  for (const char* text : {"1.2.3.4.5", "fffff", "::ffff:1.2.3", "1.2.3.4/8", "unix:", "[::1]:80"}) {
+    CHECK_MESSAGE(client_of(text) == "", text);
+  }
+}
+
+TEST_CASE("a review of a resource and a path at once is none") {
+  World world;
+  const std::string body =
+      R"({"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview","spec":{"user":"alice",
+        "resourceAttributes":{"verb":"get"},"nonResourceAttributes":{"verb":"get","path":"/x"}}})";
+  CHECK(answer_kubernetes(world.authority, {"POST", "/", "h", "application/json", "", "", body, "test"}).status == 400);
+  CHECK(world.authority.asked.empty());
+}
+
 TEST_CASE("HAProxy is greeted, answered and let go") {
   PlugsWorld world;
   Spop spop(world.authority, "haproxy");

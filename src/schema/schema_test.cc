@@ -216,7 +216,11 @@ TEST_CASE("hostile schemas end in a clean error") {
   CHECK(code_of(names + body + "};") == "cedar_items");
   CHECK(code_of("entity A \xff;") == "cedar_utf8");
   CHECK(code_of("entity A enum [\"x];") == "cedar_syntax");
-  std::string chain = "type T0 = Long;";
-  for (int i = 1; i < 2000; ++i) chain += "type T" + std::to_string(i) + " = T" + std::to_string(i - 1) + ";";
-  CHECK((code_of(chain).empty() || code_of(chain) == "cedarschema_size"));
+  const auto chain = [](int length) {
+    std::string out = "type T0 = Long;";
+    for (int i = 1; i < length; ++i) out += "type T" + std::to_string(i) + " = T" + std::to_string(i - 1) + ";";
+    return out;
+  };
+  CHECK(code_of(chain(500)).empty());
+  CHECK(code_of(chain(2000)) == "cedarschema_size");
 }

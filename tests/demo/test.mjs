@@ -75,17 +75,21 @@ async function demo(tree, scratch) {
 
   const third = launch();
   await until("the demo is there", () => third.text.includes("Ctrl-C stops everything") || !isRunning(third), 30000);
-  const chat = third.text.includes(loaded) ? findChat(scratch) : 0;
+  const chat = third.text.includes(loaded) ? await until("the applications' pids are known", () => findChat(scratch)) : 0;
   process.kill(chat, "SIGKILL");
   await third.ended;
   saw("an application dies: all of it ends, with a status that is not 0", third.exitCode > 0 && third.text.includes("chat ended by itself") && !(await answers(port)), `${third.exitCode}`);
 }
+// Nothing until they are written; what an earlier run left behind is dead.
 function findChat(scratch) {
   for (const name of readdirSync(scratch)) {
     if (!name.startsWith("tmp.")) continue;
-    return appsOf(join(scratch, name))[2];
+    try {
+      const chat = appsOf(join(scratch, name))[2];
+      if (isAlive(chat)) return chat;
+    } catch {}
   }
-  throw new Error("no applications' directory");
+  return null;
 }
 
 await run(async () => {

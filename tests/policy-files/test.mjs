@@ -215,9 +215,9 @@ function explain() {
   saw("policies as JSON are explained as well", same?.allowed === true && same.determining[0]?.id === "team-reads" && same.determining[0].file === "good.json", JSON.stringify(same)?.slice(0, 80));
   saw("under the ids that eval gives", allowed.out.includes("permit team-reads  "), allowed.out.split("\n")[3]);
   file("linked.json", { staticPolicies: {}, templates: { t: { effect: "permit", principal: { op: "==", slot: "?principal" }, action: { op: "All" }, resource: { op: "All" }, conditions: [] } },
-    templateLinks: [{ templateId: "t", newId: "ann-all", values: { "?principal": { type: "Person", id: "ann" } } }] });
+    templateLinks: [{ templateId: "t", newId: "ann may: all", values: { "?principal": { type: "Person", id: "ann" } } }] });
   const linked = asks("ann", "write", "home").map((word) => (word === "good.cedar" ? "linked.json" : word));
-  saw("and the links of templates", json("explain", ...linked).json?.determining?.[0]?.id === "ann-all", shown(policy("explain", ...linked)));
+  saw("and the links of templates", json("explain", ...linked).json?.determining?.[0]?.id === "ann may: all", shown(policy("explain", ...linked)));
   refuses("no principal", policy("explain", "--policies", "good.cedar"), invalid, "[usage]", "--principal");
   refuses("policies with a syntax error", policy("explain", ...asks("ann", "read", "home").map((word) => (word === "good.cedar" ? "broken.cedar" : word))), invalid, "broken.cedar:2:24");
 }
