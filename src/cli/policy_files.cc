@@ -13,9 +13,9 @@ namespace wary::cli {
 namespace {
 
 constexpr std::size_t kPolicyFileMax = std::size_t{16} << 20;
-constexpr std::size_t kEntitiesMax = std::size_t{512} << 20;
+constexpr std::size_t kEntityBytesMax = std::size_t{512} << 20;
 constexpr std::size_t kPolicyFilesMax = 1'000;
-constexpr Limits kEntityLimits{.bytes = kEntitiesMax, .depth = 64, .items = 10'000'000, .total = 100'000'000};
+constexpr Limits kEntityLimits{.bytes = kEntityBytesMax, .depth = 64, .items = 10'000'000, .total = 100'000'000};
 
 Error refused(std::size_t count, std::string_view code, std::string_view what) {
   return fail(ErrorKind::kInvalid, code,
@@ -207,7 +207,7 @@ Status read_schema_of(Context& context, const Arguments& arguments, bool is_live
 }
 
 Result<codec::Json> read_json(Context& context, const std::string& path) {
-  WARY_ASSIGN_OR_RETURN(const Bytes bytes, io::read_file(context.files, path, kEntitiesMax));
+  WARY_ASSIGN_OR_RETURN(const Bytes bytes, io::read_file(context.files, path, kEntityBytesMax));
   auto json = codec::parse_json(as_text(bytes), kEntityLimits);
   if (!json.ok()) return in_file(json.error(), path);
   return std::move(*json);

@@ -15,7 +15,7 @@ namespace {
 
 using codec::Json;
 
-constexpr std::size_t kEntitiesMax = 500'000;
+constexpr std::size_t kLiveEntitiesMax = 500'000;
 constexpr std::uint64_t kEventsMax = 1'000'000;
 constexpr std::uint64_t kEventsDefault = 10'000;
 constexpr std::uint64_t kProgressEvents = 50'000;
@@ -27,7 +27,7 @@ Status add_entities(const Json& page, std::vector<contract::Entity>& out) {
   if (list == nullptr || !list->is_array())
     return fail(ErrorKind::kInternal, "api_answer", "no entities in the answer");
   for (const Json& item : list->items()) {
-    if (out.size() >= kEntitiesMax) {
+    if (out.size() >= kLiveEntitiesMax) {
       return fail(ErrorKind::kExhausted, "live_too_large", "there are more than 500,000 entities");
     }
     WARY_ASSIGN_OR_RETURN(contract::Entity entity, contract::entity_from_json(item));
@@ -185,9 +185,7 @@ Result<Live> read_live(Context& context) {
 }
 
 Result<engine::SnapshotPtr> compile_live(const Live& live, const cedar::PolicySet& policies) {
-  engine::Changes changes;
-  changes.policies = std::span<const cedar::Policy>(policies.policies());
-  return live.snapshot->compiled().with(changes);
+  return live.snapshot->compiled().with_policies(policies.policies());
 }
 
 std::string changed_since(const Live& live, const cedar::EntityUid& uid, UnixTime decided, UnixTime now,

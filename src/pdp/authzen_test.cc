@@ -139,7 +139,7 @@ TEST_CASE("a batch has defaults, whole objects replace them, and a wrong item is
 }
 
 TEST_CASE("every item of a batch gets what stands at the top, whole, and its own where it has that") {
-  World world;
+  AuthzenWorld world;
   const Json answer = world.ask("/access/v1/evaluations", R"({
     "subject":{"type":"user","id":"alice","properties":{"team":"t1","levels":[1,null,2.5]}},"action":{"name":"read"},
     "resource":{"type":"Doc","id":"1"},"context":{"from":{"city":"x","gone":null}},

@@ -144,7 +144,7 @@ TEST_CASE("a policy sees one name of the host, and no client that is no address"
 }
 
 TEST_CASE("an IPv4 client of a socket for both families is the IPv4 address that policies speak of") {
-  World world;
+  PlugsWorld world;
   const auto client_of = [&](const std::string& text) {
     world.forward("GET", "/nginx",
                   {{"X-Original-Method", "GET"}, {"X-Original-URI", "/"}, {"X-Real-IP", text}, kAlice});
@@ -162,7 +162,7 @@ TEST_CASE("an IPv4 client of a socket for both families is the IPv4 address that
 }
 
 TEST_CASE("a review of a resource and a path at once is none") {
-  World world;
+  PlugsWorld world;
   const std::string body =
       R"({"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview","spec":{"user":"alice",
         "resourceAttributes":{"verb":"get"},"nonResourceAttributes":{"verb":"get","path":"/x"}}})";
