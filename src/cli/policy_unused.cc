@@ -106,8 +106,8 @@ Result<Uses> read_uses(Context& context, const Arguments& arguments) {
 
 void print_use(Context& context, const analysis::PermitUse& use, std::size_t unknown) {
   const std::size_t count = use.count + unknown;
-  context.out(use.policy_id + ": " + (count == 0 ? "never used" : "used " + std::to_string(count) + (count == 1 ? " time" : " times")) +
-              "\n");
+  context.out(use.policy_id + ": " +
+              (count == 0 ? "never used" : "used " + std::to_string(count) + (count == 1 ? " time" : " times")) + "\n");
   if (unknown > 0) {
     context.out("  nothing is proposed: of " + std::to_string(unknown) + " uses not all is recorded\n");
     return;
@@ -197,7 +197,8 @@ Status policy_unused(Context& context, const Arguments& arguments) {
                          {"uses_of_others", Json(static_cast<std::int64_t>(strangers.uses))}});
   } else if (uses.read) {
     context.out("ledger: " + to_string(*uses.read) + "\n");
-    if (strangers.uses > 0) context.out("  " + std::to_string(strangers.uses) + " uses are of other policies than these\n");
+    if (strangers.uses > 0)
+      context.out("  " + std::to_string(strangers.uses) + " uses are of other policies than these\n");
   }
   // With other ids, every permit would look unused.
   if (!is_live && strangers.uses > 0) {

@@ -200,9 +200,12 @@ async function survives(page, browser, world) {
 async function boundsStreams(world) {
   const url = 'http://wary/v1/ledger/events?follow=1&last=1';
   const socket = ['-s', '-N', '--unix-socket', join(world.data, 'run/waryd/admin.sock')];
-  const readers = Array.from({length: 64}, () => spawn('curl', [...socket, url], {stdio: 'ignore'}));
+  const readers = Array.from({length: 64}, () => spawn('curl', [...socket, url], {stdio: ['ignore', 'pipe', 'ignore']}));
+  // Each has its place before another is asked for: who asks takes one too.
+  const hasOne = (reader) => new Promise((resolve) => reader.stdout.once('data', resolve));
   const asked = async () => (await run('curl', [...socket, '-m', '1', url]).catch((error) => error)).stdout;
   try {
+    await Promise.all(readers.map(hasOne));
     await eventually('a refusal', async () => (await asked()).includes('api_streams'));
     check(true, 'the 65th stream at a time is refused');
   } finally {

@@ -205,7 +205,7 @@ await run(async () => {
   if (caddy) {
     const port = await freePort();
     const file = join(directory, "Caddyfile");
-    writeFileSync(file, `{\n  admin off\n  auto_https off\n}\n${
+    writeFileSync(file, `{\n  admin off\n  auto_https off\n  default_bind 127.0.0.1\n}\n${
       documented("caddy", [["/var/lib/wary/run/edge/pdp.sock", socket], ["site.example {", `http://site.localhost:${port} {`], ["127.0.0.1:8080", `127.0.0.1:${back}`]])}`);
     await launch("caddy", caddy, ["run", "--config", file, "--adapter", "caddyfile"], port);
     await judge("caddy", port, cookie, received);
