@@ -221,7 +221,8 @@ TEST_CASE("a worker that crashes, hangs or talks without end says why it ended")
   CHECK(spun.reason.find(spun.reason.find("processor") != std::string::npos ? "processor" : "signal 9") !=
         std::string::npos);
   const auto talk = [](const LineSink& say) {
-    for (;;) say(std::string(1 << 20, 'x'));
+    const std::string line(1 << 20, 'x');
+    for (;;) say(line);
   };
   CHECK(run_in_worker(limits, talk, [](std::string_view) {}).reason == "the worker said too much");
 }

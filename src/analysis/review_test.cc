@@ -49,11 +49,13 @@ TEST_CASE("what the schema does not speak of is unknown, never safe") {
   for (const char* added : {"permit(principal, action, resource is Shop::Order);",
                             "permit(principal, action == Action::\"delete\", resource);",
                             "permit(principal, action, resource) when { principal.levle > 1 };"}) {
-    const Review wider = review_change(schema, make_set(kept), make_set(kept + added), {});
+    const cedar::PolicySet narrow = make_set(kept);
+    const cedar::PolicySet wide = make_set(kept + added);
+    const Review wider = review_change(schema, narrow, wide, {});
     CHECK_MESSAGE(wider.no_new_access() == Verdict::kUnknown, added);
     REQUIRE(wider.not_covered.size() == 1);
     CHECK(to_string(wider).find(wider.not_covered[0].reason) != std::string::npos);
-    CHECK(review_change(schema, make_set(kept + added), make_set(kept), {}).no_lost_access() == Verdict::kUnknown);
+    CHECK(review_change(schema, wide, narrow, {}).no_lost_access() == Verdict::kUnknown);
   }
   // What was found stays found.
   const Review both =

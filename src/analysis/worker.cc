@@ -61,9 +61,8 @@ std::uint64_t mapped_bytes() {
   limit(RLIMIT_FSIZE, 0);
   try {
     work([&](std::string_view line) {
-      std::string text(line);
-      text += '\n';
-      write_all(output, text);
+      write_all(output, line);
+      write_all(output, "\n");
     });
   } catch (const std::exception&) {
     _exit(6);
