@@ -33,7 +33,7 @@ struct Term {
   std::vector<Field> fields;  // of a record, as its type orders them
   // Of a set that was written out: its elements, for `value` is an array made of them.
   std::optional<std::vector<Term>> elements;
-  Term(schema::TypePtr of, z3::expr with) : type(std::move(of)), value(std::move(with)) {}
+  Term(schema::TypePtr of, z3::expr with);
   const Field* find(std::string_view name) const;
 };
 struct Field {
@@ -41,6 +41,8 @@ struct Field {
   z3::expr is_present;
   Term term;
 };
+// Where a field is complete: what a term holds is destroyed here if this throws.
+inline Term::Term(schema::TypePtr of, z3::expr with) : type(std::move(of)), value(std::move(with)) {}
 
 class Encoding {
  public:
