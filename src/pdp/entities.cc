@@ -106,7 +106,7 @@ std::optional<Json> to_cedar_json(Json value) {
       if (&place != &member) place.first = std::move(member.first);
       place.second = std::move(*converted);
     }
-    value.members().resize(kept);
+    value.members().erase(value.members().begin() + static_cast<std::ptrdiff_t>(kept), value.members().end());
   }
   return value;
 }
