@@ -3,14 +3,14 @@
 // alternating rounds; medians. Every answer is checked in a pass of its own, against decisions that neither worked out.
 // A second of a core is a second that the serving process had a processor, all its threads together, as the kernel counts it.
 // Called by ./dev bench authzen.
-import { execFileSync, execSync, spawn, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, execSync, spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { arch, cpus, release, tmpdir, type } from "node:os";
-import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { cedarOf, makeWorld, rego, regoData, resourcesOf, toAuthzen } from "./authzen_world.mjs";
+import { childOf, cpuOf, freePort, median, sleep, start, stopAll, until } from "./processes.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const build = process.env.WARY_BUILD;
@@ -23,67 +23,12 @@ const kSeconds = Math.min(10, Number(process.env.WARY_BENCH_SECONDS ?? 4));
 const kClients = Math.min(64, Number(process.env.WARY_BENCH_CLIENTS ?? 32));
 const kBatch = 50;
 const kBars = { single: 40000, batch: 250000 };
-const started = [];
-
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)];
-function start(command, args) {
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
-  child.text = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (bytes) => (child.text = (child.text + bytes).slice(-100000)));
-  child.ended = new Promise((resolve) => child.on("exit", resolve));
-  started.push(child);
-  return child;
-}
-async function stopAll() {
-  for (const child of started.reverse()) {
-    child.kill("SIGTERM");
-    await Promise.race([child.ended, sleep(8000)]);
-    if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
-  }
-}
-async function until(what, child, probe) {
-  for (let i = 0; i < 1200; i += 1) {
-    if (await probe()) return;
-    if (child.exitCode !== null) throw new Error(`${what}: ended: ${child.text}`);
-    await sleep(25);
-  }
-  throw new Error(`${what}: not within 30 s`);
-}
-const freePort = () => new Promise((resolve) => {
-  const server = createServer().listen(0, "127.0.0.1", () => {
-    const { port } = server.address();
-    server.close(() => resolve(port));
-  });
-});
-
-// Nanoseconds on a processor, of every thread.
-function cpuOf(pid) {
-  return readdirSync(`/proc/${pid}/task`).reduce((sum, task) => {
-    try {
-      return sum + Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ")[0]);
-    } catch {
-      return sum; // the thread ended meanwhile
-    }
-  }, 0);
-}
-function childOf(parent, name) {
-  for (const entry of readdirSync("/proc").filter((one) => /^\d+$/.test(one))) {
-    try {
-      const ppid = Number(readFileSync(`/proc/${entry}/status`, "utf8").match(/^PPid:\t(\d+)$/m)[1]);
-      if (ppid === parent && readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0")[0].endsWith(`/${name}`)) return Number(entry);
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  throw new Error(`${name} does not run`);
-}
 
 async function startWary(world) {
   const data = join(scratch, "data");
   const cli = (...words) => execFileSync(join(build, "bin/wary"), ["--data", data, ...words], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-  const dev = start(join(build, "bin/wary"), ["--data", data, "dev", "--listen", `127.0.0.1:${await freePort()}`, "--workers", "1"]);
-  await until("wary dev", dev, () => dev.text.includes("wary is ready"));
+  const dev = start("wary dev", join(build, "bin/wary"), ["--data", data, "dev", "--listen", `127.0.0.1:${await freePort()}`, "--workers", "1"]);
+  await until("wary dev", () => dev.text.includes("wary is ready"), 30000);
   mkdirSync(join(scratch, "resources"));
   writeFileSync(join(scratch, "resources/world.yaml"), resourcesOf(world));
   writeFileSync(join(scratch, "resources/shop.cedar"), cedarOf());
@@ -114,9 +59,9 @@ async function startOpa(world) {
   writeFileSync(join(scratch, "authz.rego"), rego);
   writeFileSync(join(scratch, "data.json"), JSON.stringify(regoData(world)));
   const socket = join(scratch, "opa.sock");
-  const child = start("env", ["GOMAXPROCS=1", opa, "run", "--server", "--addr", `unix://${socket}`, "--log-level", "error", "--disable-telemetry", "--skip-version-check",
+  const child = start("opa", "env", ["GOMAXPROCS=1", opa, "run", "--server", "--addr", `unix://${socket}`, "--log-level", "error", "--disable-telemetry", "--skip-version-check",
     join(scratch, "authz.rego"), join(scratch, "data.json")]);
-  await until("opa", child, () => existsSync(socket));
+  await until("opa", () => existsSync(socket), 30000);
   return {
     name: "OPA", socket, pid: child.pid, others: [],
     single: { path: "/v1/data/authz/allow", body: (question) => ({ input: question }), answers: (body) => [body.result] },

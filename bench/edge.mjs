@@ -1,11 +1,11 @@
 // CPU per request of the edge, with identity, decision and event (record: with) on, beside nginx that only ends TLS and
 // proxies: the same upstream, the same core, alternating rounds, medians. Called by ./dev bench edge.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, release, tmpdir, type, arch } from "node:os";
-import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { childOf, cpuOf, freePort, median, start, stopAll, until } from "./processes.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const build = process.env.WARY_BUILD;
@@ -13,43 +13,11 @@ const nginx = join(root, "build/demo/nginx/usr/sbin/nginx");
 const scratch = mkdtempSync(join(tmpdir(), "wary-bench-"));
 chmodSync(scratch, 0o755);
 const data = join(scratch, "data");
-const started = [];
 const kRounds = Number(process.env.ROUNDS ?? 5);
 const kSeconds = 3;
 const kClients = 32;
 const kBody = "x".repeat(128);
 
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const freePort = () =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-function start(command, args) {
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
-  child.text = "";
-  child.stdout.on("data", (bytes) => (child.text += bytes));
-  child.stderr.on("data", (bytes) => (child.text += bytes));
-  child.ended = new Promise((resolve) => child.on("exit", resolve));
-  started.push(child);
-  return child;
-}
-async function stopAll() {
-  for (const child of started.reverse()) {
-    child.kill("SIGTERM");
-    await Promise.race([child.ended, sleep(6000)]);
-    if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
-  }
-}
-async function until(what, probe) {
-  for (let i = 0; i < 400; i += 1) {
-    if (await probe()) return;
-    await sleep(25);
-  }
-  throw new Error(`${what}: not within 10 s`);
-}
 function cli(...words) {
   return execFileSync(join(build, "bin/wary"), ["--data", data, "--output", "json", ...words], { encoding: "utf8" });
 }
@@ -58,30 +26,6 @@ function curl(...args) {
   if (done.status !== 0) throw new Error(`curl ${args.join(" ")}: ${done.stderr}`);
   const at = done.stdout.lastIndexOf("\n");
   return { body: done.stdout.slice(0, at), status: Number(done.stdout.slice(at + 1)) };
-}
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-
-// Nanoseconds on a CPU, of every thread.
-function cpuOf(pid) {
-  let sum = 0;
-  for (const task of readdirSync(`/proc/${pid}/task`)) {
-    sum += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ")[0]);
-  }
-  return sum;
-}
-// The supervisor's child of that name.
-function childOf(parent, name) {
-  for (const entry of readdirSync("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const ppid = readFileSync(`/proc/${entry}/status`, "utf8").match(/^PPid:\t(\d+)$/m)[1];
-      const words = readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0");
-      if (Number(ppid) === parent && words[0].endsWith(`/${name}`)) return Number(entry);
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  throw new Error(`${name} does not run`);
 }
 function nginxConfig(name, server) {
   const path = join(scratch, `${name}.conf`);
@@ -93,7 +37,7 @@ http { access_log off; ${temp} keepalive_requests 100000000; keepalive_timeout 3
   return path;
 }
 function startNginx(core, name, server) {
-  return start("taskset", ["-c", String(core), nginx, "-p", scratch, "-c", nginxConfig(name, server), "-e", join(scratch, `${name}.log`)]);
+  return start(name, "taskset", ["-c", String(core), nginx, "-p", scratch, "-c", nginxConfig(name, server), "-e", join(scratch, `${name}.log`)]);
 }
 
 // One round of load: requests, requests/s, p50 and p99 in microseconds.
@@ -128,7 +72,7 @@ async function main() {
     ssl_protocols TLSv1.3; ssl_session_cache off; ssl_session_tickets off; ssl_ecdh_curve X25519:prime256v1;
     server { listen 127.0.0.1:${proxy} ssl backlog=4096; ssl_certificate ${scratch}/cert.pem; ssl_certificate_key ${scratch}/key.pem;
       location / { proxy_pass http://up; } }`);
-  const dev = start(join(build, "bin/wary"), ["--data", data, "dev", "--listen", `127.0.0.1:${edge}`, "--workers", "1"]);
+  const dev = start("wary dev", join(build, "bin/wary"), ["--data", data, "dev", "--listen", `127.0.0.1:${edge}`, "--workers", "1"]);
   await until("wary dev", () => dev.text.includes("listens"));
   const resources = join(scratch, "bench.yaml");
   writeFileSync(resources, `apiVersion: wary.dev/v1

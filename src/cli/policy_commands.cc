@@ -85,14 +85,7 @@ Status check_for_platform(Context& context, const Arguments& arguments) {
   std::size_t broken = 0;
   std::vector<policy::PolicyFinding> findings;
   for (const PolicyFile& file : files) {
-    if (file.is_json) {
-      return fail(ErrorKind::kInvalid, "policy_file", "wary takes policies as text")
-          .at(file.path)
-          .expected("a name ending in .cedar")
-          .next("wary policy convert prints it as text");
-    }
-    std::string name = file.path.substr(file.path.rfind('/') + 1);
-    name.resize(name.size() - std::string_view(".cedar").size());
+    WARY_ASSIGN_OR_RETURN(const std::string name, applied_name(file));
     const policy::PolicyCheck check = policy::check_policies({name, file.text, file.path, 1});
     print_errors(context, check.errors);
     broken += check.errors.size();

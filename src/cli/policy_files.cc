@@ -142,6 +142,17 @@ cedar::PolicyBody standalone(const cedar::Policy& policy) {
   return out;
 }
 
+Result<std::string> applied_name(const PolicyFile& file) {
+  if (file.is_json) {
+    return fail(ErrorKind::kInvalid, "policy_file", "wary takes policies as text")
+        .at(file.path)
+        .expected("a name ending in .cedar")
+        .next("wary policy convert prints it as text");
+  }
+  const std::string name = file.path.substr(file.path.rfind('/') + 1);
+  return name.substr(0, name.size() - std::string_view(".cedar").size());
+}
+
 Result<std::vector<PolicyFile>> read_texts(Context& context, const std::vector<std::string>& paths) {
   std::vector<PolicyFile> out;
   for (const std::string& path : paths) WARY_RETURN_IF_ERROR(add_path(context, path, out, true));

@@ -38,6 +38,8 @@ struct PolicyFiles {
 cedar::PolicyBody standalone(const cedar::Policy& policy);
 
 // Files ending in .cedar or .json, and directories of .cedar files. Errors: policy_invalid (told before), file_*.
+// What `wary apply` calls the policy of this file: its name without .cedar. Error: policy_file (no text).
+Result<std::string> applied_name(const PolicyFile& file);
 Result<std::vector<PolicyFile>> read_texts(Context& context, const std::vector<std::string>& paths);
 Result<PolicyFiles> read_policy_files(Context& context, const std::vector<std::string>& paths);
 // .cedarschema, or its JSON form when the name ends in .json. Errors: schema_invalid (told before).

@@ -128,14 +128,7 @@ Result<cedar::PolicySet> policies_after_apply(Context& context, const Arguments&
   WARY_ASSIGN_OR_RETURN(const std::vector<PolicyFile> files, read_texts(context, arguments.positional));
   std::vector<policy::PolicyText> texts = live.texts;
   for (const PolicyFile& file : files) {
-    if (file.is_json) {
-      return fail(ErrorKind::kInvalid, "policy_file", "wary takes policies as text")
-          .at(file.path)
-          .expected("a name ending in .cedar")
-          .next("wary policy convert prints it as text");
-    }
-    std::string name = file.path.substr(file.path.rfind('/') + 1);
-    name.resize(name.size() - std::string_view(".cedar").size());
+    WARY_ASSIGN_OR_RETURN(const std::string name, applied_name(file));
     const std::string id = arguments.flag("--namespace", "default") + "/" + name;
     std::erase_if(texts, [&](const policy::PolicyText& text) { return text.id == id; });
     texts.push_back({id, file.text, file.path, 1});
