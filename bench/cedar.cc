@@ -489,9 +489,10 @@ void b3(Figures& figures) {
 void b4_policies(char kind, Figures& figures) {
   std::mt19937_64 random(5);
   constexpr std::uint32_t kPolicies = 10'000;
-  const Workload workload = b2_workload(kind, kPolicies, random);
+  Workload workload = b2_workload(kind, kPolicies, random);
   const cedar::PolicySet set = parse(workload.policies);
   auto current = build(set, workload.entities);
+  expect(workload, set, *current);
   std::vector<std::uint32_t> numbers(kPolicies);
   std::iota(numbers.begin(), numbers.end(), 0U);
   std::vector<double> spent;

@@ -88,7 +88,7 @@ for (const row of [...new Set([...decisions.keys()].map(rowOf))]) {
 }
 const own = join(mkdtempSync(join(tmpdir(), 'wary-cedar-own-')), 'figures.json')
 if (!process.env.WARY_BENCH_PEERS_ONLY) {
-  spawnSync(program, ['own', own], { stdio: 'inherit' })
+  must(program, ['own', own], { stdio: ['ignore', 'inherit', 'pipe'] })
   if (existsSync(own)) for (const f of JSON.parse(readFileSync(own))) figures.push({ ...f, peer: null, peer_value: null, ratio: null })
 }
 writeFileSync(results, JSON.stringify({
