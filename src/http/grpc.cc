@@ -13,11 +13,11 @@ constexpr std::size_t kPrefixBytes = 5;
 constexpr std::size_t kMessageMax = std::size_t{1} << 20;
 constexpr std::size_t kTimeoutDigitsMax = 8;
 
+// In the headers alone, as a call that gives nothing ends.
 Http2Response failed(GrpcCode code, std::string_view message) {
   Http2Response out;
-  out.headers = {{"content-type", "application/grpc"},
-                 {"grpc-status", std::to_string(static_cast<int>(code))},
-                 {"grpc-message", codec::encode_percent(message)}};
+  out.headers = grpc_trailers(code, message);
+  out.headers.insert(out.headers.begin(), {"content-type", "application/grpc"});
   return out;
 }
 
@@ -32,13 +32,19 @@ std::optional<bool> has_time(std::string_view timeout) {
   return digits.find_first_not_of('0') != std::string_view::npos;
 }
 
-std::string with_prefix(std::string_view message) {
+}  // namespace
+
+std::string frame_grpc(std::string_view message) {
   std::string out(kPrefixBytes, '\0');
   for (std::size_t i = 0; i < 4; ++i) out[i + 1] = static_cast<char>(message.size() >> (24 - 8 * i));
   return out += message;
 }
 
-}  // namespace
+std::vector<std::pair<std::string, std::string>> grpc_trailers(GrpcCode code, std::string_view message) {
+  std::vector<std::pair<std::string, std::string>> out = {{"grpc-status", std::to_string(static_cast<int>(code))}};
+  if (code != GrpcCode::kOk) out.emplace_back("grpc-message", codec::encode_percent(message));
+  return out;
+}
 
 Http2Response answer_grpc(const Http2Request& request, const GrpcHandler& handler) {
   const std::string_view type = request.header("content-type");
@@ -62,9 +68,12 @@ Http2Response answer_grpc(const Http2Request& request, const GrpcHandler& handle
   for (std::size_t i = 1; i < kPrefixBytes; ++i) size = size << 8 | static_cast<std::uint8_t>(body[i]);
   if (size > kMessageMax) return failed(GrpcCode::kResourceExhausted, "the message is too large");
   if (size != body.size() - kPrefixBytes) return failed(GrpcCode::kInvalidArgument, "one whole message is expected");
-  GrpcResult result = handler(request.path, body.substr(kPrefixBytes));
+  GrpcResult result = handler(request, body.substr(kPrefixBytes));
   if (result.code != GrpcCode::kOk) return failed(result.code, result.message);
-  return {200, {{"content-type", "application/grpc"}}, with_prefix(result.reply), {{"grpc-status", "0"}}};
+  Http2Response out{200, {{"content-type", "application/grpc"}}, "", {}, result.stays_open};
+  if (result.has_reply) out.body = frame_grpc(result.reply);
+  if (!result.stays_open) out.trailers = grpc_trailers(GrpcCode::kOk, "");
+  return out;
 }
 
 }  // namespace wary::http

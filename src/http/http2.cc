@@ -43,6 +43,7 @@ struct Http2::Impl {
     bool is_too_large = false;
   };
 
+  Http2* owner = nullptr;
   Handler handler;
   Http2Limits limits;
   nghttp2_session* session = nullptr;
@@ -82,7 +83,10 @@ struct Http2::Impl {
 
   static int begin(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     auto& self = *static_cast<Impl*>(user);
-    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) self.streams[frame->hd.stream_id] = Stream{};
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+      self.streams[frame->hd.stream_id] = Stream{};
+      self.streams[frame->hd.stream_id].request.stream = frame->hd.stream_id;
+    }
     return 0;
   }
 
@@ -143,8 +147,12 @@ struct Http2::Impl {
 
   static int close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user) {
     auto& self = *static_cast<Impl*>(user);
-    if (Stream* stream = self.find(id)) self.body_bytes -= stream->request.body.size();
+    Stream* stream = self.find(id);
+    if (stream == nullptr) return 0;
+    self.body_bytes -= stream->request.body.size();
+    const bool was_handled = stream->is_answered;
     self.streams.erase(id);
+    if (was_handled && self.owner->on_closed) self.owner->on_closed(id);
     return 0;
   }
 
@@ -155,6 +163,11 @@ struct Http2::Impl {
     std::memcpy(out, stream.response.body.data() + stream.sent, count);
     stream.sent += count;
     if (stream.sent < stream.response.body.size()) return static_cast<ssize_t>(count);
+    if (stream.response.stays_open) {
+      stream.response.body.clear();
+      stream.sent = 0;
+      return count == 0 ? static_cast<ssize_t>(NGHTTP2_ERR_DEFERRED) : static_cast<ssize_t>(count);
+    }
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     if (stream.response.trailers.empty()) return static_cast<ssize_t>(count);
     *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
@@ -170,7 +183,7 @@ struct Http2::Impl {
     Stream* stream = find(id);
     if (stream == nullptr || stream->is_answered || stream->is_too_large) return 0;
     stream->is_answered = true;
-    noise_left = std::min(noise_left + kNoisePerRequest, limits.noise + kNoisePerRequest);
+    owner->forgive(kNoisePerRequest);
     stream->response = handler(stream->request);
     const std::string status_name = ":status", status = std::to_string(stream->response.status);
     std::vector<nghttp2_nv> fields = {field_of(status_name, status)};
@@ -178,12 +191,14 @@ struct Http2::Impl {
     nghttp2_data_provider provider{};
     provider.source.ptr = stream;  // a map's elements stay where they are
     provider.read_callback = read_body;
-    const bool has_body = !stream->response.body.empty() || !stream->response.trailers.empty();
+    const bool has_body =
+        !stream->response.body.empty() || !stream->response.trailers.empty() || stream->response.stays_open;
     return nghttp2_submit_response(session, id, fields.data(), fields.size(), has_body ? &provider : nullptr);
   }
 };
 
 Http2::Http2(Handler handler, Http2Limits limits) : impl_(std::make_unique<Impl>()) {
+  impl_->owner = this;
   impl_->handler = std::move(handler);
   impl_->limits = limits;
   impl_->noise_left = limits.noise;
@@ -193,12 +208,16 @@ Http2::Http2(Handler handler, Http2Limits limits) : impl_(std::make_unique<Impl>
 Http2::~Http2() = default;
 
 std::string Http2::receive(std::string_view bytes) {
-  std::string out;
-  if (is_over()) return out;
+  if (is_over()) return {};
   const ssize_t taken =
       nghttp2_session_mem_recv(impl_->session, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   // What was no HTTP/2 at all: a GOAWAY may be waiting to be sent.
   if (taken < 0) impl_->failed = true;
+  return flush();
+}
+
+std::string Http2::flush() {
+  std::string out;
   for (;;) {
     const std::uint8_t* data = nullptr;
     const ssize_t size = nghttp2_session_mem_send(impl_->session, &data);
@@ -206,6 +225,33 @@ std::string Http2::receive(std::string_view bytes) {
     if (size <= 0) return out;
     out.append(reinterpret_cast<const char*>(data), static_cast<std::size_t>(size));
   }
+}
+
+bool Http2::write(std::int32_t stream, std::string_view bytes) {
+  Impl::Stream* found = impl_->find(stream);
+  if (found == nullptr || !found->response.stays_open) return false;
+  if (found->response.body.size() - found->sent + bytes.size() > impl_->limits.unsent_bytes) {
+    nghttp2_submit_rst_stream(impl_->session, NGHTTP2_FLAG_NONE, stream, NGHTTP2_CANCEL);
+    return false;
+  }
+  found->response.body.erase(0, found->sent);
+  found->sent = 0;
+  found->response.body += bytes;
+  forgive(kNoisePerRequest);  // it takes window updates to get it across
+  nghttp2_session_resume_data(impl_->session, stream);
+  return true;
+}
+
+void Http2::end(std::int32_t stream, std::vector<std::pair<std::string, std::string>> trailers) {
+  Impl::Stream* found = impl_->find(stream);
+  if (found == nullptr || !found->response.stays_open) return;
+  found->response.stays_open = false;
+  found->response.trailers = std::move(trailers);
+  nghttp2_session_resume_data(impl_->session, stream);
+}
+
+void Http2::forgive(std::size_t frames) {
+  impl_->noise_left = std::min(impl_->noise_left + frames, impl_->limits.noise + kNoisePerRequest);
 }
 
 bool Http2::is_over() const {

@@ -11,7 +11,7 @@ std::string run(std::string_view bytes, std::size_t step) {
   std::string seen;
   Http2 connection([&](const Http2Request& request) {
     seen += request.method + " " + request.path + " " + std::to_string(request.body.size()) + "\n";
-    return answer_grpc(request, [](std::string_view, std::string_view message) {
+    return answer_grpc(request, [](const Http2Request&, std::string_view message) {
       return GrpcResult{GrpcCode::kOk, "", std::string(message)};
     });
   });

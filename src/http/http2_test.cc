@@ -77,7 +77,7 @@ struct TestServer {
 };
 
 Http2Request call(std::string body, std::vector<std::pair<std::string, std::string>> more = {}) {
-  Http2Request out{"POST", "/a.B/C", "a", "http", {{"content-type", "application/grpc"}}, std::move(body)};
+  Http2Request out{1, "POST", "/a.B/C", "a", "http", {{"content-type", "application/grpc"}}, std::move(body)};
   for (auto& header : more) out.headers.push_back(std::move(header));
   return out;
 }
@@ -192,8 +192,8 @@ TEST_CASE("what is no HTTP/2 ends at once") {
 }
 
 TEST_CASE("a gRPC call is one whole message, and its status is in the trailers") {
-  const auto echo = [](std::string_view method, std::string_view message) {
-    return GrpcResult{GrpcCode::kOk, "", std::string(method) + ":" + std::string(message)};
+  const auto echo = [](const Http2Request& request, std::string_view message) {
+    return GrpcResult{GrpcCode::kOk, "", request.path + ":" + std::string(message)};
   };
   const std::string good("\0\0\0\0\3abc", 8);
   const Http2Response answer = answer_grpc(call(good), echo);
@@ -217,8 +217,76 @@ TEST_CASE("a gRPC call is one whole message, and its status is in the trailers")
   CHECK(answer_grpc(other, echo).status == 415);
   other.method = "GET";
   CHECK(answer_grpc(other, echo).status == 405);
-  const Http2Response failed = answer_grpc(
-      call(good), [](std::string_view, std::string_view) { return GrpcResult{GrpcCode::kUnimplemented, "a b", ""}; });
+  const Http2Response failed = answer_grpc(call(good), [](const Http2Request&, std::string_view) {
+    return GrpcResult{GrpcCode::kUnimplemented, "a b", ""};
+  });
   CHECK(status_of(failed) == "12");
   CHECK(failed.headers.back().second == "a%20b");
+}
+
+TEST_CASE("an answer that stays open goes on until its end") {
+  TestServer server;
+  std::vector<std::int32_t> closed;
+  server.connection.on_closed = [&](std::int32_t stream) { closed.push_back(stream); };
+  server.response = {200, {}, "first", {}, true};
+  const auto head_out =
+      frames(server.connection.receive(frame(kHeaders, kEndHeaders | kEndStream, 1, head("GET", "/"))));
+  REQUIRE(head_out.size() == 2);
+  CHECK(head_out[1].payload == "first");
+  CHECK((head_out[1].flags & kEndStream) == 0);
+  CHECK(server.seen[0].stream == 1);
+  CHECK(server.connection.flush().empty());
+  CHECK(server.connection.write(1, "second"));
+  const auto more = frames(server.connection.flush());
+  REQUIRE(more.size() == 1);
+  CHECK(more[0].payload == "second");
+  CHECK(server.connection.write(1, "third"));
+  server.connection.end(1, {{"after", "all"}});
+  const auto last = frames(server.connection.flush());
+  REQUIRE(last.size() == 2);
+  CHECK(last[0].payload == "third");
+  CHECK(last[1].type == kHeaders);
+  CHECK((last[1].flags & kEndStream) != 0);
+  CHECK(closed == std::vector<std::int32_t>{1});
+  CHECK(!server.connection.write(1, "late"));
+}
+
+TEST_CASE("a client that gives up a stream is told of, and one that takes nothing is reset") {
+  Http2Limits limits;
+  limits.unsent_bytes = 100'000;
+  TestServer server(limits);
+  std::vector<std::int32_t> closed;
+  server.connection.on_closed = [&](std::int32_t stream) { closed.push_back(stream); };
+  server.response = {200, {}, "", {}, true};
+  for (const int stream : {1, 3}) {
+    (void)server.connection.receive(frame(kHeaders, kEndHeaders | kEndStream, stream, head("GET", "/")));
+  }
+  (void)server.connection.receive(frame(kReset, 0, 1, std::string("\0\0\0\10", 4)));
+  CHECK(closed == std::vector<std::int32_t>{1});
+  CHECK(!server.connection.write(1, "x"));
+  // Its window holds 65,535 bytes; what lies beyond waits here, up to the limit.
+  CHECK(server.connection.write(3, std::string(65'535, 'x')));
+  (void)server.connection.flush();
+  CHECK(server.connection.write(3, std::string(60'000, 'x')));
+  CHECK(server.connection.write(3, std::string(40'000, 'x')));
+  CHECK(!server.connection.write(3, "x"));
+  CHECK(error_in(server.connection.flush(), kReset) == 8);
+  CHECK(closed == std::vector<std::int32_t>{1, 3});
+  CHECK(!server.connection.is_over());
+}
+
+TEST_CASE("a long-lived stream's pings are forgiven with time") {
+  Http2Limits limits;
+  limits.noise = 3;
+  TestServer server(limits);
+  server.response = {200, {}, "", {}, true};
+  (void)server.connection.receive(frame(kHeaders, kEndHeaders | kEndStream, 1, head("GET", "/")));
+  const std::string ping = frame(kPing, 0, 0, "12345678");
+  for (int i = 0; i < 1000; ++i) {
+    (void)server.connection.receive(ping);
+    server.connection.forgive(1);
+  }
+  CHECK(!server.connection.is_over());
+  for (int i = 0; i < 110; ++i) (void)server.connection.receive(ping);
+  CHECK(server.connection.is_over());
 }

@@ -1,6 +1,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -289,6 +290,23 @@ class EpollLoop final : public Loop {
   bool dispatching_ = false;              // before this turn runs what was posted; the owner's
 };
 
+constexpr int kPeerPidfd = 77;  // SO_PEERPIDFD, which Debian 12's headers lack
+
+class HeldProcess final : public PeerProcess {
+ public:
+  HeldProcess(pid_t pid, Descriptor pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
+  pid_t pid() const override { return pid_; }
+  bool is_running() const override {
+    pollfd ended{pidfd_.get(), POLLIN, 0};
+    return poll(&ended, 1, 0) == 0;
+  }
+  int descriptor() const override { return pidfd_.get(); }
+
+ private:
+  pid_t pid_;
+  Descriptor pidfd_;
+};
+
 class SocketStream final : public Stream {
  public:
   SocketStream(EpollLoop& loop, Descriptor descriptor, std::string peer)
@@ -355,6 +373,18 @@ class SocketStream final : public Stream {
     if (getsockopt(descriptor_.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0 || credentials.pid == 0)
       return {};
     return {credentials.pid, credentials.uid, credentials.gid};
+  }
+
+  Result<std::unique_ptr<PeerProcess>> peer_process() const override {
+    int pidfd = -1;
+    socklen_t size = sizeof pidfd;
+    const pid_t pid = peer_credentials().pid;
+    if (pid <= 0 || getsockopt(descriptor_.get(), SOL_SOCKET, kPeerPidfd, &pidfd, &size) != 0) {
+      return fail(ErrorKind::kUnavailable, "peer_process", "the kernel does not say which process connected")
+          .found(pid <= 0 ? "no process" : std::strerror(errno))
+          .expected("a unix socket, and Linux 6.5 or later");
+    }
+    return std::unique_ptr<PeerProcess>(std::make_unique<HeldProcess>(pid, Descriptor(pidfd)));
   }
 
   std::string peer_address() const override { return peer_; }

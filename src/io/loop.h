@@ -22,6 +22,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "io/peer_process.h"
 
 namespace wary::io {
 
@@ -62,6 +63,10 @@ class Stream {
   // The next destruction resets the connection (linger 0) instead of closing it in order.
   virtual void reset_on_close() = 0;
   virtual PeerCredentials peer_credentials() const = 0;  // unix sockets; all -1 elsewhere
+  // Who connected, to be asked for right after accepting. Error: peer_process.
+  virtual Result<std::unique_ptr<PeerProcess>> peer_process() const {
+    return fail(ErrorKind::kUnavailable, "peer_process", "this stream has no process at its other end");
+  }
   virtual std::string peer_address() const = 0;
 };
 

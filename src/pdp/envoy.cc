@@ -116,8 +116,8 @@ std::optional<Target> parse_check_request(std::string_view bytes) {
 }
 
 http::Http2Response answer_envoy(Authority& authority, const http::Http2Request& request, const std::string& pep) {
-  return http::answer_grpc(request, [&](std::string_view method, std::string_view bytes) -> http::GrpcResult {
-    if (method != kCheck) return {http::GrpcCode::kUnimplemented, "only Authorization/Check is served", {}};
+  return http::answer_grpc(request, [&](const http::Http2Request& call, std::string_view bytes) -> http::GrpcResult {
+    if (call.path != kCheck) return {http::GrpcCode::kUnimplemented, "only Authorization/Check is served", {}};
     const auto target = parse_check_request(bytes);
     if (!target) return {http::GrpcCode::kInvalidArgument, "this is no CheckRequest", {}};
     const Verdict verdict = judge(authority, *target, pep);

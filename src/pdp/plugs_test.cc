@@ -262,8 +262,8 @@ std::optional<std::string> at(std::string_view bytes, std::initializer_list<std:
 }
 
 std::string check(PlugsWorld& world, const std::string& bytes) {
-  http::Http2Request request{"POST", "/envoy.service.auth.v3.Authorization/Check", "a",
-                             "http", {{"content-type", "application/grpc"}},       ""};
+  http::Http2Request request{
+      1, "POST", "/envoy.service.auth.v3.Authorization/Check", "a", "http", {{"content-type", "application/grpc"}}, ""};
   request.body = std::string("\0\0\0", 3);
   request.body += static_cast<char>(bytes.size() >> 8);
   request.body += static_cast<char>(bytes.size());

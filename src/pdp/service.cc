@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
+#include "http/wire.h"
 #include "pdp/envoy.h"
 #include "pdp/forward.h"
 #include "pdp/kubernetes.h"
 #include "pdp/spop.h"
-#include "pdp/wire.h"
 
 namespace wary::pdp {
 
@@ -39,9 +39,9 @@ void Service::offload(std::unique_ptr<io::Stream> stream, bool is_grpc) {
     const auto answer = [this, pep](const http::Http2Request& request) {
       return answer_envoy(authority_, request, pep);
     };
-    wires_[number] = std::make_unique<WireOf<http::Http2>>(loop_, std::move(stream), ended, answer);
+    wires_[number] = std::make_unique<http::WireOf<http::Http2>>(loop_, std::move(stream), ended, answer);
   } else {
-    wires_[number] = std::make_unique<WireOf<Spop>>(loop_, std::move(stream), ended, authority_, pep);
+    wires_[number] = std::make_unique<http::WireOf<Spop>>(loop_, std::move(stream), ended, authority_, pep);
   }
 }
 

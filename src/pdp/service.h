@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "http/server.h"
+#include "http/wire.h"
 #include "pdp/authzen.h"
 
 namespace wary::pdp {
@@ -27,8 +28,6 @@ struct ServiceOptions {
   pid_t own_process = 0;
   std::vector<uid_t> peers;  // other users whose programs may ask
 };
-
-class Wire;
 
 class Service {
  public:
@@ -49,7 +48,7 @@ class Service {
   ServiceOptions options_;
   http::Server server_;
   std::unique_ptr<io::Listener> grpc_listener_, spop_listener_;
-  std::map<std::uint64_t, std::unique_ptr<Wire>> wires_;
+  std::map<std::uint64_t, std::unique_ptr<http::Wire>> wires_;
   std::uint64_t last_wire_ = 0;
 };
 

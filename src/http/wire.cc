@@ -1,11 +1,11 @@
-#include "pdp/wire.h"
+#include "http/wire.h"
 
-namespace wary::pdp {
+namespace wary::http {
 
 namespace {
 
-constexpr std::size_t kReadBytes = 16 * 1024;
-constexpr std::size_t kUnsentMax = std::size_t{1} << 20;
+constexpr std::size_t kWireReadBytes = 16 * 1024;
+constexpr std::size_t kWireUnsentMax = std::size_t{1} << 20;
 
 }  // namespace
 
@@ -17,9 +17,10 @@ Wire::Wire(io::Loop& loop, std::unique_ptr<io::Stream> stream, std::function<voi
 }
 
 void Wire::turn() {
-  char buffer[kReadBytes];  // NOLINT: a read buffer
+  if (has_ended_) return;
+  char buffer[kWireReadBytes];  // NOLINT: a read buffer
   bool open = send();
-  while (open && !is_over() && out_.size() < kUnsentMax) {
+  while (open && !is_over() && out_.size() < kWireUnsentMax) {
     const io::IoCount got = stream_->read({reinterpret_cast<std::uint8_t*>(buffer), sizeof buffer});
     if (got.state == io::IoCount::State::kWouldBlock) break;
     open = got.state == io::IoCount::State::kSome;
@@ -28,11 +29,23 @@ void Wire::turn() {
     out_ += receive({buffer, got.count});
     open = send();
   }
+  settle(open);
+}
+
+void Wire::push(std::string_view bytes) {
+  if (has_ended_ || bytes.empty()) return;
+  out_ += bytes;
+  settle(send());
+}
+
+void Wire::settle(bool open) {
+  if (has_ended_) return;
   if (!open || (is_over() && out_.empty())) {
+    has_ended_ = true;
     stream_->want(false, false);
     return ended_();
   }
-  stream_->want(!is_over() && out_.size() < kUnsentMax, !out_.empty());
+  stream_->want(!is_over() && out_.size() < kWireUnsentMax, !out_.empty());
 }
 
 bool Wire::send() {
@@ -48,4 +61,4 @@ bool Wire::send() {
   return open;
 }
 
-}  // namespace wary::pdp
+}  // namespace wary::http

@@ -2,8 +2,8 @@
 //
 //   auto wire = std::make_unique<WireOf<Spop>>(loop, std::move(stream), [] { ... erase it ... }, authority, pep);
 //
-// Thread rule: the loop's; `ended` must not destroy the wire before this turn is over. Limits: 1 MiB unsent, beyond
-// which nothing is read. Private to pdp/.
+// Thread rule: the loop's; `ended` must not destroy the wire before this turn is over, and is called once. Limits: 1
+// MiB unsent, beyond which nothing is read.
 #pragma once
 
 #include <functional>
@@ -13,7 +13,7 @@
 
 #include "io/loop.h"
 
-namespace wary::pdp {
+namespace wary::http {
 
 class Wire {
  public:
@@ -24,15 +24,20 @@ class Wire {
   Wire(io::Loop& loop, std::unique_ptr<io::Stream> stream, std::function<void()> ended);
   virtual std::string receive(std::string_view bytes) = 0;
   virtual bool is_over() const = 0;
+  // Sends what the session has to say by itself.
+  void push(std::string_view bytes);
+  io::Stream& stream() { return *stream_; }
 
  private:
   void turn();
+  void settle(bool open);
   bool send();
   io::Loop& loop_;
   Monotonic heard_;
   std::unique_ptr<io::Stream> stream_;
   std::function<void()> ended_;
   std::string out_;
+  bool has_ended_ = false;
 };
 
 template <typename Session>
@@ -48,4 +53,4 @@ class WireOf final : public Wire {
   Session session_;
 };
 
-}  // namespace wary::pdp
+}  // namespace wary::http
