@@ -1,5 +1,6 @@
 #include "tests/support/cedar_generator.h"
 
+#include <algorithm>
 #include <array>
 #include <memory>
 
@@ -158,7 +159,7 @@ std::string random_annotations(Dice& dice) {
 
 cedar::Request random_request(Dice& dice, const WorldShape& shape) {
   cedar::Request request;
-  request.principal = dice.chance(70) ? cedar::make_entity("U", std::to_string(dice.below(shape.entities)))
+  request.principal = dice.chance(70) ? cedar::make_entity("U", std::to_string(dice.below(std::max<std::size_t>(shape.entities, 1))))
                                       : random_entity(dice, shape);
   request.resource = random_entity(dice, shape);
   request.action = cedar::make_entity("Action", "a" + std::to_string(dice.below(kActions + 1)));
