@@ -21,6 +21,7 @@ constexpr gid_t kGroup = 64'100;  // theirs together: who may pass to their sock
 constexpr uid_t kControlUid = 64'101;
 constexpr uid_t kSignerUid = 64'102;
 constexpr uid_t kEdgeUid = 64'103;
+constexpr uid_t kAgentUid = 64'104;
 
 void write_all(int descriptor, std::string_view text) {
   while (!text.empty()) {
@@ -64,7 +65,7 @@ struct Machine {
   std::string console_origin;
   std::string workers;
   std::string pep_uids;  // whose programs may ask for decisions, beside the edge's own user and root
-  std::optional<io::Identity> control, signer, edge;  // as root
+  std::optional<io::Identity> control, signer, edge, agent;  // as root
 };
 
 // As root the processes run as users of their own, who must be able to pass through.
@@ -95,6 +96,9 @@ Status make_directories(const Machine& machine) {
   // Others pass through when they are meant to ask for decisions; the socket itself says who is.
   WARY_RETURN_IF_ERROR(
       make_directory(machine.data + "/run/edge", machine.pep_uids.empty() ? 0710 : 0711, machine.edge));
+  // Every program of the machine may ask who it is.
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run/agent", 0711, machine.agent));
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/agent", 0700, machine.agent));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/waryd", 0700, machine.control));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/waryd/ledger", 0700, machine.control));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/signer", 0700, machine.signer));
@@ -102,7 +106,7 @@ Status make_directories(const Machine& machine) {
 }
 
 Status check_programs() {
-  for (const std::string_view name : {"wary-signer", "waryd", "wary-edge"}) {
+  for (const std::string_view name : {"wary-signer", "waryd", "wary-agent", "wary-edge"}) {
     const std::string path = own_directory() + "/" + std::string(name);
     if (access(path.c_str(), X_OK) == 0) continue;
     return fail(ErrorKind::kNotFound, "program_missing", "a program of wary is not beside this one, or cannot be run")
@@ -121,11 +125,21 @@ Status start_processes(Supervisor& supervisor, const Machine& machine) {
                                          {programs + "/wary-signer", "--directory", machine.data + "/signer", "--run",
                                           run, "--control-uid", uid(machine.control), "--edge-uid", uid(machine.edge)},
                                          machine.signer}));
-  WARY_RETURN_IF_ERROR(supervisor.start(
-      {"waryd",
-       {programs + "/waryd", "--directory", machine.data + "/waryd", "--run", run, "--edge-uid", uid(machine.edge),
-        "--admin-uid", std::to_string(getuid()), "--console-origin", machine.console_origin},
-       machine.control}));
+  WARY_RETURN_IF_ERROR(
+      supervisor.start({"waryd",
+                        {programs + "/waryd", "--directory", machine.data + "/waryd", "--run", run, "--edge-uid",
+                         uid(machine.edge), "--admin-uid", std::to_string(getuid()), "--agent-uid", uid(machine.agent),
+                         "--console-origin", machine.console_origin},
+                        machine.control}));
+  // Begins as who starts it, and gives up by itself all but what it needs to see other users' programs.
+  std::vector<std::string> agent = {programs + "/wary-agent", "--directory", machine.data + "/agent", "--run", run};
+  if (machine.agent) {
+    for (const std::string& word :
+         {std::string("--uid"), uid(machine.agent), std::string("--gid"), std::to_string(kGroup)}) {
+      agent.push_back(word);
+    }
+  }
+  WARY_RETURN_IF_ERROR(supervisor.start({"wary-agent", std::move(agent), std::nullopt}));
   return supervisor.start(
       {"wary-edge",
        {programs + "/wary-edge", "--directory", machine.data + "/edge", "--run", run, "--listen", machine.listen,
@@ -157,9 +171,12 @@ Status print_welcome(cli::Context& context, const Machine& machine) {
   context.out("wary is ready\n  console  " + std::string(link.string_or("link", "")) + "\n  (works once, until " +
               std::string(link.string_or("expires", "")) + "; another: wary session create owner)\n  CA       " +
               machine.data + "/ca.pem\n  data     " + machine.data + "\n  listens  " + machine.listen +
-              "\n  decides  " + machine.data + "/run/edge/pdp.sock\n");
+              "\n  decides  " + machine.data + "/run/edge/pdp.sock\n  identity " + machine.data +
+              "/run/agent/api.sock (SPIFFE Workload API)\n");
   if (!machine.control) {
-    context.out("  note     not root: all processes run as this user, without capabilities; there is no agent\n");
+    context.out(
+        "  note     not root: all processes run as this user, without capabilities; only its own programs are\n        "
+        "   attested\n");
   }
   return {};
 }
@@ -185,6 +202,7 @@ Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
     machine.control = {kControlUid, kGroup};
     machine.signer = {kSignerUid, kGroup};
     machine.edge = {kEdgeUid, kGroup};
+    machine.agent = {kAgentUid, kGroup};
   }
   WARY_RETURN_IF_ERROR(check_programs());
   WARY_RETURN_IF_ERROR(make_directories(machine));

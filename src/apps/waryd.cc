@@ -7,6 +7,7 @@
 #include "apps/process.h"
 #include "codec/text.h"
 #include "control/api.h"
+#include "control/workload_identity.h"
 #include "identity/signer_service.h"
 #include "io/sandbox.h"
 #include "ledger/note.h"
@@ -25,6 +26,7 @@ struct Control {
   std::unique_ptr<control::Plane> plane;
   std::unique_ptr<control::SignIn> sign_in;
   std::unique_ptr<control::Api> api;
+  std::unique_ptr<control::WorkloadIdentity> workloads;
   std::unique_ptr<http::Server> admin;
   std::unique_ptr<http::Server> console;
   std::unique_ptr<ledger::LedgerWriter> ledger;
@@ -101,6 +103,7 @@ Status make_owner(control::Plane& plane) {
 Status open_plane(const Options& options, Runtime& runtime, Control& control,
                   const identity::SignerClient::PublicKeys& keys) {
   const uid_t edge = static_cast<uid_t>(options.number("--edge-uid", std::int64_t{getuid()}));
+  const uid_t agent = static_cast<uid_t>(options.number("--agent-uid", std::int64_t{getuid()}));
   control::Settings settings;
   settings.trust_domain = keys.trust_domain;
   settings.console_host = "console.localhost";
@@ -114,7 +117,10 @@ Status open_plane(const Options& options, Runtime& runtime, Control& control,
                             control.metrics,
                             *control.ledger,
                             [signer](ByteView message) { return signer->sign("snapshot.sign", message); },
-                            [edge](const io::PeerCredentials& peer) { return peer.uid == edge; }};
+                            [edge, agent](const io::PeerCredentials& peer, std::string_view node) {
+                              if (node.starts_with("agent/")) return peer.uid == agent;
+                              return peer.uid == edge || (node.empty() && peer.uid == agent);
+                            }};
   auto plane = control::Plane::open(parts, settings, options.text("--directory"));
   if (!plane) {
     return advised(std::move(plane).error(), options.text("--directory") + "/objects",
@@ -178,6 +184,44 @@ Result<ledger::NoteVerifier> make_verifier(const identity::SignerClient::PublicK
   return ledger::NoteVerifier::of(keys.origin, key);
 }
 
+// What edges and agents ask over the link: each by the name it may have.
+Status serve_nodes(Runtime& runtime, Control& control, const identity::SignerClient::PublicKeys& keys) {
+  identity::SignerClient* signer = control.signer.get();
+  control::WorkloadIdentityParts parts{
+      *runtime.clock, *runtime.random, *runtime.log,
+      [signer](ByteView csr, const std::string& id, std::int64_t ttl) -> Result<std::vector<Bytes>> {
+        WARY_ASSIGN_OR_RETURN(identity::SignerClient::Issued issued, signer->issue_workload(csr, id, ttl));
+        return std::vector<Bytes>{std::move(issued.certificate)};
+      },
+      [](const std::string&, const std::vector<std::string>&, std::int64_t) -> Result<std::string> {
+        return fail(ErrorKind::kUnavailable, "svid_jwt", "no tokens yet");
+      }};
+  control.workloads = std::make_unique<control::WorkloadIdentity>(*control.plane, std::move(parts));
+  control.plane->on_call = [&control](const std::string& node, const codec::Json& call,
+                                      std::function<void(codec::Json)> reply) {
+    const std::string_view operation = call.string_or("op", "");
+    if (node.starts_with("agent/")) {
+      if (operation == "svid.issue" || operation == "svid.jwt") {
+        return control.workloads->handle(node, call, std::move(reply));
+      }
+      return reply(codec::Json::object());
+    }
+    codec::Json answer = codec::Json::object();
+    if (operation == "redeem") {
+      const auto token =
+          control.sign_in->redeem_code(std::string(call.string_or("code", "")), std::string(call.string_or("host", "")),
+                                       std::string(call.string_or("state", "")));
+      if (token) answer.set("token", std::string_view(token->secret));
+    }
+    reply(std::move(answer));
+  };
+  codec::Json key = codec::Json::object();
+  key.set("kty", "EC")
+      .set("use", "x509-svid")
+      .set("x5c", codec::Json::array({codec::Json(codec::encode_base64(keys.ca))}));
+  return control.workloads->publish(codec::Json::object({{"keys", codec::Json::array({key})}}).to_canonical_string());
+}
+
 Status start(const Options& options, Runtime& runtime, Control& control) {
   WARY_RETURN_IF_ERROR(io::harden_process());
   const std::string run = options.text("--run"), directory = options.text("--directory");
@@ -195,6 +239,10 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
   WARY_RETURN_IF_ERROR(
       io::write_file_atomically(*runtime.files, run + "/waryd/ledger.vkey", as_bytes(verifier.to_vkey() + "\n")));
   WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/waryd/ca.der", keys.ca));
+  // What the agent believes the link by.
+  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/waryd/snapshot.pub", keys.snapshot));
+  WARY_RETURN_IF_ERROR(
+      io::write_file_atomically(*runtime.files, run + "/waryd/trust-domain", as_bytes(keys.trust_domain)));
   WARY_RETURN_IF_ERROR(open_plane(options, runtime, control, keys));
   control.sign_in = std::make_unique<control::SignIn>(*control.plane, *runtime.clock, *runtime.random);
   control::ApiParts parts{
@@ -208,17 +256,7 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
       options.text("--console-origin"),
       [&control](const std::string& csr, const std::string& id) { return issue_workload(*control.signer, csr, id); }};
   control.api = std::make_unique<control::Api>(*control.plane, *control.sign_in, std::move(parts));
-  control.plane->on_call = [&control](const std::string&, const codec::Json& call,
-                                      std::function<void(codec::Json)> reply) {
-    codec::Json answer = codec::Json::object();
-    if (call.string_or("op", "") == "redeem") {
-      const auto token =
-          control.sign_in->redeem_code(std::string(call.string_or("code", "")), std::string(call.string_or("host", "")),
-                                       std::string(call.string_or("state", "")));
-      if (token) answer.set("token", std::string_view(token->secret));
-    }
-    reply(std::move(answer));
-  };
+  WARY_RETURN_IF_ERROR(serve_nodes(runtime, control, keys));
   WARY_RETURN_IF_ERROR(listen(options, runtime, control));
   sweep(runtime, control);
   keep_checkpoints(runtime, control);
@@ -232,8 +270,8 @@ int main(int count, char** arguments) {
   using namespace wary;
   apps::block_signals();
   apps::Runtime runtime = apps::make_runtime("waryd");
-  const auto options =
-      apps::Options::parse(count, arguments, {"--directory", "--run", "--edge-uid", "--admin-uid", "--console-origin"});
+  const auto options = apps::Options::parse(
+      count, arguments, {"--directory", "--run", "--edge-uid", "--admin-uid", "--agent-uid", "--console-origin"});
   if (!options) return apps::report_failure(*runtime.log, options.error());
   apps::Control control;
   const Status started = apps::start(*options, runtime, control);

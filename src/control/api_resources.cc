@@ -3,6 +3,7 @@
 #include "codec/uri.h"
 #include "control/api.h"
 #include "control/policy_check.h"
+#include "workload/selectors.h"
 
 namespace wary::control {
 
@@ -35,6 +36,21 @@ ResourceError at(std::size_t object, std::string pointer, Error error) {
   return {object, std::move(pointer), std::move(error), {}};
 }
 
+// One that nothing attests would make a workload nobody can be.
+void check_selectors(const Resource& resource, std::size_t object, std::vector<ResourceError>& errors) {
+  const Json* sets = resource.spec.find("selectors");
+  if (sets == nullptr || !sets->is_array()) return;
+  for (std::size_t i = 0; i < sets->items().size(); ++i) {
+    const Json& set = sets->items()[i];
+    for (std::size_t j = 0; set.is_array() && j < set.items().size(); ++j) {
+      if (!set.items()[j].is_string()) continue;  // the schema has said so
+      const Status known = workload::check_selector(set.items()[j].as_string());
+      if (!known)
+        errors.push_back(at(object, "/spec/selectors/" + std::to_string(i) + "/" + std::to_string(j), known.error()));
+    }
+  }
+}
+
 // What a schema cannot say: names that must exist, hosts that only one app may have.
 void check_references(const Plane& plane, const Objects& next, const Resource& resource, std::size_t object,
                       Bundle& bundle) {
@@ -57,6 +73,7 @@ void check_references(const Plane& plane, const Objects& next, const Resource& r
   };
   const std::string& kind = resource.key.kind;
   if (kind == "User" || kind == "Workload") check_groups("groups");
+  if (kind == "Workload") check_selectors(resource, object, bundle.errors);
   if (kind == "Group") check_groups("parents");
   if (kind == "Route") {
     const std::string app(resource.spec.string_or("app", ""));

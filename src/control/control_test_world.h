@@ -140,7 +140,7 @@ struct World {
                      metrics,
                      *ledger,
                      [this](ByteView message) { return key.sign(message); },
-                     [](const io::PeerCredentials&) { return true; }};
+                     [](const io::PeerCredentials&, std::string_view) { return true; }};
     WARY_ASSIGN_OR_RETURN(plane, Plane::open(parts, {"local", "console.localhost", "/run/console.sock"}, "waryd"));
     sign_in = std::make_unique<SignIn>(*plane, sim.clock(), random);
     ApiParts api_parts{

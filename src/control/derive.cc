@@ -96,6 +96,27 @@ std::optional<Entity> derive_workload(const Objects& objects, const EntityId& id
   entity.attributes.push_back(fact("disabled", spec.bool_or("disabled", false), "resource"));
   entity.attributes.push_back(
       fact("revoked", is_revoked(objects, "workload", name->first, name->second), "revocation"));
+  // Whom it is attested by; nobody without.
+  if (const Json* sets = spec.find("selectors"); sets != nullptr) {
+    entity.attributes.push_back(fact("selectors", *sets, "resource"));
+  }
+  if (const std::string_view hint = spec.string_or("hint", ""); !hint.empty()) {
+    entity.attributes.push_back(fact("hint", hint, "resource"));
+  }
+  if (const Json* ttl = spec.find("ttlSeconds"); ttl != nullptr) {
+    entity.attributes.push_back(fact("ttl", *ttl, "resource"));
+  }
+  if (const Json* others = spec.find("federatesWith"); others != nullptr) {
+    entity.attributes.push_back(fact("federates_with", *others, "resource"));
+  }
+  return entity;
+}
+
+std::optional<Entity> derive_trust_domain(const Objects& objects, const EntityId& id) {
+  const Value* value = objects.find(key_of(kTenantWide, "TrustDomain", id.id));
+  if (value == nullptr) return std::nullopt;
+  Entity entity = base(id);
+  entity.attributes.push_back(fact("bundle", spec_of(*value).string_or("bundle", ""), "identity"));
   return entity;
 }
 
@@ -220,7 +241,7 @@ std::vector<EntityId> entities_of(const store::Key& key, const Settings& setting
     if (kind == "workload") return {{"Wary::Workload", spiffe_id_of(settings, name_space, name)}};
     return {{kind == "user" ? "Wary::User" : "Wary::Session", name}};
   }
-  for (const std::string_view kind : {"User", "Group", "Namespace", "Session", "Credential"}) {
+  for (const std::string_view kind : {"User", "Group", "Namespace", "Session", "Credential", "TrustDomain"}) {
     if (key.kind == kind) return {{"Wary::" + key.kind, key.name}};
   }
   return {};
@@ -230,6 +251,7 @@ std::optional<Entity> derive_entity(const Objects& objects, const EntityId& id, 
   if (id.type == "Wary::User") return derive_user(objects, id);
   if (id.type == "Wary::Group") return derive_group(objects, id);
   if (id.type == "Wary::Workload") return derive_workload(objects, id, settings);
+  if (id.type == "Wary::TrustDomain") return derive_trust_domain(objects, id);
   if (id.type == "Wary::App") return derive_app(objects, id);
   if (id.type == "Wary::Route") return derive_route(objects, id);
   if (id.type == "Wary::Session") return derive_session(objects, id);
@@ -250,6 +272,7 @@ std::vector<Entity> built_in_entities(const Settings& settings) {
         "ledger.read", "ledger.check", "status", "pdp.evaluate"}) {
     out.push_back(action(name, "manage"));
   }
+  out.push_back(action("svid.issue", ""));
   out.push_back(base({"Wary::Anonymous", "anonymous"}));
   out.push_back(base({"Wary::Platform", "wary"}));
   constexpr std::string_view kConsole = "wary/console";
@@ -270,6 +293,10 @@ std::vector<policy::PolicyText> built_in_policies() {
   // Annotated, so that explanations name them.
   constexpr std::string_view kText = R"cedar(@id("owners-manage")
 permit (principal in Wary::Group::"owners", action in Wary::Action::"manage", resource == Wary::Platform::"wary");
+
+// A workload that was attested has its identity; a forbid takes it away.
+@id("workload-identity")
+permit (principal is Wary::Workload, action == Wary::Action::"svid.issue", resource == Wary::Platform::"wary");
 
 // The console's page, its files and its sign-in hold nothing secret; what it shows comes from its API.
 @id("console-page")

@@ -172,7 +172,7 @@ Status Plane::make_publisher() {
   hooks.now = [this] { return parts_.clock.unix_time(); };
   hooks.snapshot = [this] { return policy::serialize_snapshot(policy::content_of(*snapshot_)); };
   hooks.sign = parts_.sign_snapshot;
-  hooks.is_allowed = parts_.is_edge;
+  hooks.is_allowed = parts_.is_node;
   hooks.on_events = [this](const std::string& node, link::EventBatch batch,
                            std::function<void(Result<link::Receipt>)> done) {
     on_edge_events(node, std::move(batch), std::move(done));
@@ -378,7 +378,9 @@ Result<Committed> Plane::commit(Change change) {
   return committed;
 }
 
-void Plane::record(contract::Event event) {
+void Plane::record(contract::Event event) { record(std::move(event), {}); }
+
+void Plane::record(contract::Event event, std::function<void(const Status&)> done) {
   event = stamped(std::move(event));
   if (!contract::encode(event)) {
     // What no ledger can hold must not be tried for ever: that it happened is kept, and what fits of who did it.
@@ -389,16 +391,21 @@ void Plane::record(contract::Event event) {
     event.raw.clear();
     event.detail = "{\"activity_name\":\"event_too_large\"}";
   }
-  send(std::move(event), 0);
+  send(std::move(event), 0, std::move(done));
 }
 
-void Plane::send(contract::Event event, std::uint64_t outbox) {
-  const auto done = [this, event, outbox](const Result<std::vector<ledger::Receipt>>& receipts) {
+void Plane::send(contract::Event event, std::uint64_t outbox, std::function<void(const Status&)> done) {
+  const auto written = [this, event, outbox, done](const Result<std::vector<ledger::Receipt>>& receipts) {
     // On the ledger's thread: copied over to ours.
-    parts_.loop.post([this, event, outbox, receipts] { sent(event, outbox, receipts); });
+    parts_.loop.post([this, event, outbox, done, receipts] {
+      sent(event, outbox, receipts);
+      if (done) done(receipts ? Status() : Status(receipts.error()));
+    });
   };
-  const Status taken = parts_.ledger.submit({&event, 1}, done);
-  if (!taken) sent(event, outbox, taken.error());
+  const Status taken = parts_.ledger.submit({&event, 1}, written);
+  if (taken) return;
+  sent(event, outbox, taken.error());
+  if (done) done(taken);
 }
 
 void Plane::sent(const contract::Event& event, std::uint64_t outbox,

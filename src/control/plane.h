@@ -42,7 +42,8 @@ struct PlaneParts {
   Metrics& metrics;
   ledger::LedgerWriter& ledger;
   std::function<Result<Bytes>(ByteView message)> sign_snapshot;
-  std::function<bool(const io::PeerCredentials&)> is_edge;
+  // Whose process may connect; then, whose may say it is that node ("edge/...", "agent/...").
+  std::function<bool(const io::PeerCredentials&, std::string_view node)> is_node;
 };
 
 struct Write {
@@ -87,6 +88,8 @@ class Plane {
   Result<Committed> commit(Change change);
   // An event of this process without a change.
   void record(contract::Event event);
+  // The same; `done` is told when it is durable, or why it is not (it is tried again then).
+  void record(contract::Event event, std::function<void(const Status&)> done);
 
   bool is_ledger_available() const { return ledger_available_; }
   // Why not, with the file and the next step, for who is refused meanwhile.
@@ -114,7 +117,7 @@ class Plane {
   policy::SnapshotDelta delta_of(const Objects& next, const std::vector<Write>& writes) const;
   void remember(policy::SnapshotPtr snapshot);
   void rebuild_site();
-  void send(contract::Event event, std::uint64_t outbox);
+  void send(contract::Event event, std::uint64_t outbox, std::function<void(const Status&)> done = {});
   void sent(const contract::Event& event, std::uint64_t outbox, const Result<std::vector<ledger::Receipt>>& receipts);
   void on_edge_events(const std::string& node, link::EventBatch batch, std::function<void(Result<link::Receipt>)> done);
   // `why` names the file where there is one.

@@ -4,6 +4,7 @@
 
 #include "codec/yaml.h"
 #include "control/control_test_world.h"
+#include "control/workload_identity.h"
 #include "policy/decide.h"
 #include "policy/validate.h"
 #include "schema/conformance.h"
@@ -205,8 +206,15 @@ TEST_CASE("what is derived from the demo, from sessions and from revocations con
   CHECK(codes(answer, "warnings").empty());
   REQUIRE(world.put(key_of("demo", "Route", "bare"), R"({"app":"site","path":"/bare"})").ok());
   REQUIRE(world.put(key_of(kTenantWide, "User", "dora"), R"({"disabled":true})").ok());
-  REQUIRE(world.put(key_of("demo", "Workload", "job"), R"({"disabled":true,"groups":["sre"]})").ok());
+  REQUIRE(
+      world
+          .put(
+              key_of("demo", "Workload", "job"),
+              R"({"disabled":true,"groups":["sre"],"selectors":[["unix:uid:7"]],"hint":"h","ttlSeconds":60,"federatesWith":["x.test"]})")
+          .ok());
   REQUIRE(world.put(key_of(kTenantWide, "Group", "on-call"), R"({"parents":["sre"]})").ok());
+  WorkloadIdentity identity(*world.plane, {world.sim.clock(), world.random, null_log(), {}, {}});
+  REQUIRE(identity.publish(R"({"keys":[]})"));
   const auto session = world.sign_in->redeem_link(world.sign_in->create_link({"Wary::User", "owner"}, "bob")->secret);
   REQUIRE(session.ok());
   const auto code = world.sign_in->create_code(session->session, "site.localhost", std::string(64, 'a'));

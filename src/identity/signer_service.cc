@@ -154,9 +154,11 @@ Result<SignerClient::Issued> SignerClient::issue_names(ByteView csr, const std::
   return issue(std::move(request));
 }
 
-Result<SignerClient::Issued> SignerClient::issue_workload(ByteView csr, const std::string& spiffe_id) {
+Result<SignerClient::Issued> SignerClient::issue_workload(ByteView csr, const std::string& spiffe_id,
+                                                          std::int64_t ttl_seconds) {
   codec::Json request = codec::Json::object();
   request.set("csr", codec::encode_base64(csr)).set("spiffe_id", std::string_view(spiffe_id));
+  request.set("ttl_seconds", ttl_seconds);
   return issue(std::move(request));
 }
 

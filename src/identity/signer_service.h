@@ -59,7 +59,7 @@ class SignerClient {
     UnixTime not_after;
   };
   Result<Issued> issue_names(ByteView csr, const std::vector<std::string>& names);
-  Result<Issued> issue_workload(ByteView csr, const std::string& spiffe_id);
+  Result<Issued> issue_workload(ByteView csr, const std::string& spiffe_id, std::int64_t ttl_seconds = 3600);
 
  private:
   Result<Issued> issue(codec::Json request);

@@ -76,6 +76,15 @@ constexpr auto kNetworkCalls = [] {
   return calls;
 }();
 
+constexpr auto kAgentCalls = [] {
+  std::array<std::string_view, kNetworkCalls.size() + 2> calls{};
+  std::size_t at = 0;
+  for (const std::string_view call : kNetworkCalls) calls[at++] = call;
+  for (const std::string_view call : {"readlink", "readlinkat"}) calls[at++] = call;
+  return calls;
+}();
+constexpr auto kAgentCapabilities = std::to_array<int>({CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH});
+
 }  // namespace
 
 Status harden_process() {
@@ -93,8 +102,21 @@ void use_descriptors(std::uint64_t most) {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-Status drop_to(const Identity& identity) {
+Status drop_to(const Identity& identity) { return drop_to(identity, {}); }
+
+Status drop_to(const Identity& identity, std::span<const int> kept) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct had[2] = {};    // NOLINT: the kernel's interface wants an array
+  __user_cap_data_struct keeps[2] = {};  // NOLINT
+  if (syscall(SYS_capget, &header, &had) != 0) return refused("sandbox_capabilities", "capget");
+  for (const int capability : kept) {
+    const std::uint32_t bit = (1U << (capability % 32)) & had[capability / 32].permitted;
+    keeps[capability / 32].permitted |= bit;
+    keeps[capability / 32].effective |= bit;
+  }
   if (geteuid() == 0 && identity.uid != 0) {
+    if (prctl(PR_SET_KEEPCAPS, kept.empty() ? 0 : 1, 0, 0, 0) != 0)
+      return refused("sandbox_capabilities", "PR_SET_KEEPCAPS");
     for (int capability = 0; capability <= CAP_LAST_CAP; ++capability) {
       if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EINVAL) {
         return refused("sandbox_capabilities", "PR_CAPBSET_DROP");
@@ -105,9 +127,7 @@ Status drop_to(const Identity& identity) {
     if (setresuid(identity.uid, identity.uid, identity.uid) != 0) return refused("sandbox_user", "setresuid");
   }
   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct none[2] = {};  // NOLINT: the kernel's interface wants an array
-  if (syscall(SYS_capset, &header, &none) != 0) return refused("sandbox_capabilities", "capset");
+  if (syscall(SYS_capset, &header, &keeps) != 0) return refused("sandbox_capabilities", "capset");
   // setresuid clears the dumpable flag's setting; say it again for the new identity.
   return harden_process();
 }
@@ -157,6 +177,8 @@ Status restrict_calls(std::span<const std::string_view> allowed) {
 }
 
 std::span<const std::string_view> network_process_calls() { return kNetworkCalls; }
+std::span<const std::string_view> agent_process_calls() { return kAgentCalls; }
+std::span<const int> agent_capabilities() { return kAgentCapabilities; }
 std::span<const std::string_view> signer_process_calls() { return kCommonCalls; }
 
 }  // namespace wary::io

@@ -30,6 +30,8 @@ Status harden_process();
 void use_descriptors(std::uint64_t most);
 // Sets groups, gid and uid, and gives up every capability in every set. As a person (not root) only the latter.
 Status drop_to(const Identity& identity);
+// The same, but for these capabilities (numbers of linux/capability.h), as far as the process has them.
+Status drop_to(const Identity& identity, std::span<const int> kept);
 // Landlock: below these directories only, and these for reading only; TCP ports are not restricted here. A kernel
 // without Landlock gives sandbox_landlock_missing, which the caller may log and go on.
 Status restrict_files(const std::vector<std::string>& read_write, const std::vector<std::string>& read_only);
@@ -38,6 +40,11 @@ Status restrict_calls(std::span<const std::string_view> allowed);
 
 // What a network-facing process needs once it runs: sockets that exist, memory, time, threads, its own files.
 std::span<const std::string_view> network_process_calls();
+// The same, and reading links: where other processes' programs are.
+std::span<const std::string_view> agent_process_calls();
+// What the agent keeps as root: to see what programs other users run (CAP_SYS_PTRACE, for reading alone: ptrace itself
+// is no call of agent_process_calls()), and to read them (CAP_DAC_READ_SEARCH).
+std::span<const int> agent_capabilities();
 // What the signer needs: no new sockets to the network, no execution.
 std::span<const std::string_view> signer_process_calls();
 

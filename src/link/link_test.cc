@@ -27,7 +27,7 @@ struct World {
     hooks.now = [this] { return sim.clock().unix_time(); };
     hooks.snapshot = [this] { return "snapshot at " + std::to_string(revision); };
     hooks.sign = [this](ByteView message) { return key.sign(message); };
-    hooks.is_allowed = [](const io::PeerCredentials&) { return true; };
+    hooks.is_allowed = [](const io::PeerCredentials&, std::string_view) { return true; };
     hooks.on_events = [this](const std::string& node, EventBatch batch, std::function<void(Result<Receipt>)> done) {
       CHECK(node == "edge/test");
       for (const Bytes& event : batch.events) events.push_back(std::string(as_text(event)));

@@ -36,7 +36,7 @@ Status Publisher::listen(const io::Address& address, const io::ListenOptions& op
 }
 
 void Publisher::accepted(std::unique_ptr<io::Stream> stream) {
-  if (!hooks_.is_allowed(stream->peer_credentials()) || peers_.size() >= kSubscribersMax) {
+  if (!hooks_.is_allowed(stream->peer_credentials(), "") || peers_.size() >= kSubscribersMax) {
     log_.warn("link.refused", {{"uid", std::int64_t{stream->peer_credentials().uid}}});
     return;
   }
@@ -81,7 +81,8 @@ void Publisher::on_frame(Peer& peer, std::uint8_t type, ByteView payload) {
 
 void Publisher::on_hello(Peer& peer, ByteView payload) {
   const auto hello = decode_hello(payload);
-  if (!hello || peer.greeted) {
+  if (!hello || peer.greeted || !hooks_.is_allowed(peer.frames.peer(), hello->node)) {
+    if (hello) log_.warn("link.refused", {{"uid", std::int64_t{peer.frames.peer().uid}}, {"node", hello->node}});
     peer.frames.close();
     return;
   }

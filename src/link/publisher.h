@@ -31,7 +31,8 @@ struct PublisherHooks {
   std::function<UnixTime()> now;
   std::function<std::string()> snapshot;  // the content at revision()
   std::function<Result<Bytes>(ByteView message)> sign;
-  std::function<bool(const io::PeerCredentials&)> is_allowed;
+  // At first without a node, then with the one it says it is.
+  std::function<bool(const io::PeerCredentials&, std::string_view node)> is_allowed;
   // Must answer each batch once, in any order; an error closes the connection and the batch comes again.
   std::function<void(const std::string& node, EventBatch batch, std::function<void(Result<Receipt>)> done)> on_events;
   std::function<void(const std::string& node, const codec::Json& call, std::function<void(codec::Json)> reply)> on_call;

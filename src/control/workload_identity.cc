@@ -1,0 +1,135 @@
+#include "control/workload_identity.h"
+
+#include "codec/text.h"
+#include "crypto/random_id.h"
+#include "policy/decide.h"
+
+namespace wary::control {
+
+namespace {
+
+using codec::Json;
+
+constexpr std::int64_t kX509LifeMost = 3600;  // seconds
+constexpr std::int64_t kJwtLife = 300;
+constexpr std::size_t kAudiencesMost = 16;
+
+Json svid_error(const Error& error) {
+  const bool denied = error.kind == ErrorKind::kDenied || error.kind == ErrorKind::kNotFound;
+  Json out = Json::object();
+  out.set("code", std::string_view(error.code)).set("kind", denied ? "denied" : "unavailable");
+  out.set("message", std::string_view(error.message));
+  return Json::object({{"error", std::move(out)}});
+}
+
+std::vector<std::string> audiences_of(const Json& call) {
+  std::vector<std::string> out;
+  const Json* list = call.find("audiences");
+  if (list == nullptr || !list->is_array()) return out;
+  for (const Json& audience : list->items()) {
+    if (audience.is_string()) out.push_back(audience.as_string());
+  }
+  return out;
+}
+
+}  // namespace
+
+WorkloadIdentity::WorkloadIdentity(Plane& plane, WorkloadIdentityParts parts)
+    : plane_(plane), parts_(std::move(parts)) {}
+
+Status WorkloadIdentity::publish(const std::string& bundle) {
+  const store::Key key = key_of(kTenantWide, "TrustDomain", plane_.settings().trust_domain);
+  const Value* known = plane_.objects().find(key);
+  const Json* spec = known != nullptr ? known->json.find("spec") : nullptr;
+  if (spec != nullptr && spec->string_or("bundle", "") == bundle) return {};
+  Json value = Json::object({{"labels", Json::object()}});
+  value.set("spec", Json::object({{"bundle", Json(bundle)}}));
+  Change change;
+  change.writes.push_back({key, std::move(value)});
+  change.event.class_uid = contract::EventClass::kEntityManagement;
+  change.event.action = "bundle.publish";
+  change.event.resource = contract::EntityId{"Wary::TrustDomain", plane_.settings().trust_domain}.to_string();
+  change.event.detail = "{}";
+  auto committed = plane_.commit(std::move(change));
+  return committed ? Status() : Status(std::move(committed).error());
+}
+
+// The event of what was asked, when it may be.
+Result<contract::Event> WorkloadIdentity::decide(const std::string& node, const Json& call) {
+  contract::Request question;
+  question.tenant = std::string(contract::kDefaultTenant);
+  question.principal = {"Wary::Workload", std::string(call.string_or("spiffe_id", ""))};
+  question.action = {"Wary::Action", "svid.issue"};
+  question.resource = {"Wary::Platform", "wary"};
+  question.context = Json::object({{"node", Json(node)}});
+  const Json* audiences = call.find("audiences");
+  if (audiences != nullptr) question.context.set("audiences", *audiences);
+  if (plane_.snapshot()->find_entity(question.principal) == nullptr) {
+    return fail(ErrorKind::kNotFound, "svid_unknown", "there is no such workload").found(question.principal.id);
+  }
+  policy::DecideOptions options;
+  options.decision_id = crypto::random_id(parts_.random);
+  options.lists_dependencies = false;
+  const contract::Decision decision = policy::decide(*plane_.snapshot(), question, parts_.clock.unix_time(), options);
+  contract::Event event;
+  event.class_uid = contract::EventClass::kAuthentication;
+  event.actor = question.principal.to_string();
+  event.action = audiences == nullptr ? "svid.issue" : "svid.jwt";
+  event.resource = question.resource.to_string();
+  event.decision_id = decision.id;
+  Json detail = Json::object({{"context", question.context}});
+  Json policies = Json::array();
+  for (const std::string& policy : decision.determining) policies.push(Json(policy));
+  detail.set("decision", decision.is_allowed() ? "allow" : "deny")
+      .set("reason", std::string_view(decision.reason_code));
+  detail.set("policies", std::move(policies)).set("revision", static_cast<std::int64_t>(decision.revision));
+  event.detail = detail.to_canonical_string();
+  if (decision.is_allowed()) return event;
+  plane_.record(std::move(event));
+  return fail(ErrorKind::kDenied, "svid_denied",
+              "policy gives this workload no identity now (" + decision.reason_code + ")")
+      .at("decision " + decision.id);
+}
+
+Result<Json> WorkloadIdentity::issue(const Json& call, contract::Event& event) {
+  WARY_ASSIGN_OR_RETURN(const Bytes csr, codec::decode_base64(call.string_or("csr", "")));
+  const std::string id(call.string_or("spiffe_id", ""));
+  const std::int64_t ttl = call.integer_or("ttl_seconds", kX509LifeMost);
+  if (ttl < 60 || ttl > kX509LifeMost) {
+    return fail(ErrorKind::kInvalid, "svid_ttl", "a certificate cannot live that long").expected("60..3600 seconds");
+  }
+  WARY_ASSIGN_OR_RETURN(const std::vector<Bytes> chain, parts_.issue(csr, id, ttl));
+  Json certificates = Json::array();
+  for (const Bytes& certificate : chain) certificates.push(Json(codec::encode_base64(certificate)));
+  // What was given away, to the byte.
+  event.raw = chain.front();
+  return Json::object({{"chain", std::move(certificates)}});
+}
+
+Result<Json> WorkloadIdentity::sign_jwt(const Json& call, contract::Event&) {
+  const std::vector<std::string> audiences = audiences_of(call);
+  if (audiences.empty() || audiences.size() > kAudiencesMost) {
+    return fail(ErrorKind::kInvalid, "svid_audience", "a token has 1 to 16 audiences");
+  }
+  WARY_ASSIGN_OR_RETURN(const std::string token,
+                        parts_.sign_jwt(std::string(call.string_or("spiffe_id", "")), audiences, kJwtLife));
+  return Json::object({{"token", Json(token)}});
+}
+
+void WorkloadIdentity::handle(const std::string& node, const Json& call, std::function<void(Json)> reply) {
+  auto event = decide(node, call);
+  if (!event) return reply(svid_error(event.error()));
+  const bool is_jwt = call.string_or("op", "") == "svid.jwt";
+  auto answer = is_jwt ? sign_jwt(call, *event) : issue(call, *event);
+  if (!answer) {
+    parts_.log.warn("svid.not_issued",
+                    {{"node", node}, {"code", answer.error().code}, {"why", answer.error().message}});
+    return reply(svid_error(answer.error()));
+  }
+  // Nothing is given away that is not recorded.
+  plane_.record(std::move(event).value(), [reply = std::move(reply), answer = *answer](const Status& recorded) {
+    reply(recorded ? answer : svid_error(recorded.error()));
+  });
+}
+
+}  // namespace wary::control

@@ -1,0 +1,48 @@
+// WorkloadIdentity: what nodes ask for over the link: certificates and tokens of their workloads; and the trust
+// domain's own bundle, kept as an object so that every node gets it like anything else.
+//
+//   WorkloadIdentity identity(plane, {clock, random, log, issue, sign_jwt});
+//   WARY_RETURN_IF_ERROR(identity.publish(bundle_text));
+//   identity.handle("agent/a", call, reply);
+//
+// {"op": "svid.issue", "spiffe_id", "csr", "ttl_seconds"} -> {"chain": [base64 DER, ...]}
+// {"op": "svid.jwt", "spiffe_id", "audiences"} -> {"token"}; either -> {"error": {"code", "kind", "message"}}
+//
+// Each is decided by policy (Wary::Action::"svid.issue") and answered once its record is durable. Errors:
+// svid_unknown, svid_denied, svid_ttl, and the signer's. Thread rule: the loop's.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "control/plane.h"
+
+namespace wary::control {
+
+struct WorkloadIdentityParts {
+  Clock& clock;
+  Random& random;
+  Log& log;
+  std::function<Result<std::vector<Bytes>>(ByteView csr, const std::string& spiffe_id, std::int64_t ttl_seconds)> issue;
+  std::function<Result<std::string>(const std::string& spiffe_id, const std::vector<std::string>& audiences,
+                                    std::int64_t ttl_seconds)>
+      sign_jwt;
+};
+
+class WorkloadIdentity {
+ public:
+  WorkloadIdentity(Plane& plane, WorkloadIdentityParts parts);
+  // The trust domain's bundle; nothing is committed when it is as it was.
+  Status publish(const std::string& bundle);
+  void handle(const std::string& node, const codec::Json& call, std::function<void(codec::Json)> reply);
+
+ private:
+  Result<contract::Event> decide(const std::string& node, const codec::Json& call);
+  Result<codec::Json> issue(const codec::Json& call, contract::Event& event);
+  Result<codec::Json> sign_jwt(const codec::Json& call, contract::Event& event);
+
+  Plane& plane_;
+  WorkloadIdentityParts parts_;
+};
+
+}  // namespace wary::control

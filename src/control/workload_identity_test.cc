@@ -1,0 +1,144 @@
+#include "control/workload_identity.h"
+
+#include "codec/text.h"
+#include "control/control_test_world.h"
+#include "policy/decide.h"
+#include "policy/validate.h"
+#include "schema/conformance.h"
+
+using namespace wary;
+using namespace wary::control;
+using namespace wary::control::test;
+
+namespace {
+
+struct IdentityWorld {
+  World world;
+  std::vector<std::string> issued;
+  bool signer_is_away = false;
+  WorkloadIdentity identity{
+      *world.plane,
+      {world.sim.clock(), world.random, null_log(),
+       [this](ByteView, const std::string& id, std::int64_t ttl) -> Result<std::vector<Bytes>> {
+         if (signer_is_away) return fail(ErrorKind::kUnavailable, "signer_unavailable", "the signer is away");
+         issued.push_back(id + " " + std::to_string(ttl));
+         return std::vector<Bytes>{{1, 2, 3}, {4}};
+       },
+       [this](const std::string& id, const std::vector<std::string>& audiences, std::int64_t) -> Result<std::string> {
+         issued.push_back(id + " for " + audiences.front());
+         return std::string("token");
+       }}};
+  IdentityWorld() {
+    REQUIRE(world.put(key_of("shop", "Workload", "orders"), R"({"selectors":[["unix:uid:7"]]})").ok());
+    world.settle();
+  }
+  // Nothing while the answer waits for the ledger.
+  std::optional<codec::Json> last;
+  void ask(std::string_view call) {
+    last.reset();
+    identity.handle("agent/a", *codec::parse_json(call), [this](codec::Json reply) { last = std::move(reply); });
+  }
+  std::string code() {
+    world.settle();
+    REQUIRE(last.has_value());
+    const codec::Json* error = last->find("error");
+    return error == nullptr ? "" : std::string(error->string_or("code", ""));
+  }
+};
+
+constexpr std::string_view kAsk =
+    R"({"op":"svid.issue","spiffe_id":"spiffe://local/shop/orders","csr":"","ttl_seconds":600})";
+constexpr std::string_view kAskJwt = R"({"op":"svid.jwt","spiffe_id":"spiffe://local/shop/orders","audiences":["db"]})";
+
+}  // namespace
+
+TEST_CASE("a certificate is given once its record is durable") {
+  IdentityWorld it;
+  it.ask(kAsk);
+  CHECK(it.issued == std::vector<std::string>{"spiffe://local/shop/orders 600"});
+  CHECK(!it.last.has_value());
+  CHECK(it.code() == "");
+  CHECK(it.last->find("chain")->items().size() == 2);
+  it.ask(kAskJwt);
+  CHECK(it.code() == "");
+  CHECK(it.last->string_or("token", "") == "token");
+  for (const contract::Event& event : it.world.events()) {
+    if (event.action != "svid.issue" && event.action != "svid.jwt") continue;
+    CHECK(event.actor == R"(Wary::Workload::"spiffe://local/shop/orders")");
+    CHECK(!event.decision_id.empty());
+    CHECK((event.raw == Bytes{1, 2, 3}) == (event.action == "svid.issue"));
+    // What was asked conforms to the platform's schema.
+    contract::Request question{event.tenant,
+                               *contract::parse_entity_id(event.actor),
+                               {"Wary::Action", "svid.issue"},
+                               *contract::parse_entity_id(event.resource),
+                               *codec::parse_json(event.detail)->find("context")};
+    const auto request = policy::to_cedar(*it.world.plane->snapshot(), question);
+    REQUIRE(request.ok());
+    CHECK(schema::validate_request(policy::platform_schema(), *request).ok());
+  }
+  CHECK(it.world.count("svid.issue") == 1);
+  CHECK(it.world.count("svid.jwt") == 1);
+}
+
+TEST_CASE("who is unknown, revoked, disabled or forbidden gets none, and it is recorded") {
+  IdentityWorld it;
+  it.ask(R"({"op":"svid.issue","spiffe_id":"spiffe://local/shop/none","csr":""})");
+  CHECK(it.code() == "svid_unknown");
+  it.ask(R"({"op":"svid.issue","csr":""})");
+  CHECK(it.code() == "svid_unknown");
+  REQUIRE(
+      it.world
+          .put(
+              key_of("shop", "Policy", "closed"),
+              R"({"cedar":"forbid (principal is Wary::Workload, action == Wary::Action::\"svid.issue\", resource) when { context has audiences };","source":"x.cedar"})")
+          .ok());
+  it.ask(kAskJwt);
+  CHECK(it.code() == "svid_denied");
+  it.ask(kAsk);
+  CHECK(it.code() == "");
+  REQUIRE(it.world.put(key_of(kTenantWide, "Revocation", "workload.shop.orders"), R"({"reason":"test"})").ok());
+  it.ask(kAsk);
+  CHECK(it.code() == "svid_denied");
+  CHECK(it.issued.size() == 1);
+  CHECK(it.world.count("svid.issue") == 2);
+  CHECK(it.world.count("svid.jwt") == 1);
+}
+
+TEST_CASE("what the signer refuses, or nobody may ask for, is an answer") {
+  IdentityWorld it;
+  it.signer_is_away = true;
+  it.ask(kAsk);
+  CHECK(it.code() == "signer_unavailable");
+  CHECK(it.last->find("error")->string_or("kind", "") == "unavailable");
+  for (const char* call :
+       {R"({"op":"svid.issue","spiffe_id":"spiffe://local/shop/orders","csr":"","ttl_seconds":3601})",
+        R"({"op":"svid.issue","spiffe_id":"spiffe://local/shop/orders","csr":"","ttl_seconds":59})"}) {
+    it.ask(call);
+    CHECK(it.code() == "svid_ttl");
+  }
+  it.ask(R"({"op":"svid.jwt","spiffe_id":"spiffe://local/shop/orders","audiences":[]})");
+  CHECK(it.code() == "svid_audience");
+}
+
+TEST_CASE("nothing is given away while the ledger takes nothing") {
+  IdentityWorld it;
+  it.world.ledger_files.set_capacity(0);
+  it.ask(kAsk);
+  CHECK(it.code() != "");
+  CHECK(it.last->find("chain") == nullptr);
+}
+
+TEST_CASE("the trust domain's bundle is an entity, committed when it changes") {
+  IdentityWorld it;
+  const contract::EntityId id{"Wary::TrustDomain", "local"};
+  REQUIRE(it.identity.publish(R"({"keys":[]})"));
+  const std::uint64_t revision = it.world.plane->snapshot()->revision();
+  REQUIRE(it.identity.publish(R"({"keys":[]})"));
+  CHECK(it.world.plane->snapshot()->revision() == revision);
+  REQUIRE(it.identity.publish(R"({"keys":[],"spiffe_sequence":2})"));
+  CHECK(it.world.plane->snapshot()->revision() == revision + 1);
+  const contract::Entity* entity = it.world.plane->snapshot()->find_entity(id);
+  REQUIRE(entity != nullptr);
+  CHECK(entity->attributes.front().value.as_string() == R"({"keys":[],"spiffe_sequence":2})");
+}
