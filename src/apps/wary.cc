@@ -149,9 +149,8 @@ Status start_processes(Supervisor& supervisor, const Machine& machine) {
 
 // For clients that need a file: curl --cacert, NSS, and `wary ledger verify`.
 Status publish_keys(Runtime& runtime, const Machine& machine) {
-  WARY_ASSIGN_OR_RETURN(const Bytes ca, io::read_file(*runtime.files, machine.data + "/run/waryd/ca.der", 64 * 1024));
-  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, machine.data + "/ca.pem",
-                                                 as_bytes(crypto::encode_pem("CERTIFICATE", ca))));
+  WARY_ASSIGN_OR_RETURN(const Bytes ca, io::read_file(*runtime.files, machine.data + "/run/waryd/ca.pem", 64 * 1024));
+  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, machine.data + "/ca.pem", ca));
   WARY_ASSIGN_OR_RETURN(const Bytes key, io::read_file(*runtime.files, machine.data + "/run/waryd/ledger.vkey", 4096));
   WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, machine.data + "/ledger.vkey", key));
   // Public, and for whoever uses a browser or verifies here: not only for who started wary.
@@ -162,6 +161,15 @@ Status publish_keys(Runtime& runtime, const Machine& machine) {
         .next("choose another directory with --data, or run as its owner");
   }
   return {};
+}
+
+// The roots that clients are to trust change, a few times in ten years or when somebody wants it.
+void keep_keys_published(Runtime& runtime, const Machine& machine) {
+  runtime.loop->after(60 * kNanosPerSecond, [&runtime, &machine] {
+    const Status published = publish_keys(runtime, machine);
+    if (!published) runtime.log->warn("wary.keys_not_published", {{"code", published.error().code}});
+    keep_keys_published(runtime, machine);
+  });
 }
 
 Status print_welcome(cli::Context& context, const Machine& machine) {
@@ -216,6 +224,7 @@ Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
   WARY_RETURN_IF_ERROR(start_processes(supervisor, machine));
   WARY_RETURN_IF_ERROR(publish_keys(runtime, machine));
   WARY_RETURN_IF_ERROR(print_welcome(context, machine));
+  keep_keys_published(runtime, machine);
   run_until_signal(runtime);
   context.out("stopping\n");
   supervisor.stop_all();

@@ -89,17 +89,20 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
   edge_options.console_origin = options.text("--console-origin");
   edge_options.trust_domain = keys.trust_domain;
   edge_options.snapshot_key = keys.snapshot;
-  edge_options.ca = keys.ca;
   edge_options.workers = static_cast<std::size_t>(options.number("--workers", 2));
   const auto issue = [&signer](ByteView csr,
                                const std::vector<std::string>& names) -> Result<gateway::ServerCertificate> {
     WARY_ASSIGN_OR_RETURN(identity::SignerClient::Issued issued, signer.issue_names(csr, names));
-    return gateway::ServerCertificate{{std::move(issued.certificate)}, issued.not_after};
+    return gateway::ServerCertificate{std::move(issued.chain), issued.not_after};
+  };
+  const auto trusted = [&signer]() -> Result<gateway::TrustedRoots> {
+    WARY_ASSIGN_OR_RETURN(identity::Authorities now, signer.authorities());
+    return gateway::TrustedRoots{std::move(now.x509_roots), now.sequence};
   };
   std::unique_ptr<gateway::Edge>& edge = parts.edge;
   edge = std::make_unique<gateway::Edge>(
       gateway::EdgeParts{*runtime.loop, *runtime.clock, *runtime.random, *runtime.files, *runtime.log, metrics, issue,
-                         [&runtime](UnixTime floor) { runtime.clock->raise(floor); }},
+                         trusted, [&runtime](UnixTime floor) { runtime.clock->raise(floor); }},
       std::move(edge_options));
   if (Status opened = edge->open(); !opened) {
     return advised(std::move(opened).error(), directory,

@@ -8,13 +8,26 @@
 namespace wary::apps {
 namespace {
 
+constexpr std::int64_t kAdvanceEvery = 60 * kNanosPerSecond;
+
+// Certificates and token keys follow one another also when nobody asks for anything.
+void keep_advancing(Runtime& runtime, identity::Signer& signer) {
+  const Status advanced = signer.advance();
+  if (!advanced) {
+    runtime.log->error("authority.not_advanced", {{"code", advanced.error().code}, {"where", advanced.error().where}});
+  }
+  runtime.loop->after(kAdvanceEvery, [&runtime, &signer] { keep_advancing(runtime, signer); });
+}
+
 Status start(const Options& options, Runtime& runtime, std::unique_ptr<identity::Signer>& signer,
              std::unique_ptr<identity::SignerService>& service) {
   const std::string directory = options.text("--directory");
   const std::string run = options.text("--run");
   WARY_RETURN_IF_ERROR(io::harden_process());
   WARY_ASSIGN_OR_RETURN(signer, identity::Signer::open(*runtime.files, directory, *runtime.clock, *runtime.random,
-                                                       {.trust_domain = options.text("--trust-domain", "local")}));
+                                                       {.trust_domain = options.text("--trust-domain", "local"),
+                                                        .authority = {},
+                                                        .log = runtime.log.get()}));
   service = std::make_unique<identity::SignerService>(*runtime.loop, *signer, *runtime.log);
   const auto uid = [&](const std::string& name) {
     return static_cast<uid_t>(options.number(name, std::int64_t{getuid()}));
@@ -24,7 +37,9 @@ Status start(const Options& options, Runtime& runtime, std::unique_ptr<identity:
   WARY_RETURN_IF_ERROR(io::drop_to({getuid(), getgid()}));
   const Status files = io::restrict_files({directory, run + "/signer"}, {});
   if (!files && files.error().code != "sandbox_landlock_missing") return files;
-  return io::restrict_calls(io::signer_process_calls());
+  WARY_RETURN_IF_ERROR(io::restrict_calls(io::signer_process_calls()));
+  keep_advancing(runtime, *signer);
+  return {};
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "codec/text.h"
 #include "control/api.h"
 #include "control/workload_identity.h"
+#include "crypto/pem.h"
 #include "identity/signer_service.h"
 #include "io/sandbox.h"
 #include "ledger/note.h"
@@ -16,6 +17,7 @@ namespace wary::apps {
 namespace {
 
 constexpr std::int64_t kSweepEvery = 600 * kNanosPerSecond;
+constexpr std::int64_t kRootsEvery = 60 * kNanosPerSecond;
 constexpr std::int64_t kCheckpointEvery = 60 * kNanosPerSecond;
 
 // Everything that lives as long as the process, in the order in which it must go.
@@ -30,6 +32,7 @@ struct Control {
   std::unique_ptr<http::Server> admin;
   std::unique_ptr<http::Server> console;
   std::unique_ptr<ledger::LedgerWriter> ledger;
+  std::uint64_t roots_sequence = 0;    // of the roots that were written for clients
   std::int64_t recorded_revision = 0;  // the newest that an event of the ledger was decided or changed at
 };
 
@@ -73,8 +76,14 @@ Result<std::unique_ptr<ledger::LedgerWriter>> open_ledger(const Options& options
 Result<codec::Json> issue_workload(identity::SignerClient& signer, const std::string& csr, const std::string& id) {
   WARY_ASSIGN_OR_RETURN(const Bytes request, codec::decode_base64(csr));
   WARY_ASSIGN_OR_RETURN(const identity::SignerClient::Issued issued, signer.issue_workload(request, id));
+  WARY_ASSIGN_OR_RETURN(const identity::Authorities trusted, signer.authorities());
+  const auto list = [](const std::vector<Bytes>& certificates) {
+    codec::Json items = codec::Json::array();
+    for (const Bytes& certificate : certificates) items.push(codec::Json(codec::encode_base64(certificate)));
+    return items;
+  };
   codec::Json out = codec::Json::object();
-  out.set("certificate", codec::encode_base64(issued.certificate)).set("ca", codec::encode_base64(issued.ca));
+  out.set("chain", list(issued.chain)).set("roots", list(trusted.x509_roots));
   out.set("expires", to_rfc3339(issued.not_after));
   return out;
 }
@@ -173,6 +182,24 @@ void keep_checkpoints(Runtime& runtime, Control& control) {
   runtime.loop->after(kCheckpointEvery, [&] { keep_checkpoints(runtime, control); });
 }
 
+// What clients are to trust, for `wary` to hand out: all roots of now, also the next one.
+Status write_roots(Runtime& runtime, Control& control, const std::string& path) {
+  WARY_ASSIGN_OR_RETURN(const identity::Authorities trusted, control.signer->authorities());
+  if (trusted.sequence == control.roots_sequence) return {};
+  std::string text;
+  for (const Bytes& root : trusted.x509_roots) text += crypto::encode_pem("CERTIFICATE", root);
+  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, path, as_bytes(text)));
+  control.roots_sequence = trusted.sequence;
+  return {};
+}
+void keep_roots(Runtime& runtime, Control& control, const std::string& path) {
+  runtime.loop->after(kRootsEvery, [&runtime, &control, path] {
+    const Status written = write_roots(runtime, control, path);
+    if (!written) runtime.log->warn("waryd.roots_not_written", {{"code", written.error().code}});
+    keep_roots(runtime, control, path);
+  });
+}
+
 void sweep(Runtime& runtime, Control& control) {
   control.sign_in->sweep();
   runtime.loop->after(kSweepEvery, [&] { sweep(runtime, control); });
@@ -238,7 +265,7 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
   WARY_ASSIGN_OR_RETURN(control.ledger, open_ledger(options, runtime, control, verifier.to_vkey()));
   WARY_RETURN_IF_ERROR(
       io::write_file_atomically(*runtime.files, run + "/waryd/ledger.vkey", as_bytes(verifier.to_vkey() + "\n")));
-  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/waryd/ca.der", keys.ca));
+  WARY_RETURN_IF_ERROR(write_roots(runtime, control, run + "/waryd/ca.pem"));
   // What the agent believes the link by.
   WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/waryd/snapshot.pub", keys.snapshot));
   WARY_RETURN_IF_ERROR(
@@ -260,6 +287,7 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
   WARY_RETURN_IF_ERROR(listen(options, runtime, control));
   sweep(runtime, control);
   keep_checkpoints(runtime, control);
+  keep_roots(runtime, control, run + "/waryd/ca.pem");
   return {};
 }
 

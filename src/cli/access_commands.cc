@@ -106,6 +106,20 @@ Status write_private(Context& context, const std::string& path, ByteView bytes) 
   return io::write_file_atomically(context.files, path, bytes);  // made with mode 0600
 }
 
+Result<std::string> certificates_of(const codec::Json& answer, std::string_view name) {
+  const codec::Json* list = answer.find(name);
+  if (list == nullptr || !list->is_array() || list->items().empty()) {
+    return fail(ErrorKind::kInternal, "api_answer", "the answer has no certificates").found(name);
+  }
+  std::string text;
+  for (const codec::Json& item : list->items()) {
+    if (!item.is_string()) return fail(ErrorKind::kInternal, "api_answer", "a certificate is no text").found(name);
+    WARY_ASSIGN_OR_RETURN(const Bytes certificate, codec::decode_base64(item.as_string()));
+    text += crypto::encode_pem("CERTIFICATE", certificate);
+  }
+  return text;
+}
+
 // The key is made here: it never leaves this machine, and the control plane never sees it.
 Status issue_workload(Context& context, const Arguments& arguments) {
   const std::string directory = arguments.flag("--out");
@@ -116,16 +130,14 @@ Status issue_workload(Context& context, const Arguments& arguments) {
   body.set("namespace", std::string_view(arguments.flag("--namespace", "default")));
   body.set("csr", codec::encode_base64(csr));
   WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "POST", "/v1/workloads/issue", body));
-  WARY_ASSIGN_OR_RETURN(const Bytes certificate, codec::decode_base64(answer.string_or("certificate", "")));
-  WARY_ASSIGN_OR_RETURN(const Bytes ca, codec::decode_base64(answer.string_or("ca", "")));
+  WARY_ASSIGN_OR_RETURN(const std::string chain, certificates_of(answer, "chain"));
+  WARY_ASSIGN_OR_RETURN(const std::string roots, certificates_of(answer, "roots"));
   WARY_ASSIGN_OR_RETURN(const Secret pkcs8, key.to_pkcs8());
   WARY_RETURN_IF_ERROR(context.files.make_directory(directory));
   const Secret pem = secret_pem(pkcs8);
   WARY_RETURN_IF_ERROR(write_private(context, directory + "/svid.key", pem.reveal()));
-  WARY_RETURN_IF_ERROR(
-      write_private(context, directory + "/svid.pem", as_bytes(crypto::encode_pem("CERTIFICATE", certificate))));
-  WARY_RETURN_IF_ERROR(
-      write_private(context, directory + "/bundle.pem", as_bytes(crypto::encode_pem("CERTIFICATE", ca))));
+  WARY_RETURN_IF_ERROR(write_private(context, directory + "/svid.pem", as_bytes(chain)));
+  WARY_RETURN_IF_ERROR(write_private(context, directory + "/bundle.pem", as_bytes(roots)));
   context.out(text_of(answer, "spiffe_id") + "\n" + directory + "/svid.pem, svid.key, bundle.pem; valid until " +
               text_of(answer, "expires") + "\n");
   return {};

@@ -108,6 +108,8 @@ Result<X509ReqHandle> decode_csr(ByteView csr) {
   return request;
 }
 
+}  // namespace
+
 Status check_leaf_options(const LeafOptions& options) {
   if (options.spiffe_id.empty() == options.dns_names.empty()) {
     return bad_option("a leaf has DNS names or one SPIFFE ID, and not both");
@@ -122,8 +124,6 @@ Status check_leaf_options(const LeafOptions& options) {
   }
   return {};
 }
-
-}  // namespace
 
 Result<Bytes> create_ca(const CaOptions& options, const PrivateKey& key) {
   const X509Handle x509(X509_new());

@@ -11,5 +11,6 @@ constexpr std::size_t kChainMax = 10;
 
 Result<X509Handle> read_x509(ByteView der);
 Result<Certificate> describe(X509* x509, Bytes der);
+Status check_leaf_options(const LeafOptions& options);
 
 }  // namespace wary::crypto

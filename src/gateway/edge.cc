@@ -11,6 +11,7 @@ namespace wary::gateway {
 namespace {
 
 constexpr std::int64_t kFreshnessCheck = kNanosPerSecond;
+constexpr std::int64_t kTrustedCheck = 60 * kNanosPerSecond;
 constexpr std::string_view kAppType = "Wary::App";
 constexpr std::string_view kRouteType = "Wary::Route";
 
@@ -159,11 +160,21 @@ void Edge::keep_fresh() {
   if (subscriber_ && subscriber_->is_connected()) {
     shared_.control_heard.store(parts_.clock.monotonic().nanos, std::memory_order_relaxed);
   }
-  if (!names_.empty() && parts_.clock.unix_time() >= renew_at_) {
+  if (!names_.empty() && (parts_.clock.unix_time() >= renew_at_ || has_new_roots())) {
     const Status renewed = renew_certificate(names_);
     if (!renewed) parts_.log.warn("edge.certificate_not_renewed", {{"code", renewed.error().code}});
   }
   parts_.loop.after(kFreshnessCheck, [this] { keep_fresh(); });
+}
+
+// A root that came is trusted before it signs, one that was taken away is not trusted for another third of a day.
+bool Edge::has_new_roots() {
+  const Monotonic now = parts_.clock.monotonic();
+  if (now.nanos - trusted_read_.nanos < kTrustedCheck) return false;
+  trusted_read_ = now;
+  const auto trusted = parts_.trusted();
+  if (!trusted) parts_.log.warn("edge.roots_not_read", {{"code", trusted.error().code}});
+  return trusted && trusted->sequence != trusted_sequence_;
 }
 
 Status Edge::on_update(const link::Update& update) {
@@ -227,7 +238,8 @@ Status Edge::renew_certificate(const std::vector<std::string>& names) {
   WARY_ASSIGN_OR_RETURN(crypto::PrivateKey key, crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256));
   WARY_ASSIGN_OR_RETURN(const Bytes csr, crypto::make_csr(key, options_.node));
   WARY_ASSIGN_OR_RETURN(ServerCertificate certificate, parts_.issue(csr, names));
-  WARY_ASSIGN_OR_RETURN(crypto::TrustRoots roots, crypto::TrustRoots::build({options_.ca}));
+  WARY_ASSIGN_OR_RETURN(const TrustedRoots trusted, parts_.trusted());
+  WARY_ASSIGN_OR_RETURN(crypto::TrustRoots roots, crypto::TrustRoots::build(trusted.roots));
   crypto::TlsServerOptions tls;
   crypto::TlsServerOptions::Site site;
   site.names = names;
@@ -244,6 +256,7 @@ Status Edge::renew_certificate(const std::vector<std::string>& names) {
   const std::int64_t now = parts_.clock.unix_time().nanos;
   renew_at_ = {now + (certificate.not_after.nanos - now) / 3};
   names_ = names;
+  trusted_sequence_ = trusted.sequence;
   parts_.log.info("edge.certificate",
                   {{"names", std::int64_t(names.size())}, {"not_after", to_rfc3339(certificate.not_after)}});
   return {};

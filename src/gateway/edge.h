@@ -28,11 +28,18 @@
 
 namespace wary::gateway {
 
-// A server certificate for these names: leaf and CA in DER, and when to ask again. Blocking; the main thread.
+// A server certificate for these names: leaf and intermediates in DER, and when to ask again. Blocking; the main
+// thread.
 struct ServerCertificate {
   std::vector<Bytes> chain;
   UnixTime not_after;
 };
+// Who vouches for workloads now, in DER; the number grows with every change. Blocking; the main thread.
+struct TrustedRoots {
+  std::vector<Bytes> roots;
+  std::uint64_t sequence = 0;
+};
+using ReadTrusted = std::function<Result<TrustedRoots>()>;
 using IssueCertificate = std::function<Result<ServerCertificate>(ByteView csr, const std::vector<std::string>& names)>;
 
 struct EdgeParts {
@@ -43,6 +50,7 @@ struct EdgeParts {
   Log& log;
   Metrics& metrics;
   IssueCertificate issue;
+  ReadTrusted trusted;
   std::function<void(UnixTime)> raise_clock;  // wall time does not go behind this
 };
 
@@ -54,7 +62,6 @@ struct EdgeOptions {
   std::string console_origin;
   std::string trust_domain;
   Bytes snapshot_key;  // Ed25519, 32 bytes
-  Bytes ca;            // DER: who vouches for workloads
   std::size_t workers = 2;
   std::size_t ring_bytes = std::size_t{8} << 20;
 };
@@ -79,6 +86,7 @@ class Edge {
   Status check_port();
   Status on_update(const link::Update& update);
   void rebuild_site(const policy::Snapshot& snapshot);
+  bool has_new_roots();
   Status renew_certificate(const std::vector<std::string>& names);
   void redeem(const std::string& code, const std::string& host, const std::string& state_hash, io::Loop& back,
               std::function<void(Result<Redeemed>)> done);
@@ -96,6 +104,8 @@ class Edge {
   std::unique_ptr<link::Subscriber> subscriber_;
   std::vector<std::string> names_;  // what the certificate at hand is for
   UnixTime renew_at_;
+  std::uint64_t trusted_sequence_ = 0;  // of the roots in use
+  Monotonic trusted_read_;
   bool told_unavailable_ = false;  // by the control plane itself
   Metric& link_connected_;
   Metric& ledger_available_;

@@ -7,6 +7,7 @@
 #include "codec/uri.h"
 #include "crypto/random_id.h"
 #include "crypto/x509.h"
+#include "identity/token.h"
 
 namespace wary::identity {
 
@@ -14,7 +15,6 @@ namespace {
 
 constexpr std::size_t kKeyFileMax = 64 * 1024;
 constexpr std::size_t kOriginRandom = 8;
-constexpr std::int64_t kCaLife = 10LL * 365 * 86400 * kNanosPerSecond;
 constexpr std::int64_t kNamesLifeMax = 24 * 3600;  // seconds; no key that lives longer enters the edge
 constexpr std::int64_t kWorkloadLifeMax = 3600;
 constexpr std::int64_t kBackdate = 60 * kNanosPerSecond;  // for clocks a little behind
@@ -59,21 +59,6 @@ Result<crypto::PrivateKey> open_key(io::Files& files, const std::string& directo
   return key;
 }
 
-Result<Bytes> open_ca(io::Files& files, const std::string& directory, const SignerOptions& options, Clock& clock,
-                      const crypto::PrivateKey& key) {
-  const std::string path = directory + "/ca.der";
-  auto stored = io::read_file(files, path, kKeyFileMax);
-  if (stored || stored.error().kind != ErrorKind::kNotFound) return stored;
-  const UnixTime now = clock.unix_time();
-  WARY_ASSIGN_OR_RETURN(const Bytes ca, crypto::create_ca({.common_name = "wary local CA",
-                                                           .trust_domain = options.trust_domain,
-                                                           .not_before = {now.nanos - kBackdate},
-                                                           .not_after = {now.nanos + kCaLife}},
-                                                          key));
-  WARY_RETURN_IF_ERROR(io::write_file_atomically(files, path, ca));
-  return ca;
-}
-
 // The log's name: one life of one log, so that two logs of one machine can never be taken for each other.
 Result<std::string> open_origin(io::Files& files, const std::string& directory, const std::string& trust_domain,
                                 Random& random) {
@@ -86,12 +71,12 @@ Result<std::string> open_origin(io::Files& files, const std::string& directory, 
   return origin;
 }
 
-// The origin is written last at the first start. Where it stands, everything else must stand too: a key that is gone is
-// never made anew in silence, since whatever trusted the old one would be trusting nobody.
-Status check_complete(io::Files& files, const std::string& directory) {
-  const auto origin = files.status(directory + "/origin");
-  if (!origin) return origin.error().kind == ErrorKind::kNotFound ? Status() : Status(origin.error());
-  for (const std::string_view name : {"seal.key", "ca.key", "ledger.key", "snapshot.key", "ca.der"}) {
+bool exists(io::Files& files, const std::string& path) { return files.status(path).ok(); }
+
+// Once the authority says that the first start is over, everything must stand: a key that is gone is never made anew in
+// silence, since whatever trusted the old one would be trusting nobody.
+Status check_complete(io::Files& files, const std::string& directory, std::initializer_list<std::string_view> names) {
+  for (const std::string_view name : names) {
     const std::string path = directory + "/" + std::string(name);
     const auto status = files.status(path);
     if (status) continue;
@@ -103,15 +88,34 @@ Status check_complete(io::Files& files, const std::string& directory) {
   return {};
 }
 
-// What is stored must be what was made: a CA certificate of another key would be trusted by clients and sign nothing.
-Status check_stored(const std::string& directory, ByteView ca, const crypto::PrivateKey& ca_key,
-                    const std::string& origin, const std::string& trust_domain) {
-  const auto certificate = crypto::parse_certificate(ca);
-  if (!certificate || certificate->public_key != ca_key.public_key().to_spki()) {
+// A directory of before there were intermediates has its one CA in ca.key and ca.der: that becomes the first root. Both
+// go when everything else stands, so that the authority's file, once it is gone, is never taken for not there yet.
+bool has_early_ca(io::Files& files, const std::string& directory) {
+  return exists(files, directory + "/ca.key") && exists(files, directory + "/ca.der");
+}
+
+Result<KeyRecord> take_early_ca(io::Files& files, const std::string& directory, const crypto::SealKey& seal,
+                                Random& random, keystore::FileStore& store) {
+  WARY_ASSIGN_OR_RETURN(const crypto::PrivateKey key,
+                        open_key(files, directory, "ca.key", crypto::KeyType::kEcdsaP256, seal, random));
+  KeyRecord root;
+  root.key = "root-" + crypto::random_id(random);
+  root.store = store.name();
+  root.stage = KeyStage::kActive;
+  WARY_ASSIGN_OR_RETURN(root.shown, io::read_file(files, directory + "/ca.der", kKeyFileMax));
+  const auto certificate = crypto::parse_certificate(root.shown);
+  if (!certificate || certificate->public_key != key.public_key().to_spki()) {
     return fail(ErrorKind::kDataLoss, "signer_ca", "the stored CA certificate is damaged, or is not of the stored key")
         .at(directory + "/ca.der")
         .next("restore it from a backup, or from the ca.pem that clients have");
   }
+  root.made = certificate->not_before;
+  root.until = certificate->not_after;
+  WARY_RETURN_IF_ERROR(store.import(root.key, key));
+  return root;
+}
+
+Status check_origin(const std::string& directory, const std::string& origin, const std::string& trust_domain) {
   const std::string prefix = "wary." + trust_domain + "/ledger/";
   if (origin.starts_with(prefix) && origin.size() == prefix.size() + kOriginRandom) return {};
   return fail(ErrorKind::kDataLoss, "signer_origin", "the ledger's stored name is damaged, or of another trust domain")
@@ -129,37 +133,73 @@ codec::Json base64(ByteView bytes) { return codec::Json(codec::encode_base64(byt
 
 // Which row of the table has which operation.
 bool may(Role role, std::string_view operation) {
-  if (operation == "public" || operation == "certificate.issue") return true;
-  const bool control_only = operation == "ledger.sign" || operation == "snapshot.sign";
+  if (operation == "public" || operation == "authorities" || operation == "certificate.issue") return true;
+  const bool control_only =
+      operation == "ledger.sign" || operation == "snapshot.sign" || operation == "jwt.sign" || operation == "ca.rotate";
   return control_only && role == Role::kControl;
 }
 
 }  // namespace
 
-Signer::Signer(Clock& clock, SignerOptions options, crypto::PrivateKey ca, crypto::PrivateKey ledger,
+Signer::Signer(Clock& clock, SignerOptions options, crypto::SealKey seal, crypto::PrivateKey ledger,
                crypto::PrivateKey snapshot)
     : clock_(clock),
       options_(std::move(options)),
-      ca_key_(std::move(ca)),
+      seal_(std::move(seal)),
       ledger_key_(std::move(ledger)),
       snapshot_key_(std::move(snapshot)) {}
 
+Status Signer::open_authority(io::Files& files, const std::string& directory, Random& random, bool may_begin) {
+  file_store_ = std::make_unique<keystore::FileStore>(files, directory + "/keys", seal_, random);
+  options_.authority.trust_domain = options_.trust_domain;
+  AuthorityParts parts{.files = files,
+                       .directory = directory,
+                       .clock = clock_,
+                       .random = random,
+                       .log = options_.log == nullptr ? null_log() : *options_.log,
+                       .seal = seal_,
+                       .stores = {file_store_.get()},
+                       .root_store = *file_store_,
+                       .intermediate_store = *file_store_,
+                       .token_store = *file_store_,
+                       .first_root = std::nullopt};
+  if (!exists(files, directory + "/authority.state") && has_early_ca(files, directory)) {
+    WARY_ASSIGN_OR_RETURN(parts.first_root, take_early_ca(files, directory, seal_, random, *file_store_));
+  }
+  WARY_ASSIGN_OR_RETURN(authority_, Authority::open(parts, options_.authority, may_begin));
+  return {};
+}
+
+// The order of a first start: keys, the authority, the ledger's name, and then the word that it is over. One that was
+// cut short is finished by the next.
 Result<std::unique_ptr<Signer>> Signer::open(io::Files& files, const std::string& directory, Clock& clock,
                                              Random& random, const SignerOptions& options) {
-  WARY_RETURN_IF_ERROR(check_complete(files, directory));
-  WARY_ASSIGN_OR_RETURN(const crypto::SealKey seal, open_seal_key(files, directory, random));
-  const auto key = [&](std::string_view name, crypto::KeyType type) {
-    return open_key(files, directory, name, type, seal, random);
+  const bool early = has_early_ca(files, directory);
+  const bool has_origin = exists(files, directory + "/origin");
+  if (has_origin) {
+    WARY_RETURN_IF_ERROR(check_complete(files, directory, {"seal.key", "ledger.key", "snapshot.key"}));
+    if (!early) WARY_RETURN_IF_ERROR(check_complete(files, directory, {"authority.state"}));
+  } else if (exists(files, directory + "/authority.state")) {
+    WARY_RETURN_IF_ERROR(check_complete(files, directory, {"seal.key", "ledger.key", "snapshot.key"}));
+  }
+  WARY_ASSIGN_OR_RETURN(crypto::SealKey seal, open_seal_key(files, directory, random));
+  const auto key = [&](std::string_view name) {
+    return open_key(files, directory, name, crypto::KeyType::kEd25519, seal, random);
   };
-  WARY_ASSIGN_OR_RETURN(crypto::PrivateKey ca, key("ca.key", crypto::KeyType::kEcdsaP256));
-  WARY_ASSIGN_OR_RETURN(crypto::PrivateKey ledger, key("ledger.key", crypto::KeyType::kEd25519));
-  WARY_ASSIGN_OR_RETURN(crypto::PrivateKey snapshot, key("snapshot.key", crypto::KeyType::kEd25519));
+  WARY_ASSIGN_OR_RETURN(crypto::PrivateKey ledger, key("ledger.key"));
+  WARY_ASSIGN_OR_RETURN(crypto::PrivateKey snapshot, key("snapshot.key"));
   auto signer = std::unique_ptr<Signer>(  // NOLINT: private constructor
-      new Signer(clock, options, std::move(ca), std::move(ledger), std::move(snapshot)));
-  WARY_ASSIGN_OR_RETURN(signer->ca_certificate_, open_ca(files, directory, options, clock, signer->ca_key_));
+      new Signer(clock, options, std::move(seal), std::move(ledger), std::move(snapshot)));
+  WARY_RETURN_IF_ERROR(signer->open_authority(files, directory, random, early || !has_origin));
+  if (signer->authority_->is_complete()) {
+    WARY_RETURN_IF_ERROR(check_complete(files, directory, {"origin"}));
+  }
   WARY_ASSIGN_OR_RETURN(signer->origin_, open_origin(files, directory, options.trust_domain, random));
-  WARY_RETURN_IF_ERROR(
-      check_stored(directory, signer->ca_certificate_, signer->ca_key_, signer->origin_, options.trust_domain));
+  WARY_RETURN_IF_ERROR(check_origin(directory, signer->origin_, options.trust_domain));
+  WARY_RETURN_IF_ERROR(signer->authority_->mark_complete());
+  for (const char* name : {"/ca.key", "/ca.der"}) {
+    if (early) WARY_RETURN_IF_ERROR(files.remove(directory + name));
+  }
   return signer;
 }
 
@@ -169,8 +209,11 @@ Result<codec::Json> Signer::handle(Role role, const codec::Json& request) {
     return fail(ErrorKind::kDenied, "signer_forbidden", "this caller may not ask for this").found(operation);
   }
   if (operation == "public") return public_keys();
+  if (operation == "authorities") return trusted();
   if (operation == "ledger.sign") return sign_checkpoint(request);
   if (operation == "snapshot.sign") return sign_snapshot(request);
+  if (operation == "jwt.sign") return sign_token(request);
+  if (operation == "ca.rotate") return rotate(request);
   return issue_certificate(role, request);
 }
 
@@ -179,7 +222,22 @@ Result<codec::Json> Signer::public_keys() const {
   out.set("origin", std::string_view(origin_)).set("trust_domain", std::string_view(options_.trust_domain));
   out.set("ledger", base64(ledger_key_.public_key().raw()));
   out.set("snapshot", base64(snapshot_key_.public_key().raw()));
-  out.set("ca", base64(ca_certificate_));
+  out.set("ca", base64(authority_->active_root()));
+  return out;
+}
+
+Result<codec::Json> Signer::trusted() const {
+  const Authorities now = authority_->authorities();
+  codec::Json roots = codec::Json::array(), tokens = codec::Json::array();
+  for (const Bytes& root : now.x509_roots) roots.push(base64(root));
+  for (const JwtAuthority& one : now.jwt) {
+    codec::Json entry = codec::Json::object();
+    entry.set("kid", std::string_view(one.kid)).set("spki", base64(one.spki)).set("not_after", one.not_after.nanos);
+    tokens.push(std::move(entry));
+  }
+  codec::Json out = codec::Json::object();
+  out.set("x509_roots", std::move(roots)).set("jwt", std::move(tokens));
+  out.set("sequence", static_cast<std::int64_t>(now.sequence));
   return out;
 }
 
@@ -244,11 +302,39 @@ Result<codec::Json> Signer::issue_certificate(Role role, const codec::Json& requ
   }
   leaf.not_before = {now.nanos - kBackdate};
   leaf.not_after = {now.nanos + life * kNanosPerSecond};
-  WARY_ASSIGN_OR_RETURN(const Bytes issued, crypto::issue_leaf(ca_certificate_, ca_key_, csr, leaf));
+  WARY_ASSIGN_OR_RETURN(const Authority::Issued issued, authority_->issue(csr, leaf));
+  codec::Json chain = codec::Json::array();
+  for (const Bytes& certificate : issued.chain) chain.push(base64(certificate));
   codec::Json out = codec::Json::object();
-  out.set("certificate", base64(issued)).set("ca", base64(ca_certificate_));
-  out.set("not_after", leaf.not_after.nanos);
+  out.set("chain", std::move(chain)).set("not_after", issued.not_after.nanos);
   return out;
+}
+
+Result<codec::Json> Signer::sign_token(const codec::Json& request) {
+  WARY_ASSIGN_OR_RETURN(const TokenClaims claims, read_token_claims(request, options_.trust_domain));
+  const Authority::TokenKey key = authority_->token_key();
+  WARY_ASSIGN_OR_RETURN(const std::string token, make_token(claims, clock_.unix_time(), key.kid, *key.key));
+  return codec::Json::object({{"token", codec::Json(token)}});
+}
+
+Result<codec::Json> Signer::rotate(const codec::Json& request) {
+  Authority::Rotation rotation;
+  const std::string_view kind = request.string_or("kind", "");
+  bool known = false;
+  for (const KeyKind one : {KeyKind::kRoot, KeyKind::kIntermediate, KeyKind::kToken}) {
+    if (kind != to_string(one)) continue;
+    rotation.kind = one;
+    known = true;
+  }
+  if (!known) {
+    return invalid("signer_rotation", "what is to be replaced is not named")
+        .expected("root, intermediate or token")
+        .found(kind);
+  }
+  rotation.at_once = request.bool_or("at_once", false);
+  rotation.grace_seconds = request.integer_or("grace_seconds", 0);
+  WARY_RETURN_IF_ERROR(authority_->rotate(rotation));
+  return trusted();
 }
 
 }  // namespace wary::identity

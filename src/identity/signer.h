@@ -4,14 +4,17 @@
 //   WARY_ASSIGN_OR_RETURN(auto signer, Signer::open(files, "signer", clock, random, {.trust_domain = "local"}));
 //   codec::Json answer = signer->handle(Role::kControl, request);
 //
-// Keys: an ECDSA P-256 CA, one Ed25519 key for ledger checkpoints and one for snapshots, each sealed on disk and made
-// at the first start. What is signed is checked for its form, so that no key signs in another's place: a checkpoint
-// must be of this log and never smaller than one signed before; a snapshot must carry its own domain.
+// Keys: the authority's (authority.h), one Ed25519 key for ledger checkpoints and one for snapshots, made at the first
+// start. What is signed is checked for its form, so that no key signs in another's place: a checkpoint must be of this
+// log and never smaller than one signed before; a snapshot must carry its own domain; a token is written here, from
+// claims that were checked.
 //
-// Requests {"op": ...}: public; ledger.sign {message}; snapshot.sign {message}; certificate.issue {csr, dns_names |
-// spiffe_id, ttl_seconds}. Bytes are base64. A role that asks for what its row does not have is a broken or hostile
-// process: the caller is told nothing and its connection ends (signer_forbidden).
-// Thread rule: one thread. Limits: 64 KiB a request; certificates live at most 24 h (names) or 1 h (workloads).
+// Requests {"op": ...}: public; authorities; ledger.sign {message}; snapshot.sign {message}; certificate.issue {csr,
+// dns_names | spiffe_id, ttl_seconds}; jwt.sign {spiffe_id, audiences, ttl_seconds}; ca.rotate {kind: root |
+// intermediate | token, at_once, grace_seconds}. Bytes are base64. A role that asks for what its row does not have is a
+// broken or hostile process: the caller is told nothing and its connection ends (signer_forbidden). Thread rule: one
+// thread. Limits: 64 KiB a request; certificates live at most 24 h (names) or 1 h (workloads); tokens 1 h, with 16
+// audiences of 256 bytes.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +26,9 @@
 #include "codec/json.h"
 #include "crypto/seal.h"
 #include "crypto/sign.h"
+#include "identity/authority.h"
 #include "io/files.h"
+#include "keystore/key_store.h"
 
 namespace wary::identity {
 
@@ -31,6 +36,8 @@ enum class Role { kControl, kEdge };
 
 struct SignerOptions {
   std::string trust_domain = "local";
+  AuthorityOptions authority = {};  // its trust domain is the one above
+  Log* log = nullptr;               // none: nothing is said
 };
 
 class Signer {
@@ -40,23 +47,31 @@ class Signer {
   // An error of code signer_forbidden ends the caller's connection; any other is its answer.
   Result<codec::Json> handle(Role role, const codec::Json& request);
 
+  // What is due by age; to be called every minute or so, for days on which nobody asks for anything.
+  Status advance() { return authority_->advance(); }
+
   std::string origin() const { return origin_; }
 
  private:
-  Signer(Clock& clock, SignerOptions options, crypto::PrivateKey ca, crypto::PrivateKey ledger,
+  Signer(Clock& clock, SignerOptions options, crypto::SealKey seal, crypto::PrivateKey ledger,
          crypto::PrivateKey snapshot);
+  Status open_authority(io::Files& files, const std::string& directory, Random& random, bool may_begin);
   Result<codec::Json> public_keys() const;
+  Result<codec::Json> trusted() const;
   Result<codec::Json> sign_checkpoint(const codec::Json& request);
   Result<codec::Json> sign_snapshot(const codec::Json& request);
   Result<codec::Json> issue_certificate(Role role, const codec::Json& request);
+  Result<codec::Json> sign_token(const codec::Json& request);
+  Result<codec::Json> rotate(const codec::Json& request);
 
   Clock& clock_;
   SignerOptions options_;
   std::string origin_;
-  crypto::PrivateKey ca_key_;
+  crypto::SealKey seal_;
   crypto::PrivateKey ledger_key_;
   crypto::PrivateKey snapshot_key_;
-  Bytes ca_certificate_;
+  std::unique_ptr<keystore::FileStore> file_store_;
+  std::unique_ptr<Authority> authority_;
   std::uint64_t largest_tree_ = 0;
 };
 

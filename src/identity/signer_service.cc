@@ -21,6 +21,27 @@ codec::Json to_json(const Error& error) {
   return codec::Json::object({{"error", std::move(out)}});
 }
 
+Error bad_answer() { return fail(ErrorKind::kInternal, "signer_syntax", "the signer's answer is of another form"); }
+
+Result<Authorities> read_authorities(const codec::Json& answer) {
+  Authorities out;
+  const codec::Json* roots = answer.find("x509_roots");
+  const codec::Json* tokens = answer.find("jwt");
+  if (roots == nullptr || !roots->is_array() || tokens == nullptr || !tokens->is_array()) return bad_answer();
+  for (const codec::Json& root : roots->items()) {
+    if (!root.is_string()) return bad_answer();
+    WARY_ASSIGN_OR_RETURN(out.x509_roots.emplace_back(), codec::decode_base64(root.as_string()));
+  }
+  for (const codec::Json& token : tokens->items()) {
+    JwtAuthority& one = out.jwt.emplace_back();
+    one.kid = token.string_or("kid", "");
+    WARY_ASSIGN_OR_RETURN(one.spki, codec::decode_base64(token.string_or("spki", "")));
+    one.not_after = {token.integer_or("not_after", 0)};
+  }
+  out.sequence = static_cast<std::uint64_t>(answer.integer_or("sequence", 0));
+  return out;
+}
+
 }  // namespace
 
 struct SignerService::Caller {
@@ -140,8 +161,12 @@ Result<SignerClient::Issued> SignerClient::issue(codec::Json request) {
   request.set("op", "certificate.issue");
   WARY_ASSIGN_OR_RETURN(const codec::Json answer, call(request));
   Issued issued;
-  WARY_ASSIGN_OR_RETURN(issued.certificate, codec::decode_base64(answer.string_or("certificate", "")));
-  WARY_ASSIGN_OR_RETURN(issued.ca, codec::decode_base64(answer.string_or("ca", "")));
+  const codec::Json* chain = answer.find("chain");
+  if (chain == nullptr || !chain->is_array() || chain->items().empty()) return bad_answer();
+  for (const codec::Json& certificate : chain->items()) {
+    if (!certificate.is_string()) return bad_answer();
+    WARY_ASSIGN_OR_RETURN(issued.chain.emplace_back(), codec::decode_base64(certificate.as_string()));
+  }
   issued.not_after = {answer.integer_or("not_after", 0)};
   return issued;
 }
@@ -160,6 +185,31 @@ Result<SignerClient::Issued> SignerClient::issue_workload(ByteView csr, const st
   request.set("csr", codec::encode_base64(csr)).set("spiffe_id", std::string_view(spiffe_id));
   request.set("ttl_seconds", ttl_seconds);
   return issue(std::move(request));
+}
+
+Result<Authorities> SignerClient::authorities() {
+  codec::Json request = codec::Json::object();
+  request.set("op", "authorities");
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call(request));
+  return read_authorities(answer);
+}
+
+Result<std::string> SignerClient::sign_jwt(const std::string& spiffe_id, const std::vector<std::string>& audiences,
+                                           std::int64_t ttl_seconds) {
+  codec::Json list = codec::Json::array(), request = codec::Json::object();
+  for (const std::string& audience : audiences) list.push(codec::Json(audience));
+  request.set("op", "jwt.sign").set("spiffe_id", std::string_view(spiffe_id)).set("audiences", std::move(list));
+  request.set("ttl_seconds", ttl_seconds);
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call(request));
+  return std::string(answer.string_or("token", ""));
+}
+
+Result<Authorities> SignerClient::rotate(const Authority::Rotation& rotation) {
+  codec::Json request = codec::Json::object();
+  request.set("op", "ca.rotate").set("kind", to_string(rotation.kind)).set("at_once", rotation.at_once);
+  request.set("grace_seconds", rotation.grace_seconds);
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call(request));
+  return read_authorities(answer);
 }
 
 }  // namespace wary::identity

@@ -54,12 +54,17 @@ class SignerClient {
   Result<PublicKeys> public_keys();
   Result<Bytes> sign(std::string_view operation, ByteView message);
   struct Issued {
-    Bytes certificate;
-    Bytes ca;
+    std::vector<Bytes> chain;  // DER, leaf first, then intermediates, without the root
     UnixTime not_after;
   };
   Result<Issued> issue_names(ByteView csr, const std::vector<std::string>& names);
   Result<Issued> issue_workload(ByteView csr, const std::string& spiffe_id, std::int64_t ttl_seconds = 3600);
+  Result<Authorities> authorities();
+  // A JWT-SVID, as compact JWS signed by ES256.
+  Result<std::string> sign_jwt(const std::string& spiffe_id, const std::vector<std::string>& audiences,
+                               std::int64_t ttl_seconds);
+  // What is trusted afterwards.
+  Result<Authorities> rotate(const Authority::Rotation& rotation);
 
  private:
   Result<Issued> issue(codec::Json request);

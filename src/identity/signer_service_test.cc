@@ -41,7 +41,8 @@ struct Machine {
   std::string edge() const { return folder + "/edge.sock"; }
   std::string control() const { return folder + "/control.sock"; }
   void start() {
-    signer = Signer::open(files, "signer", *clock, *random, {.trust_domain = "local"}).value();
+    signer = Signer::open(files, "signer", *clock, *random, {.trust_domain = "local", .authority = {}, .log = nullptr})
+                 .value();
     loop = io::make_epoll_loop(*clock);
     service = std::make_unique<SignerService>(*loop, *signer, null_log());
     REQUIRE(service->listen(Role::kEdge, edge(), edge_uid).ok());
@@ -74,8 +75,47 @@ TEST_CASE("each role gets what its table allows, over its own socket") {
   const auto own = crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256);
   const auto issued = edge.issue_names(*crypto::make_csr(*own, "edge"), {"site.localhost"});
   REQUIRE(issued.ok());
-  CHECK(crypto::parse_certificate(issued->certificate)->dns_names == std::vector<std::string>{"site.localhost"});
+  REQUIRE(issued->chain.size() == 2);
+  CHECK(crypto::parse_certificate(issued->chain[0])->dns_names == std::vector<std::string>{"site.localhost"});
+  const auto trusted = edge.authorities();
+  REQUIRE(trusted.ok());
+  REQUIRE(trusted->x509_roots == std::vector<Bytes>{keys->ca});
+  crypto::VerifyOptions verify;
+  verify.dns_name = "site.localhost";
+  const auto roots = crypto::TrustRoots::build(trusted->x509_roots);
+  CHECK(roots->verify(issued->chain, machine.clock->unix_time(), verify).ok());
   CHECK(issued->not_after.nanos - machine.clock->unix_time().nanos <= 24 * 3600 * kNanosPerSecond);
+}
+
+TEST_CASE("a token is signed for the control plane by a key that is published") {
+  Machine machine;
+  SignerClient control(*machine.clock, machine.control()), edge(*machine.clock, machine.edge());
+  const auto token = control.sign_jwt("spiffe://local/orders", {"billing"}, 60);
+  REQUIRE(token.ok());
+  const std::size_t first = token->find('.'), last = token->rfind('.');
+  const auto header = codec::parse_json(as_text(*codec::decode_base64url(token->substr(0, first))));
+  const auto claims = codec::parse_json(as_text(*codec::decode_base64url(token->substr(first + 1, last - first - 1))));
+  const auto trusted = control.authorities();
+  REQUIRE(trusted->jwt.size() == 1);
+  CHECK(header->string_or("alg", "") == "ES256");
+  CHECK(header->string_or("typ", "") == "JWT");
+  CHECK(header->string_or("kid", "") == trusted->jwt[0].kid);
+  CHECK(claims->string_or("sub", "") == "spiffe://local/orders");
+  CHECK(*claims->find("aud") == codec::Json::array({codec::Json("billing")}));
+  CHECK(claims->integer_or("exp", 0) - claims->integer_or("iat", 0) == 60);
+  const auto key = crypto::PublicKey::decode_spki(trusted->jwt[0].spki);
+  const Bytes raw = *codec::decode_base64url(token->substr(last + 1));
+  CHECK(key->verify(as_bytes(token->substr(0, last)), *crypto::ecdsa_to_der(raw)));
+  CHECK(control.sign_jwt("spiffe://other/orders", {"billing"}, 60).error().code == "signer_trust_domain");
+  CHECK(control.sign_jwt("spiffe://local", {"billing"}, 60).error().code == "signer_trust_domain");
+  CHECK(control.sign_jwt("spiffe://local/orders", {}, 60).error().code == "signer_audience");
+  CHECK(control.sign_jwt("spiffe://local/orders", {""}, 60).error().code == "signer_audience");
+  CHECK(control.sign_jwt("spiffe://local/orders", {"a", "a"}, 60).error().code == "signer_audience");
+  CHECK(control.sign_jwt("spiffe://local/orders", std::vector<std::string>(17, "a"), 60).error().code ==
+        "signer_audience");
+  CHECK(control.sign_jwt("spiffe://local/orders", {"billing"}, 3601).error().code == "signer_ttl");
+  CHECK(control.sign_jwt("spiffe://local/orders", {"billing"}, 0).error().code == "signer_ttl");
+  CHECK(edge.sign_jwt("spiffe://local/orders", {"billing"}, 60).error().code == "signer_unavailable");
 }
 
 TEST_CASE("a forbidden operation closes the connection, and the next call gets a new one") {

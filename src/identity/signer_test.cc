@@ -23,7 +23,11 @@ struct Fixture {
     REQUIRE(files.make_directory("signer").ok());
     open();
   }
-  void open() { signer = Signer::open(files, "signer", world.clock(), *random, {.trust_domain = "local"}).value(); }
+  void open() {
+    signer = Signer::open(files, "signer", world.clock(), *random,
+                          {.trust_domain = "local", .authority = {}, .log = nullptr})
+                 .value();
+  }
 
   codec::Json ask(std::string_view operation) {
     codec::Json request = codec::Json::object();
@@ -97,7 +101,7 @@ TEST_CASE("the keys are the same after a restart, and lie on disk only sealed") 
   f.files.crash();
   f.open();
   CHECK(f.signer->handle(Role::kEdge, f.ask("public")).value() == before);
-  for (const char* name : {"ca.key", "ledger.key", "snapshot.key"}) {
+  for (const char* name : {"authority.state", "ledger.key", "snapshot.key"}) {
     const Bytes stored = io::read_file(f.files, std::string("signer/") + name, 1 << 16).value();
     CHECK(as_text(stored).starts_with("WSEA"));
   }
@@ -113,7 +117,7 @@ TEST_CASE("an altered key file is refused, and no new key takes its place") {
 }
 
 TEST_CASE("a key file that is gone is said, and no new key takes its place") {
-  for (const char* name : {"seal.key", "ca.key", "ledger.key", "snapshot.key", "ca.der"}) {
+  for (const char* name : {"seal.key", "authority.state", "ledger.key", "snapshot.key", "origin"}) {
     Fixture f;
     f.signer.reset();
     const std::string path = std::string("signer/") + name;
@@ -126,26 +130,34 @@ TEST_CASE("a key file that is gone is said, and no new key takes its place") {
   }
 }
 
-TEST_CASE("a first start that was cut short is finished by the next one") {
-  Fixture f;
-  f.signer.reset();
-  REQUIRE(f.files.remove("signer/origin").ok());
-  REQUIRE(f.files.remove("signer/ca.der").ok());
-  CHECK(Signer::open(f.files, "signer", f.world.clock(), *f.random, {}).ok());
-}
-
-TEST_CASE("a damaged CA certificate or name of the ledger is refused at the start") {
+TEST_CASE("the name of the ledger is refused at the start when it is damaged") {
   Fixture f;
   f.signer.reset();
   REQUIRE(io::write_file_atomically(f.files, "signer/origin", as_bytes("wary.lo")).ok());
-  auto opened = Signer::open(f.files, "signer", f.world.clock(), *f.random, {});
+  const auto opened = Signer::open(f.files, "signer", f.world.clock(), *f.random, {});
   REQUIRE(!opened.ok());
   CHECK(opened.error().code == "signer_origin");
-  Fixture g;
-  g.signer.reset();
-  const Bytes ca = io::read_file(g.files, "signer/ca.der", 1 << 16).value();
-  REQUIRE(io::write_file_atomically(g.files, "signer/ca.der", ByteView(ca).first(100)).ok());
-  opened = Signer::open(g.files, "signer", g.world.clock(), *g.random, {});
-  REQUIRE(!opened.ok());
-  CHECK(opened.error().code == "signer_ca");
+}
+
+TEST_CASE("each of the authority's keys that is gone or damaged is said, and no new key takes its place") {
+  Fixture made;
+  const auto names = made.files.list("signer/keys").value();
+  REQUIRE(names.size() == 3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    for (const bool gone : {true, false}) {
+      Fixture f;
+      f.signer.reset();
+      const std::string path = "signer/keys/" + f.files.list("signer/keys").value()[i];
+      if (gone) {
+        REQUIRE(f.files.remove(path).ok());
+      } else {
+        f.files.flip_bit(path, 40);
+      }
+      const auto opened = Signer::open(f.files, "signer", f.world.clock(), *f.random, {});
+      REQUIRE(!opened.ok());
+      CHECK(opened.error().code == (gone ? "key_store_missing" : "key_store_damaged"));
+      CHECK(opened.error().where == path);
+      CHECK(f.files.list("signer/keys").value().size() == (gone ? 2 : 3));
+    }
+  }
 }
