@@ -135,7 +135,7 @@ TEST_CASE("the SVID rules refuse what the chain alone would let through") {
   CHECK(ca.roots().verify({ca.leaf(dns({"a.example"}))}, kNow, as_svid()).error().code == "svid_uri_count");
   CHECK(ca.roots().verify({ca.leaf(svid("spiffe://other/orders"))}, kNow, as_svid()).error().code ==
         "svid_trust_domain");
-  CHECK(ca.roots().verify({ca.certificate}, kNow, as_svid()).error().code == "x509_purpose");
+  CHECK(ca.roots().verify({ca.certificate}, kNow, as_svid()).error().code == "svid_path");
 
   Certificate leaf = *parse_certificate(ca.leaf(svid("spiffe://local/orders")));
   const auto refusal = [&](auto change) {
@@ -147,15 +147,46 @@ TEST_CASE("the SVID rules refuse what the chain alone would let through") {
   CHECK(refusal([](Certificate&) {}) == "accepted");
   CHECK(refusal([](Certificate& c) { c.uris.push_back("spiffe://local/b"); }) == "svid_uri_count");
   CHECK(refusal([](Certificate& c) { c.uris = {"https://local/b"}; }) == "svid_id");
-  CHECK(refusal([](Certificate& c) { c.uris = {"spiffe://local"}; }) == "svid_id");
+  CHECK(refusal([](Certificate& c) { c.uris = {"spiffe://local"}; }) == "svid_path");
   CHECK(refusal([](Certificate& c) { c.is_ca = true; }) == "svid_ca");
   CHECK(refusal([](Certificate& c) { c.has_key_usage = false; }) == "svid_key_usage");
-  CHECK(refusal([](Certificate& c) { c.key_usage_is_critical = false; }) == "svid_key_usage");
-  CHECK(refusal([](Certificate& c) { c.key_usage = 2; }) == "svid_key_usage");
-  CHECK(refusal([](Certificate& c) { c.key_usage |= 1U << 5; }) == "svid_key_usage");
-  CHECK(refusal([](Certificate& c) { c.key_usage |= 1U << 6; }) == "svid_key_usage");
-  CHECK(refusal([](Certificate& c) { c.for_client = false; }) == "svid_key_usage");
-  CHECK(refusal([](Certificate& c) { c.has_extended_key_usage = c.for_client = false; }) == "accepted");
+  CHECK(refusal([](Certificate& c) { c.key_usage_is_critical = false; }) == "svid_key_usage_critical");
+  CHECK(refusal([](Certificate& c) { c.key_usage = 2; }) == "svid_digital_signature");
+  CHECK(refusal([](Certificate& c) { c.key_usage |= 1U << 2 | 1U << 4; }) == "accepted");
+  CHECK(refusal([](Certificate& c) { c.key_usage |= 1U << 5; }) == "svid_key_cert_sign");
+  CHECK(refusal([](Certificate& c) { c.key_usage |= 1U << 6; }) == "svid_crl_sign");
+  CHECK(refusal([](Certificate& c) { c.names_both_uses = false; }) == "svid_extended_key_usage");
+  CHECK(refusal([](Certificate& c) { c.has_extended_key_usage = c.names_both_uses = false; }) == "accepted");
+  CHECK(refusal([](Certificate& c) { c.subject = ""; }) == "svid_names_critical");
+  CHECK(refusal([](Certificate& c) { c.subject = "", c.names_are_critical = true; }) == "accepted");
+}
+
+TEST_CASE("the rules for signing certificates refuse one by one") {
+  const Authority ca;
+  const Certificate root = *parse_certificate(ca.certificate);
+  const auto refusal = [&](auto change) {
+    Certificate changed = root;
+    change(changed);
+    const Status status = check_svid_signer(changed, "local");
+    return status.ok() ? std::string("accepted") : status.error().code;
+  };
+  CHECK(refusal([](Certificate&) {}) == "accepted");
+  CHECK(refusal([](Certificate& c) { c.uris.clear(); }) == "accepted");
+  CHECK(refusal([](Certificate& c) { c.uris = {"https://local/policy"}; }) == "accepted");
+  CHECK(refusal([](Certificate& c) { c.uris = {"spiffe://local/"}; }) == "accepted");
+  CHECK(refusal([](Certificate& c) { c.is_ca = false; }) == "svid_signer_ca");
+  CHECK(refusal([](Certificate& c) { c.has_key_usage = false; }) == "svid_signer_key_usage");
+  CHECK(refusal([](Certificate& c) { c.key_usage = 1U << 6; }) == "svid_signer_key_usage");
+  CHECK(refusal([](Certificate& c) { c.key_usage_is_critical = false; }) == "svid_signer_key_usage_critical");
+  CHECK(refusal([](Certificate& c) { c.uris.push_back("https://x/"); }) == "svid_signer_uri_count");
+  CHECK(refusal([](Certificate& c) { c.uris = {"spiffe://LOCAL"}; }) == "svid_signer_id");
+  CHECK(refusal([](Certificate& c) { c.uris = {"spiffe:///"}; }) == "svid_signer_id");
+  CHECK(refusal([](Certificate& c) { c.uris = {"spiffe://local/a"}; }) == "svid_signer_path");
+  CHECK(refusal([](Certificate& c) { c.uris = {"spiffe://other"}; }) == "svid_signer_trust_domain");
+  // In full verification: a root that says another trust domain vouches for none of these leaves.
+  const Authority other("other");
+  CHECK(other.roots().verify({other.leaf(svid("spiffe://local/a"))}, kNow, as_svid()).error().code ==
+        "svid_signer_trust_domain");
 }
 
 TEST_CASE("a request whose signature is not by its own key is refused") {
