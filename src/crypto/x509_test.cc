@@ -1,18 +1,17 @@
 #include "crypto/x509.h"
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 
 #include "codec/json.h"
 #include "codec/text.h"
 #include "crypto/crypto_test_world.h"
 #include "crypto/pem.h"
 #include "tests/support/archive.h"
+#include "tests/support/openssl_run.h"
 #include "tests/support/skip.h"
 #include "tests/support/testdata.h"
 
@@ -290,32 +289,8 @@ std::vector<std::pair<std::string, std::string>> files_of(const test::UnpackedAr
   return files;
 }
 
-// The openssl program reads our certificates with its own defaults and prints what it saw.
-class OpensslRun {
- public:
-  OpensslRun() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "wary-x509-XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    folder_ = pattern;
-  }
-  ~OpensslRun() { std::filesystem::remove_all(folder_); }
-  void write(const std::string& name, const std::string& text) { std::ofstream(folder_ + "/" + name) << text; }
-  std::string run(const std::string& arguments) {
-    const std::string command = "cd " + folder_ + " && openssl " + arguments + " 2>&1";
-    std::FILE* pipe = popen(command.c_str(), "r");
-    REQUIRE(pipe != nullptr);
-    std::string text;
-    for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) text += static_cast<char>(c);
-    pclose(pipe);
-    return text;
-  }
-
- private:
-  std::string folder_;
-};
-
 TEST_CASE("the openssl program verifies our certificates and reads the same in them") {
-  OpensslRun openssl;
+  test::OpensslRun openssl;
   if (openssl.run("version").find("OpenSSL") == std::string::npos) WARY_SKIP("no openssl program");
   const Authority ca;
   openssl.write("ca.pem", encode_pem("CERTIFICATE", ca.certificate));
@@ -339,7 +314,7 @@ TEST_CASE("the openssl program verifies our certificates and reads the same in t
 }
 
 TEST_CASE("certificates that openssl makes against the SVID rules are refused in full verification") {
-  OpensslRun openssl;
+  test::OpensslRun openssl;
   if (openssl.run("version").find("OpenSSL") == std::string::npos) WARY_SKIP("no openssl program");
   openssl.write("c.cnf",
                 "[req]\ndistinguished_name=dn\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE\n"
