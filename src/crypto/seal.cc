@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "crypto/handles.h"
+#include "crypto/aead.h"
 #include "crypto/hash.h"
 
 namespace wary::crypto {
@@ -11,17 +11,12 @@ namespace {
 
 constexpr std::string_view kSealMagic{"WSEA\x01", 5};
 constexpr std::string_view kKeyMagic{"WSEK\x01", 5};
-constexpr std::size_t kKeySize = 32;
-constexpr std::size_t kNonceSize = 12;
-constexpr std::size_t kTagSize = 16;
+constexpr std::size_t kKeySize = kGcmKeySize;
 constexpr std::size_t kCheckSize = 4;
-constexpr std::size_t kOverhead = kSealMagic.size() + kNonceSize + kTagSize;
+constexpr std::size_t kOverhead = kSealMagic.size() + kGcmNonceSize + kGcmTagSize;
 constexpr std::size_t kPlaintextMax = std::size_t{1} << 20;
 
 Error seal_syntax(std::string_view what) { return fail(ErrorKind::kInvalid, "seal_syntax", what); }
-Error seal_failed() { return openssl_error(ErrorKind::kInternal, "seal_failed", "the cipher failed"); }
-
-int as_int(std::size_t size) { return static_cast<int>(size); }  // sizes here are below kPlaintextMax plus a little
 
 }  // namespace
 
@@ -57,20 +52,10 @@ Result<Bytes> seal(const SealKey& key, std::string_view name, ByteView plaintext
   if (plaintext.size() > kPlaintextMax || name.size() > kPlaintextMax) return seal_syntax("too long to seal");
   Bytes sealed = to_bytes(kSealMagic);
   sealed.resize(kOverhead + plaintext.size());
-  const std::span<std::uint8_t> nonce = std::span(sealed).subspan(kSealMagic.size(), kNonceSize);
+  const std::span<std::uint8_t> nonce = std::span(sealed).subspan(kSealMagic.size(), kGcmNonceSize);
   random.fill(nonce);
-  std::uint8_t* out = sealed.data() + kSealMagic.size() + kNonceSize;
-  const CipherContextHandle context(EVP_CIPHER_CTX_new());
-  int n = 0;
-  if (!context ||
-      EVP_EncryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, key.reveal().data(), nonce.data()) != 1 ||
-      EVP_EncryptUpdate(context.get(), nullptr, &n, sealed.data(), as_int(kSealMagic.size())) != 1 ||
-      EVP_EncryptUpdate(context.get(), nullptr, &n, as_bytes(name).data(), as_int(name.size())) != 1 ||
-      EVP_EncryptUpdate(context.get(), out, &n, plaintext.data(), as_int(plaintext.size())) != 1 ||
-      EVP_EncryptFinal_ex(context.get(), out + n, &n) != 1 ||
-      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, kTagSize, out + plaintext.size()) != 1) {
-    return seal_failed();
-  }
+  WARY_RETURN_IF_ERROR(gcm_seal(key.reveal(), nonce, {as_bytes(kSealMagic), as_bytes(name)}, plaintext,
+                                std::span(sealed).subspan(kSealMagic.size() + kGcmNonceSize)));
   return sealed;
 }
 
@@ -79,27 +64,11 @@ Result<Secret> unseal(const SealKey& key, std::string_view name, ByteView sealed
       !as_text(sealed).starts_with(kSealMagic)) {
     return seal_syntax("these are no sealed bytes of version 1");
   }
-  const ByteView nonce = sealed.subspan(kSealMagic.size(), kNonceSize);
-  const ByteView body = sealed.subspan(kSealMagic.size() + kNonceSize, sealed.size() - kOverhead);
-  Bytes tag(sealed.end() - kTagSize, sealed.end());
-  Secret plaintext(body.size());
-  std::uint8_t nothing = 0;
-  std::uint8_t* out = plaintext.empty() ? &nothing : plaintext.reveal_mutable().data();
-  const CipherContextHandle context(EVP_CIPHER_CTX_new());
-  int n = 0;
-  if (!context ||
-      EVP_DecryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, key.reveal().data(), nonce.data()) != 1 ||
-      EVP_DecryptUpdate(context.get(), nullptr, &n, sealed.data(), as_int(kSealMagic.size())) != 1 ||
-      EVP_DecryptUpdate(context.get(), nullptr, &n, as_bytes(name).data(), as_int(name.size())) != 1 ||
-      EVP_DecryptUpdate(context.get(), out, &n, body.data(), as_int(body.size())) != 1 ||
-      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_SET_TAG, kTagSize, tag.data()) != 1) {
-    return seal_failed();
-  }
-  if (EVP_DecryptFinal_ex(context.get(), out + n, &n) != 1) {
-    ERR_clear_error();
-    return fail(ErrorKind::kDataLoss, "seal_broken", "the sealed bytes were altered, or belong to another name or key")
-        .at(std::string(name));
-  }
+  const ByteView nonce = sealed.subspan(kSealMagic.size(), kGcmNonceSize);
+  Secret plaintext(sealed.size() - kOverhead);  // wiped when it goes, also when the tag is wrong
+  Status opened = gcm_open(key.reveal(), nonce, {as_bytes(kSealMagic), as_bytes(name)},
+                           sealed.subspan(kSealMagic.size() + kGcmNonceSize), plaintext.reveal_mutable());
+  if (!opened.ok()) return std::move(opened).error().at(std::string(name));
   return plaintext;
 }
 

@@ -13,7 +13,6 @@ namespace wary::crypto {
 namespace {
 
 constexpr std::size_t kDerMax = 4096;
-constexpr int kScalarBytes = 32;
 
 Error key_syntax(std::string_view what) { return openssl_error(ErrorKind::kInvalid, "key_syntax", what); }
 
@@ -158,26 +157,29 @@ Result<Bytes> PrivateKey::sign(ByteView message) const {
   return signature;
 }
 
-Result<Bytes> ecdsa_to_raw(ByteView der) {
+Result<Bytes> ecdsa_to_raw(ByteView der, std::size_t width) {
   const std::uint8_t* at = der.data();
   const Handle<ECDSA_SIG, ECDSA_SIG_free> signature(d2i_ECDSA_SIG(nullptr, &at, static_cast<long>(der.size())));
   if (!signature || at != der.data() + der.size()) return key_syntax("this is no ECDSA signature in DER");
-  Bytes raw(2 * kScalarBytes);
+  Bytes raw(2 * width);
+  const int scalar = static_cast<int>(width);
   if (BN_is_negative(ECDSA_SIG_get0_r(signature.get())) || BN_is_negative(ECDSA_SIG_get0_s(signature.get())) ||
-      BN_bn2binpad(ECDSA_SIG_get0_r(signature.get()), raw.data(), kScalarBytes) != kScalarBytes ||
-      BN_bn2binpad(ECDSA_SIG_get0_s(signature.get()), raw.data() + kScalarBytes, kScalarBytes) != kScalarBytes) {
+      BN_bn2binpad(ECDSA_SIG_get0_r(signature.get()), raw.data(), scalar) != scalar ||
+      BN_bn2binpad(ECDSA_SIG_get0_s(signature.get()), raw.data() + width, scalar) != scalar) {
     return key_syntax("the signature is out of range");
   }
   return raw;
 }
 
-Result<Bytes> ecdsa_to_der(ByteView raw) {
-  if (raw.size() != 2 * kScalarBytes) {
-    return fail(ErrorKind::kInvalid, "key_syntax", "a raw ECDSA signature is r and s").expected("64 bytes");
+Result<Bytes> ecdsa_to_der(ByteView raw, std::size_t width) {
+  if (raw.size() != 2 * width) {
+    return fail(ErrorKind::kInvalid, "key_syntax", "a raw ECDSA signature is r and s")
+        .expected(std::to_string(2 * width) + " bytes");
   }
+  const int scalar = static_cast<int>(width);
   const Handle<ECDSA_SIG, ECDSA_SIG_free> signature(ECDSA_SIG_new());
-  BignumHandle r(BN_bin2bn(raw.data(), kScalarBytes, nullptr));
-  BignumHandle s(BN_bin2bn(raw.data() + kScalarBytes, kScalarBytes, nullptr));
+  BignumHandle r(BN_bin2bn(raw.data(), scalar, nullptr));
+  BignumHandle s(BN_bin2bn(raw.data() + width, scalar, nullptr));
   WARY_CHECK(signature && r && s && ECDSA_SIG_set0(signature.get(), r.get(), s.get()) == 1);
   (void)r.release();  // set0 owns both now
   (void)s.release();

@@ -59,8 +59,8 @@ class PrivateKey {
   std::shared_ptr<const KeyMaterial> material_;
 };
 
-// ECDSA signatures between DER and the fixed 64 bytes r || s of JOSE (RFC 7518 section 3.4).
-Result<Bytes> ecdsa_to_raw(ByteView der);
-Result<Bytes> ecdsa_to_der(ByteView raw);
+// ECDSA signatures between DER and r || s of JOSE (RFC 7518 section 3.4), each as wide as the curve.
+Result<Bytes> ecdsa_to_raw(ByteView der, std::size_t width = 32);
+Result<Bytes> ecdsa_to_der(ByteView raw, std::size_t width = 32);
 
 }  // namespace wary::crypto

@@ -9,13 +9,15 @@
 // What goes into a leaf comes from LeafOptions alone; of the request only the key is taken, after its signature proved
 // possession. Values; TrustRoots is immutable and shareable. Limits: 64 KiB a certificate, 10 in a chain, 100 names.
 // Errors: x509_syntax, x509_csr_signature, x509_option, x509_failed; of verify: x509_untrusted, x509_expired,
-// x509_not_yet_valid, x509_purpose, x509_name, svid_uri_count, svid_id, svid_ca, svid_key_usage, svid_trust_domain.
+// x509_not_yet_valid, x509_purpose, x509_name, x509_not_ca (a certificate of the chain may not sign others),
+// svid_trust_domain, and those of check_svid and check_svid_signer.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -43,14 +45,23 @@ struct Certificate {
   bool has_extended_key_usage = false;
   bool for_server = false;  // extended key usage names it, or anyExtendedKeyUsage
   bool for_client = false;
-  Bytes public_key;  // SubjectPublicKeyInfo
+  bool names_both_uses = false;     // extended key usage spells out server and client authentication
+  bool names_are_critical = false;  // the subject alternative names
+  Bytes public_key;                 // SubjectPublicKeyInfo
   Bytes subject_key_id;
   Bytes authority_key_id;
 };
 
 Result<Certificate> parse_certificate(ByteView der);
-// The rules for a leaf (X509-SVID.md sections 3 to 5), apart from the chain. The ID on success.
+// The rules for a leaf (X509-SVID.md sections 2 to 5), apart from the chain. The ID on success. Errors: svid_uri_count,
+// svid_id, svid_path (it has none), svid_ca, svid_key_usage (absent), svid_key_usage_critical, svid_digital_signature,
+// svid_key_cert_sign, svid_crl_sign, svid_extended_key_usage, svid_names_critical (they must be, without a subject).
 Result<SpiffeId> check_svid(const Certificate& leaf);
+// The rules for a signing certificate (sections 3.2 and 4). One that carries a SPIFFE ID is an SVID itself; wary wants
+// it to be of the leaf's trust domain, which the specification only recommends. Errors: svid_signer_ca,
+// svid_signer_key_usage (no keyCertSign), svid_signer_key_usage_critical, svid_signer_uri_count, svid_signer_id,
+// svid_signer_path, svid_signer_trust_domain.
+Status check_svid_signer(const Certificate& signer, std::string_view trust_domain);
 
 struct CaOptions {
   std::string common_name;   // made unique by the serial number in the subject

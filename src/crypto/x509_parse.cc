@@ -45,6 +45,7 @@ Status read_names(const X509* x509, Certificate& out) {
     if (critical == -1) return {};  // absent; -2 says twice, anything else malformed
     return syntax("the subject alternative names are malformed or there twice");
   }
+  out.names_are_critical = critical == 1;
   const int count = sk_GENERAL_NAME_num(names.get());
   if (count < 0 || static_cast<std::size_t>(count) > kNamesMax) return syntax("there are more than 100 names");
   for (int i = 0; i < count; ++i) {
@@ -84,6 +85,7 @@ void read_usage(X509* x509, Certificate& out) {
   const std::uint32_t uses = X509_get_extended_key_usage(x509);
   out.for_server = (uses & (XKU_SSL_SERVER | XKU_ANYEKU)) != 0;
   out.for_client = (uses & (XKU_SSL_CLIENT | XKU_ANYEKU)) != 0;
+  out.names_both_uses = (uses & XKU_SSL_SERVER) != 0 && (uses & XKU_SSL_CLIENT) != 0;
 }
 
 }  // namespace
@@ -129,29 +131,6 @@ Result<Certificate> describe(X509* x509, Bytes der) {
 Result<Certificate> parse_certificate(ByteView der) {
   WARY_ASSIGN_OR_RETURN(const X509Handle x509, read_x509(der));
   return describe(x509.get(), Bytes(der.begin(), der.end()));
-}
-
-Result<SpiffeId> check_svid(const Certificate& leaf) {
-  const auto refuse = [&](std::string_view code, std::string_view message) {
-    return fail(ErrorKind::kUnauthenticated, code, message).at(leaf.subject);
-  };
-  if (leaf.uris.size() != 1) {
-    return refuse("svid_uri_count", "an X509-SVID has exactly one URI name").found(std::to_string(leaf.uris.size()));
-  }
-  auto id = parse_spiffe_id(leaf.uris.front());
-  if (!id.ok()) return refuse("svid_id", id.error().message).found(leaf.uris.front());
-  if (id->path.empty()) return refuse("svid_id", "the SPIFFE ID of a leaf has a path").found(leaf.uris.front());
-  if (leaf.is_ca) return refuse("svid_ca", "a leaf is no certificate authority");
-  constexpr std::uint32_t kDigitalSignature = 1U << 0;
-  constexpr std::uint32_t kSigning = 1U << 5 | 1U << 6;  // keyCertSign, cRLSign
-  if (!leaf.has_key_usage || !leaf.key_usage_is_critical || (leaf.key_usage & kDigitalSignature) == 0) {
-    return refuse("svid_key_usage", "key usage must be critical and allow digital signatures");
-  }
-  if ((leaf.key_usage & kSigning) != 0) return refuse("svid_key_usage", "a leaf may not sign certificates or lists");
-  if (leaf.has_extended_key_usage && !(leaf.for_server && leaf.for_client)) {
-    return refuse("svid_key_usage", "extended key usage must name server and client authentication");
-  }
-  return id;
 }
 
 }  // namespace wary::crypto

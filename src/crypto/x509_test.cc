@@ -1,18 +1,17 @@
 #include "crypto/x509.h"
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 
 #include "codec/json.h"
 #include "codec/text.h"
 #include "crypto/crypto_test_world.h"
 #include "crypto/pem.h"
 #include "tests/support/archive.h"
+#include "tests/support/openssl_run.h"
 #include "tests/support/skip.h"
 #include "tests/support/testdata.h"
 
@@ -135,7 +134,7 @@ TEST_CASE("the SVID rules refuse what the chain alone would let through") {
   CHECK(ca.roots().verify({ca.leaf(dns({"a.example"}))}, kNow, as_svid()).error().code == "svid_uri_count");
   CHECK(ca.roots().verify({ca.leaf(svid("spiffe://other/orders"))}, kNow, as_svid()).error().code ==
         "svid_trust_domain");
-  CHECK(ca.roots().verify({ca.certificate}, kNow, as_svid()).error().code == "x509_purpose");
+  CHECK(ca.roots().verify({ca.certificate}, kNow, as_svid()).error().code == "svid_path");
 
   Certificate leaf = *parse_certificate(ca.leaf(svid("spiffe://local/orders")));
   const auto refusal = [&](auto change) {
@@ -147,15 +146,46 @@ TEST_CASE("the SVID rules refuse what the chain alone would let through") {
   CHECK(refusal([](Certificate&) {}) == "accepted");
   CHECK(refusal([](Certificate& c) { c.uris.push_back("spiffe://local/b"); }) == "svid_uri_count");
   CHECK(refusal([](Certificate& c) { c.uris = {"https://local/b"}; }) == "svid_id");
-  CHECK(refusal([](Certificate& c) { c.uris = {"spiffe://local"}; }) == "svid_id");
+  CHECK(refusal([](Certificate& c) { c.uris = {"spiffe://local"}; }) == "svid_path");
   CHECK(refusal([](Certificate& c) { c.is_ca = true; }) == "svid_ca");
   CHECK(refusal([](Certificate& c) { c.has_key_usage = false; }) == "svid_key_usage");
-  CHECK(refusal([](Certificate& c) { c.key_usage_is_critical = false; }) == "svid_key_usage");
-  CHECK(refusal([](Certificate& c) { c.key_usage = 2; }) == "svid_key_usage");
-  CHECK(refusal([](Certificate& c) { c.key_usage |= 1U << 5; }) == "svid_key_usage");
-  CHECK(refusal([](Certificate& c) { c.key_usage |= 1U << 6; }) == "svid_key_usage");
-  CHECK(refusal([](Certificate& c) { c.for_client = false; }) == "svid_key_usage");
-  CHECK(refusal([](Certificate& c) { c.has_extended_key_usage = c.for_client = false; }) == "accepted");
+  CHECK(refusal([](Certificate& c) { c.key_usage_is_critical = false; }) == "svid_key_usage_critical");
+  CHECK(refusal([](Certificate& c) { c.key_usage = 2; }) == "svid_digital_signature");
+  CHECK(refusal([](Certificate& c) { c.key_usage |= 1U << 2 | 1U << 4; }) == "accepted");
+  CHECK(refusal([](Certificate& c) { c.key_usage |= 1U << 5; }) == "svid_key_cert_sign");
+  CHECK(refusal([](Certificate& c) { c.key_usage |= 1U << 6; }) == "svid_crl_sign");
+  CHECK(refusal([](Certificate& c) { c.names_both_uses = false; }) == "svid_extended_key_usage");
+  CHECK(refusal([](Certificate& c) { c.has_extended_key_usage = c.names_both_uses = false; }) == "accepted");
+  CHECK(refusal([](Certificate& c) { c.subject = ""; }) == "svid_names_critical");
+  CHECK(refusal([](Certificate& c) { c.subject = "", c.names_are_critical = true; }) == "accepted");
+}
+
+TEST_CASE("the rules for signing certificates refuse one by one") {
+  const Authority ca;
+  const Certificate root = *parse_certificate(ca.certificate);
+  const auto refusal = [&](auto change) {
+    Certificate changed = root;
+    change(changed);
+    const Status status = check_svid_signer(changed, "local");
+    return status.ok() ? std::string("accepted") : status.error().code;
+  };
+  CHECK(refusal([](Certificate&) {}) == "accepted");
+  CHECK(refusal([](Certificate& c) { c.uris.clear(); }) == "accepted");
+  CHECK(refusal([](Certificate& c) { c.uris = {"https://local/policy"}; }) == "accepted");
+  CHECK(refusal([](Certificate& c) { c.uris = {"spiffe://local/"}; }) == "accepted");
+  CHECK(refusal([](Certificate& c) { c.is_ca = false; }) == "svid_signer_ca");
+  CHECK(refusal([](Certificate& c) { c.has_key_usage = false; }) == "svid_signer_key_usage");
+  CHECK(refusal([](Certificate& c) { c.key_usage = 1U << 6; }) == "svid_signer_key_usage");
+  CHECK(refusal([](Certificate& c) { c.key_usage_is_critical = false; }) == "svid_signer_key_usage_critical");
+  CHECK(refusal([](Certificate& c) { c.uris.push_back("https://x/"); }) == "svid_signer_uri_count");
+  CHECK(refusal([](Certificate& c) { c.uris = {"spiffe://LOCAL"}; }) == "svid_signer_id");
+  CHECK(refusal([](Certificate& c) { c.uris = {"spiffe:///"}; }) == "svid_signer_id");
+  CHECK(refusal([](Certificate& c) { c.uris = {"spiffe://local/a"}; }) == "svid_signer_path");
+  CHECK(refusal([](Certificate& c) { c.uris = {"spiffe://other"}; }) == "svid_signer_trust_domain");
+  // In full verification: a root that says another trust domain vouches for none of these leaves.
+  const Authority other("other");
+  CHECK(other.roots().verify({other.leaf(svid("spiffe://local/a"))}, kNow, as_svid()).error().code ==
+        "svid_signer_trust_domain");
 }
 
 TEST_CASE("a request whose signature is not by its own key is refused") {
@@ -259,32 +289,8 @@ std::vector<std::pair<std::string, std::string>> files_of(const test::UnpackedAr
   return files;
 }
 
-// The openssl program reads our certificates with its own defaults and prints what it saw.
-class OpensslRun {
- public:
-  OpensslRun() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "wary-x509-XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    folder_ = pattern;
-  }
-  ~OpensslRun() { std::filesystem::remove_all(folder_); }
-  void write(const std::string& name, const std::string& text) { std::ofstream(folder_ + "/" + name) << text; }
-  std::string run(const std::string& arguments) {
-    const std::string command = "cd " + folder_ + " && openssl " + arguments + " 2>&1";
-    std::FILE* pipe = popen(command.c_str(), "r");
-    REQUIRE(pipe != nullptr);
-    std::string text;
-    for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) text += static_cast<char>(c);
-    pclose(pipe);
-    return text;
-  }
-
- private:
-  std::string folder_;
-};
-
 TEST_CASE("the openssl program verifies our certificates and reads the same in them") {
-  OpensslRun openssl;
+  test::OpensslRun openssl;
   if (openssl.run("version").find("OpenSSL") == std::string::npos) WARY_SKIP("no openssl program");
   const Authority ca;
   openssl.write("ca.pem", encode_pem("CERTIFICATE", ca.certificate));
@@ -308,7 +314,7 @@ TEST_CASE("the openssl program verifies our certificates and reads the same in t
 }
 
 TEST_CASE("certificates that openssl makes against the SVID rules are refused in full verification") {
-  OpensslRun openssl;
+  test::OpensslRun openssl;
   if (openssl.run("version").find("OpenSSL") == std::string::npos) WARY_SKIP("no openssl program");
   openssl.write("c.cnf",
                 "[req]\ndistinguished_name=dn\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE\n"

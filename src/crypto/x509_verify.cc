@@ -14,6 +14,9 @@ std::string_view code_of(int reason) {
     case X509_V_ERR_CERT_NOT_YET_VALID: return "x509_not_yet_valid";
     case X509_V_ERR_INVALID_PURPOSE: return "x509_purpose";
     case X509_V_ERR_HOSTNAME_MISMATCH: return "x509_name";
+    case X509_V_ERR_INVALID_CA:
+    case X509_V_ERR_INVALID_NON_CA:
+    case X509_V_ERR_KEYUSAGE_NO_CERTSIGN: return "x509_not_ca";
     default: return "x509_untrusted";
   }
 }
@@ -21,6 +24,28 @@ std::string_view code_of(int reason) {
 struct ChainFreer {
   void operator()(STACK_OF(X509) * chain) const { sk_X509_pop_free(chain, X509_free); }
 };
+
+// What the leaf says by itself: cheaper than the chain, and the more telling refusal.
+Status check_leaf(const Certificate& leaf, const VerifyOptions& options) {
+  WARY_ASSIGN_OR_RETURN(const SpiffeId id, check_svid(leaf));
+  if (id.trust_domain != options.trust_domain) {
+    return fail(ErrorKind::kUnauthenticated, "svid_trust_domain", "these roots do not speak for that trust domain")
+        .at(leaf.subject)
+        .expected(options.trust_domain)
+        .found(id.trust_domain);
+  }
+  return {};
+}
+
+// Of the chain that was built, from the leaf's issuer to the root.
+Status check_signers(X509_STORE_CTX* context, std::string_view trust_domain) {
+  const STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(context);
+  for (int i = 1; i < sk_X509_num(chain); ++i) {
+    WARY_ASSIGN_OR_RETURN(const Certificate signer, describe(sk_X509_value(chain, i), {}));
+    WARY_RETURN_IF_ERROR(check_svid_signer(signer, trust_domain));
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -49,6 +74,7 @@ Result<Certificate> TrustRoots::verify(const std::vector<Bytes>& chain, UnixTime
   }
   WARY_ASSIGN_OR_RETURN(const X509Handle leaf, read_x509(chain.front()));
   WARY_ASSIGN_OR_RETURN(Certificate shown, describe(leaf.get(), chain.front()));
+  if (options.svid) WARY_RETURN_IF_ERROR(check_leaf(shown, options));
   const std::unique_ptr<STACK_OF(X509), ChainFreer> others(sk_X509_new_null());
   for (std::size_t i = 1; i < chain.size(); ++i) {
     WARY_ASSIGN_OR_RETURN(X509Handle other, read_x509(chain[i]));
@@ -77,15 +103,7 @@ Result<Certificate> TrustRoots::verify(const std::vector<Bytes>& chain, UnixTime
     ERR_clear_error();
     return fail(ErrorKind::kUnauthenticated, code_of(reason), X509_verify_cert_error_string(reason)).at(shown.subject);
   }
-  if (options.svid) {
-    WARY_ASSIGN_OR_RETURN(const SpiffeId id, check_svid(shown));
-    if (id.trust_domain != options.trust_domain) {
-      return fail(ErrorKind::kUnauthenticated, "svid_trust_domain", "these roots do not speak for that trust domain")
-          .at(shown.subject)
-          .expected(options.trust_domain)
-          .found(id.trust_domain);
-    }
-  }
+  if (options.svid) WARY_RETURN_IF_ERROR(check_signers(context.get(), options.trust_domain));
   return shown;
 }
 
