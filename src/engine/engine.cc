@@ -70,15 +70,19 @@ Snapshot::~Snapshot() = default;
 Result<SnapshotPtr> Snapshot::make(std::span<const PolicyInput> policies, std::span<const EntityInput> entities,
                                    const Options& options) {
   WARY_RETURN_IF_ERROR(check_sizes(entities));
+  auto world = std::make_shared<World>(options.seed);
+  WARY_RETURN_IF_ERROR(world->writer.apply(entities, {}));
+  return start(std::move(world), policies);
+}
+
+SnapshotPtr Snapshot::start(std::shared_ptr<World> world, std::span<const PolicyInput> policies) {
   auto snapshot = std::make_shared<Snapshot>();
-  snapshot->world_ = std::make_shared<World>(options.seed);
-  World& world = *snapshot->world_;
-  WARY_RETURN_IF_ERROR(world.writer.apply(entities, {}));
-  snapshot->entities_ = std::make_unique<const EntityTable>(world.writer.table());
-  snapshot->rules_ = change_rules({}, policies, {}, world);
-  world.first_bytes = snapshot->entity_bytes();
-  world.first_rules_bytes = world.rules_arena.bytes();
-  return SnapshotPtr(std::move(snapshot));
+  snapshot->entities_ = std::make_unique<const EntityTable>(world->writer.table());
+  snapshot->rules_ = change_rules({}, policies, {}, *world);
+  snapshot->world_ = std::move(world);
+  snapshot->world_->first_bytes = snapshot->entity_bytes();
+  snapshot->world_->first_rules_bytes = snapshot->world_->rules_arena.bytes();
+  return snapshot;
 }
 
 Result<SnapshotPtr> Snapshot::with(const Changes& changes) const {
@@ -107,7 +111,7 @@ Result<SnapshotPtr> Snapshot::with_policies(std::span<const cedar::Policy> polic
 std::size_t Snapshot::entity_count() const { return entities_->size(); }
 std::size_t Snapshot::policy_count() const { return rules_->policies.size(); }
 std::size_t Snapshot::entity_bytes() const {
-  return world_->symbols.bytes() + world_->arena.bytes() + sizeof(void*) * entities_->size();
+  return world_->image_bytes + world_->symbols.bytes() + world_->arena.bytes() + sizeof(void*) * entities_->size();
 }
 bool Snapshot::is_wasteful() const {
   constexpr std::size_t kLittle = std::size_t{16} << 20;

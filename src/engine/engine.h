@@ -88,7 +88,8 @@ class Snapshot {
   // anew.
   bool is_wasteful() const;
   std::string_view policy_id(std::uint32_t policy) const;
-  // For the engine itself.
+  // For the engine itself. The first snapshot of a world whose entities are there.
+  static SnapshotPtr start(std::shared_ptr<World> world, std::span<const PolicyInput> policies);
   const World& world() const { return *world_; }
   const EntityTable& entities() const { return *entities_; }
   const Rules& rules() const { return *rules_; }

@@ -193,6 +193,16 @@ void EntityWriter::link_children(const EntityBlock* block, bool add) {
   }
 }
 
+void EntityWriter::link_adopted() {
+  if (adopted_.empty()) return;
+  inner_.assign(symbols_.uids(), 0);
+  for (const std::uint32_t ref : adopted_) {
+    inner_[ref] = 1;
+    link_children(table_.find(ref), true);
+  }
+  adopted_ = {};
+}
+
 void EntityWriter::commit(const Changes& changes, const std::vector<std::uint32_t>& fresh) {
   // Edges between parents follow their blocks. What becomes a parent now had none.
   for (const auto& [ref, block] : changes.all()) {
@@ -212,6 +222,7 @@ void EntityWriter::commit(const Changes& changes, const std::vector<std::uint32_
 }
 
 Status EntityWriter::apply(std::span<const EntityInput> upserts, std::span<const cedar::EntityUid> removals) {
+  link_adopted();
   Changes changes(slots_);
   for (const cedar::EntityUid& uid : removals) {
     const std::uint32_t ref = symbols_.find_uid(uid.type, uid.id);

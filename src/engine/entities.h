@@ -69,6 +69,12 @@ class EntityWriter {
  public:
   EntityWriter(Symbols& symbols, Arena& arena) : symbols_(symbols), arena_(arena) {}
 
+  // Starts with a table. `inner` (EntityWriter::inner_ as a list, in memory that outlives this) is looked through when
+  // the first change comes.
+  void adopt(const EntityTable& table, std::span<const std::uint32_t> inner) {
+    table_ = table;
+    adopted_ = inner;
+  }
   // Removals first. On an error nothing has changed. Errors: cedar_entity_cycle, engine_ancestors (more than
   // kAncestorsMax).
   Status apply(std::span<const EntityInput> upserts, std::span<const cedar::EntityUid> removals);
@@ -103,6 +109,7 @@ class EntityWriter {
   Status close(Changes& changes, const std::vector<std::uint32_t>& refs);
   Status close_one(Changes& changes, EntityBlock& block);
   void link_children(const EntityBlock* block, bool add);
+  void link_adopted();
   void commit(const Changes& changes, const std::vector<std::uint32_t>& fresh);
   Error cycle(std::uint32_t ref) const;
 
@@ -111,6 +118,7 @@ class EntityWriter {
   EntityTable table_;
   std::vector<std::uint8_t> inner_;                                         // by ref: it is or was somebody's parent
   std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> children_;  // of a parent: those that are parents too
+  std::span<const std::uint32_t> adopted_;                                  // inner, and not yet linked
   std::vector<std::uint32_t> slots_;
   std::vector<std::uint32_t> union_;  // room for close_one
   std::size_t garbage_ = 0;

@@ -18,6 +18,9 @@ namespace wary::engine {
 template <typename T>
 class Paged {
  public:
+  static constexpr std::uint32_t kBits = 8;
+  static constexpr std::uint32_t kSize = 1U << kBits;
+  using Page = std::array<const T*, kSize>;
   using Change = std::pair<std::uint32_t, const T*>;  // null: gone
 
   const T* find(std::uint32_t number) const {
@@ -39,6 +42,12 @@ class Paged {
         if (item != nullptr) visit(*item);
       }
     }
+  }
+  // Starts with pages that outlive this and every copy of it; `size` of what is there.
+  void adopt(std::span<const Page> pages, std::size_t size) {
+    pages_.reserve(pages.size());
+    for (const Page& page : pages) pages_.emplace_back(std::shared_ptr<const Page>(), &page);  // owns nothing
+    size_ = size;
   }
   // Changes by ascending number; calls replaced(old) for each that there was.
   template <typename Replaced>
@@ -63,9 +72,6 @@ class Paged {
   }
 
  private:
-  static constexpr std::uint32_t kBits = 8;
-  static constexpr std::uint32_t kSize = 1U << kBits;
-  using Page = std::array<const T*, kSize>;
   std::vector<std::shared_ptr<const Page>> pages_;  // shared between the tables of successive revisions
   std::size_t size_ = 0;
 };

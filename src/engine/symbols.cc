@@ -59,7 +59,7 @@ std::uint32_t Symbols::add_uid(std::string_view type, std::string_view id) {
   const std::uint32_t number = uids_.size();
   WARY_CHECK(number < kMaximum);
   uids_.push_back({make_text(id, hash(id)), add_name(type)});
-  uid_index_.insert(hashed, number, [&](std::uint32_t other) { return uid_hash(name(type_of(other)), id_of(other)); });
+  uid_index_.insert(hashed, number, [&](std::uint32_t other) { return uid_hash(other); });
   return number;
 }
 
@@ -72,6 +72,15 @@ const Text* Symbols::add_text(std::string_view text) {
   texts_.push_back(make_text(text, hashed));
   text_index_.insert(hashed, number, [&](std::uint32_t other) { return hash(texts_[other]->view()); });
   return texts_[number];
+}
+
+void Symbols::adopt(const Stored& stored) {
+  names_.adopt(stored.names.data(), static_cast<std::uint32_t>(stored.names.size()));
+  uids_.adopt(stored.uids.data(), static_cast<std::uint32_t>(stored.uids.size()));
+  texts_.adopt(stored.texts.data(), static_cast<std::uint32_t>(stored.texts.size()));
+  name_index_.adopt(stored.name_slots, stored.names.size());
+  uid_index_.adopt(stored.uid_slots, stored.uids.size());
+  text_index_.adopt(stored.text_slots, stored.texts.size());
 }
 
 std::size_t Symbols::bytes() const {

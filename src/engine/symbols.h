@@ -9,11 +9,13 @@
 // can choose ids that collide.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -39,15 +41,28 @@ class Steady {
   void push_back(const T& value) {
     const std::uint32_t shifted = size_ + 64;
     const auto block = static_cast<std::uint32_t>(std::bit_width(shifted)) - 7;
-    if (owned_.size() <= block) {
+    T* elements = blocks_[block].load(std::memory_order_relaxed);
+    if (elements == nullptr) {
       owned_.push_back(std::make_unique<T[]>(std::size_t{64} << block));
-      blocks_[block].store(owned_.back().get(), std::memory_order_release);
+      elements = owned_.back().get();
+      blocks_[block].store(elements, std::memory_order_release);
     }
-    owned_[block][shifted - (64U << block)] = value;
+    elements[shifted - (64U << block)] = value;
     ++size_;
   }
   std::uint32_t size() const { return size_; }  // the writer's
-  std::size_t bytes() const { return owned_.empty() ? 0 : sizeof(T) * ((std::size_t{64} << owned_.size()) - 64); }
+  std::size_t bytes() const { return sizeof(T) * room_for(size_); }
+  // Elements of the blocks that hold so many. Blocks one after another are the plain array.
+  static std::size_t room_for(std::uint32_t size) {
+    return size == 0 ? 0 : (std::size_t{64} << (std::bit_width(size + 63) - 6)) - 64;
+  }
+  // Starts with `size` elements of an array that has the room for their blocks, and outlives this.
+  void adopt(T* elements, std::uint32_t size) {
+    size_ = size;
+    for (std::size_t block = 0; (std::size_t{64} << block) - 64 < size; ++block) {
+      blocks_[block].store(elements + ((std::size_t{64} << block) - 64), std::memory_order_release);
+    }
+  }
 
  private:
   std::array<std::atomic<T*>, 26> blocks_{};
@@ -59,6 +74,19 @@ class Steady {
 // table and leaves the old one to those who still read it.
 class HashIndex {
  public:
+  using Slot = std::atomic<std::uint64_t>;
+  static_assert(sizeof(Slot) == 8 && Slot::is_always_lock_free);
+  static constexpr std::uint64_t slot_value(std::uint64_t hash, std::uint32_t number) {
+    return (hash & 0xFFFFFFFF00000000ULL) | (number + 1);
+  }
+  // Slots for so many, with some to spare.
+  static std::size_t room_for(std::size_t size) { return std::bit_ceil(std::max<std::size_t>(64, size + size / 2)); }
+  // Starts with a table, of a power of two, that holds `size` and outlives this.
+  void adopt(std::span<Slot> slots, std::size_t size) {
+    tables_.push_back(std::make_unique<Table>(slots));
+    current_.store(tables_.back().get(), std::memory_order_release);
+    size_ = size;
+  }
   template <typename Is>
   std::uint32_t find(std::uint64_t hash, Is is) const {
     const Table* table = current_.load(std::memory_order_acquire);
@@ -86,14 +114,16 @@ class HashIndex {
 
  private:
   struct Table {
-    explicit Table(std::size_t size) : mask(size - 1), slots(new std::atomic<std::uint64_t>[size] {}) {}
+    explicit Table(std::size_t size) : mask(size - 1), owned(new Slot[size]{}), slots(owned.get()) {}
+    explicit Table(std::span<Slot> adopted) : mask(adopted.size() - 1), slots(adopted.data()) {}
     std::size_t mask;
-    std::unique_ptr<std::atomic<std::uint64_t>[]> slots;
+    std::unique_ptr<Slot[]> owned;
+    Slot* slots;
   };
   static void put(Table& table, std::uint64_t hash, std::uint32_t number) {
     std::size_t at = hash & table.mask;
     while (table.slots[at].load(std::memory_order_relaxed) != 0) at = (at + 1) & table.mask;
-    table.slots[at].store((hash & 0xFFFFFFFF00000000ULL) | (number + 1), std::memory_order_release);
+    table.slots[at].store(slot_value(hash, number), std::memory_order_release);
   }
   template <typename HashOf>
   void grow(HashOf hash_of) {
@@ -116,7 +146,24 @@ class HashIndex {
 
 class Symbols {
  public:
+  struct Uid {
+    const Text* id;
+    std::uint32_t type;
+  };
+  // Symbols as an image holds them: arrays with the room that Steady wants, in memory that outlives the symbols.
+  struct Stored {
+    std::span<const Text*> names;
+    std::span<Uid> uids;
+    std::span<const Text*> texts;
+    std::span<HashIndex::Slot> name_slots;
+    std::span<HashIndex::Slot> uid_slots;
+    std::span<HashIndex::Slot> text_slots;
+  };
+
   explicit Symbols(std::uint64_t seed) : seed_(seed), arena_(std::size_t{1} << 16) {}
+
+  // Before anything is added.
+  void adopt(const Stored& stored);
 
   std::uint32_t add_name(std::string_view name);
   std::uint32_t add_uid(std::string_view type, std::string_view id);
@@ -137,11 +184,17 @@ class Symbols {
   std::uint64_t hash(std::string_view text) const { return hash_bytes(text, seed_); }
   std::size_t bytes() const;
 
+  // What an image is made of.
+  std::uint64_t seed() const { return seed_; }
+  const Text& name_text(std::uint32_t name) const { return *names_[name]; }
+  const Text& id_text(std::uint32_t uid) const { return *uids_[uid].id; }
+  const Text& text(std::uint32_t number) const { return *texts_[number]; }
+  std::uint32_t text_number(const Text& text) const {  // of one that add_text gave
+    return text_index_.find(hash(text.view()), [&](std::uint32_t number) { return texts_[number] == &text; });
+  }
+  std::uint64_t uid_hash(std::uint32_t uid) const { return uid_hash(name(type_of(uid)), id_of(uid)); }
+
  private:
-  struct Uid {
-    const Text* id;
-    std::uint32_t type;
-  };
   std::uint32_t find_name(std::string_view name, std::uint64_t hash) const {
     return name_index_.find(hash, [&](std::uint32_t number) { return same_bytes(names_[number]->view(), name); });
   }

@@ -25,12 +25,22 @@ Result<Bytes> read_file(Files& files, std::string_view path, std::size_t size_ma
 }
 
 Status write_file_atomically(Files& files, std::string_view path, ByteView bytes) {
+  const FilePart all{0, bytes};
+  return write_file_atomically(files, path, bytes.size(), {&all, 1});
+}
+
+Status write_file_atomically(Files& files, std::string_view path, std::uint64_t size, std::span<const FilePart> parts) {
   const std::string beside = std::string(path) + ".new";
   {
     // One left by a crash holds nothing that anybody was told about.
     WARY_ASSIGN_OR_RETURN(const auto file, files.open(beside, OpenMode::kCreate));
     WARY_RETURN_IF_ERROR(file->truncate(0));
-    WARY_RETURN_IF_ERROR(file->write_at(0, bytes));
+    std::uint64_t end = 0;
+    for (const FilePart& part : parts) {
+      WARY_RETURN_IF_ERROR(file->write_at(part.offset, part.bytes));
+      end = part.offset + part.bytes.size();
+    }
+    if (end < size) WARY_RETURN_IF_ERROR(file->truncate(size));
     WARY_RETURN_IF_ERROR(file->sync());
   }
   WARY_RETURN_IF_ERROR(files.rename(beside, path));

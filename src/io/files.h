@@ -22,6 +22,9 @@
 
 namespace wary::io {
 
+class PlacedMemory;  // io/placed_memory.h
+struct Placement;
+
 enum class OpenMode {
   kRead,       // must exist
   kReadWrite,  // must exist
@@ -59,6 +62,8 @@ class File {
   virtual Result<FileStatus> status() = 0;
   // Exclusive, advisory, not waiting: file_locked if another process (or handle) holds it. Goes with the handle.
   virtual Status lock() = 0;
+  // Pieces of it in memory at a chosen address (io/placed_memory.h, which has the errors too).
+  virtual Result<std::unique_ptr<PlacedMemory>> place(const Placement& where) = 0;
 };
 
 class Files {
@@ -82,5 +87,11 @@ std::string folder_of(std::string_view path);
 // the new content stands, never a mix.
 Result<Bytes> read_file(Files& files, std::string_view path, std::size_t size_max);
 Status write_file_atomically(Files& files, std::string_view path, ByteView bytes);
+// The same for a large file in parts: ascending, apart; zeros lie between them and up to `size`.
+struct FilePart {
+  std::uint64_t offset = 0;
+  ByteView bytes;
+};
+Status write_file_atomically(Files& files, std::string_view path, std::uint64_t size, std::span<const FilePart> parts);
 
 }  // namespace wary::io

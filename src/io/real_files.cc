@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "io/descriptor.h"
+#include "io/placed_memory.h"
 #include "io/system.h"
 
 namespace wary::io {
@@ -135,6 +136,12 @@ class RealFile final : public File {
       return fail(ErrorKind::kConflict, "file_locked", "another process holds this file").at(path_);
     }
     return file_error(errno, "lock", path_);
+  }
+
+  Result<std::unique_ptr<PlacedMemory>> place(const Placement& where) override {
+    auto placed = PlacedMemory::of_descriptor(fd_.get(), where);
+    if (!placed.ok()) placed.error().at(path_);
+    return placed;
   }
 
  private:

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "io/placed_memory.h"
+
 namespace wary::io {
 
 namespace {
@@ -238,6 +240,11 @@ class SimFile final : public File {
     if (node_->locked) return sim_error(ErrorKind::kConflict, "file_locked", path_);
     node_->locked = holds_lock_ = true;
     return {};
+  }
+
+  Result<std::unique_ptr<PlacedMemory>> place(const Placement& where) override {
+    if (is_dead()) return dead();
+    return PlacedMemory::of_bytes(node_->current, where);
   }
 
  private:
