@@ -1,8 +1,8 @@
 // wary-agent: a node's end: who the programs on it are. It holds their keys, in memory, and no other.
 #include <unistd.h>
 
+#include "apps/admin.h"
 #include "apps/process.h"
-#include "http/server.h"
 #include "io/sandbox.h"
 #include "workload/agent.h"
 
@@ -12,6 +12,7 @@ namespace {
 struct AgentProcess {
   Metrics metrics;
   std::unique_ptr<workload::Agent> agent;
+  std::unique_ptr<http::Server> admin;
 };
 
 Status start(const Options& options, Runtime& runtime, AgentProcess& process) {
@@ -36,6 +37,7 @@ Status start(const Options& options, Runtime& runtime, AgentProcess& process) {
                               static_cast<gid_t>(options.number("--gid", std::int64_t{getgid()}))};
   WARY_RETURN_IF_ERROR(io::drop_to(identity, io::agent_capabilities()));
   WARY_RETURN_IF_ERROR(io::restrict_calls(io::agent_process_calls()));
+  WARY_ASSIGN_OR_RETURN(process.admin, serve_metrics(*runtime.loop, process.metrics, options.text("--directory")));
   return process.agent->start();
 }
 

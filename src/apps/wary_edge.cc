@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "apps/admin.h"
 #include "apps/process.h"
 #include "gateway/edge.h"
 #include "http/server.h"
@@ -21,21 +22,6 @@ Result<io::Address> parse_listen(const std::string& text) {
   return fail(ErrorKind::kDenied, "listen_not_loopback", "development mode listens on loopback only")
       .found(std::string_view(text))
       .next("use 127.0.0.1:PORT");
-}
-
-// What the edge says of itself, to its own user and to root: counters, and that its main loop turns.
-Result<std::unique_ptr<http::Server>> serve_metrics(Runtime& runtime, Metrics& metrics, const std::string& directory) {
-  auto server =
-      std::make_unique<http::Server>(*runtime.loop, [&metrics](const std::shared_ptr<http::Exchange>& exchange) {
-        const http::Request& request = exchange->request();
-        const bool owner = request.peer.uid == getuid() || request.peer.uid == 0;
-        if (!owner) return exchange->respond(403, {}, "");
-        if (request.method == "GET" && request.path == "/livez") return exchange->respond(200, {}, "ok\n");
-        if (request.method != "GET" || request.path != "/metrics") return exchange->respond(404, {}, "");
-        exchange->respond(200, {{"Content-Type", "text/plain; version=0.0.4"}}, metrics.to_prometheus());
-      });
-  WARY_RETURN_IF_ERROR(server->listen(io::Address::unix_socket(directory + "/admin.sock"), {.mode = 0600}));
-  return server;
 }
 
 // "33,1000"
@@ -108,7 +94,7 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
     return advised(std::move(opened).error(), directory,
                    "restore that file from a copy, or remove it: what it holds and was not shipped yet is lost then");
   }
-  WARY_ASSIGN_OR_RETURN(parts.admin, serve_metrics(runtime, metrics, directory));
+  WARY_ASSIGN_OR_RETURN(parts.admin, serve_metrics(*runtime.loop, metrics, directory));
   WARY_RETURN_IF_ERROR(serve_decisions(options, runtime, parts));
   WARY_RETURN_IF_ERROR(io::drop_to({getuid(), getgid()}));
   // Connecting to the sockets under run/ needs no right; making one there, in another process's place, is not for the

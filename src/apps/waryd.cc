@@ -12,6 +12,7 @@
 #include "identity/signer_service.h"
 #include "io/sandbox.h"
 #include "ledger/note.h"
+#include "spiffe/bundle.h"
 
 namespace wary::apps {
 namespace {
@@ -182,24 +183,6 @@ void keep_checkpoints(Runtime& runtime, Control& control) {
   runtime.loop->after(kCheckpointEvery, [&] { keep_checkpoints(runtime, control); });
 }
 
-// What clients are to trust, for `wary` to hand out: all roots of now, also the next one.
-Status write_roots(Runtime& runtime, Control& control, const std::string& path) {
-  WARY_ASSIGN_OR_RETURN(const identity::Authorities trusted, control.signer->authorities());
-  if (trusted.sequence == control.roots_sequence) return {};
-  std::string text;
-  for (const Bytes& root : trusted.x509_roots) text += crypto::encode_pem("CERTIFICATE", root);
-  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, path, as_bytes(text)));
-  control.roots_sequence = trusted.sequence;
-  return {};
-}
-void keep_roots(Runtime& runtime, Control& control, const std::string& path) {
-  runtime.loop->after(kRootsEvery, [&runtime, &control, path] {
-    const Status written = write_roots(runtime, control, path);
-    if (!written) runtime.log->warn("waryd.roots_not_written", {{"code", written.error().code}});
-    keep_roots(runtime, control, path);
-  });
-}
-
 void sweep(Runtime& runtime, Control& control) {
   control.sign_in->sweep();
   runtime.loop->after(kSweepEvery, [&] { sweep(runtime, control); });
@@ -211,17 +194,50 @@ Result<ledger::NoteVerifier> make_verifier(const identity::SignerClient::PublicK
   return ledger::NoteVerifier::of(keys.origin, key);
 }
 
+Result<std::string> bundle_text(const identity::Authorities& trusted, const std::string& trust_domain) {
+  spiffe::Bundle bundle;
+  bundle.trust_domain = trust_domain;
+  bundle.x509_authorities = trusted.x509_roots;
+  for (const identity::JwtAuthority& authority : trusted.jwt) {
+    WARY_ASSIGN_OR_RETURN(crypto::VerifyKey key, crypto::VerifyKey::decode_spki(authority.spki));
+    bundle.jwt_authorities.push_back({std::move(key), authority.kid, {}, {}, {}});
+  }
+  bundle.sequence = static_cast<std::int64_t>(trusted.sequence);
+  return spiffe::write_bundle(bundle);
+}
+
+// What is trusted, for clients that need a file and for every node; anew when the signer rotated.
+Status publish_authorities(Runtime& runtime, Control& control, const std::string& path) {
+  WARY_ASSIGN_OR_RETURN(const identity::Authorities trusted, control.signer->authorities());
+  if (trusted.sequence == control.roots_sequence) return {};
+  std::string text;
+  for (const Bytes& root : trusted.x509_roots) text += crypto::encode_pem("CERTIFICATE", root);
+  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, path, as_bytes(text)));
+  WARY_ASSIGN_OR_RETURN(const std::string bundle, bundle_text(trusted, control.plane->settings().trust_domain));
+  WARY_RETURN_IF_ERROR(control.workloads->publish(bundle));
+  control.roots_sequence = trusted.sequence;
+  return {};
+}
+
+void keep_authorities(Runtime& runtime, Control& control, const std::string& path) {
+  runtime.loop->after(kRootsEvery, [&runtime, &control, path] {
+    const Status written = publish_authorities(runtime, control, path);
+    if (!written) runtime.log->warn("waryd.authorities_not_published", {{"code", written.error().code}});
+    keep_authorities(runtime, control, path);
+  });
+}
+
 // What edges and agents ask over the link: each by the name it may have.
-Status serve_nodes(Runtime& runtime, Control& control, const identity::SignerClient::PublicKeys& keys) {
+Status serve_nodes(Runtime& runtime, Control& control) {
   identity::SignerClient* signer = control.signer.get();
   control::WorkloadIdentityParts parts{
       *runtime.clock, *runtime.random, *runtime.log,
       [signer](ByteView csr, const std::string& id, std::int64_t ttl) -> Result<std::vector<Bytes>> {
         WARY_ASSIGN_OR_RETURN(identity::SignerClient::Issued issued, signer->issue_workload(csr, id, ttl));
-        return std::vector<Bytes>{std::move(issued.certificate)};
+        return std::move(issued.chain);
       },
-      [](const std::string&, const std::vector<std::string>&, std::int64_t) -> Result<std::string> {
-        return fail(ErrorKind::kUnavailable, "svid_jwt", "no tokens yet");
+      [signer](const std::string& id, const std::vector<std::string>& audiences, std::int64_t ttl) {
+        return signer->sign_jwt(id, audiences, ttl);
       }};
   control.workloads = std::make_unique<control::WorkloadIdentity>(*control.plane, std::move(parts));
   control.plane->on_call = [&control](const std::string& node, const codec::Json& call,
@@ -242,11 +258,7 @@ Status serve_nodes(Runtime& runtime, Control& control, const identity::SignerCli
     }
     reply(std::move(answer));
   };
-  codec::Json key = codec::Json::object();
-  key.set("kty", "EC")
-      .set("use", "x509-svid")
-      .set("x5c", codec::Json::array({codec::Json(codec::encode_base64(keys.ca))}));
-  return control.workloads->publish(codec::Json::object({{"keys", codec::Json::array({key})}}).to_canonical_string());
+  return {};
 }
 
 Status start(const Options& options, Runtime& runtime, Control& control) {
@@ -265,7 +277,6 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
   WARY_ASSIGN_OR_RETURN(control.ledger, open_ledger(options, runtime, control, verifier.to_vkey()));
   WARY_RETURN_IF_ERROR(
       io::write_file_atomically(*runtime.files, run + "/waryd/ledger.vkey", as_bytes(verifier.to_vkey() + "\n")));
-  WARY_RETURN_IF_ERROR(write_roots(runtime, control, run + "/waryd/ca.pem"));
   // What the agent believes the link by.
   WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/waryd/snapshot.pub", keys.snapshot));
   WARY_RETURN_IF_ERROR(
@@ -283,11 +294,15 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
       options.text("--console-origin"),
       [&control](const std::string& csr, const std::string& id) { return issue_workload(*control.signer, csr, id); }};
   control.api = std::make_unique<control::Api>(*control.plane, *control.sign_in, std::move(parts));
-  WARY_RETURN_IF_ERROR(serve_nodes(runtime, control, keys));
+  WARY_RETURN_IF_ERROR(serve_nodes(runtime, control));
+  // A ledger that is full keeps nobody from starting: it is tried again each minute.
+  if (const Status published = publish_authorities(runtime, control, run + "/waryd/ca.pem"); !published) {
+    runtime.log->warn("waryd.authorities_not_published", {{"code", published.error().code}});
+  }
   WARY_RETURN_IF_ERROR(listen(options, runtime, control));
   sweep(runtime, control);
   keep_checkpoints(runtime, control);
-  keep_roots(runtime, control, run + "/waryd/ca.pem");
+  keep_authorities(runtime, control, run + "/waryd/ca.pem");
   return {};
 }
 

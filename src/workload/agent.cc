@@ -4,7 +4,7 @@
 
 #include "codec/text.h"
 #include "policy/serialize.h"
-#include "workload/bundles.h"
+#include "spiffe/jwt_svid.h"
 
 namespace wary::workload {
 
@@ -12,6 +12,16 @@ namespace {
 
 constexpr std::string_view kWorkloadType = "Wary::Workload";
 constexpr std::string_view kTrustDomainType = "Wary::TrustDomain";
+
+// The bundle as the API gives it.
+KnownBundle known(const spiffe::Bundle& bundle) {
+  KnownBundle out;
+  for (const Bytes& authority : bundle.x509_authorities) out.x509 += as_text(authority);
+  codec::Json keys = codec::Json::array();
+  for (const crypto::Jwk& authority : bundle.jwt_authorities) keys.push(crypto::to_json(authority));
+  out.jwt = codec::Json::object({{"keys", std::move(keys)}}).to_string();
+  return out;
+}
 
 // What the control plane says instead of an answer.
 Status refusal_of(const codec::Json& reply) {
@@ -67,7 +77,12 @@ Status Agent::on_update(const link::Update& update) {
     }
     revision = content.revision;
     entries_.clear();
-    bundles_.clear();
+    std::vector<std::string> gone;
+    for (const auto& [domain, bundle] : bundles_) gone.push_back(domain);
+    for (const contract::Entity& entity : content.entities) {
+      if (entity.id.type == kTrustDomainType) std::erase(gone, entity.id.id);
+    }
+    for (const std::string& domain : gone) distrust(domain);
     entries_changed_ = bundles_changed_ = true;
     learn(content.entities);
   } else {
@@ -82,7 +97,8 @@ Status Agent::on_update(const link::Update& update) {
   revision_ = revision;
   if (entries_changed_) service_->entries_changed();
   if (bundles_changed_) service_->bundles_changed();
-  entries_changed_ = bundles_changed_ = false;
+  if (roots_left_) service_->authorities_changed();
+  entries_changed_ = bundles_changed_ = roots_left_ = false;
   return {};
 }
 
@@ -91,23 +107,48 @@ void Agent::learn(const std::vector<contract::Entity>& entities) {
     if (entity.id.type == kWorkloadType) {
       entries_changed_ = entries_.put(entry_of(entity)) || entries_changed_;
     } else if (entity.id.type == kTrustDomainType) {
-      auto bundle = bundle_of(entity);
-      if (bundle) {
-        bundles_[entity.id.id] = std::move(bundle).value();
-      } else {
-        // Trusting nothing of a domain is the safe side of not understanding it.
-        bundles_.erase(entity.id.id);
-        parts_.log.error("agent.bundle_refused", {{"trust_domain", entity.id.id}, {"code", bundle.error().code}});
-      }
-      bundles_changed_ = true;
+      trust(entity);
     }
   }
+}
+
+void Agent::trust(const contract::Entity& trust_domain) {
+  const std::string& domain = trust_domain.id.id;
+  bundles_changed_ = true;
+  const std::vector<Bytes> before =
+      trusted_.find(domain) != nullptr ? trusted_.find(domain)->x509_authorities : std::vector<Bytes>();
+  std::string text;
+  for (const contract::Fact& fact : trust_domain.attributes) {
+    if (fact.name == "bundle" && fact.value.is_string()) text = fact.value.as_string();
+  }
+  auto bundle = spiffe::parse_bundle(domain, text);
+  Status held = bundle ? trusted_.put(std::move(bundle).value()) : Status(std::move(bundle).error());
+  if (!held) {
+    // Trusting nothing of a domain is the safe side of not understanding it.
+    distrust(domain);
+    parts_.log.error("agent.bundle_refused", {{"trust_domain", domain}, {"code", held.error().code}});
+    return;
+  }
+  const spiffe::Bundle& now = *trusted_.find(domain);
+  bundles_[domain] = known(now);
+  if (domain != options_.trust_domain) return;
+  // What a root signed that is gone ends with it.
+  roots_left_ =
+      roots_left_ || std::any_of(before.begin(), before.end(), [&](const Bytes& root) {
+        return std::find(now.x509_authorities.begin(), now.x509_authorities.end(), root) == now.x509_authorities.end();
+      });
+}
+
+void Agent::distrust(const std::string& trust_domain) {
+  trusted_.remove(trust_domain);
+  bundles_.erase(trust_domain);
+  bundles_changed_ = true;
 }
 
 void Agent::forget(const std::vector<contract::EntityId>& ids) {
   for (const contract::EntityId& id : ids) {
     if (id.type == kWorkloadType) entries_changed_ = entries_.remove(id.id) || entries_changed_;
-    if (id.type == kTrustDomainType) bundles_changed_ = bundles_.erase(id.id) != 0 || bundles_changed_;
+    if (id.type == kTrustDomainType) distrust(id.id);
   }
 }
 
@@ -147,8 +188,11 @@ void Agent::issue_jwt(const JwtIssueRequest& request, const std::function<void(R
   });
 }
 
-Result<ValidatedJwt> Agent::validate(const std::string&, const std::string&) const {
-  return fail(ErrorKind::kUnavailable, "jwt_svid", "JWT-SVIDs are not validated here yet");
+Result<ValidatedJwt> Agent::validate(const std::string& token, const std::string& audience) const {
+  WARY_ASSIGN_OR_RETURN(
+      spiffe::JwtSvid svid,
+      spiffe::check_jwt_svid(token, trusted_, {.audience = audience, .now = parts_.clock.unix_time()}));
+  return ValidatedJwt{svid.id.to_string(), std::move(svid.claims)};
 }
 
 }  // namespace wary::workload

@@ -16,6 +16,7 @@
 #include "base/metrics.h"
 #include "crypto/sign.h"
 #include "link/subscriber.h"
+#include "spiffe/bundle.h"
 #include "workload/service.h"
 
 namespace wary::workload {
@@ -48,6 +49,8 @@ class Agent {
  private:
   Status on_update(const link::Update& update);
   void learn(const std::vector<contract::Entity>& entities);
+  void trust(const contract::Entity& trust_domain);
+  void distrust(const std::string& trust_domain);
   void forget(const std::vector<contract::EntityId>& ids);
   void issue(const IssueRequest& request, const std::function<void(Result<IssuedSvid>)>& done);
   void issue_jwt(const JwtIssueRequest& request, const std::function<void(Result<std::string>)>& done);
@@ -56,9 +59,10 @@ class Agent {
   AgentParts parts_;
   AgentOptions options_;
   Entries entries_;
-  std::map<std::string, KnownBundle> bundles_;
+  spiffe::BundleSet trusted_;
+  std::map<std::string, KnownBundle> bundles_;  // the same, as the API gives it
   std::uint64_t revision_ = 0;
-  bool entries_changed_ = false, bundles_changed_ = false;
+  bool entries_changed_ = false, bundles_changed_ = false, roots_left_ = false;
   std::unique_ptr<link::Subscriber> subscriber_;
   std::unique_ptr<Service> service_;
 };

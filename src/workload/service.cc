@@ -14,8 +14,8 @@ using http::GrpcCode;
 
 constexpr std::size_t kConnectionsMax = 1024;
 constexpr std::size_t kConnectionsOfUserMax = 64;
-constexpr std::int64_t kForgiveEvery = 60 * kNanosPerSecond;
-constexpr std::size_t kForgiven = 20;  // frames a minute: pings of a client that keeps its connection alive
+constexpr std::int64_t kServiceLookEvery = kNanosPerSecond;
+constexpr std::uint64_t kLooksToForgive = 3;  // a frame: pings of a client that keeps its connection alive
 constexpr std::string_view kService = "/SpiffeWorkloadAPI/";
 
 std::string text_of(ByteView bytes) { return std::string(as_text(bytes)); }
@@ -40,11 +40,12 @@ std::string id_of_domain(const std::string& domain) { return "spiffe://" + domai
 class Service::Connection final : public http::Wire {
  public:
   Connection(Service& service, std::unique_ptr<io::Stream> stream, std::unique_ptr<io::PeerProcess> peer,
-             const io::PeerCredentials& credentials, std::function<void()> ended)
+             const io::PeerCredentials& credentials, io::ProcessFacts connected, std::function<void()> ended)
       : Wire(service.loop_, std::move(stream), std::move(ended)),
         service_(service),
         peer_(std::move(peer)),
         credentials_(credentials),
+        connected_{std::move(connected), {}},
         session_([this](const http::Http2Request& request) { return answer(request); }) {
     session_.on_closed = [this](std::int32_t stream_number) { closed(stream_number); };
   }
@@ -135,6 +136,12 @@ class Service::Connection final : public http::Wire {
   }
 
   Result<Attested> attest() {
+    // Who connects and then becomes another program may have left the connection to somebody else as well.
+    if (!service_.attestor_.is_same(*peer_, connected_)) {
+      return fail(ErrorKind::kDenied, "attest_changed",
+                  "the process ended, or is another program or user than when it connected")
+          .next("connect again");
+    }
     AttestOptions options;
     options.program_hash = service_.parts_.entries.ask_for("unix:sha256:");
     auto who = service_.attestor_.attest(*peer_, credentials_, options);
@@ -338,6 +345,7 @@ class Service::Connection final : public http::Wire {
   Service& service_;
   std::unique_ptr<io::PeerProcess> peer_;
   io::PeerCredentials credentials_;
+  Attested connected_;  // what it was when it was accepted
   http::Http2 session_;
   std::map<std::int32_t, Open> streams_;
   std::map<std::int32_t, std::vector<std::string>> audiences_;  // of streams that were not begun yet
@@ -355,8 +363,9 @@ Service::Service(io::Loop& loop, Clock& clock, Random& random, io::Files& files,
       svids_(loop, clock, random, parts_.issue, [this](const std::string&) { refresh_all(); }),
       calls_(metrics.counter("wary_workload_calls_total", "Calls of the Workload API")),
       denied_(metrics.counter("wary_workload_denied_total", "Calls by processes that are no workload")),
-      open_connections_(metrics.gauge("wary_workload_connections", "Open connections to the Workload API")) {
-  timer_ = loop_.after(kForgiveEvery, [this] { forgive(); });
+      open_connections_(metrics.gauge("wary_workload_connections", "Open connections to the Workload API")),
+      identities_(metrics.gauge("wary_workload_identities", "Identities whose keys are held now")) {
+  timer_ = loop_.after(kServiceLookEvery, [this] { look(); });
 }
 
 Service::~Service() {
@@ -375,13 +384,15 @@ Status Service::listen(const io::Address& address) {
 void Service::accepted(std::unique_ptr<io::Stream> stream) {
   const io::PeerCredentials credentials = stream->peer_credentials();
   auto peer = stream->peer_process();
+  auto connected = peer ? io::read_process((*peer)->pid()) : Result<io::ProcessFacts>(peer.error());
   const auto of_user = std::count_if(connections_.begin(), connections_.end(),
                                      [&](const auto& one) { return one.second->uid() == credentials.uid; });
   const bool full =
       connections_.size() >= kConnectionsMax || static_cast<std::size_t>(of_user) >= kConnectionsOfUserMax;
-  if (!peer || full) {
-    log_.warn("workload.refused", {{"uid", std::int64_t{credentials.uid}},
-                                   {"code", peer ? std::string_view("workload_connections") : peer.error().code}});
+  if (!connected || full) {
+    log_.warn("workload.refused",
+              {{"uid", std::int64_t{credentials.uid}},
+               {"code", connected ? std::string_view("workload_connections") : connected.error().code}});
     return;
   }
   const std::uint64_t number = ++last_;
@@ -393,7 +404,8 @@ void Service::accepted(std::unique_ptr<io::Stream> stream) {
       open_connections_.set(static_cast<std::int64_t>(connections_.size()));
     });
   };
-  auto connection = std::make_unique<Connection>(*this, std::move(stream), std::move(peer).value(), credentials, ended);
+  auto connection = std::make_unique<Connection>(*this, std::move(stream), std::move(peer).value(), credentials,
+                                                 std::move(connected).value(), ended);
   // The process has ended: nobody is there who may have what would be sent now.
   if (!connection->watch(ended)) return;
   connections_[number] = std::move(connection);
@@ -415,9 +427,11 @@ void Service::entries_changed() { refresh_all(); }
 void Service::bundles_changed() { refresh_all(); }
 void Service::authorities_changed() { svids_.renew_all(); }
 
-void Service::forgive() {
-  timer_ = loop_.after(kForgiveEvery, [this] { forgive(); });
-  for (auto& [number, connection] : connections_) connection->forgive(kForgiven);
+void Service::look() {
+  timer_ = loop_.after(kServiceLookEvery, [this] { look(); });
+  identities_.set(static_cast<std::int64_t>(svids_.size()));
+  if (++looks_ % kLooksToForgive != 0) return;
+  for (auto& [number, connection] : connections_) connection->forgive(1);
 }
 
 }  // namespace wary::workload

@@ -62,14 +62,12 @@ class Service {
   void bundles_changed();
   // New certificates for all, now.
   void authorities_changed();
-  std::size_t connections() const { return connections_.size(); }
-  std::size_t identities() const { return svids_.size(); }
 
  private:
   class Connection;
   void accepted(std::unique_ptr<io::Stream> stream);
   void refresh_all();
-  void forgive();
+  void look();
 
   io::Loop& loop_;
   Clock& clock_;
@@ -79,13 +77,14 @@ class Service {
   Svids svids_;
   std::unique_ptr<io::Listener> listener_;
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
-  std::uint64_t last_ = 0;
+  std::uint64_t last_ = 0, looks_ = 0;
   io::TimerId timer_ = 0;
   bool refreshing_ = false;  // planned for the end of this turn
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   Metric& calls_;
   Metric& denied_;
   Metric& open_connections_;
+  Metric& identities_;
 };
 
 }  // namespace wary::workload

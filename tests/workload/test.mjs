@@ -1,0 +1,194 @@
+#!/usr/bin/env node
+// The SPIFFE Workload API of a real wary, asked by programs nobody here wrote: Google's gRPC for Python, grpc-js, and, where Go
+// is there, go-spiffe, spiffe-helper and SPIRE's agent command. What they get is checked by OpenSSL and by node.
+import { spawnSync } from "node:child_process";
+import { X509Certificate, createPrivateKey, createPublicKey, verify as verifySignature } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { run, saw, skip, step } from "../support/checks.mjs";
+import { Platform, root } from "../support/platform.mjs";
+import { cleanUp, freePort, isRunning, makeScratch, start, until } from "../support/processes.mjs";
+
+const isRoot = process.getuid() === 0;
+const scratch = makeScratch("workload");
+const python = "/usr/bin/python3";
+const client = join(root, "tests/workload/client.py");
+const stranger = 61236; // nobody's number
+const wary = new Platform(scratch, await freePort());
+const socket = join(wary.data, "run/agent/api.sock");
+const other = join(scratch, "other-python");
+
+const lines = (text) => text.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+function ask(...words) {
+  const done = spawnSync(python, [client, socket, ...words], { encoding: "utf8", timeout: 60000 });
+  const seen = lines(done.stdout);
+  if (seen.length === 0) throw new Error(`client.py ${words.join(" ")}: ${done.stdout}${done.stderr}`);
+  return Object.fromEntries(seen.map((one) => [one.what, one]));
+}
+
+function workload(name, selectors, more = "") {
+  return `apiVersion: wary.dev/v1\nkind: Workload\nmetadata: {name: ${name}, namespace: shop}\nspec:\n  selectors:\n` +
+    selectors.map((set) => `    - ${JSON.stringify(set)}\n`).join("") + more;
+}
+const namespace = "apiVersion: wary.dev/v1\nkind: Namespace\nmetadata: {name: shop}\n";
+function apply(...documents) {
+  const path = join(scratch, "objects.yaml");
+  writeFileSync(path, documents.join("---\n"));
+  return wary.cli("apply", "-f", path);
+}
+
+const uid = process.getuid();
+const pythonPath = realpathSync(python);
+const orders = () => workload("orders", [[`unix:uid:${uid}`, `unix:path:${pythonPath}`]]);
+
+// DER certificates, one after another.
+function certificates(base64) {
+  let bytes = Buffer.from(base64, "base64");
+  const out = [];
+  while (bytes.length > 0) {
+    const size = bytes[1] === 0x82 ? 4 + bytes.readUInt16BE(2) : bytes[1] === 0x81 ? 3 + bytes[2] : 2 + bytes[1];
+    out.push(new X509Certificate(bytes.subarray(0, size)));
+    bytes = bytes.subarray(size);
+  }
+  return out;
+}
+
+function checkSvid(svid, id) {
+  const chain = certificates(svid.chain);
+  const roots = certificates(svid.bundle);
+  saw(`the SVID is ${id}`, svid.id === id && chain[0].subjectAltName === `URI:${id}`, chain[0].subjectAltName);
+  saw("its key is the certificate's", chain[0].checkPrivateKey(createPrivateKey({ key: Buffer.from(svid.key, "base64"), format: "der", type: "pkcs8" })));
+  const pem = (name, list) => {
+    writeFileSync(join(scratch, name), list.map((one) => one.toString()).join(""));
+    return join(scratch, name);
+  };
+  const words = ["verify", "-x509_strict", "-CAfile", pem("roots.pem", roots), "-untrusted", pem("chain.pem", chain), pem("leaf.pem", [chain[0]])];
+  const verified = spawnSync("openssl", words, { encoding: "utf8" });
+  saw("openssl verifies it against the bundle", verified.status === 0, verified.stdout.trim() + verified.stderr.trim());
+  saw("it lives an hour at most", Date.parse(chain[0].validTo) - Date.now() <= 3600000 + 1000);
+}
+
+function checkTokens(tokens, bundle) {
+  saw("one token, for both audiences", tokens.length === 1 && tokens[0].id === "spiffe://local/shop/orders");
+  const [head, claims, signature] = tokens[0].token.split(".");
+  const header = JSON.parse(Buffer.from(head, "base64url"));
+  const key = bundle.keys.find((one) => one.kid === header.kid);
+  saw("its key is in the bundle, for JWT-SVIDs", key?.use === "jwt-svid", JSON.stringify(header));
+  const good = verifySignature("sha256", Buffer.from(`${head}.${claims}`), { key: createPublicKey({ key, format: "jwk" }), dsaEncoding: "ieee-p1363" },
+    Buffer.from(signature, "base64url"));
+  saw("node verifies its signature", good);
+}
+
+function everyMethod() {
+  step("every method, by Google's gRPC");
+  const seen = ask("all");
+  checkSvid(seen.x509.svids[0], "spiffe://local/shop/orders");
+  saw("there is one identity", seen.x509.svids.length === 1);
+  saw("the X.509 bundle is the one of the SVID", seen.x509_bundles.bundles["spiffe://local"] === seen.x509.svids[0].bundle);
+  checkTokens(seen.jwt.tokens, seen.jwt_bundles.bundles["spiffe://local"]);
+  saw("a token is validated, with its claims", seen.valid.id === "spiffe://local/shop/orders" && seen.valid.aud.join() === "db,cache" && seen.valid.exp > Date.now() / 1000);
+  const expected = { "other audience": "INVALID_ARGUMENT", tampered: "INVALID_ARGUMENT", "no audience": "INVALID_ARGUMENT", "other identity": "PERMISSION_DENIED",
+    "no metadata": "INVALID_ARGUMENT", "wrong metadata": "INVALID_ARGUMENT", "WIT-SVID": "UNIMPLEMENTED", "WIT bundles": "UNIMPLEMENTED", "no method": "UNIMPLEMENTED" };
+  for (const [what, code] of Object.entries(expected)) saw(`${what}: ${code}`, seen.codes.codes[what] === code, seen.codes.codes[what]);
+}
+
+const watch = () => start("stream", python, [client, socket, "stream"], {});
+const seenBy = (child) => lines(child.text);
+
+async function pushed() {
+  step("what changes reaches an open stream");
+  const child = watch();
+  await until("the first message", () => seenBy(child).length === 1, 20000);
+  apply(orders(), workload("reports", [[`unix:uid:${uid}`]], "  hint: reporting\n"));
+  await until("the second identity", () => seenBy(child).length === 2, 20000);
+  const both = seenBy(child)[1];
+  saw("a new workload is there, with its hint", both.ids.join() === "spiffe://local/shop/orders,spiffe://local/shop/reports" && both.svids[1].hint === "reporting", both.ids.join());
+  saw("the old one kept its certificate", both.svids[0].chain === seenBy(child)[0].svids[0].chain);
+  wary.cli("revoke", "workload", "shop/reports", "--reason", "test");
+  await until("the revoked one is gone", () => seenBy(child).length === 3, 20000);
+  saw("a revoked workload leaves the stream", seenBy(child)[2].ids.join() === "spiffe://local/shop/orders");
+  wary.cli("revoke", "workload", "shop/orders", "--reason", "test");
+  await until("the stream ends", () => !isRunning(child), 20000);
+  const last = seenBy(child).at(-1);
+  saw("who is no workload any more is told so", last.what === "end" && last.code === "PERMISSION_DENIED", JSON.stringify(last));
+  saw("and is refused when it asks again", ask("code").code.code === "PERMISSION_DENIED");
+  wary.cli("restore", "workload", "shop/orders", "--reason", "test");
+  saw("until it is restored", ask("code").code.code === "OK");
+}
+
+function wrongProcess() {
+  step("no SVID for the wrong process");
+  const raw = ask("raw").raw;
+  saw("a connection made by hand gets one", raw.has_id);
+  copyFileSync(pythonPath, other);
+  const foreign = spawnSync(other, [client, socket, "raw"], { encoding: "utf8", env: { ...process.env, PYTHONHOME: "/usr" } });
+  const refused = lines(foreign.stdout)[0];
+  saw("another program of the same user gets none", refused !== undefined && !refused.has_id, foreign.stderr.slice(0, 200));
+  const passed = ask("exit").exit;
+  saw("who was left a connection by a process that ended gets none", !passed.has_id, JSON.stringify(passed));
+  const became = spawnSync(other, [client, socket, "exec", pythonPath], { encoding: "utf8", env: { ...process.env, PYTHONHOME: "/usr" } });
+  const asked = lines(became.stdout).find((one) => one.what === "asked");
+  saw("who connected as another program and became this one gets none", asked !== undefined && !asked.has_id, JSON.stringify(asked) + became.stderr.slice(0, 200));
+  if (!isRoot) return skip("another user: needs root");
+  const theirs = spawnSync("setpriv", [`--reuid=${stranger}`, `--regid=${stranger}`, "--clear-groups", python, client, socket, "code"], { encoding: "utf8" });
+  saw("another user gets none", lines(theirs.stdout)[0]?.code === "PERMISSION_DENIED", theirs.stderr.slice(0, 200));
+}
+
+function metric(name) {
+  const done = spawnSync("curl", ["-s", "--unix-socket", join(wary.data, "agent/admin.sock"), "http://localhost/metrics"], { encoding: "utf8" });
+  const found = new RegExp(`^${name} (\\d+)$`, "m").exec(done.stdout);
+  return found === null ? null : Number(found[1]);
+}
+
+async function nothingLeft() {
+  step("a workload that ended leaves nothing behind");
+  await until("its keys are dropped", () => metric("wary_workload_identities") === 0, 30000);
+  saw("no key is held", metric("wary_workload_identities") === 0);
+  saw("no connection is open", metric("wary_workload_connections") === 0);
+}
+
+async function throughOutages() {
+  step("the agent without its neighbours");
+  const child = watch();
+  await until("the first message", () => seenBy(child).length === 1, 20000);
+  process.kill(wary.pidOf("wary-signer"), "SIGKILL");
+  await until("the signer is back", () => ask("code").code.code === "OK", 20000);
+  process.kill(wary.pidOf("waryd"), "SIGKILL");
+  saw("a held identity is given while the control plane is away", ask("code").code.code === "OK");
+  await until("the control plane is back", () => wary.cli("status").code === 0, 20000);
+  saw("the open stream went on", isRunning(child) && seenBy(child).every((one) => one.what === "message"));
+  const again = wary.pidOf("wary-agent");
+  process.kill(again, "SIGKILL");
+  await until("the stream ends with its server", () => !isRunning(child), 20000);
+  saw("a client sees UNAVAILABLE then", seenBy(child).at(-1).code === "UNAVAILABLE", JSON.stringify(seenBy(child).at(-1)));
+  await until("the agent is back", () => wary.pidOf("wary-agent") !== again && ask("code").code.code === "OK", 20000);
+  saw("the agent came back and serves", true);
+}
+
+function recorded() {
+  step("what was given is recorded");
+  const events = wary.cliJson("ledger", "tail", "--last", "1000");
+  const all = Array.isArray(events) ? events : [];
+  const issued = all.filter((event) => JSON.stringify(event).includes("svid.issue"));
+  saw("certificates are events", issued.length > 0, `${issued.length}`);
+  saw("tokens are events", all.some((event) => JSON.stringify(event).includes("svid.jwt")));
+}
+
+function wrongSelectors() {
+  step("mistakes are told");
+  const wrong = apply(workload("bad", [["unix:user:orders", "uid:7"]]));
+  saw("a selector that nothing attests is refused, with its place", wrong.code !== 0 && wrong.text.includes("objects.yaml:6:27"), wrong.text);
+}
+
+await run(async () => {
+  await wary.start();
+  saw("the workload is taken", apply(namespace, orders()).code === 0);
+  everyMethod();
+  await pushed();
+  wrongProcess();
+  wrongSelectors();
+  await throughOutages();
+  recorded();
+  await nothingLeft();
+  await wary.stop();
+}, cleanUp);
