@@ -122,7 +122,7 @@ std::size_t verified(const Measured& measured, const std::vector<Bytes>& roots, 
     options.svid = true;
     options.trust_domain = "local";
     const auto leaf = trusted.verify(chain, now, options);
-    good += leaf.ok() && leaf->uris == std::vector<std::string>{std::string(kId)} ? 1 : 0;
+    good += leaf.ok() && leaf->uris == std::vector<std::string>{std::string(kId)} ? 1U : 0U;
   }
   return good;
 }
