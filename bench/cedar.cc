@@ -20,7 +20,9 @@
 
 #include "cedar/json.h"
 #include "cedar/parser.h"
-#include "engine/engine.h"
+#include "crypto/hash.h"
+#include "engine/image.h"
+#include "io/system.h"
 
 namespace wary::bench {
 namespace {
@@ -449,6 +451,47 @@ class Zipf {
   std::vector<double> sums_;
 };
 
+// The same world saved as an image and opened again, as after a restart with the file in the page cache; every decision
+// is compared with the one of the snapshot that was saved.
+void b3_image(Figures& figures, const std::string& row, const cedar::PolicySet& set, const engine::Snapshot& snapshot,
+              const std::vector<cedar::Request>& requests) {
+  const fs::path path = fs::temp_directory_path() / ("wary-bench-" + std::to_string(std::random_device()()));
+  const auto files = io::make_real_files();
+  auto start = Clock::now();
+  const Status saved = engine::save_image(snapshot, *files, path.string(), {.random = std::random_device()()});
+  if (!saved.ok()) die("save: " + saved.error().to_string());
+  figures.add(row + " image save", nanos_since(start) / 1e6, "ms");
+  std::vector<double> opens;
+  std::vector<double> firsts;
+  for (int round = 0; round < 5; ++round) {
+    start = Clock::now();
+    const auto opened = need(engine::open_image(*files, path.string(), set.policies()), "open");
+    opens.push_back(nanos_since(start) / 1e6);
+    engine::Worker worker;
+    start = Clock::now();
+    const bool allowed = worker.decide(*opened.snapshot, requests[0], {}).is_allowed;
+    firsts.push_back(nanos_since(start) / 1e3);
+    if (allowed != engine::Worker().decide(snapshot, requests[0], {}).is_allowed) die("a decision differs");
+  }
+  figures.add(row + " image open", percentile(opens, 0.5), "ms");
+  figures.add(row + " image first decision", percentile(firsts, 0.5), "us");
+  const std::string content = read(path);
+  figures.add(row + " image size", static_cast<double>(content.size()) / 1e6, "MB");
+  start = Clock::now();
+  const auto digest = crypto::sha256(as_bytes(content));
+  figures.add(row + " image digest alone", nanos_since(start) / 1e6 + (digest[0] == digest[1] ? 1e-9 : 0), "ms");
+  const auto opened = need(engine::open_image(*files, path.string(), set.policies()), "open");
+  engine::Worker first;
+  engine::Worker second;
+  for (const cedar::Request& request : requests) {
+    const engine::Answer& wanted = first.decide(snapshot, request, {});
+    const engine::Answer& answer = second.decide(*opened.snapshot, request, {});
+    if (answer.is_allowed != wanted.is_allowed || answer.reasons() != wanted.reasons()) die("a decision differs");
+  }
+  figures.add(row + " image uniform mixed", mixed(*opened.snapshot, requests, 5), "ns");
+  fs::remove(path);
+}
+
 void b3(Figures& figures) {
   for (const std::size_t users : {1'000U, 10'000U, 100'000U, 500'000U}) {
     std::mt19937_64 random(users);
@@ -479,6 +522,10 @@ void b3(Figures& figures) {
       const std::string stream = row + (is_zipf ? " zipf" : " uniform");
       figures.add(stream + " p50", percentile(one_by_one(*snapshot, requests), 0.5), "ns");
       figures.add(stream + " mixed", mixed(*snapshot, requests, 5), "ns");
+      if (!is_zipf && users == 500'000U) {
+        figures.add(row + " load", built / 1e6, "ms");
+        b3_image(figures, row, set, *snapshot, requests);
+      }
     }
   }
 }

@@ -117,8 +117,11 @@ Result<ImageHeader> decode_image_header(ByteView page, std::uint64_t file_size) 
   if (std::any_of(rest.begin(), rest.end(), [](std::uint8_t byte) { return byte != 0; })) {
     return damaged_image("something behind the header");
   }
-  if (header.label_size > kImageLabelMax || header.file_bytes != file_size || !are_possible(header.bytes, file_size)) {
-    return damaged_image("sections that cannot be in a file of this size");
+  const bool is_address =
+      header.address >= kLowest && (header.address - kLowest) / kStep < kChoices && header.address % kStep == 0;
+  if (!is_address || header.label_size > kImageLabelMax || header.file_bytes != file_size ||
+      !are_possible(header.bytes, file_size)) {
+    return damaged_image("a header that cannot be of this file");
   }
   return header;
 }

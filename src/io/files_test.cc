@@ -5,8 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 
+#include "io/placed_memory.h"
 #include "io/sim_files.h"
 #include "io/system.h"
 
@@ -30,6 +32,48 @@ class Scratch {
 };
 
 Bytes filled(std::size_t size, std::uint8_t value) { return Bytes(size, value); }
+
+// Two pages in parts, the second of three pages' room.
+void check_placing(Files& files, const std::string& path) {
+  constexpr std::uint64_t kPage = 4096;
+  const Bytes last = filled(100, 'b');
+  const std::array<FilePart, 2> parts = {FilePart{10, as_bytes("a")}, FilePart{kPage, last}};
+  REQUIRE(write_file_atomically(files, path, 2 * kPage, parts).ok());
+  const auto file = *files.open(path, OpenMode::kRead);
+  CHECK(*file->size() == 2 * kPage);
+  Placement where{.address = std::uint64_t{0x5670} << 32,
+                  .bytes = 4 * kPage,
+                  .pieces = {{.offset = 0, .bytes = kPage, .at = 0, .room = kPage},
+                             {.offset = kPage, .bytes = 100, .at = kPage, .room = 3 * kPage, .is_writable = true}}};
+  {
+    const auto placed = file->place(where);
+    REQUIRE(placed.ok());
+    const auto memory = (*placed)->span();
+    CHECK(reinterpret_cast<std::uintptr_t>(memory.data()) == where.address);
+    CHECK(memory.size() == 4 * kPage);
+    CHECK(memory[9] == 0);
+    CHECK(memory[10] == 'a');
+    CHECK(memory[kPage + 99] == 'b');
+    CHECK(memory[4 * kPage - 1] == 0);
+    memory[kPage] = 'c';
+    memory[4 * kPage - 1] = 'd';
+    CHECK(file->place(where).error().code == "memory_address");
+    CHECK(as_text(*read_file(files, path, 2 * kPage)).substr(kPage, 1) == "b");  // what is written stays in memory
+  }
+  const auto again = file->place(where);  // free again, and as it was
+  REQUIRE(again.ok());
+  CHECK((*again)->span()[kPage] == 'b');
+  CHECK((*again)->span()[4 * kPage - 1] == 0);
+  where.address += 1;
+  CHECK(file->place(where).error().code == "memory_placement");
+  where.address += 16 * kPage - 1;
+  where.pieces[1].bytes = kPage + 1;
+  CHECK(file->place(where).error().code == "memory_placement");
+  where.pieces[1].bytes = 100;
+  where.pieces[1].room = 4 * kPage;
+  CHECK(file->place(where).error().code == "memory_placement");
+  REQUIRE(files.remove(path).ok());
+}
 
 // What both file systems promise.
 void check_contract(Files& files, const std::string& folder) {
@@ -80,6 +124,7 @@ void check_contract(Files& files, const std::string& folder) {
   CHECK(files.list(folder + "/none").error().code == "file_not_found");
   CHECK(files.rename(folder + "/none", folder + "/x").error().code == "file_not_found");
   CHECK(files.sync_directory(folder).ok());
+  check_placing(files, folder + "/p");
   auto read_only = files.open(folder + "/r", OpenMode::kCreate);
   read_only->reset();
   auto reader = files.open(folder + "/r", OpenMode::kRead);
