@@ -124,7 +124,7 @@ Result<Arguments> parse_arguments(const Command& command, const std::vector<std:
   const auto wanted = static_cast<std::size_t>(
       std::count_if(command.positional.begin(), command.positional.end(),
                     [](const std::string& name) { return name != "..." && !name.starts_with('['); }));
-  if (arguments.positional.size() < wanted || (!open_ended && arguments.positional.size() > wanted)) {
+  if (arguments.positional.size() < wanted || (!open_ended && arguments.positional.size() > command.positional.size())) {
     return usage_error(command, "wrong number of arguments", std::to_string(arguments.positional.size()));
   }
   for (const Flag& flag : command.flags) {
@@ -267,13 +267,15 @@ int run_cli(Context& context, const std::vector<Command>& table, std::vector<std
   }
   if (command == nullptr) return report(context, unknown_command(table, words));
   const std::vector<std::string> rest(words.begin() + static_cast<std::ptrdiff_t>(used), words.end());
-  if (std::find(rest.begin(), rest.end(), "--help") != rest.end()) {
+  // What stands behind "--" is another program's.
+  const auto own = std::find(rest.begin(), rest.end(), "--");
+  if (std::find(rest.begin(), own, "--help") != own) {
     context.out(help_one(*command));
     return 0;
   }
   auto arguments = parse_arguments(*command, rest);
   const Status done = arguments ? command->run(context, *arguments) : Status(arguments.error());
-  return done ? 0 : report(context, done.error());
+  return done ? context.exit_code : report(context, done.error());
 }
 
 }  // namespace wary::cli

@@ -3,7 +3,7 @@
 // is there, go-spiffe, spiffe-helper and SPIRE's agent command. What they get is checked by OpenSSL and by node.
 import { spawnSync } from "node:child_process";
 import { X509Certificate, createPrivateKey, createPublicKey, verify as verifySignature } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run, saw, skip, step } from "../support/checks.mjs";
 import { Platform, root } from "../support/platform.mjs";
@@ -173,6 +173,31 @@ function recorded() {
   saw("tokens are events", events.some((line) => line.includes("svid.jwt")));
 }
 
+async function runsPrograms() {
+  step("wary workload run");
+  apply(orders(), workload("any", [[`unix:uid:${uid}`, `unix:path:${realpathSync(wary.wary)}`]]));
+  const words = (...command) => ["workload", "run", "--socket", `unix://${socket}`, "--", ...command];
+  const script = 'test -s "$WARY_SVID_FILE" && test -s "$WARY_BUNDLE_FILE" && stat -c %a "$WARY_SVID_KEY_FILE" && dirname "$WARY_SVID_FILE" && echo "$WARY_SPIFFE_ID" && ' +
+    'openssl verify -CAfile "$WARY_BUNDLE_FILE" -untrusted "$WARY_SVID_FILE" "$WARY_SVID_FILE" && exit 7';
+  const done = wary.cli(...words("sh", "-c", script));
+  saw("the program runs with its identity in files, and its end is the command's", done.code === 7, `${done.code} ${done.text}`);
+  saw("the key is its user's alone", done.out.includes("600\n"));
+  saw("and is spiffe://local/shop/any", done.out.includes("spiffe://local/shop/any"));
+  const directory = /^\/.*wary-svid-.*$/m.exec(done.out)?.[0];
+  saw("its files are gone afterwards", directory !== undefined && !existsSync(directory), directory);
+  saw("--help behind -- is the program's", wary.cli(...words("sh", "-c", 'echo "got $1"', "x", "--help")).out.includes("got --help"));
+  const waiting = start("wary workload run", wary.wary, ["--data", wary.data, ...words("sh", "-c", 'trap "echo signalled; ls $(dirname $WARY_SVID_FILE)" HUP; echo up; while :; do sleep 0.1; done')], {});
+  await until("it runs", () => waiting.text.includes("up\n"), 20000);
+  wary.cli("revoke", "workload", "shop/any", "--reason", "test");
+  await until("it is told", () => waiting.text.includes("signalled"), 20000);
+  saw("a revoked program's files are taken away", !/svid\.(key|pem)/.test(waiting.text.split("signalled")[1] ?? "svid.key"), waiting.text);
+  waiting.kill("SIGTERM");
+  await until("it ends on SIGTERM", () => !isRunning(waiting), 20000);
+  const refused = wary.cli("workload", "run", "--socket", "unix:///nowhere/api.sock", "--", "true");
+  saw("without an agent it says so", refused.code !== 0 && refused.text.includes("workload_unavailable"), refused.text);
+  saw("selectors are shown", wary.cli("workload", "selectors", String(process.pid)).out.includes(`unix:uid:${uid}\n`));
+}
+
 function wrongSelectors() {
   step("mistakes are told");
   const wrong = apply(workload("bad", [["unix:user:orders", "uid:7"]]));
@@ -186,6 +211,7 @@ await run(async () => {
   await pushed();
   wrongProcess();
   wrongSelectors();
+  await runsPrograms();
   await throughOutages();
   recorded();
   await nothingLeft();
