@@ -79,6 +79,12 @@ TEST_CASE("keys come back from SPKI, PKCS#8 and JWK as they were") {
   CHECK(VerifyKey::decode_spki({}).error().code == "jose_key_syntax");
   CHECK(VerifyKey::decode_spki(Bytes(20'000)).error().code == "jose_key_syntax");
   CHECK(SigningKey::from_pkcs8(as_bytes("no key")).error().code == "jose_key_syntax");
+  // The same point compressed: another spelling of the key.
+  const VerifyKey& p256 = jose_key(JoseKeyType::kP256).public_key();
+  Bytes compressed = hex("3039301306072a8648ce3d020106082a8648ce3d030107032200");
+  compressed.push_back(static_cast<std::uint8_t>(2 | (p256.second_part().back() & 1)));
+  append(compressed, p256.first_part());
+  CHECK(VerifyKey::decode_spki(compressed).error().code == "jose_key_syntax");
   Bytes x25519 = hex("302a300506032b656e032100");
   append(x25519, Bytes(32, 9));
   CHECK(VerifyKey::decode_spki(x25519).error().code == "jose_key_type");

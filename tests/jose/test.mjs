@@ -81,6 +81,21 @@ await run(async () => {
     saw(`${alg} is refused where another algorithm is wanted`, refused.code === "jws_algorithm_refused", refused.code);
   }
 
+  step("signatures in another form than their algorithm's");
+  for (const [what, alg, options] of [
+    ["PSS with a shorter salt", "PS256", { ...pss(256), saltLength: 20 }],
+    ["PSS with the longest salt", "PS384", { ...pss(384), saltLength: constants.RSA_PSS_SALTLEN_MAX_SIGN }],
+    ["PKCS#1 under the name of PSS", "PS512", { padding: constants.RSA_PKCS1_PADDING }],
+    ["PSS under the name of PKCS#1", "RS256", pss(256)],
+    ["ECDSA in DER", "ES256", { dsaEncoding: "der" }],
+  ]) {
+    const input = `${b64({ alg })}.${b64({})}`;
+    const signature = sign(algorithms[alg].hash, Buffer.from(input), { key: keys[alg].privateKey, ...options });
+    const token = `${input}.${signature.toString("base64url")}`;
+    const [refused] = ask([{ op: "verify", alg, keys: [shown(alg)], token }]);
+    saw(`${what} is refused`, refused.code === "jws_signature", refused.code);
+  }
+
   step("tokens that wary makes");
   for (const alg of Object.keys(algorithms)) {
     const pkcs8 = keys[alg].privateKey.export({ format: "der", type: "pkcs8" }).toString("base64");
