@@ -76,6 +76,17 @@ constexpr auto kNetworkCalls = [] {
   return calls;
 }();
 
+constexpr auto kModuleCalls = [] {
+  std::array<std::string_view, kCommonCalls.size() + 9> calls{};
+  std::size_t at = 0;
+  for (const std::string_view call : kCommonCalls) calls[at++] = call;
+  for (const std::string_view call :
+       {"access", "faccessat", "faccessat2", "stat", "lstat", "open", "readlink", "umask", "rmdir"}) {
+    calls[at++] = call;
+  }
+  return calls;
+}();
+
 }  // namespace
 
 Status harden_process() {
@@ -158,5 +169,6 @@ Status restrict_calls(std::span<const std::string_view> allowed) {
 
 std::span<const std::string_view> network_process_calls() { return kNetworkCalls; }
 std::span<const std::string_view> signer_process_calls() { return kCommonCalls; }
+std::span<const std::string_view> module_process_calls() { return kModuleCalls; }
 
 }  // namespace wary::io

@@ -40,5 +40,7 @@ Status restrict_calls(std::span<const std::string_view> allowed);
 std::span<const std::string_view> network_process_calls();
 // What the signer needs: no new sockets to the network, no execution.
 std::span<const std::string_view> signer_process_calls();
+// The same with what an HSM's module does to its own files. Still no socket and no execution.
+std::span<const std::string_view> module_process_calls();
 
 }  // namespace wary::io
