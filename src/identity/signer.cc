@@ -332,7 +332,7 @@ Result<codec::Json> Signer::rotate(const codec::Json& request) {
   Authority::Rotation rotation;
   const std::string_view kind = request.string_or("kind", "");
   bool known = false;
-  for (const KeyKind one : {KeyKind::kRoot, KeyKind::kIntermediate, KeyKind::kToken}) {
+  for (const KeyKind one : kKeyKinds) {
     if (kind != to_string(one)) continue;
     rotation.kind = one;
     known = true;
