@@ -89,6 +89,25 @@ Result<codec::Json> issue_workload(identity::SignerClient& signer, const std::st
   return out;
 }
 
+Result<codec::Json> rotate_authority(identity::SignerClient& signer, const codec::Json& request) {
+  const std::string_view kind = request.string_or("kind", "");
+  identity::Authority::Rotation rotation;
+  const auto found = std::ranges::find(identity::kKeyKinds, kind, [](auto one) { return identity::to_string(one); });
+  if (found == identity::kKeyKinds.end()) {
+    return fail(ErrorKind::kInvalid, "ca_kind", "what is to be replaced is not named")
+        .expected("root, intermediate or token")
+        .found(kind);
+  }
+  rotation.kind = *found;
+  rotation.at_once = request.bool_or("atOnce", false);
+  rotation.grace_seconds = request.integer_or("graceSeconds", 0);
+  WARY_ASSIGN_OR_RETURN(const identity::Authorities trusted, signer.rotate(rotation));
+  codec::Json out = codec::Json::object();
+  out.set("roots", static_cast<std::int64_t>(trusted.x509_roots.size()));
+  out.set("token_keys", static_cast<std::int64_t>(trusted.jwt.size()));
+  return out.set("sequence", static_cast<std::int64_t>(trusted.sequence));
+}
+
 // The first start makes whom the machine belongs to, and the namespace that commands use when none is named.
 Status make_owner(control::Plane& plane) {
   const store::Key owner = control::key_of(control::kTenantWide, "User", "owner");
@@ -292,7 +311,8 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
       verifier.to_vkey(),
       keys.ca,
       options.text("--console-origin"),
-      [&control](const std::string& csr, const std::string& id) { return issue_workload(*control.signer, csr, id); }};
+      [&control](const std::string& csr, const std::string& id) { return issue_workload(*control.signer, csr, id); },
+      [&control](const codec::Json& request) { return rotate_authority(*control.signer, request); }};
   control.api = std::make_unique<control::Api>(*control.plane, *control.sign_in, std::move(parts));
   WARY_RETURN_IF_ERROR(serve_nodes(runtime, control));
   // A ledger that is full keeps nobody from starting: it is tried again each minute.

@@ -1,4 +1,6 @@
-// try, explain, revoke, session create, workload issue, status.
+// try, explain, revoke, session create, workload issue, ca rotate, status.
+#include <charconv>
+
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "codec/text.h"
@@ -143,6 +145,27 @@ Status issue_workload(Context& context, const Arguments& arguments) {
   return {};
 }
 
+Status rotate_authority(Context& context, const Arguments& arguments) {
+  const std::string grace = arguments.flag("--grace", "0");
+  std::int64_t seconds = 0;
+  const auto [end, error] = std::from_chars(grace.data(), grace.data() + grace.size(), seconds);
+  if (error != std::errc() || end != grace.data() + grace.size()) {
+    return fail(ErrorKind::kInvalid, "grace_syntax", "this is no number of seconds").at("--grace").found(grace);
+  }
+  codec::Json body = codec::Json::object();
+  body.set("kind", std::string_view(arguments.positional[0])).set("atOnce", arguments.has("--at-once"));
+  body.set("graceSeconds", seconds).set("reason", std::string_view(arguments.flag("--reason")));
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "POST", "/v1/ca/rotate", body));
+  if (context.is_json) {
+    context.out(answer.to_string() + "\n");
+    return {};
+  }
+  context.out("done; trusted now: " + std::to_string(answer.integer_or("roots", 0)) + " roots, " +
+              std::to_string(answer.integer_or("token_keys", 0)) + " token keys (sequence " +
+              std::to_string(answer.integer_or("sequence", 0)) + ")\n");
+  return {};
+}
+
 Status status(Context& context, const Arguments&) {
   WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "GET", "/v1/health"));
   context.out(answer.to_pretty_string() + "\n");
@@ -178,6 +201,16 @@ std::vector<Command> access_commands() {
         {"--namespace", "NAME", "the workload's namespace (default: default)", false}},
        "",
        issue_workload},
+      {{"ca", "rotate"},
+       {"KIND"},
+       "Replace a key of the certificate authority out of turn",
+       {{"--at-once", "", "the new one signs now, and the old one is tainted", false},
+        {"--grace", "SECONDS", "with --at-once: so long is the old one still trusted (default 0)", false},
+        {"--reason", "TEXT", "why; it is recorded", true}},
+       "KIND is root, intermediate or token. Without --at-once a root or token key is published first and signs "
+       "later;\n"
+       "with it, who has not read the new one yet refuses until it does (docs/identity.md).",
+       rotate_authority},
       {{"status"}, {}, "Show health: revision, ledger, enforcement points", {}, "", status},
   };
 }

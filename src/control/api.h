@@ -37,6 +37,8 @@ struct ApiParts {
   Bytes ca;                    // DER
   std::string console_origin;  // "https://console.localhost:7443"
   std::function<Result<codec::Json>(const std::string& csr, const std::string& spiffe_id)> issue_workload;
+  // {kind, atOnce, graceSeconds}; how many roots and token keys are trusted afterwards.
+  std::function<Result<codec::Json>(const codec::Json& request)> rotate_authority = nullptr;
 };
 
 class Api {
@@ -75,6 +77,7 @@ class Api {
   void restore(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void create_session(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void issue_workload(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void rotate_authority(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void health(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   // api_ledger.cc
   void ledger_events(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);

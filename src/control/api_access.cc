@@ -311,6 +311,28 @@ void Api::issue_workload(const Caller& caller, const ExchangePtr& exchange, cons
   send_json(exchange, 200, answer);
 }
 
+void Api::rotate_authority(const Caller& caller, const ExchangePtr& exchange, const std::string&) {
+  const auto body = body_of(exchange);
+  if (!body) return send_error(exchange, body.error());
+  if (!parts_.rotate_authority) {
+    return send_error(exchange, fail(ErrorKind::kUnsupported, "ca_absent", "this control plane has no signer"));
+  }
+  const auto rotated = parts_.rotate_authority(*body);
+  if (!rotated) return send_error(exchange, rotated.error());
+  contract::Event event;
+  event.class_uid = contract::EventClass::kEntityManagement;
+  event.actor = caller.principal.to_string();
+  event.session = caller.session;
+  event.action = "ca.rotate";
+  event.resource = EntityId{"Wary::Platform", "wary"}.to_string();
+  Json detail = Json::object();
+  detail.set("kind", body->string_or("kind", "")).set("at_once", body->bool_or("atOnce", false));
+  detail.set("grace_seconds", body->integer_or("graceSeconds", 0)).set("reason", body->string_or("reason", ""));
+  event.detail = detail.set("sequence", rotated->integer_or("sequence", 0)).to_canonical_string();
+  plane_.record(std::move(event));
+  send_json(exchange, 200, *rotated);
+}
+
 void Api::health(const Caller&, const ExchangePtr& exchange, const std::string&) {
   Json answer = Json::object();
   answer.set("status", plane_.is_ledger_available() ? "ok" : "degraded");

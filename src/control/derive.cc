@@ -269,7 +269,7 @@ std::vector<Entity> built_in_entities(const Settings& settings) {
   for (const std::string_view name : {"POST", "PUT", "PATCH", "DELETE"}) out.push_back(action(name, "write"));
   for (const std::string_view name :
        {"apply", "get", "delete", "watch", "try", "explain", "revoke", "restore", "session.create", "workload.issue",
-        "ledger.read", "ledger.check", "status", "pdp.evaluate"}) {
+        "ca.rotate", "ledger.read", "ledger.check", "status", "pdp.evaluate"}) {
     out.push_back(action(name, "manage"));
   }
   out.push_back(action("svid.issue", ""));

@@ -262,6 +262,7 @@ TEST_CASE("what the API asks the policy conforms to the schema, whoever calls") 
                                                                   {"POST", "/v1/restore"},
                                                                   {"POST", "/v1/sessions"},
                                                                   {"POST", "/v1/workloads/issue"},
+                                                                  {"POST", "/v1/ca/rotate"},
                                                                   {"GET", "/v1/health"},
                                                                   {"GET", "/v1/ledger/events"},
                                                                   {"GET", "/v1/ledger/decisions"},

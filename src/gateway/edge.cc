@@ -167,7 +167,7 @@ void Edge::keep_fresh() {
   parts_.loop.after(kFreshnessCheck, [this] { keep_fresh(); });
 }
 
-// A root that came is trusted before it signs, one that was taken away is not trusted for another third of a day.
+// A root that came is trusted before it signs, one that was taken away for a minute at most.
 bool Edge::has_new_roots() {
   const Monotonic now = parts_.clock.monotonic();
   if (now.nanos - trusted_read_.nanos < kTrustedCheck) return false;

@@ -66,7 +66,7 @@ Status Authority::load() {
         .expected(options_.trust_domain)
         .found(state_.trust_domain);
   }
-  for (const KeyKind kind : {KeyKind::kRoot, KeyKind::kIntermediate, KeyKind::kToken}) {
+  for (const KeyKind kind : kKeyKinds) {
     for (const KeyRecord& record : records_of(state_, kind)) {
       if (record.stage != KeyStage::kActive && record.stage != KeyStage::kNext) continue;
       WARY_RETURN_IF_ERROR(load_key(record, kind != KeyKind::kToken));
@@ -183,7 +183,7 @@ Status Authority::advance() {
   looked_ = at;
   Status outcome = finish_pending();
   // Each kind by itself: a token key follows even while the root's HSM is away.
-  for (const KeyKind kind : {KeyKind::kRoot, KeyKind::kIntermediate, KeyKind::kToken}) {
+  for (const KeyKind kind : kKeyKinds) {
     if (pending_) return outcome;
     Draft draft;
     draft.state = state_;
@@ -200,7 +200,7 @@ Status Authority::advance() {
 
 // Keys of a state that will never be: nobody knows them yet.
 void Authority::discard(Draft& draft) {
-  for (const KeyKind kind : {KeyKind::kRoot, KeyKind::kIntermediate, KeyKind::kToken}) {
+  for (const KeyKind kind : kKeyKinds) {
     for (const KeyRecord& record : records_of(draft.state, kind)) {
       if (draft.made.erase(record.key) != 0) (void)store_named(record.store)->remove(record.key);
     }

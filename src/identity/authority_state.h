@@ -1,6 +1,7 @@
 // Private to identity/: what an authority remembers, as one sealed file that is replaced whole.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -41,6 +42,7 @@ struct AuthorityState {
 };
 
 enum class KeyKind { kRoot, kIntermediate, kToken };
+inline constexpr std::array<KeyKind, 3> kKeyKinds = {KeyKind::kRoot, KeyKind::kIntermediate, KeyKind::kToken};
 std::string_view to_string(KeyKind kind);
 KeyRecords& records_of(AuthorityState& state, KeyKind kind);
 const KeyRecords& records_of(const AuthorityState& state, KeyKind kind);

@@ -1,5 +1,7 @@
 #include "identity/signer.h"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "base/limits.h"
@@ -152,16 +154,25 @@ Signer::Signer(Clock& clock, SignerOptions options, crypto::SealKey seal, crypto
 Status Signer::open_authority(io::Files& files, const std::string& directory, Random& random, bool may_begin) {
   file_store_ = std::make_unique<keystore::FileStore>(files, directory + "/keys", seal_, random);
   options_.authority.trust_domain = options_.trust_domain;
+  std::vector<keystore::KeyStore*> stores = options_.stores;
+  stores.push_back(file_store_.get());
+  std::array<keystore::KeyStore*, 3> chosen{};
+  std::size_t at = 0;
+  for (const std::string* name : {&options_.root_store, &options_.intermediate_store, &options_.token_store}) {
+    const auto found = std::ranges::find_if(stores, [&](const auto* store) { return store->name() == *name; });
+    if (found == stores.end()) return invalid("signer_store", "there is no such key store").found(*name);
+    chosen[at++] = *found;
+  }
   AuthorityParts parts{.files = files,
                        .directory = directory,
                        .clock = clock_,
                        .random = random,
                        .log = options_.log == nullptr ? null_log() : *options_.log,
                        .seal = seal_,
-                       .stores = {file_store_.get()},
-                       .root_store = *file_store_,
-                       .intermediate_store = *file_store_,
-                       .token_store = *file_store_,
+                       .stores = stores,
+                       .root_store = *chosen[0],
+                       .intermediate_store = *chosen[1],
+                       .token_store = *chosen[2],
                        .first_root = std::nullopt};
   if (!exists(files, directory + "/authority.state") && has_early_ca(files, directory)) {
     WARY_ASSIGN_OR_RETURN(parts.first_root, take_early_ca(files, directory, seal_, random, *file_store_));
@@ -321,7 +332,7 @@ Result<codec::Json> Signer::rotate(const codec::Json& request) {
   Authority::Rotation rotation;
   const std::string_view kind = request.string_or("kind", "");
   bool known = false;
-  for (const KeyKind one : {KeyKind::kRoot, KeyKind::kIntermediate, KeyKind::kToken}) {
+  for (const KeyKind one : kKeyKinds) {
     if (kind != to_string(one)) continue;
     rotation.kind = one;
     known = true;

@@ -38,6 +38,11 @@ struct SignerOptions {
   std::string trust_domain = "local";
   AuthorityOptions authority = {};  // its trust domain is the one above
   Log* log = nullptr;               // none: nothing is said
+  // Stores beside the sealed files, which outlive the signer, and the names of those in which new keys are made.
+  std::vector<keystore::KeyStore*> stores = {};
+  std::string root_store = "file";
+  std::string intermediate_store = "file";
+  std::string token_store = "file";
 };
 
 class Signer {

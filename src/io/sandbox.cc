@@ -84,6 +84,16 @@ constexpr auto kAgentCalls = [] {
   return calls;
 }();
 constexpr auto kAgentCapabilities = std::to_array<int>({CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH});
+constexpr auto kModuleCalls = [] {
+  std::array<std::string_view, kCommonCalls.size() + 9> calls{};
+  std::size_t at = 0;
+  for (const std::string_view call : kCommonCalls) calls[at++] = call;
+  for (const std::string_view call :
+       {"access", "faccessat", "faccessat2", "stat", "lstat", "open", "readlink", "umask", "rmdir"}) {
+    calls[at++] = call;
+  }
+  return calls;
+}();
 
 }  // namespace
 
@@ -180,5 +190,6 @@ std::span<const std::string_view> network_process_calls() { return kNetworkCalls
 std::span<const std::string_view> agent_process_calls() { return kAgentCalls; }
 std::span<const int> agent_capabilities() { return kAgentCapabilities; }
 std::span<const std::string_view> signer_process_calls() { return kCommonCalls; }
+std::span<const std::string_view> module_process_calls() { return kModuleCalls; }
 
 }  // namespace wary::io

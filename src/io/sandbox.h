@@ -47,5 +47,7 @@ std::span<const std::string_view> agent_process_calls();
 std::span<const int> agent_capabilities();
 // What the signer needs: no new sockets to the network, no execution.
 std::span<const std::string_view> signer_process_calls();
+// The same with what an HSM's module does to its own files. Still no socket and no execution.
+std::span<const std::string_view> module_process_calls();
 
 }  // namespace wary::io

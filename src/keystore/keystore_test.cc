@@ -10,6 +10,7 @@
 #include "io/process.h"
 #include "io/sim_files.h"
 #include "io/system.h"
+#include "keystore/config.h"
 #include "keystore/key_store.h"
 #include "keystore/pkcs11_store.h"
 #include "keystore/tpm_store.h"
@@ -186,6 +187,31 @@ TEST_CASE("TPM: keys are its own, nothing stays loaded, and what is wrong with i
     if (i == 0) CHECK(code == "key_store_pin");
   }
   CHECK(code == "key_store_locked");
+}
+
+TEST_CASE("a description of stores is taken whole or refused") {
+  const auto code = [](std::string_view text) {
+    const auto config = parse_store_config(text);
+    return config ? "ok" : config.error().code;
+  };
+  const auto config =
+      parse_store_config(R"({"root":"tpm","tpm":{"tcti":"device:/dev/tpmrm0"},)"
+                         R"("pkcs11":{"module":"/m.so","token":"t","pinFile":"/p","directories":["/d"]}})");
+  REQUIRE(config.ok());
+  CHECK(config->root == "tpm");
+  CHECK(config->intermediate == "file");
+  CHECK(config->pkcs11.directories == std::vector<std::string>{"/d"});
+  CHECK(code("{}") == "ok");
+  CHECK(code("[]") == "key_store_config");
+  CHECK(code(R"({"rooot":"file"})") == "key_store_config");
+  CHECK(code(R"({"root":1})") == "key_store_config");
+  CHECK(code(R"({"root":"tpm"})") == "key_store_config");
+  CHECK(code(R"({"root":"cloud"})") == "key_store_config");
+  CHECK(code(R"({"tpm":{}})") == "key_store_config");
+  CHECK(code(R"({"tpm":{"tcti":"device","pin":"1234"}})") == "key_store_config");
+  CHECK(code(R"({"pkcs11":{"module":"m.so","token":"t","pinFile":"/p"}})") == "key_store_config");
+  CHECK(code(R"({"pkcs11":{"module":"/m.so","token":"","pinFile":"/p"}})") == "key_store_config");
+  CHECK(code(R"({"pkcs11":{"module":"/m.so","token":"t","pinFile":"/p","directories":["d"]}})") == "key_store_config");
 }
 
 }  // namespace

@@ -92,6 +92,15 @@ function everyMethod() {
   for (const [what, code] of Object.entries(expected)) saw(`${what}: ${code}`, seen.codes.codes[what] === code, seen.codes.codes[what]);
 }
 
+function anotherStack() {
+  step("every method, by grpc-js");
+  const done = spawnSync(process.execPath, [join(root, "tests/plugs/workload-js.mjs"), socket], { encoding: "utf8", timeout: 60000 });
+  if (done.stderr.includes("ERR_MODULE_NOT_FOUND")) return skip("grpc-js: its package is not installed (tests/plugs)");
+  const seen = lines(done.stdout);
+  for (const one of seen) saw(one.what, one.held, one.found);
+  saw("it went through", done.status === 0 && seen.length === 11, done.stderr);
+}
+
 const watch = () => start("stream", python, [client, socket, "stream"], {});
 const seenBy = (child) => lines(child.text);
 
@@ -208,6 +217,7 @@ await run(async () => {
   await wary.start();
   saw("the workload is taken", apply(namespace, orders()).code === 0);
   everyMethod();
+  anotherStack();
   await pushed();
   wrongProcess();
   wrongSelectors();
