@@ -451,8 +451,8 @@ TEST_CASE("a word that is wrong behind a good digest is refused, or does no harm
       }
       ++opens;  // a number, a character, the order in a set: it may decide otherwise, and touches nothing of others
       Worker worker;
-      const cedar::Request one = image_request("a", "d");  // reads() borrows it
-      worker.decide(*opened->snapshot, one, {});
+      const cedar::Request request = image_request("a", "d");  // reads() borrows it
+      worker.decide(*opened->snapshot, request, {});
       worker.reads(*opened->snapshot);
       const std::vector<Entity> entities = small_world();
       engine::Changes changes;
