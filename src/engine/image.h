@@ -14,8 +14,8 @@
 // that no image, however made, leads to memory that is not its own.
 //
 // A cache, not a format: it is refused by another version of the engine or kind of machine, and then made anew. Replace
-// it, never change it while it is open: pages are read from the file as they are needed, and one that the disk no longer
-// gives ends the process (SIGBUS). Saving: any thread, any snapshot, while later ones are made; it takes as much
+// it, never change it while it is open: pages are read from the file as they are needed, and one that the disk no
+// longer gives ends the process (SIGBUS). Saving: any thread, any snapshot, while later ones are made; it takes as much
 // memory as the file has bytes. Limits: kImageLabelMax bytes of label, values kImageDepthMax deep.
 // Errors: those of io/files.h, and
 //   engine_image_foreign   no image

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <atomic>
 #include <filesystem>
 #include <map>
@@ -433,7 +434,9 @@ TEST_CASE("a word that is wrong behind a good digest is refused, or does no harm
     std::uint32_t word = 0;
     std::memcpy(&word, image.data() + at, 4);
     if (word == 0 && at % 52 != 0) continue;  // most of a small image is the rest of its pages
-    for (const std::uint32_t other : {0U, word + 1, word + 8, word * 3 + 0x10000, 0xFFFFFFFFU}) {
+    const std::array<std::uint32_t, 5> others = {0U, word + 1, word + 8, word * 3 + 0x10000, 0xFFFFFFFFU};
+    for (std::size_t i = 0; i < 2; ++i) {
+      const std::uint32_t other = others[(at / 4 + i * 2) % others.size()];
       if (other == word) continue;
       Bytes changed = image;
       std::memcpy(changed.data() + at, &other, 4);
@@ -448,7 +451,8 @@ TEST_CASE("a word that is wrong behind a good digest is refused, or does no harm
       }
       ++opens;  // a number, a character, the order in a set: it may decide otherwise, and touches nothing of others
       Worker worker;
-      worker.decide(*opened->snapshot, image_request("a", "d"), {});
+      const cedar::Request request = image_request("a", "d");  // reads() borrows it
+      worker.decide(*opened->snapshot, request, {});
       worker.reads(*opened->snapshot);
       const std::vector<Entity> entities = small_world();
       engine::Changes changes;
@@ -457,7 +461,7 @@ TEST_CASE("a word that is wrong behind a good digest is refused, or does no harm
     }
   }
   CHECK(opens > 100);
-  CHECK(refusals > 1000);
+  CHECK(refusals > 500);
 }
 
 TEST_CASE("what is no image, or one of another version, is refused by name") {
