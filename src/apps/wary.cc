@@ -264,6 +264,7 @@ int main(int count, char** arguments) {
                        false,
                        {}};
   std::vector<std::string> words(arguments + 1, arguments + count);
+  for (char** one = environ; *one != nullptr; ++one) context.environment.emplace_back(*one);
   char here[4096];  // NOLINT: the C interface wants an array
   if (getcwd(here, sizeof here) != nullptr) context.here = here;
   return cli::run_cli(context, apps::table(), std::move(words));

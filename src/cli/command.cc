@@ -124,7 +124,8 @@ Result<Arguments> parse_arguments(const Command& command, const std::vector<std:
   const auto wanted = static_cast<std::size_t>(
       std::count_if(command.positional.begin(), command.positional.end(),
                     [](const std::string& name) { return name != "..." && !name.starts_with('['); }));
-  if (arguments.positional.size() < wanted || (!open_ended && arguments.positional.size() > command.positional.size())) {
+  if (arguments.positional.size() < wanted ||
+      (!open_ended && arguments.positional.size() > command.positional.size())) {
     return usage_error(command, "wrong number of arguments", std::to_string(arguments.positional.size()));
   }
   for (const Flag& flag : command.flags) {

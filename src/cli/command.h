@@ -47,6 +47,7 @@ struct Context {
   std::function<void(std::string_view)> err;  // standard error
   bool is_json = false;                       // --output json
   std::string here;                           // the working directory: relative names of --data begin there
+  std::vector<std::string> environment = {};  // NAME=VALUE, for programs that a command runs
   int exit_code = 0;                          // of a command that ended as the program it ran did
 };
 

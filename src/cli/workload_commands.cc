@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <charconv>
-#include <cstdlib>
 
 #include "cli/api.h"
 #include "cli/commands.h"
@@ -77,7 +76,9 @@ class Run {
     }
     context_.err("running as " + own.spiffe_id + "\n");
     io::ProcessOptions options;
-    for (char** one = environ; *one != nullptr; ++one) options.environment.emplace_back(*one);
+    options.environment = context_.environment;
+    std::erase_if(options.environment,
+                  [](const std::string& one) { return one.starts_with("SPIFFE_ENDPOINT_SOCKET="); });
     options.environment.push_back("SPIFFE_ENDPOINT_SOCKET=" + socket);
     options.environment.push_back("WARY_SPIFFE_ID=" + own.spiffe_id);
     for (const auto& [name, file] : files()) options.environment.push_back(name + "=" + file);
@@ -151,14 +152,22 @@ class Run {
   int code_ = 0;
 };
 
+std::string variable(const Context& context, std::string_view name, std::string_view fallback = "") {
+  for (const std::string& one : context.environment) {
+    if (one.size() > name.size() && one.starts_with(name) && one[name.size()] == '=')
+      return one.substr(name.size() + 1);
+  }
+  return std::string(fallback);
+}
+
 // As a shell would find it.
-Result<std::string> find_program(const std::string& name) {
+Result<std::string> find_program(const Context& context, const std::string& name) {
   const auto missing = [&] {
     return fail(ErrorKind::kNotFound, "workload_program", "there is no such program, or it cannot be run").found(name);
   };
   if (name.find('/') != name.npos) return access(name.c_str(), X_OK) == 0 ? Result<std::string>(name) : missing();
-  const char* found = std::getenv("PATH");
-  std::string_view path = found != nullptr ? found : "/usr/local/bin:/usr/bin:/bin";
+  const std::string found = variable(context, "PATH", "/usr/local/bin:/usr/bin:/bin");
+  std::string_view path = found;
   while (!path.empty()) {
     const std::string_view part = path.substr(0, path.find(':'));
     path.remove_prefix(std::min(part.size() + 1, path.size()));
@@ -168,14 +177,14 @@ Result<std::string> find_program(const std::string& name) {
   return missing();
 }
 
-Result<std::string> private_directory(const Arguments& arguments) {
+Result<std::string> private_directory(const Context& context, const Arguments& arguments) {
   if (arguments.has("--out")) {
     const std::string named = arguments.flag("--out");
     if (mkdir(named.c_str(), 0700) == 0 || errno == EEXIST) return named;
     return fail(ErrorKind::kUnavailable, "workload_directory", "the directory cannot be made").at(named);
   }
-  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  std::string name = std::string(runtime != nullptr && *runtime == '/' ? runtime : "/tmp") + "/wary-svid-XXXXXX";
+  const std::string runtime = variable(context, "XDG_RUNTIME_DIR");
+  std::string name = (runtime.starts_with('/') ? runtime : std::string("/tmp")) + "/wary-svid-XXXXXX";
   if (mkdtemp(name.data()) != nullptr) return name;
   return fail(ErrorKind::kUnavailable, "workload_directory", "no private directory can be made")
       .at(name)
@@ -189,13 +198,13 @@ Status run_as_workload(Context& context, const Arguments& arguments) {
         .at("--signal")
         .expected("HUP, USR1, USR2 or none");
   }
-  const char* named = std::getenv("SPIFFE_ENDPOINT_SOCKET");
+  const std::string named = variable(context, "SPIFFE_ENDPOINT_SOCKET");
   const std::string socket =
-      arguments.flag("--socket", named != nullptr ? named : "unix://" + context.data + "/run/agent/api.sock");
+      arguments.flag("--socket", !named.empty() ? named : "unix://" + context.data + "/run/agent/api.sock");
   WARY_ASSIGN_OR_RETURN(const io::Address address, workload::endpoint(socket));
   std::vector<std::string> words = arguments.positional;
-  WARY_ASSIGN_OR_RETURN(words.front(), find_program(words.front()));
-  WARY_ASSIGN_OR_RETURN(const std::string directory, private_directory(arguments));
+  WARY_ASSIGN_OR_RETURN(words.front(), find_program(context, words.front()));
+  WARY_ASSIGN_OR_RETURN(const std::string directory, private_directory(context, arguments));
   const auto loop = io::make_epoll_loop(context.clock);
   WARY_ASSIGN_OR_RETURN(const int signals, io::make_signal_descriptor({SIGTERM, SIGINT, SIGHUP}));
   std::optional<Run> run(std::in_place, context, *loop, std::move(words), directory, renewed);

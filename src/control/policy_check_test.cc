@@ -206,12 +206,11 @@ TEST_CASE("what is derived from the demo, from sessions and from revocations con
   CHECK(codes(answer, "warnings").empty());
   REQUIRE(world.put(key_of("demo", "Route", "bare"), R"({"app":"site","path":"/bare"})").ok());
   REQUIRE(world.put(key_of(kTenantWide, "User", "dora"), R"({"disabled":true})").ok());
-  REQUIRE(
-      world
-          .put(
-              key_of("demo", "Workload", "job"),
-              R"({"disabled":true,"groups":["sre"],"selectors":[["unix:uid:7"]],"hint":"h","ttlSeconds":60,"federatesWith":["x.test"]})")
-          .ok());
+  REQUIRE(world
+              .put(key_of("demo", "Workload", "job"),
+                   R"({"disabled":true,"groups":["sre"],"selectors":[["unix:uid:7"]],"hint":"h",)"
+                   R"("ttlSeconds":60,"federatesWith":["x.test"]})")
+              .ok());
   REQUIRE(world.put(key_of(kTenantWide, "Group", "on-call"), R"({"parents":["sre"]})").ok());
   WorkloadIdentity identity(*world.plane, {world.sim.clock(), world.random, null_log(), {}, {}});
   REQUIRE(identity.publish(R"({"keys":[]})"));

@@ -87,12 +87,11 @@ TEST_CASE("who is unknown, revoked, disabled or forbidden gets none, and it is r
   CHECK(it.code() == "svid_unknown");
   it.ask(R"({"op":"svid.issue","csr":""})");
   CHECK(it.code() == "svid_unknown");
-  REQUIRE(
-      it.world
-          .put(
-              key_of("shop", "Policy", "closed"),
-              R"({"cedar":"forbid (principal is Wary::Workload, action == Wary::Action::\"svid.issue\", resource) when { context has audiences };","source":"x.cedar"})")
-          .ok());
+  REQUIRE(it.world
+              .put(key_of("shop", "Policy", "closed"),
+                   R"({"cedar":"forbid (principal is Wary::Workload, action == Wary::Action::\"svid.issue\", )"
+                   R"(resource) when { context has audiences };","source":"x.cedar"})")
+              .ok());
   it.ask(kAskJwt);
   CHECK(it.code() == "svid_denied");
   it.ask(kAsk);

@@ -115,6 +115,10 @@ void use_descriptors(std::uint64_t most) {
 Status drop_to(const Identity& identity) { return drop_to(identity, {}); }
 
 Status drop_to(const Identity& identity, std::span<const int> kept) {
+  // The kernel forgets at a change of user that this process is to end with its parent.
+  int ends_with = 0;
+  const pid_t parent = getppid();
+  prctl(PR_GET_PDEATHSIG, &ends_with, 0, 0, 0);
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct had[2] = {};    // NOLINT: the kernel's interface wants an array
   __user_cap_data_struct keeps[2] = {};  // NOLINT
@@ -138,6 +142,10 @@ Status drop_to(const Identity& identity, std::span<const int> kept) {
   }
   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   if (syscall(SYS_capset, &header, &keeps) != 0) return refused("sandbox_capabilities", "capset");
+  if (ends_with != 0) {
+    prctl(PR_SET_PDEATHSIG, ends_with, 0, 0, 0);
+    if (getppid() != parent) return refused("sandbox_user", "the parent ended meanwhile");
+  }
   // setresuid clears the dumpable flag's setting; say it again for the new identity.
   return harden_process();
 }

@@ -72,7 +72,8 @@ TEST_CASE("a kubelet's answer names the pod of a container that runs") {
     {"metadata":{"name":"orders-0","namespace":"shop","uid":"u1","labels":{"app":"orders","tier":"back"},
     "ownerReferences":[{"kind":"StatefulSet","name":"orders"}]},
     "spec":{"serviceAccountName":"orders","nodeName":"n1"},
-    "status":{"containerStatuses":[{"name":"main","image":"registry.test/orders:1","imageID":"registry.test/orders@sha256:1",
+    "status":{"containerStatuses":[{"name":"main","image":"registry.test/orders:1",
+    "imageID":"registry.test/orders@sha256:1",
     "containerID":"containerd://)" +
                            kId + R"(","state":{"running":{"startedAt":"2026-01-01T00:00:00Z"}}}]}}]})";
   const auto found = kubernetes_selectors(*codec::parse_json(pods), kId);

@@ -102,7 +102,7 @@ await run(async () => {
     await wary.start();
     const pids = wary.pids();
     const uids = pids.map((pid) => status(pid).Uid.split(/\s+/));
-    saw("each process has a user of its own, none root", new Set(uids.map((uid) => uid[0])).size === 3 && uids.every((uid) => uid.every((one) => one === uid[0] && one !== "0")),
+    saw("each process has a user of its own, none root", new Set(uids.map((uid) => uid[0])).size === daemons.length && uids.every((uid) => uid.every((one) => one === uid[0] && one !== "0")),
       uids.map((uid) => uid[0]).join(" "));
     saw("no process has root's group", pids.every((pid) => status(pid).Gid.split(/\s+/).every((gid) => gid !== "0")));
     daemons.forEach((name, i) => checkProcess(wary, name, pids[i], true));

@@ -159,8 +159,9 @@ std::string random_annotations(Dice& dice) {
 
 cedar::Request random_request(Dice& dice, const WorldShape& shape) {
   cedar::Request request;
-  request.principal = dice.chance(70) ? cedar::make_entity("U", std::to_string(dice.below(std::max<std::size_t>(shape.entities, 1))))
-                                      : random_entity(dice, shape);
+  request.principal =
+      dice.chance(70) ? cedar::make_entity("U", std::to_string(dice.below(std::max<std::size_t>(shape.entities, 1))))
+                      : random_entity(dice, shape);
   request.resource = random_entity(dice, shape);
   request.action = cedar::make_entity("Action", "a" + std::to_string(dice.below(kActions + 1)));
   request.context = Value::record(random_attributes(dice, shape, 2));

@@ -39,7 +39,7 @@ function apply(...documents) {
 
 const uid = process.getuid();
 const pythonPath = realpathSync(python);
-const orders = () => workload("orders", [[`unix:uid:${uid}`, `unix:path:${pythonPath}`]]);
+const orders = () => workload("orders", [[`unix:uid:${uid}`, `unix:path:${pythonPath}`], [`unix:uid:${uid}`, `unix:path:${realpathSync(process.execPath)}`]]);
 
 // DER certificates, one after another.
 function certificates(base64) {
