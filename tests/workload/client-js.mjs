@@ -1,4 +1,4 @@
-// workload-js.mjs SOCKET: the SPIFFE Workload API by grpc-js; the messages are written by hand, with the field numbers of the
+// client-js.mjs SOCKET: the SPIFFE Workload API by grpc-js; the messages are written by hand, with the field numbers of the
 // specification. One JSON line for each thing that was seen.
 import grpc from "@grpc/grpc-js";
 
