@@ -6,7 +6,7 @@ import { X509Certificate, createPrivateKey, createPublicKey, verify as verifySig
 import { copyFileSync, existsSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run, saw, skip, step } from "../support/checks.mjs";
-import { Platform, root } from "../support/platform.mjs";
+import { Platform, build, root } from "../support/platform.mjs";
 import { cleanUp, freePort, isRunning, makeScratch, start, until } from "../support/processes.mjs";
 
 const isRoot = process.getuid() === 0;
@@ -208,6 +208,21 @@ async function runsPrograms() {
   saw("selectors are shown", wary.cli("workload", "selectors", String(process.pid)).out.includes(`unix:uid:${uid}\n`));
 }
 
+async function example() {
+  step("the client library's example");
+  const program = join(build, "examples/workload_example");
+  apply(orders(), workload("example", [[`unix:uid:${uid}`, `unix:path:${realpathSync(program)}`]]));
+  const running = start("workload_example", program, [], { env: { ...process.env, SPIFFE_ENDPOINT_SOCKET: `unix://${socket}` } });
+  await until("it is somebody", () => running.text.includes("spiffe://local/shop/example until"), 20000);
+  wary.cli("revoke", "workload", "shop/example", "--reason", "test");
+  await until("it is told that it is nobody now", () => running.text.includes("workload_denied"), 20000);
+  wary.cli("restore", "workload", "shop/example", "--reason", "test");
+  await until("it asks again and is somebody", () => running.text.split("spiffe://local/shop/example until").length >= 3, 20000);
+  saw("it is somebody, nobody, and somebody again", true);
+  running.kill("SIGTERM");
+  await until("it ends", () => !isRunning(running), 20000);
+}
+
 function wrongSelectors() {
   step("mistakes are told");
   const wrong = apply(workload("bad", [["unix:user:orders", "uid:7"]]));
@@ -223,6 +238,7 @@ await run(async () => {
   wrongProcess();
   wrongSelectors();
   await runsPrograms();
+  await example();
   await throughOutages();
   recorded();
   await nothingLeft();
