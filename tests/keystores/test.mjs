@@ -70,7 +70,9 @@ async function body() {
   };
   const configure = (change) => writeFileSync(at("signer/keystores.json"), JSON.stringify(Object.assign(structuredClone(stores), change)));
   const signer = async (directory = "signer") => {
-    const child = start(join(build, "bin/wary-signer"), ["--directory", at(directory), "--run", at("run")], env);
+    // With sanitizers: leaks cannot be looked for inside the sandbox, which hides the process's own /proc from it.
+    const child = start(join(build, "bin/wary-signer"), ["--directory", at(directory), "--run", at("run")],
+      { ...env, ASAN_OPTIONS: `${process.env.ASAN_OPTIONS ?? ""}:detect_leaks=0` });
     await Promise.race([until("ready", () => child.text.includes("process.ready"), 20_000), child.ended]);
     return child;
   };
@@ -121,7 +123,7 @@ async function body() {
   const rotated = await ask(socket, { op: "ca.rotate", kind: "root", at_once: true, grace_seconds: 0 });
   saw("a new root, made inside the sandbox", rotated.error === undefined && rotated.x509_roots.length === 1);
   child.kill("SIGTERM");
-  saw("ends", (await child.ended).code === 0);
+  saw("ends", (await child.ended).code === 0, child.text.slice(-4000));
 
   step("what keeps it from starting is one line");
   writeFileSync(at("wrong"), "1234567\n", { mode: 0o600 });
