@@ -27,7 +27,7 @@ struct World {
     hooks.now = [this] { return sim.clock().unix_time(); };
     hooks.snapshot = [this] { return "snapshot at " + std::to_string(revision); };
     hooks.sign = [this](ByteView message) { return key.sign(message); };
-    hooks.is_allowed = [](const io::PeerCredentials&, std::string_view) { return true; };
+    hooks.is_allowed = [this](const io::PeerCredentials&, std::string_view node) { return node != refused_node; };
     hooks.on_events = [this](const std::string& node, EventBatch batch, std::function<void(Result<Receipt>)> done) {
       CHECK(node == "edge/test");
       for (const Bytes& event : batch.events) events.push_back(std::string(as_text(event)));
@@ -76,6 +76,7 @@ struct World {
   std::uint64_t revision = 1;
   bool ledger_works = true;
   bool refuse_updates = false;
+  std::string refused_node = "nobody";
   std::vector<std::string> seen, events;
   std::vector<std::uint64_t> receipts;
   std::vector<bool> ledger_states, connections;
@@ -98,6 +99,18 @@ TEST_CASE("a new enforcement point gets a snapshot, then every commit as a delta
   world.run();
   CHECK(world.seen == Texts{"snapshot at 1", "delta to 2", "delta to 3"});
   CHECK(world.publisher->acknowledged() == 3);
+}
+
+TEST_CASE("who says it is a node that it may not be gets nothing") {
+  World world(1);
+  world.refused_node = "edge/test";
+  world.open_subscriber();
+  world.run();
+  CHECK(world.seen.empty());
+  CHECK(world.publisher->subscribers() == 0);
+  world.refused_node = "nobody";
+  world.run();
+  CHECK(world.seen == Texts{"snapshot at 1"});
 }
 
 TEST_CASE("one that was away gets the deltas it lacks, and starts from its disk without anybody") {
