@@ -16,6 +16,8 @@ constexpr std::size_t kConnectionsMax = 1024;
 constexpr std::size_t kConnectionsOfUserMax = 64;
 constexpr std::int64_t kServiceLookEvery = kNanosPerSecond;
 constexpr std::uint64_t kLooksToForgive = 3;  // a frame: pings of a client that keeps its connection alive
+constexpr double kTokensASecond = 20, kTokensAtOnce = 100;
+constexpr std::size_t kBucketsMax = 4096;
 constexpr std::string_view kService = "/SpiffeWorkloadAPI/";
 
 std::string text_of(ByteView bytes) { return std::string(as_text(bytes)); }
@@ -181,6 +183,12 @@ class Service::Connection final : public http::Wire {
       open.tokens.push_back({entry->spiffe_id, {}, entry->hint});
     }
     if (open.tokens.empty()) return refused(GrpcCode::kPermissionDenied, "this process is not that workload");
+    for (std::size_t i = 0; i < open.tokens.size(); ++i) {
+      if (!service_.may_sign(credentials_.uid)) {
+        return refused(GrpcCode::kResourceExhausted,
+                       "too many tokens in too short a time; keep one until it is half used");
+      }
+    }
     open.waiting = open.tokens.size();
     streams_[number] = std::move(open);
     audiences_[number] = request->audiences;
@@ -421,6 +429,19 @@ void Service::refresh_all() {
     refreshing_ = false;
     for (auto& [number, connection] : connections_) connection->refresh();
   });
+}
+
+// Each is signed and recorded by the control plane, which is everybody's.
+bool Service::may_sign(uid_t user) {
+  const std::int64_t now = clock_.monotonic().nanos;
+  if (buckets_.size() >= kBucketsMax) buckets_.clear();
+  Bucket& bucket = buckets_.try_emplace(user, Bucket{kTokensAtOnce, now}).first->second;
+  const double seconds = static_cast<double>(now - bucket.filled) / static_cast<double>(kNanosPerSecond);
+  bucket.tokens = std::min(kTokensAtOnce, bucket.tokens + seconds * kTokensASecond);
+  bucket.filled = now;
+  if (bucket.tokens < 1) return false;
+  bucket.tokens -= 1;
+  return true;
 }
 
 void Service::entries_changed() { refresh_all(); }

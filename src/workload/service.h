@@ -8,7 +8,8 @@
 // A caller is a process held by its pidfd since its connection was accepted, attested anew at each call; a stream's
 // caller again before each message. Its end ends its connection. Codes: INVALID_ARGUMENT without the metadata
 // `workload.spiffe.io: true`, PERMISSION_DENIED for who has no identity here, UNAVAILABLE while there is no answer.
-// Thread rule: the loop's. Limits: 1,024 connections, 64 a user (the newest is refused), 100 streams a connection.
+// Thread rule: the loop's. Limits: 1,024 connections, 64 a user (the newest is refused), 100 streams a
+// connection; 20 JWT-SVIDs a second and user, 100 at once (RESOURCE_EXHAUSTED beyond).
 #pragma once
 
 #include <functional>
@@ -67,6 +68,7 @@ class Service {
   class Connection;
   void accepted(std::unique_ptr<io::Stream> stream);
   void refresh_all();
+  bool may_sign(uid_t user);
   void look();
 
   io::Loop& loop_;
@@ -79,7 +81,12 @@ class Service {
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::uint64_t last_ = 0, looks_ = 0;
   io::TimerId timer_ = 0;
-  bool refreshing_ = false;  // planned for the end of this turn
+  struct Bucket {
+    double tokens;
+    std::int64_t filled;  // monotonic
+  };
+  std::map<uid_t, Bucket> buckets_;  // of JWT-SVIDs that users may have signed
+  bool refreshing_ = false;          // planned for the end of this turn
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   Metric& calls_;
   Metric& denied_;

@@ -3,6 +3,7 @@
 The messages are described here, with the field numbers of the specification.
   all          every method once
   stream       every message of FetchX509SVID until the stream ends
+  flood        400 tokens as fast as it can, then one after a second
   exit         connects, passes the connection to a child, and ends; the child asks by it
   exec         connects, becomes another program, and that one asks by it
 """
@@ -163,6 +164,12 @@ def main():
         return every_method(Api(path))
     if what == "stream":
         return stream(Api(path))
+    if what == "flood":
+        api = Api(path)
+        codes = [api.code("FetchJWTSVID", make("JWTRequest")(audience=["db"]), "JWTSVIDs", False) for _ in range(400)]
+        time.sleep(1)
+        return say(what="flood", first=codes[0], codes={code: codes.count(code) for code in set(codes)},
+                   after=api.code("FetchJWTSVID", make("JWTRequest")(audience=["db"]), "JWTSVIDs", False))
     if what == "code":
         say(what="code", code=Api(path).code("FetchX509SVID", make("Nothing")(), "X509SVIDs", True))
         return None

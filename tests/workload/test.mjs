@@ -144,6 +144,12 @@ function wrongProcess() {
   saw("another user gets none", lines(theirs.stdout)[0]?.code === "PERMISSION_DENIED", theirs.stderr.slice(0, 200));
 }
 
+function flood() {
+  step("who asks for tokens without end");
+  const { first, codes, after } = ask("flood").flood;
+  saw("is held back, and served again", first === "OK" && codes.RESOURCE_EXHAUSTED > 0 && after === "OK", JSON.stringify(codes));
+}
+
 function metric(name) {
   const done = spawnSync("curl", ["-s", "--unix-socket", join(wary.data, "agent/admin.sock"), "http://localhost/metrics"], { encoding: "utf8" });
   const found = new RegExp(`^${name} (\\d+)$`, "m").exec(done.stdout);
@@ -239,6 +245,7 @@ await run(async () => {
   wrongSelectors();
   await runsPrograms();
   await example();
+  flood();
   await throughOutages();
   recorded();
   await nothingLeft();
