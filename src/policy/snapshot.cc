@@ -2,21 +2,12 @@
 
 #include <algorithm>
 
+#include "codec/text.h"
 #include "policy/facts.h"
 
 namespace wary::policy {
 
 namespace {
-
-std::string hex(const crypto::Digest& digest) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string out;
-  for (const std::uint8_t byte : digest) {
-    out += kDigits[byte >> 4];
-    out += kDigits[byte & 15];
-  }
-  return out;
-}
 
 Result<std::vector<std::shared_ptr<const FactEntity>>> make_entities(const std::vector<contract::Entity>& entities,
                                                                      std::string_view tenant) {
@@ -49,7 +40,7 @@ void Snapshot::set_hash() {
   hash_text(hash, tenant_);
   hash.update(policies_->digest());
   hash.update(entities_digest_.digest());
-  content_hash_ = hex(hash.finish());
+  content_hash_ = codec::encode_hex(hash.finish());
 }
 
 const contract::Entity* Snapshot::find_entity(const contract::EntityId& id) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "codec/text.h"
 #include "crypto/hash.h"
 #include "workload/containers.h"
 
@@ -25,16 +26,6 @@ constexpr std::string_view kPrefixes[] = {"unix:uid:",
                                           "cgroup:path:",
                                           "container:id:",
                                           "k8s:"};
-
-std::string hex_of(const crypto::Digest& digest) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string out;
-  for (const std::uint8_t byte : digest) {
-    out += kDigits[byte >> 4];
-    out += kDigits[byte & 15];
-  }
-  return out;
-}
 
 // Names are what this machine's own files give; without them there are numbers alone.
 std::string names_file(io::Files& files, const std::string& path) {
@@ -76,7 +67,7 @@ Result<std::string> Attestor::program_hash(pid_t pid, const io::ProgramIdentity&
     return fail(ErrorKind::kConflict, "process_unreadable", "the process became another program while it was read");
   }
   if (hashes_.size() >= kHashesMax) hashes_.clear();
-  return hashes_[read] = hex_of(hash.finish());
+  return hashes_[read] = codec::encode_hex(hash.finish());
 }
 
 Result<Attested> Attestor::attest(const io::PeerProcess& process, const io::PeerCredentials& connected,

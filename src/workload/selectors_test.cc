@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "codec/text.h"
 #include "crypto/hash.h"
 #include "io/process.h"
 #include "io/system.h"
@@ -121,12 +122,7 @@ TEST_CASE("a process is attested as what it is, and nobody once it has ended") {
   CHECK(has(*who, "unix:path:" + std::filesystem::canonical("/usr/bin/sleep").string()));
   const auto bytes = io::read_file(*files, "/usr/bin/sleep", 1 << 24);
   REQUIRE(bytes.ok());
-  std::string hex;
-  for (const std::uint8_t byte : crypto::sha256(*bytes)) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    hex += kDigits[byte >> 4];
-    hex += kDigits[byte & 15];
-  }
+  const std::string hex = codec::encode_hex(crypto::sha256(*bytes));
   CHECK(has(*who, "unix:sha256:" + hex));
   const auto again = attestor.attest(peer, mine, {.program_hash = true});
   REQUIRE(again.ok());
