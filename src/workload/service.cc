@@ -315,7 +315,9 @@ class Service::Connection final : public http::Wire {
     std::vector<std::string> next;
     for (const Entry* entry : entries) {
       next.push_back(entry->spiffe_id);
-      if (!std::binary_search(open.held.begin(), open.held.end(), entry->spiffe_id)) service_.svids_.hold(*entry);
+      // One that was taken away and came back meanwhile is begun anew.
+      const bool is_held = std::binary_search(open.held.begin(), open.held.end(), entry->spiffe_id);
+      if (!is_held || !service_.svids_.knows(entry->spiffe_id)) service_.svids_.hold(*entry);
     }
     for (const std::string& id : open.held) {
       if (!std::binary_search(next.begin(), next.end(), id)) service_.svids_.release(id);
@@ -444,7 +446,14 @@ bool Service::may_sign(uid_t user) {
   return true;
 }
 
-void Service::entries_changed() { refresh_all(); }
+void Service::entries_changed() {
+  // What is denied is gone now, not when its last stream is looked at.
+  svids_.keep_only([this](const std::string& id) {
+    const Entry* entry = parts_.entries.find(id);
+    return entry != nullptr && !entry->is_barred;
+  });
+  refresh_all();
+}
 void Service::bundles_changed() { refresh_all(); }
 void Service::authorities_changed() { svids_.renew_all(); }
 

@@ -46,7 +46,9 @@ void Svids::renew_all() {
   }
 }
 
-void Svids::drop(const std::string& spiffe_id) { identities_.erase(spiffe_id); }
+void Svids::keep_only(const std::function<bool(const std::string& spiffe_id)>& is_kept) {
+  std::erase_if(identities_, [&](const auto& one) { return !is_kept(one.first); });
+}
 
 const Svid* Svids::find(const std::string& spiffe_id) const {
   const auto found = identities_.find(spiffe_id);

@@ -7,7 +7,7 @@
 //
 // A renewal that fails is tried again, after 1 s, doubling to 30 s, until the certificate ends; then the identity has
 // failed. When the clock jumped so that a certificate is due, ended or not yet valid, it is renewed at the next look
-// (every ten seconds). Renewals are spread over a tenth of their time; revocations are not. Thread rule: the loop's.
+// (every second). Renewals are spread over a tenth of their time; revocations are not. Thread rule: the loop's.
 // Limits: 4,096 identities at once, 16 on their way to the signer; the others wait their turn.
 #pragma once
 
@@ -52,8 +52,9 @@ class Svids {
   void release(const std::string& spiffe_id);
   // Another certificate for all of them now: the one who signed is not trusted any more.
   void renew_all();
-  // At once, whoever uses it.
-  void drop(const std::string& spiffe_id);
+  // Drops the others at once, whoever uses them.
+  void keep_only(const std::function<bool(const std::string& spiffe_id)>& is_kept);
+  bool knows(const std::string& spiffe_id) const { return identities_.contains(spiffe_id); }
   const Svid* find(const std::string& spiffe_id) const;
   // Why there is none; nothing while it is on its way.
   const Error* failure(const std::string& spiffe_id) const;

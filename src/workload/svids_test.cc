@@ -173,7 +173,7 @@ TEST_CASE("sixteen are on their way at most, and an answer for what was dropped 
   }
   it.run(kNanosPerSecond);
   CHECK(it.asked == 16);
-  it.svids.drop(kOrders + std::string("0"));
+  it.svids.keep_only([](const std::string& id) { return id != kOrders + std::string("0"); });
   std::vector<std::function<void()>> held;
   while (!it.held.empty()) {
     held.swap(it.held);

@@ -116,6 +116,7 @@ async function pushed() {
   saw("the old one kept its certificate", both.svids[0].chain === seenBy(child)[0].svids[0].chain);
   wary.cli("revoke", "workload", "shop/reports", "--reason", "test");
   await until("the revoked one is gone", () => seenBy(child).length === 3, 20000);
+  await until("its key is dropped, long before ten seconds", () => metric("wary_workload_identities") === 1, 4000);
   saw("a revoked workload leaves the stream", seenBy(child)[2].ids.join() === "spiffe://local/shop/orders");
   wary.cli("revoke", "workload", "shop/orders", "--reason", "test");
   await until("the stream ends", () => !isRunning(child), 20000);
