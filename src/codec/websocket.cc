@@ -100,9 +100,7 @@ Status Reader::end_frame(const OnControl& on_control) {
 
 void append_frame(Bytes& out, Opcode opcode, ByteView payload, std::optional<std::array<std::uint8_t, 4>> mask) {
   out.push_back(static_cast<std::uint8_t>(0x80U | static_cast<std::uint8_t>(opcode)));
-  const auto marked = [&](std::size_t size) {
-    return static_cast<std::uint8_t>(size | (mask ? 0x80U : 0U));
-  };
+  const auto marked = [&](std::size_t size) { return static_cast<std::uint8_t>(size | (mask ? 0x80U : 0U)); };
   if (payload.size() < 126) {
     out.push_back(marked(payload.size()));
   } else if (payload.size() < 65536) {

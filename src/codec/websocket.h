@@ -1,7 +1,7 @@
 // WebSocket frames (RFC 6455 section 5): a stream of binary messages and control frames, read piece by piece.
 //
-//   websocket::Reader reader(websocket::Side::kServer);         // who reads: a server's peer masks, a client's does not
-//   WARY_RETURN_IF_ERROR(reader.take(bytes, plain, [&](websocket::Opcode control, ByteView payload) { ... }));
+//   websocket::Reader reader(websocket::Side::kServer);         // who reads: a server's peer masks, a client's does
+//   not WARY_RETURN_IF_ERROR(reader.take(bytes, plain, [&](websocket::Opcode control, ByteView payload) { ... }));
 //   websocket::append_frame(out, websocket::Opcode::kBinary, payload, mask);
 //
 // The payloads of binary messages are one byte stream here: where a message ends means nothing to what is carried.

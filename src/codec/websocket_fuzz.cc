@@ -19,8 +19,8 @@ std::string run_frames(ByteView bytes, websocket::Side side, std::size_t step) {
     status = reader.take(bytes.subspan(at, std::min(step, bytes.size() - at)), plain,
                          [&](websocket::Opcode opcode, ByteView payload) {
                            if (payload.size() > websocket::kControlMost) std::abort();
-                           seen += std::to_string(static_cast<int>(opcode)) + ":" + std::string(as_text(payload)) + "@" +
-                                   std::to_string(plain.size()) + ";";
+                           seen += std::to_string(static_cast<int>(opcode)) + ":" + std::string(as_text(payload)) +
+                                   "@" + std::to_string(plain.size()) + ";";
                          });
   }
   return seen + "|" + std::string(as_text(plain)) + "|" + (status ? "" : status.error().code);

@@ -45,7 +45,7 @@ TEST_CASE("what does not follow the protocol is refused by its own code") {
   CHECK(take_frames(Side::kClient, "830148").code == "websocket_opcode");
   CHECK(take_frames(Side::kClient, "828537fa213d7f9f4d5158").code == "websocket_mask");
   CHECK(take_frames(Side::kServer, "820548656c6c6f").code == "websocket_mask");
-  CHECK(take_frames(Side::kClient, "0900").code == "websocket_control");     // a ping in parts
+  CHECK(take_frames(Side::kClient, "0900").code == "websocket_control");      // a ping in parts
   CHECK(take_frames(Side::kClient, "897e007e").code == "websocket_control");  // a long one
   CHECK(take_frames(Side::kClient, "827e0005").code == "websocket_length");
   CHECK(take_frames(Side::kClient, "827f000000000000ffff").code == "websocket_length");

@@ -51,6 +51,14 @@ Digest sha256(ByteView bytes) {
   return hash.finish();
 }
 
+std::array<std::uint8_t, 20> sha1(ByteView bytes) {
+  std::array<std::uint8_t, 20> digest{};
+  const Handle<EVP_MD, EVP_MD_free> method(EVP_MD_fetch(nullptr, "SHA1", nullptr));
+  WARY_CHECK(method != nullptr &&
+             EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, method.get(), nullptr) == 1);
+  return digest;
+}
+
 Digest hmac_sha256(ByteView key, ByteView message) {
   const Handle<EVP_MAC_CTX, EVP_MAC_CTX_free> context(EVP_MAC_CTX_new(hmac_method()));
   WARY_CHECK(context != nullptr);

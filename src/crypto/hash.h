@@ -20,6 +20,8 @@ namespace wary::crypto {
 using Digest = std::array<std::uint8_t, 32>;
 
 Digest sha256(ByteView bytes);
+// For protocols that ask for it and stand on nothing it promised (RFC 6455 section 4.2.2).
+std::array<std::uint8_t, 20> sha1(ByteView bytes);
 
 class Sha256 {
  public:

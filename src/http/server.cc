@@ -113,8 +113,23 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
 
   void on_closed(std::function<void()> closed) override { closed_ = std::move(closed); }
 
+  bool upgrade(const std::vector<Header>& headers, Taken taken) override {
+    if (!stream_ || state_ != State::kHandling || !is_upgrade_) return false;
+    std::vector<http1::Field> fields;
+    for (const auto& [name, value] : headers) fields.push_back({name, value});
+    const Status written =
+        http1::append_response_head(out_, {.status = 101, .upgrade = http1::Upgrade::kWebSocket}, fields);
+    WARY_CHECK(written.ok());  // headers are this program's own
+    state_ = State::kLeaving;
+    flush();
+    if (!stream_) return true;
+    // From the loop: this may run inside the stream's own call.
+    server_->loop_.post([self = shared_from_this(), taken = std::move(taken)] { self->leave(taken); });
+    return true;
+  }
+
  private:
-  enum class State { kHead, kBody, kHandling, kStreaming };
+  enum class State { kHead, kBody, kHandling, kStreaming, kLeaving };
 
   void release_body() {
     if (server_ != nullptr) server_->body_bytes_ -= std::exchange(counted_, 0);
@@ -143,7 +158,7 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
       if (got.state != io::IoCount::State::kSome) return drop();
       in_.append(buffer, got.count);
       // While one request is handled, at most one read of the next is taken.
-      if (state_ == State::kHandling || state_ == State::kStreaming) break;
+      if (state_ != State::kHead && state_ != State::kBody) break;
       advance();
       if (got.count < sizeof buffer) break;  // that was all there is; the loop tells of more
     }
@@ -176,6 +191,7 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
     release_body();
     std::string().swap(request_.body);
     keep_alive_ = head.keep_alive;
+    is_upgrade_ = head.upgrade == http1::Upgrade::kWebSocket;
     body_.emplace(head.framing);
     in_.erase(0, result.consumed);
     scan_ = {};
@@ -208,6 +224,21 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
     state_ = State::kHandling;
     server_->handler_(shared_from_this());
     return true;
+  }
+
+  void leave(const Taken& taken) {
+    if (!stream_) return;
+    // A head is smaller than any socket's buffer; a peer that takes not even that is not worth waiting for.
+    if (out_at_ < out_.size()) return drop();
+    auto stream = std::move(stream_);
+    stream->want(false, false);
+    stream->on_ready([](bool, bool) {});  // the taker's from here on
+    disarm();
+    release_body();
+    if (server_ != nullptr) server_->connections_.erase(shared_from_this());
+    server_ = nullptr;
+    closed_ = nullptr;
+    taken(std::move(stream), std::move(in_));
   }
 
   void refuse(const http1::Refusal& refusal) {
@@ -298,6 +329,7 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
   std::uint64_t armed_ = 0;
   std::size_t counted_ = 0;  // of its body, in the server's sum
   bool keep_alive_ = true;
+  bool is_upgrade_ = false;
   bool closing_ = false;
 };
 

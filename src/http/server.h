@@ -50,6 +50,10 @@ class Exchange {
   virtual bool write(std::string_view data) = 0;
   virtual void end() = 0;
   virtual void on_closed(std::function<void()> closed) = 0;
+  // Instead of an answer, where the request asked for a WebSocket: 101, and the connection is the taker's, with what
+  // came behind the request; from the loop, after the handler. False: it cannot be one.
+  using Taken = std::function<void(std::unique_ptr<io::Stream> stream, std::string rest)>;
+  virtual bool upgrade(const std::vector<Header>&, Taken) { return false; }
 };
 
 class Server {
