@@ -41,6 +41,17 @@ struct World {
       answer.set("echo", call);
       reply(std::move(answer));
     };
+    if (has_views) {
+      hooks.view_of = [](std::string_view node) { return node == "edge/test" ? "mine" : ""; };
+      hooks.snapshot_of = [this](const std::string& view) { return view + " at " + std::to_string(revision); };
+      hooks.delta_of = [this](const std::string& view) -> std::optional<std::string> {
+        if (view_begins_again) {
+          ++revision;  // as it will be
+          return std::nullopt;
+        }
+        return view + " to " + std::to_string(revision + 1);
+      };
+    }
     publisher = std::make_unique<Publisher>(*control, hooks, null_log(), metrics);
     REQUIRE(publisher->listen(address, {}).ok());
   }
@@ -77,6 +88,7 @@ struct World {
   bool ledger_works = true;
   bool refuse_updates = false;
   std::string refused_node = "nobody";
+  bool has_views = false, view_begins_again = false;
   std::vector<std::string> seen, events;
   std::vector<std::uint64_t> receipts;
   std::vector<bool> ledger_states, connections;
@@ -111,6 +123,62 @@ TEST_CASE("who says it is a node that it may not be gets nothing") {
   world.refused_node = "nobody";
   world.run();
   CHECK(world.seen == Texts{"snapshot at 1"});
+}
+
+TEST_CASE("a node with a view of its own gets that and nothing else") {
+  World world(3);
+  world.publisher.reset();
+  world.has_views = true;
+  world.open_publisher();
+  world.open_subscriber();
+  world.run();
+  world.commit();
+  world.run();
+  CHECK(world.seen == Texts{"mine at 1", "mine to 2"});
+  // What it may see has changed as a whole.
+  world.view_begins_again = true;
+  REQUIRE(world.publisher->commit(2, 3, {1}, "delta to 3").ok());
+  world.view_begins_again = false;
+  world.run();
+  CHECK(world.seen.back() == "mine at 3");
+  world.commit();
+  world.run();
+  CHECK(world.seen.back() == "mine to 4");
+  // While it is away its view is nobody's, and is not kept.
+  world.subscriber.reset();
+  world.run();
+  world.commit();
+  world.open_subscriber();
+  world.run();
+  CHECK(world.seen.back() == "mine at 5");
+  CHECK(world.publisher->acknowledged() == 5);
+}
+
+TEST_CASE("a connection that is adopted is that node and no other, and takes the place of the one before") {
+  World world(4);
+  world.refused_node = "edge/test";  // on the socket
+  std::vector<std::unique_ptr<io::Listener>> listeners;
+  std::string known_as = "edge/test";
+  auto listener = world.control->listen(
+      io::Address::unix_socket("/relay"), {},
+      [&](std::unique_ptr<io::Stream> stream) { world.publisher->adopt(std::move(stream), known_as); });
+  world.address = io::Address::unix_socket("/relay");
+  world.open_subscriber();
+  world.run();
+  CHECK(world.seen == Texts{"snapshot at 1"});
+  auto before = std::move(world.subscriber);
+  world.open_subscriber();
+  world.sim.run_for(10 * kNanosPerMilli);
+  CHECK(world.publisher->subscribers() == 1);
+  before.reset();
+  known_as = "agent/other";
+  world.subscriber.reset();
+  world.run();
+  const std::size_t seen = world.seen.size();
+  world.open_subscriber();
+  world.run();
+  CHECK(world.seen.size() == seen + 1);  // what lies on its own disk
+  CHECK(world.publisher->subscribers() == 0);
 }
 
 TEST_CASE("one that was away gets the deltas it lacks, and starts from its disk without anybody") {

@@ -1,11 +1,14 @@
 #include "link/publisher.h"
 
+#include <algorithm>
+
 namespace wary::link {
 
 namespace {
 
-constexpr std::size_t kSubscribersMax = 64;
+constexpr std::size_t kSubscribersMax = 1024;
 constexpr std::size_t kDeltasMax = 1024;
+constexpr std::size_t kViewDeltasMax = 64;
 constexpr std::size_t kDeltaBytesMax = std::size_t{64} << 20;
 
 }  // namespace
@@ -13,7 +16,9 @@ constexpr std::size_t kDeltaBytesMax = std::size_t{64} << 20;
 struct Publisher::Peer {
   explicit Peer(std::unique_ptr<io::Stream> stream) : frames(std::move(stream), FrameLimits{}) {}
   FrameStream frames;
+  std::string bound;  // the only node it may be, where that is known
   std::string node;
+  std::string view;  // "": the whole
   std::uint64_t acknowledged = 0;
   bool greeted = false;
 };
@@ -40,7 +45,25 @@ void Publisher::accepted(std::unique_ptr<io::Stream> stream) {
     log_.warn("link.refused", {{"uid", std::int64_t{stream->peer_credentials().uid}}});
     return;
   }
+  begin(std::make_shared<Peer>(std::move(stream)));
+}
+
+void Publisher::adopt(std::unique_ptr<io::Stream> stream, const std::string& node) {
+  if (peers_.size() >= kSubscribersMax) return log_.warn("link.refused", {{"node", node}, {"why", "too many"}});
+  for (const auto& other : peers_) {
+    if (other->bound == node) other->frames.close();
+  }
   const auto peer = std::make_shared<Peer>(std::move(stream));
+  peer->bound = node;
+  begin(peer);
+}
+
+bool Publisher::is_allowed(const Peer& peer, std::string_view node) const {
+  if (!peer.bound.empty()) return peer.bound == node;
+  return hooks_.is_allowed(peer.frames.peer(), node);
+}
+
+void Publisher::begin(const std::shared_ptr<Peer>& peer) {
   peers_.insert(peer);
   subscribers_metric_.set(static_cast<std::int64_t>(peers_.size()));
   // The raw pointer lives as long as the set holds the peer, which drop() ends.
@@ -81,13 +104,15 @@ void Publisher::on_frame(Peer& peer, std::uint8_t type, ByteView payload) {
 
 void Publisher::on_hello(Peer& peer, ByteView payload) {
   const auto hello = decode_hello(payload);
-  if (!hello || peer.greeted || !hooks_.is_allowed(peer.frames.peer(), hello->node)) {
+  if (!hello || peer.greeted || !is_allowed(peer, hello->node)) {
     if (hello) log_.warn("link.refused", {{"uid", std::int64_t{peer.frames.peer().uid}}, {"node", hello->node}});
     peer.frames.close();
     return;
   }
   peer.greeted = true;
   peer.node = hello->node;
+  if (hooks_.view_of) peer.view = hooks_.view_of(peer.node);
+  View& view = peer.view.empty() ? whole_ : views_[peer.view];
   log_.info("link.hello", {{"node", peer.node}, {"revision", hello->revision}});
   const std::uint8_t state = ledger_available_ ? 1 : 0;
   (void)peer.frames.send(kLedgerStateMessage, {&state, 1});
@@ -95,26 +120,32 @@ void Publisher::on_hello(Peer& peer, ByteView payload) {
   const std::uint64_t current = hooks_.revision();
   const bool known = hello->history == hooks_.history && hello->revision != 0 && hello->revision <= current;
   const bool covered =
-      known && (hello->revision == current || (!deltas_.empty() && deltas_.front().from <= hello->revision));
+      known && (hello->revision == current || (!view.deltas.empty() && view.deltas.front().from <= hello->revision));
   if (covered) {
     peer.acknowledged = hello->revision;
-    for (const Kept& kept : deltas_) {
+    for (const Kept& kept : view.deltas) {
       if (kept.from >= hello->revision) send_update(peer, kept.wire);
     }
     return;
   }
-  if (snapshot_wire_.empty() || snapshot_revision_ != current) {
-    auto wire = signed_wire({hooks_.history, 0, current, hooks_.now().nanos, 0, hooks_.snapshot(), {}});
-    if (!wire) {
-      log_.error("link.unsigned", {{"code", wire.error().code}, {"why", wire.error().message}});
-      peer.frames.close();
-      return;
-    }
-    snapshot_wire_ = std::move(wire).value();
-    snapshot_revision_ = current;
+  const auto wire = snapshot_for(peer.view, view);
+  if (!wire) {
+    log_.error("link.unsigned", {{"code", wire.error().code}, {"why", wire.error().message}});
+    return peer.frames.close();
   }
   snapshots_sent_.add();
-  send_update(peer, snapshot_wire_);
+  send_update(peer, *wire);
+}
+
+Result<Bytes> Publisher::snapshot_for(const std::string& name, View& view) {
+  const std::uint64_t current = hooks_.revision();
+  if (view.snapshot_wire.empty() || view.snapshot_revision != current) {
+    std::string content = name.empty() ? hooks_.snapshot() : hooks_.snapshot_of(name);
+    WARY_ASSIGN_OR_RETURN(view.snapshot_wire,
+                          signed_wire({hooks_.history, 0, current, hooks_.now().nanos, 0, std::move(content), {}}));
+    view.snapshot_revision = current;
+  }
+  return view.snapshot_wire;
 }
 
 void Publisher::on_events(Peer& peer, ByteView payload) {
@@ -170,18 +201,53 @@ Result<Bytes> Publisher::signed_wire(Update update) const {
 Status Publisher::commit(std::uint64_t from, std::uint64_t to, Monotonic committed, std::string content) {
   WARY_ASSIGN_OR_RETURN(
       Bytes wire, signed_wire({hooks_.history, from, to, hooks_.now().nanos, committed.nanos, std::move(content), {}}));
-  // A copy of the set: a send may close a peer, which leaves the set in a later turn only.
+  // A send may close a peer, which leaves the set in a later turn only.
   for (const auto& peer : peers_) {
-    if (peer->greeted) send_update(*peer, wire);
+    if (peer->greeted && peer->view.empty()) send_update(*peer, wire);
   }
   deltas_sent_.add();
-  kept_bytes_ += wire.size();
-  deltas_.push_back({from, to, std::move(wire)});
-  while (deltas_.size() > kDeltasMax || kept_bytes_ > kDeltaBytesMax) {
-    kept_bytes_ -= deltas_.front().wire.size();
-    deltas_.pop_front();
-  }
+  keep(whole_, kDeltasMax, {from, to, std::move(wire)});
+  commit_views(from, to, committed);
   return {};
+}
+
+void Publisher::keep(View& view, std::size_t deltas_most, Kept kept) {
+  view.kept_bytes += kept.wire.size();
+  view.deltas.push_back(std::move(kept));
+  while (view.deltas.size() > deltas_most || view.kept_bytes > kDeltaBytesMax) {
+    view.kept_bytes -= view.deltas.front().wire.size();
+    view.deltas.pop_front();
+  }
+}
+
+void Publisher::commit_views(std::uint64_t from, std::uint64_t to, Monotonic committed) {
+  std::erase_if(views_, [&](const auto& view) {
+    return std::none_of(peers_.begin(), peers_.end(), [&](const auto& peer) { return peer->view == view.first; });
+  });
+  std::map<std::string, Bytes> wires;  // by content
+  for (auto& [name, view] : views_) {
+    auto content = hooks_.delta_of(name);
+    Result<Bytes> wire = Bytes();
+    if (!content) {
+      view.deltas.clear();
+      view.kept_bytes = 0;
+      wire = snapshot_for(name, view);
+    } else if (const auto known = wires.find(*content); known != wires.end()) {
+      wire = known->second;
+    } else {
+      wire = signed_wire({hooks_.history, from, to, hooks_.now().nanos, committed.nanos, *content, {}});
+      if (wire) wires.emplace(*content, *wire);
+    }
+    for (const auto& peer : peers_) {
+      if (!peer->greeted || peer->view != name) continue;
+      // Without this step the next would not follow: it comes again, for a snapshot.
+      if (!wire) peer->frames.close();
+      if (wire) send_update(*peer, *wire);
+    }
+    if (!wire) log_.error("link.unsigned", {{"view", name}, {"code", wire.error().code}});
+    if (content && wire) keep(view, kViewDeltasMax, {from, to, std::move(wire).value()});
+    if (content && !wire) view.deltas.clear();
+  }
 }
 
 void Publisher::set_ledger_available(bool available) {

@@ -5,12 +5,16 @@
 //   publisher.listen(Address::unix_socket("run/link.sock"));
 //   publisher.commit(revision, delta_json);     // signed once, encoded once, sent to every subscriber now
 //
-// Thread rule: its loop's. Limits: 64 subscribers, 1,024 kept deltas or 64 MiB of them.
+// Not everybody gets everything: a node's view is named by hooks.view_of, "" is the whole. What a view's content is, is
+// asked for when it changes; equal contents are signed once. A view that nobody is connected with is forgotten.
+//
+// Thread rule: its loop's. Limits: 1,024 subscribers; 1,024 kept deltas or 64 MiB of them for the whole, 64 for a view.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -36,6 +40,11 @@ struct PublisherHooks {
   // Must answer each batch once, in any order; an error closes the connection and the batch comes again.
   std::function<void(const std::string& node, EventBatch batch, std::function<void(Result<Receipt>)> done)> on_events;
   std::function<void(const std::string& node, const codec::Json& call, std::function<void(codec::Json)> reply)> on_call;
+  // Views; everybody gets the whole where these are not given.
+  std::function<std::string(std::string_view node)> view_of = nullptr;
+  std::function<std::string(const std::string& view)> snapshot_of = nullptr;  // at revision()
+  // Of the commit at hand; nothing: the view begins again with a snapshot.
+  std::function<std::optional<std::string>(const std::string& view)> delta_of = nullptr;
 };
 
 class Publisher {
@@ -43,6 +52,8 @@ class Publisher {
   Publisher(io::Loop& loop, PublisherHooks hooks, Log& log, Metrics& metrics);
   ~Publisher();
   Status listen(const io::Address& address, const io::ListenOptions& options);
+  // A connection whose other side is known to be this node; an earlier one of that node is closed.
+  void adopt(std::unique_ptr<io::Stream> stream, const std::string& node);
   Status commit(std::uint64_t from, std::uint64_t to, Monotonic committed, std::string content);
   void set_ledger_available(bool available);
   // The lowest revision every connected subscriber has acknowledged; nothing while none is connected.
@@ -51,6 +62,21 @@ class Publisher {
 
  private:
   struct Peer;
+  struct Kept {
+    std::uint64_t from, to;
+    Bytes wire;
+  };
+  struct View {
+    std::deque<Kept> deltas;
+    std::size_t kept_bytes = 0;
+    Bytes snapshot_wire;
+    std::uint64_t snapshot_revision = 0;
+  };
+  void begin(const std::shared_ptr<Peer>& peer);
+  bool is_allowed(const Peer& peer, std::string_view node) const;
+  Result<Bytes> snapshot_for(const std::string& name, View& view);
+  void keep(View& view, std::size_t deltas_most, Kept kept);
+  void commit_views(std::uint64_t from, std::uint64_t to, Monotonic committed);
   void accepted(std::unique_ptr<io::Stream> stream);
   void on_frame(Peer& peer, std::uint8_t type, ByteView payload);
   void on_hello(Peer& peer, ByteView payload);
@@ -69,14 +95,8 @@ class Publisher {
   std::unique_ptr<io::Listener> listener_;
   // Shared with callbacks that answer later and must find out that the peer has gone.
   std::set<std::shared_ptr<Peer>> peers_;
-  struct Kept {
-    std::uint64_t from, to;
-    Bytes wire;
-  };
-  std::deque<Kept> deltas_;
-  std::size_t kept_bytes_ = 0;
-  Bytes snapshot_wire_;
-  std::uint64_t snapshot_revision_ = 0;
+  View whole_;
+  std::map<std::string, View> views_;  // by name: those that somebody is connected with
   bool ledger_available_ = true;
 };
 

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::int64_t kBackoffMin = 20 * kNanosPerMilli;
 constexpr std::int64_t kBackoffMax = kNanosPerSecond;
+constexpr std::int64_t kDialBackoffMax = 15 * kNanosPerSecond;  // of a way over a network
 constexpr std::int64_t kConnectTimeout = 2 * kNanosPerSecond;
 constexpr std::int64_t kCallTimeout = 2 * kNanosPerSecond;
 constexpr std::size_t kCallsMax = 1024;
@@ -35,15 +36,20 @@ Status Subscriber::start() {
 }
 
 void Subscriber::connect() {
-  loop_.connect(options_.address, kConnectTimeout,
-                [this, alive = std::weak_ptr<int>(alive_)](Result<std::unique_ptr<io::Stream>> stream) {
-                  if (!alive.expired()) connected(std::move(stream));
-                });
+  const auto connected_to = [this, alive = std::weak_ptr<int>(alive_)](Result<std::unique_ptr<io::Stream>> stream) {
+    if (!alive.expired()) connected(std::move(stream));
+  };
+  if (options_.dial) {
+    dialling_ = options_.dial(connected_to);
+  } else {
+    loop_.connect(options_.address, kConnectTimeout, connected_to);
+  }
 }
 
 void Subscriber::connected(Result<std::unique_ptr<io::Stream>> stream) {
   if (!stream) {
-    backoff_ = std::clamp(backoff_ * 2, kBackoffMin, kBackoffMax);
+    if (options_.dial) log_.warn("link.not_reached", {{"code", stream.error().code}, {"why", stream.error().message}});
+    backoff_ = std::clamp(backoff_ * 2, kBackoffMin, options_.dial ? kDialBackoffMax : kBackoffMax);
     retry_ = loop_.after(backoff_, [this] { connect(); });
     return;
   }

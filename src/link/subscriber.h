@@ -24,11 +24,16 @@
 
 namespace wary::link {
 
+// Opens the way to the control plane, where that is more than a socket's address; what it returns is held until the
+// stream is there.
+using Dial = std::function<std::shared_ptr<void>(std::function<void(Result<std::unique_ptr<io::Stream>>)> connected)>;
+
 struct SubscriberOptions {
   std::string node;
   io::Address address;
   std::string directory;  // holds "updates": the last good snapshot and the deltas since
   std::size_t deltas_kept_max = 4096;
+  Dial dial = nullptr;  // instead of the address
 };
 
 struct SubscriberHooks {
@@ -75,6 +80,7 @@ class Subscriber {
   std::size_t kept_deltas_ = 0;
   std::int64_t backoff_ = 0;
   io::TimerId retry_ = 0;
+  std::shared_ptr<void> dialling_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // a connection on its way holds a weak reference
   struct Call {
     std::function<void(Result<codec::Json>)> done;
