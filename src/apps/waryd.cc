@@ -7,6 +7,7 @@
 #include "apps/process.h"
 #include "codec/text.h"
 #include "control/api.h"
+#include "control/nodes.h"
 #include "control/workload_identity.h"
 #include "crypto/pem.h"
 #include "identity/signer_service.h"
@@ -30,6 +31,7 @@ struct Control {
   std::unique_ptr<control::SignIn> sign_in;
   std::unique_ptr<control::Api> api;
   std::unique_ptr<control::WorkloadIdentity> workloads;
+  std::unique_ptr<control::Nodes> nodes;
   std::unique_ptr<http::Server> admin;
   std::unique_ptr<http::Server> console;
   std::unique_ptr<ledger::LedgerWriter> ledger;
@@ -247,8 +249,21 @@ void keep_authorities(Runtime& runtime, Control& control, const std::string& pat
 }
 
 // What edges and agents ask over the link: each by the name it may have.
-Status serve_nodes(Runtime& runtime, Control& control) {
+Status serve_nodes(Runtime& runtime, Control& control, const Bytes& snapshot_key) {
   identity::SignerClient* signer = control.signer.get();
+  control::NodesParts nodes{*runtime.clock, *runtime.random, *runtime.log,
+                            [signer](ByteView csr, const std::string& id, std::int64_t ttl) -> Result<std::vector<Bytes>> {
+                              WARY_ASSIGN_OR_RETURN(identity::SignerClient::Issued issued,
+                                                    signer->issue_workload(csr, id, ttl));
+                              return std::move(issued.chain);
+                            },
+                            [signer]() -> Result<std::vector<Bytes>> {
+                              WARY_ASSIGN_OR_RETURN(identity::Authorities trusted, signer->authorities());
+                              return std::move(trusted.x509_roots);
+                            },
+                            snapshot_key};
+  control.nodes = std::make_unique<control::Nodes>(*control.plane, std::move(nodes));
+  control.api->set_nodes(control.nodes.get());
   control::WorkloadIdentityParts parts{
       *runtime.clock, *runtime.random, *runtime.log,
       [signer](ByteView csr, const std::string& id, std::int64_t ttl) -> Result<std::vector<Bytes>> {
@@ -266,6 +281,7 @@ Status serve_nodes(Runtime& runtime, Control& control) {
       if (operation == "svid.issue" || operation == "svid.jwt") {
         return control.workloads->handle(node, call, std::move(reply));
       }
+      if (operation == "node.renew") return control.nodes->renew(node, call, std::move(reply));
       return reply(codec::Json::object());
     }
     codec::Json answer = codec::Json::object();
@@ -314,7 +330,7 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
       [&control](const std::string& csr, const std::string& id) { return issue_workload(*control.signer, csr, id); },
       [&control](const codec::Json& request) { return rotate_authority(*control.signer, request); }};
   control.api = std::make_unique<control::Api>(*control.plane, *control.sign_in, std::move(parts));
-  WARY_RETURN_IF_ERROR(serve_nodes(runtime, control));
+  WARY_RETURN_IF_ERROR(serve_nodes(runtime, control, keys.snapshot));
   // A ledger that is full keeps nobody from starting: it is tried again each minute.
   if (const Status published = publish_authorities(runtime, control, run + "/waryd/ca.pem"); !published) {
     runtime.log->warn("waryd.authorities_not_published", {{"code", published.error().code}});

@@ -63,6 +63,7 @@ std::span<const Api::Entry> Api::table() {
       {"POST", "/v1/sessions", "session.create", &Api::create_session},
       {"POST", "/v1/workloads/issue", "workload.issue", &Api::issue_workload},
       {"POST", "/v1/ca/rotate", "ca.rotate", &Api::rotate_authority},
+      {"POST", "/v1/nodes/tokens", "node.token", &Api::create_node_token},
       {"GET", "/v1/health", "status", &Api::health},
       {"GET", "/v1/ledger/events", "ledger.read", &Api::ledger_events},
       {"GET", "/v1/ledger/decisions", "ledger.read", &Api::ledger_decisions},

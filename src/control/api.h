@@ -41,6 +41,8 @@ struct ApiParts {
   std::function<Result<codec::Json>(const codec::Json& request)> rotate_authority = nullptr;
 };
 
+class Nodes;
+
 class Api {
  public:
   using ExchangePtr = std::shared_ptr<http::Exchange>;  // shared: some answers come after the handler returned
@@ -52,6 +54,8 @@ class Api {
   void handle(const Caller& caller, const ExchangePtr& exchange);
   // Behind the edge: the console's files, sign-in, and /api/v1/... as whom the edge names.
   void handle_console(const ExchangePtr& exchange);
+  // Who lets machines in; without, none can join.
+  void set_nodes(Nodes* nodes) { nodes_ = nodes; }
 
  private:
   using Handler = void (Api::*)(const Caller&, const ExchangePtr&, const std::string& rest);
@@ -78,6 +82,7 @@ class Api {
   void create_session(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void issue_workload(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void rotate_authority(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void create_node_token(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void health(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   // api_ledger.cc
   void ledger_events(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
@@ -107,6 +112,7 @@ class Api {
   Plane& plane_;
   SignIn& sign_in_;
   ApiParts parts_;
+  Nodes* nodes_ = nullptr;
   std::size_t streams_ = 0;
   policy::SnapshotPtr listed_;  // what listing_ is of, while somebody reads it page by page
   std::vector<const contract::Entity*> listing_;

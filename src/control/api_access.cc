@@ -4,6 +4,8 @@
 #include "codec/text.h"
 #include "codec/uri.h"
 #include "control/api.h"
+#include "control/nodes.h"
+#include "control/views.h"
 #include "policy/explain.h"
 
 namespace wary::control {
@@ -63,9 +65,12 @@ Result<Target> target_of(const Plane& plane, const Json& body) {
     const std::string own = name.substr(slash == std::string::npos ? 0 : slash + 1);
     target.entity = {"Wary::Workload", spiffe_id_of(plane.settings(), name_space, own)};
     target.revocation = key_of(kTenantWide, "Revocation", "workload." + name_space + "." + own);
+  } else if (kind == "node") {
+    target.entity = node_entity(plane.settings().trust_domain, name);
+    target.revocation = key_of(kTenantWide, "Revocation", "node.-." + name);
   } else {
     return fail(ErrorKind::kInvalid, "revoke_kind", "this cannot be revoked")
-        .expected("user, workload or session")
+        .expected("user, workload, node or session")
         .found(kind)
         .next("wary help revoke");
   }
@@ -331,6 +336,18 @@ void Api::rotate_authority(const Caller& caller, const ExchangePtr& exchange, co
   event.detail = detail.set("sequence", rotated->integer_or("sequence", 0)).to_canonical_string();
   plane_.record(std::move(event));
   send_json(exchange, 200, *rotated);
+}
+
+void Api::create_node_token(const Caller& caller, const ExchangePtr& exchange, const std::string&) {
+  const auto body = body_of(exchange);
+  if (!body) return send_error(exchange, body.error());
+  if (nodes_ == nullptr) {
+    return send_error(exchange, fail(ErrorKind::kUnsupported, "nodes_absent", "no node can join this control plane"));
+  }
+  const auto token =
+      nodes_->create_token(caller, std::string(body->string_or("node", "")), body->integer_or("ttlSeconds", 600));
+  if (!token) return send_error(exchange, token.error());
+  send_json(exchange, 200, *token);
 }
 
 void Api::health(const Caller&, const ExchangePtr& exchange, const std::string&) {

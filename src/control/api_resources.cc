@@ -72,7 +72,8 @@ void check_references(const Plane& plane, const Objects& next, const Resource& r
     }
   };
   const std::string& kind = resource.key.kind;
-  if (kind == "User" || kind == "Workload") check_groups("groups");
+  if (kind == "User" || kind == "Workload" || kind == "Node" || kind == "NodeAuthority") check_groups("groups");
+  if (kind == "Workload") check_groups("nodeGroups");
   if (kind == "Workload") check_selectors(resource, object, bundle.errors);
   if (kind == "Group") check_groups("parents");
   if (kind == "Route") {

@@ -2,6 +2,7 @@
 // the page's files.
 #include "codec/text.h"
 #include "control/api.h"
+#include "control/nodes.h"
 #include "gateway/headers.h"
 
 namespace wary::control {
@@ -51,6 +52,8 @@ void Api::handle_console(const ExchangePtr& exchange) {
   const http::Request& request = exchange->request();
   const std::string_view path = request.path;
   if (path == "/continue") return continue_to(exchange);
+  if (nodes_ != nullptr && path == "/nodes/join" && request.method == "POST") return nodes_->join(exchange);
+  if (nodes_ != nullptr && path == "/nodes/link" && request.method == "GET") return nodes_->link(exchange);
   if (path.starts_with("/api/")) {
     // A page elsewhere cannot make this browser change anything here: browsers say where a request comes from.
     const bool changes = request.method != "GET" && request.method != "HEAD";

@@ -1,5 +1,7 @@
 #include "control/derive.h"
 
+#include "control/views.h"
+
 #include <algorithm>
 
 #include "control/kinds.h"
@@ -106,8 +108,32 @@ std::optional<Entity> derive_workload(const Objects& objects, const EntityId& id
   if (const Json* ttl = spec.find("ttlSeconds"); ttl != nullptr) {
     entity.attributes.push_back(fact("ttl", *ttl, "resource"));
   }
+  // Which machines may have it; without either, this one alone.
+  if (const Json* nodes = spec.find("nodes"); nodes != nullptr) {
+    entity.attributes.push_back(fact("nodes", *nodes, "resource"));
+  }
+  if (const Json* on = spec.find("nodeGroups"); on != nullptr) {
+    entity.attributes.push_back(fact("node_groups", *on, "resource"));
+  }
   if (const Json* others = spec.find("federatesWith"); others != nullptr) {
     entity.attributes.push_back(fact("federates_with", *others, "resource"));
+  }
+  return entity;
+}
+
+std::optional<Entity> derive_node(const Objects& objects, const EntityId& id, const Settings& settings) {
+  const std::string prefix = node_entity(settings.trust_domain, "").id;
+  if (!id.id.starts_with(prefix)) return std::nullopt;
+  const std::string name = id.id.substr(prefix.size());
+  const Value* value = objects.find(key_of(kTenantWide, "Node", name));
+  if (value == nullptr) return std::nullopt;
+  const Json& spec = spec_of(*value);
+  Entity entity = base(id);
+  entity.parents = groups(spec, "groups");
+  entity.attributes.push_back(fact("disabled", spec.bool_or("disabled", false), "resource"));
+  entity.attributes.push_back(fact("revoked", is_revoked(objects, "node", kTenantWide, name), "revocation"));
+  if (const Value* key = objects.find(key_of(kTenantWide, "NodeKey", name)); key != nullptr) {
+    entity.attributes.push_back(fact("attestation", spec_of(*key).string_or("method", ""), "identity"));
   }
   return entity;
 }
@@ -239,8 +265,10 @@ std::vector<EntityId> entities_of(const store::Key& key, const Settings& setting
     const std::string kind = key.name.substr(0, first), name_space = key.name.substr(first + 1, second - first - 1);
     const std::string name = key.name.substr(second + 1);
     if (kind == "workload") return {{"Wary::Workload", spiffe_id_of(settings, name_space, name)}};
+    if (kind == "node") return {node_entity(settings.trust_domain, name)};
     return {{kind == "user" ? "Wary::User" : "Wary::Session", name}};
   }
+  if (key.kind == "Node" || key.kind == "NodeKey") return {node_entity(settings.trust_domain, key.name)};
   for (const std::string_view kind : {"User", "Group", "Namespace", "Session", "Credential", "TrustDomain"}) {
     if (key.kind == kind) return {{"Wary::" + key.kind, key.name}};
   }
@@ -251,6 +279,7 @@ std::optional<Entity> derive_entity(const Objects& objects, const EntityId& id, 
   if (id.type == "Wary::User") return derive_user(objects, id);
   if (id.type == "Wary::Group") return derive_group(objects, id);
   if (id.type == "Wary::Workload") return derive_workload(objects, id, settings);
+  if (id.type == "Wary::Node") return derive_node(objects, id, settings);
   if (id.type == "Wary::TrustDomain") return derive_trust_domain(objects, id);
   if (id.type == "Wary::App") return derive_app(objects, id);
   if (id.type == "Wary::Route") return derive_route(objects, id);
@@ -269,7 +298,7 @@ std::vector<Entity> built_in_entities(const Settings& settings) {
   for (const std::string_view name : {"POST", "PUT", "PATCH", "DELETE"}) out.push_back(action(name, "write"));
   for (const std::string_view name :
        {"apply", "get", "delete", "watch", "try", "explain", "revoke", "restore", "session.create", "workload.issue",
-        "ca.rotate", "ledger.read", "ledger.check", "status", "pdp.evaluate"}) {
+        "ca.rotate", "node.token", "ledger.read", "ledger.check", "status", "pdp.evaluate"}) {
     out.push_back(action(name, "manage"));
   }
   out.push_back(action("svid.issue", ""));
@@ -285,6 +314,8 @@ std::vector<Entity> built_in_entities(const Settings& settings) {
   out.push_back(console_route("console-sign-out", "/api/signout", kConsole));
   out.push_back(console_route("console-continue", "/continue", kConsole));
   out.push_back(console_route("console-me", "/api/me", kConsole));
+  out.push_back(console_route("node-join", "/nodes/join", kConsole));
+  out.push_back(console_route("node-link", "/nodes/link", kConsole));
   out.push_back(console_route("console-api", "/api/*", kConsole));
   return out;
 }
@@ -315,6 +346,13 @@ permit (principal, action == Wary::Action::"GET", resource == Wary::Route::"wary
 // Whoever asks learns who they are, also that they are nobody: the page shows the way in then.
 @id("console-me")
 permit (principal, action == Wary::Action::"GET", resource == Wary::Route::"wary/console-me");
+
+// A machine that is not known yet shows what it has; the control plane checks it.
+@id("node-join")
+permit (principal, action == Wary::Action::"POST", resource == Wary::Route::"wary/node-join");
+
+@id("node-link")
+permit (principal is Wary::Node, action == Wary::Action::"GET", resource == Wary::Route::"wary/node-link");
 
 // Each call is authorised again by the control plane itself.
 @id("console-api")

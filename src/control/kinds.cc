@@ -1,5 +1,7 @@
 #include "control/kinds.h"
 
+#include <algorithm>
+
 #include "base/limits.h"
 #include "codec/text.h"
 #include "contract/entity.h"
@@ -11,7 +13,10 @@ namespace {
 constexpr std::size_t kLabelsMax = 64;
 
 // What belongs to the whole tenant; everything else lives in a namespace.
-bool is_tenant_wide(std::string_view kind) { return kind == "Namespace" || kind == "User" || kind == "Group"; }
+bool is_tenant_wide(std::string_view kind) {
+  constexpr std::string_view kTenantWideKinds[] = {"Namespace", "User", "Group", "Node", "NodeAuthority"};
+  return std::find(std::begin(kTenantWideKinds), std::end(kTenantWideKinds), kind) != std::end(kTenantWideKinds);
+}
 
 void add(std::vector<ResourceError>& errors, std::size_t object, std::string pointer, Error error) {
   errors.push_back({object, std::move(pointer), std::move(error), {}});

@@ -1,5 +1,8 @@
 #include "control/plane.h"
 
+#include "control/views.h"
+#include "http/websocket_stream.h"
+
 #include <algorithm>
 #include <future>
 
@@ -180,8 +183,21 @@ Status Plane::make_publisher() {
   hooks.on_call = [this](const std::string& node, const codec::Json& call, std::function<void(codec::Json)> reply) {
     if (on_call) on_call(node, call, std::move(reply));
   };
+  hooks.view_of = [](std::string_view node) { return control::view_of(node); };
+  hooks.snapshot_of = [this](const std::string& view) {
+    return control::snapshot_of(*snapshot_, settings_.trust_domain, view);
+  };
+  hooks.delta_of = [this](const std::string& view) {
+    return control::delta_of(*before_, *snapshot_, *delta_, settings_.trust_domain, view);
+  };
   publisher_ = std::make_unique<link::Publisher>(parts_.loop, std::move(hooks), parts_.log, parts_.metrics);
   return {};
+}
+
+void Plane::adopt(std::unique_ptr<io::Stream> stream, std::string_view rest, const std::string& node) {
+  publisher_->adopt(std::make_unique<http::WebSocketStream>(parts_.loop, std::move(stream),
+                                                            http::WebSocketStream::Side::kServer, rest, parts_.random),
+                    node);
 }
 
 Status Plane::listen(const io::Address& link) { return publisher_->listen(link, {.mode = 0666}); }
@@ -364,10 +380,14 @@ Result<Committed> Plane::commit(Change change) {
   const bool site_changed = std::any_of(change.writes.begin(), change.writes.end(), [](const Write& write) {
     return write.key.kind == "App" || write.key.kind == "Route";
   });
+  before_ = snapshot_;
+  delta_ = &delta;
   remember(std::move(next));
   // What ends access goes out before anything else is done with the change.
   const Status published =
       publisher_->commit(delta.from, delta.to, {committed.monotonic}, policy::serialize_delta(delta));
+  before_.reset();
+  delta_ = nullptr;
   if (!published) parts_.log.error("control.not_published", {{"code", published.error().code}});
   if (site_changed) rebuild_site();
   outbox_[number] = event;

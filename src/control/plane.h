@@ -94,6 +94,8 @@ class Plane {
   bool is_ledger_available() const { return ledger_available_; }
   // Why not, with the file and the next step, for who is refused meanwhile.
   Error ledger_refusal(std::string_view message) const;
+  // The link of a node that came over the network, as a WebSocket; `rest` came behind its request.
+  void adopt(std::unique_ptr<io::Stream> stream, std::string_view rest, const std::string& node);
   std::size_t subscribers() const { return publisher_->subscribers(); }
   std::optional<std::uint64_t> acknowledged() const { return publisher_->acknowledged(); }
   std::uint64_t on_event(OnEvent listener);
@@ -144,6 +146,9 @@ class Plane {
   std::set<std::uint64_t> stored_outbox_;            // those that came with a change, and lie in the store too
   std::vector<std::uint64_t> settled_outbox_;        // in the ledger by now; leave the store with the next change
   std::string history_;
+  // While a commit is sent: what it leads from, and how.
+  policy::SnapshotPtr before_;
+  const policy::SnapshotDelta* delta_ = nullptr;
   std::uint64_t last_outbox_ = 0;
   bool ledger_available_ = true;
   Error ledger_error_;  // while it is not

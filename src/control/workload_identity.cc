@@ -1,6 +1,7 @@
 #include "control/workload_identity.h"
 
 #include "codec/text.h"
+#include "control/views.h"
 #include "crypto/random_id.h"
 #include "policy/decide.h"
 
@@ -54,6 +55,24 @@ Status WorkloadIdentity::publish(const std::string& bundle) {
   return committed ? Status() : Status(std::move(committed).error());
 }
 
+// Whoever asks is a node in good standing that this workload is placed on.
+Status WorkloadIdentity::check_node(const std::string& node, const contract::Entity& workload) const {
+  const std::string name = node.substr(node.find('/') + 1);
+  const std::string& trust_domain = plane_.settings().trust_domain;
+  const contract::Entity* entity = plane_.snapshot()->find_entity(node_entity(trust_domain, name));
+  if (name != kLocalNode && entity == nullptr) {
+    return fail(ErrorKind::kDenied, "svid_node", "there is no such node").found(name);
+  }
+  for (const contract::Fact& fact : entity != nullptr ? entity->attributes : std::vector<contract::Fact>()) {
+    const bool bars = fact.name == "revoked" || fact.name == "disabled";
+    if (bars && !(fact.value.is_bool() && !fact.value.as_bool())) {
+      return fail(ErrorKind::kDenied, "svid_node", "this node was revoked or disabled").found(name);
+    }
+  }
+  if (is_placed(*plane_.snapshot(), trust_domain, workload, name)) return {};
+  return fail(ErrorKind::kDenied, "svid_not_placed", "this workload is not placed on the node that asks").found(name);
+}
+
 // The event of what was asked, when it may be.
 Result<contract::Event> WorkloadIdentity::decide(const std::string& node, const Json& call) {
   contract::Request question;
@@ -64,9 +83,11 @@ Result<contract::Event> WorkloadIdentity::decide(const std::string& node, const 
   question.context = Json::object({{"node", Json(node)}});
   const Json* audiences = call.find("audiences");
   if (audiences != nullptr) question.context.set("audiences", *audiences);
-  if (plane_.snapshot()->find_entity(question.principal) == nullptr) {
+  const contract::Entity* workload = plane_.snapshot()->find_entity(question.principal);
+  if (workload == nullptr) {
     return fail(ErrorKind::kNotFound, "svid_unknown", "there is no such workload").found(question.principal.id);
   }
+  WARY_RETURN_IF_ERROR(check_node(node, *workload));
   policy::DecideOptions options;
   options.decision_id = crypto::random_id(parts_.random);
   options.lists_dependencies = false;

@@ -9,7 +9,7 @@
 // {"op": "svid.jwt", "spiffe_id", "audiences"} -> {"token"}; either -> {"error": {"code", "kind", "message"}}
 //
 // Each is decided by policy (Wary::Action::"svid.issue") and answered once its record is durable. Errors:
-// svid_unknown, svid_denied, svid_ttl, and the signer's. Thread rule: the loop's.
+// svid_unknown, svid_node, svid_not_placed, svid_denied, svid_ttl, and the signer's. Thread rule: the loop's.
 #pragma once
 
 #include <functional>
@@ -37,6 +37,7 @@ class WorkloadIdentity {
   void handle(const std::string& node, const codec::Json& call, std::function<void(codec::Json)> reply);
 
  private:
+  Status check_node(const std::string& node, const contract::Entity& workload) const;
   Result<contract::Event> decide(const std::string& node, const codec::Json& call);
   Result<codec::Json> issue(const codec::Json& call, contract::Event& event);
   Result<codec::Json> sign_jwt(const codec::Json& call, contract::Event& event);

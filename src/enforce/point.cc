@@ -76,6 +76,12 @@ std::string access_detail(const contract::Request& request, const Decision& deci
   return out;
 }
 
+// spiffe://TRUST-DOMAIN/wary/node/NAME
+bool is_node(std::string_view spiffe_id) {
+  const std::size_t path = spiffe_id.find('/', std::string_view("spiffe://").size());
+  return path != std::string_view::npos && spiffe_id.substr(path).starts_with("/wary/node/");
+}
+
 }  // namespace
 
 std::string credential_id(std::string_view token) { return codec::encode_hex(crypto::sha256(as_bytes(token))); }
@@ -95,10 +101,10 @@ Point::Subject Point::identify(std::string_view session_token, std::string_view 
   const policy::SnapshotPtr& snapshot = snapshot_.get();
   if (!snapshot) return {anonymous(), std::nullopt, true};
   if (!spiffe_id.empty()) {
-    const EntityId workload{"Wary::Workload", std::string(spiffe_id)};
-    // A good certificate of a workload that is not registered (any more) is nobody.
-    if (snapshot->find_entity(workload) == nullptr) return {anonymous(), std::nullopt, true};
-    return {workload, std::nullopt, false};
+    const EntityId holder{is_node(spiffe_id) ? "Wary::Node" : "Wary::Workload", std::string(spiffe_id)};
+    // A good certificate of somebody who is not registered (any more) is nobody.
+    if (snapshot->find_entity(holder) == nullptr) return {anonymous(), std::nullopt, true};
+    return {holder, std::nullopt, false};
   }
   if (session_token.empty()) return {anonymous(), std::nullopt, true};
   const contract::Entity* credential =

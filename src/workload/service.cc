@@ -16,8 +16,6 @@ constexpr std::size_t kConnectionsMax = 1024;
 constexpr std::size_t kConnectionsOfUserMax = 64;
 constexpr std::int64_t kServiceLookEvery = kNanosPerSecond;
 constexpr std::uint64_t kLooksToForgive = 3;  // a frame: pings of a client that keeps its connection alive
-constexpr double kTokensASecond = 20, kTokensAtOnce = 100;
-constexpr std::size_t kBucketsMax = 4096;
 constexpr std::string_view kService = "/SpiffeWorkloadAPI/";
 
 std::string text_of(ByteView bytes) { return std::string(as_text(bytes)); }
@@ -434,17 +432,7 @@ void Service::refresh_all() {
 }
 
 // Each is signed and recorded by the control plane, which is everybody's.
-bool Service::may_sign(uid_t user) {
-  const std::int64_t now = clock_.monotonic().nanos;
-  if (buckets_.size() >= kBucketsMax) buckets_.clear();
-  Bucket& bucket = buckets_.try_emplace(user, Bucket{kTokensAtOnce, now}).first->second;
-  const double seconds = static_cast<double>(now - bucket.filled) / static_cast<double>(kNanosPerSecond);
-  bucket.tokens = std::min(kTokensAtOnce, bucket.tokens + seconds * kTokensASecond);
-  bucket.filled = now;
-  if (bucket.tokens < 1) return false;
-  bucket.tokens -= 1;
-  return true;
-}
+bool Service::may_sign(uid_t user) { return tokens_.take(user, clock_.monotonic()); }
 
 void Service::entries_changed() {
   // What is denied is gone now, not when its last stream is looked at.

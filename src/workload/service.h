@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/rate.h"
 #include "codec/json.h"
 #include "io/loop.h"
 #include "workload/entries.h"
@@ -81,11 +82,7 @@ class Service {
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::uint64_t last_ = 0, looks_ = 0;
   io::TimerId timer_ = 0;
-  struct Bucket {
-    double tokens;
-    std::int64_t filled;  // monotonic
-  };
-  std::map<uid_t, Bucket> buckets_;  // of JWT-SVIDs that users may have signed
+  RateByKey<uid_t> tokens_{{.per_second = 20, .at_once = 100}};  // JWT-SVIDs that users may have signed
   bool refreshing_ = false;          // planned for the end of this turn
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   Metric& calls_;

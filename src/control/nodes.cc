@@ -1,0 +1,439 @@
+#include "control/nodes.h"
+
+#include <algorithm>
+
+#include "codec/text.h"
+#include "control/views.h"
+#include "crypto/pem.h"
+#include "crypto/random_id.h"
+#include "enforce/point.h"
+#include "http/websocket_stream.h"
+#include "node/x509pop.h"
+
+namespace wary::control {
+
+namespace {
+
+using codec::Json;
+
+constexpr std::int64_t kNodeLife = 3600;  // seconds; renewed at half of it
+constexpr std::int64_t kTokenLifeMost = 24 * 3600, kTokenLifeLeast = 10;
+constexpr std::int64_t kChallengeLife = 30 * kNanosPerSecond;
+constexpr std::size_t kChallengesMost = 1024, kChallengesOfClient = 16;
+constexpr std::size_t kCertificatesMost = 5;
+constexpr std::size_t kJoinFieldMost = std::size_t{64} << 10;
+constexpr std::size_t kNameOfKeyDigits = 40;
+constexpr std::size_t kCredentialSecretBytes = 32;
+
+Error denied(std::string_view code, std::string_view message) { return fail(ErrorKind::kDenied, code, message); }
+
+Json stored_spec(Json spec) { return Json::object({{"labels", Json::object()}, {"spec", std::move(spec)}}); }
+
+Result<Bytes> bytes_of(const Json& body, std::string_view name) {
+  const std::string_view text = body.string_or(name, "");
+  if (text.empty() || text.size() > kJoinFieldMost) {
+    return fail(ErrorKind::kInvalid, "node_field", "a part of what a node shows is missing or too large")
+        .at(std::string(name));
+  }
+  auto bytes = codec::decode_base64(text);
+  if (!bytes) return std::move(bytes).error().at(std::string(name));
+  return bytes;
+}
+
+Result<std::vector<Bytes>> certificates_of(const Json& body, std::string_view name) {
+  std::vector<Bytes> out;
+  const Json* list = body.find(name);
+  if (list == nullptr || !list->is_array()) return out;
+  if (list->items().size() > kCertificatesMost) {
+    return fail(ErrorKind::kInvalid, "node_field", "more certificates than a chain has").at(std::string(name));
+  }
+  for (const Json& item : list->items()) {
+    WARY_ASSIGN_OR_RETURN(Bytes certificate, codec::decode_base64(item.is_string() ? item.as_string() : std::string()));
+    out.push_back(std::move(certificate));
+  }
+  return out;
+}
+
+Result<node::Nonce> nonce_of(const Json& body) {
+  WARY_ASSIGN_OR_RETURN(const Bytes bytes, bytes_of(body, "nonce"));
+  node::Nonce nonce;
+  if (bytes.size() != nonce.size()) {
+    return fail(ErrorKind::kInvalid, "node_field", "a nonce has 32 bytes").at("nonce");
+  }
+  std::copy(bytes.begin(), bytes.end(), nonce.begin());
+  return nonce;
+}
+
+// What an operator's NodeAuthority says.
+struct Voucher {
+  std::string name;
+  std::vector<std::string> groups;
+  std::vector<Bytes> certificates;
+  std::vector<crypto::Digest> endorsement_keys;
+};
+
+Voucher voucher_of(const store::Key& key, const Json& spec) {
+  Voucher out;
+  out.name = key.name;
+  if (const Json* groups = spec.find("groups"); groups != nullptr && groups->is_array()) {
+    for (const Json& group : groups->items()) out.groups.push_back(group.as_string());
+  }
+  // What was applied was checked; what no longer reads vouches for nobody.
+  if (auto blocks = crypto::decode_pem(spec.string_or("certificates", ""))) {
+    for (crypto::PemBlock& block : *blocks) {
+      if (block.label == "CERTIFICATE") out.certificates.push_back(std::move(block.bytes));
+    }
+  }
+  if (const Json* keys = spec.find("endorsementKeys"); keys != nullptr && keys->is_array()) {
+    for (const Json& item : keys->items()) {
+      const auto bytes = codec::decode_hex(item.is_string() ? item.as_string() : std::string());
+      if (!bytes || bytes->size() != 32) continue;
+      std::copy(bytes->begin(), bytes->end(), out.endorsement_keys.emplace_back().begin());
+    }
+  }
+  return out;
+}
+
+std::vector<Voucher> vouchers(const Objects& objects, std::string_view method) {
+  std::vector<Voucher> out;
+  for (const auto& [key, value] : objects.of_kind("NodeAuthority")) {
+    const Json* spec = value->json.find("spec");
+    if (spec != nullptr && spec->string_or("method", "") == method) out.push_back(voucher_of(*key, *spec));
+  }
+  return out;
+}
+
+bool is_barred(const contract::Entity& entity) {
+  return std::any_of(entity.attributes.begin(), entity.attributes.end(), [](const contract::Fact& fact) {
+    return (fact.name == "revoked" || fact.name == "disabled") && !(fact.value.is_bool() && !fact.value.as_bool());
+  });
+}
+
+}  // namespace
+
+Nodes::Nodes(Plane& plane, NodesParts parts)
+    : plane_(plane), parts_(std::move(parts)), joins_({.per_second = 10, .at_once = 50}) {}
+
+Result<Json> Nodes::create_token(const Caller& by, const std::string& node, std::int64_t ttl_seconds) {
+  if (!is_name(node) || node == kLocalNode || node.starts_with("x509pop-") || node.starts_with("tpm-")) {
+    return fail(ErrorKind::kInvalid, "node_name", "a token cannot be for a node of this name")
+        .expected("1 to 63 of a-z, 0-9, -; not local, x509pop-... or tpm-...")
+        .found(node);
+  }
+  if (ttl_seconds < kTokenLifeLeast || ttl_seconds > kTokenLifeMost) {
+    return fail(ErrorKind::kInvalid, "node_token_ttl", "a token cannot live that long")
+        .expected("10..86400 seconds")
+        .found(std::to_string(ttl_seconds));
+  }
+  WARY_RETURN_IF_ERROR(check_standing(node));
+  const std::string token = crypto::random_id(parts_.random);
+  const UnixTime expires{parts_.clock.unix_time().nanos + ttl_seconds * kNanosPerSecond};
+  Json spec = Json::object();
+  spec.set("node", std::string_view(node)).set("expires", expires.nanos);
+  Change change;
+  change.writes.push_back(
+      {key_of(kTenantWide, "JoinToken", enforce::credential_id(token)), stored_spec(std::move(spec))});
+  // Tokens that nobody used go with the next one.
+  for (const auto& [key, value] : plane_.objects().of_kind("JoinToken")) {
+    const Json* old = value->json.find("spec");
+    const bool ended = old == nullptr || old->integer_or("expires", 0) <= parts_.clock.unix_time().nanos;
+    if (ended && change.writes.size() < 100) change.writes.push_back({*key, std::nullopt});
+  }
+  change.event.class_uid = contract::EventClass::kEntityManagement;
+  change.event.actor = by.principal.to_string();
+  change.event.session = by.session;
+  change.event.action = "node.token";
+  change.event.resource = node_entity(plane_.settings().trust_domain, node).to_string();
+  change.event.detail = Json::object({{"expires", Json(to_rfc3339(expires))}}).to_canonical_string();
+  WARY_ASSIGN_OR_RETURN([[maybe_unused]] const Committed committed, plane_.commit(std::move(change)));
+  Json answer = Json::object();
+  answer.set("node", std::string_view(node)).set("token", std::string_view(token));
+  return answer.set("expires", to_rfc3339(expires));
+}
+
+// Whoever was taken away does not come back by joining again.
+Status Nodes::check_standing(const std::string& name) const {
+  const contract::Entity* entity =
+      plane_.snapshot()->find_entity(node_entity(plane_.settings().trust_domain, name));
+  if (entity == nullptr || !is_barred(*entity)) return {};
+  return denied("node_revoked", "this node was revoked or disabled").found(name).next("wary restore node " + name);
+}
+
+void Nodes::join(const Api::ExchangePtr& exchange) {
+  const std::string client(exchange->request().header("x-forwarded-for"));
+  if (!joins_.take(client, parts_.clock.monotonic())) {
+    return send_error(exchange, fail(ErrorKind::kExhausted, "node_joins", "too many joins from this address")
+                                    .next("try again in a few seconds"));
+  }
+  if (!plane_.is_ledger_available()) {
+    return send_error(exchange, plane_.ledger_refusal("no node joins while it cannot be recorded"));
+  }
+  const auto body = body_of(exchange);
+  if (!body) return send_error(exchange, body.error());
+  answer_join(*body, client, [this, exchange, client](Result<Json> answer) {
+    if (answer) return send_json(exchange, 200, *answer);
+    refused(client, answer.error());
+    send_error(exchange, answer.error());
+  });
+}
+
+void Nodes::refused(const std::string& client, const Error& error) {
+  parts_.log.warn("node.refused", {{"client", client}, {"code", error.code}, {"found", error.found_text}});
+  if (error.kind != ErrorKind::kDenied && error.kind != ErrorKind::kNotFound) return;
+  contract::Event event;
+  event.class_uid = contract::EventClass::kAuthentication;
+  event.actor = contract::EntityId{"Wary::Anonymous", "anonymous"}.to_string();
+  event.action = "node.join";
+  event.resource = contract::EntityId{"Wary::Platform", "wary"}.to_string();
+  Json detail = Json::object({{"decision", Json("deny")}});
+  detail.set("reason", std::string_view(error.code)).set("client", std::string_view(client));
+  event.detail = detail.to_canonical_string();
+  plane_.record(std::move(event));
+}
+
+void Nodes::answer_join(const Json& body, const std::string& client, const Reply& reply) {
+  sweep();
+  if (const std::string_view id = body.string_or("challenge", ""); !id.empty()) {
+    auto found = challenges_.extract(std::string(id));  // good once, whatever comes of it
+    if (found.empty() || found.mapped().client != client) {
+      return reply(denied("node_challenge", "this challenge was answered already, is too old, or is another's"));
+    }
+    auto shown = answered(found.mapped(), body);
+    if (!shown) return reply(std::move(shown).error());
+    return admit(*shown, found.mapped().csr, found.mapped().spki, reply);
+  }
+  auto csr = bytes_of(body, "csr");
+  if (!csr) return reply(std::move(csr).error());
+  auto spki = checker_.check(*csr);
+  if (!spki) return reply(std::move(spki).error());
+  const std::string_view method = body.string_or("method", "");
+  if (method == "x509pop" || method == "tpm") {
+    return reply(challenge(body, client, std::move(csr).value(), std::move(spki).value()));
+  }
+  Result<Shown> shown = fail(ErrorKind::kInvalid, "node_method", "there is no such way to join")
+                            .expected("join_token, x509pop, tpm or key")
+                            .found(method);
+  if (method == "join_token") shown = shown_by_token(body);
+  if (method == "key") shown = shown_by_key(body, *spki);
+  if (!shown) return reply(std::move(shown).error());
+  admit(*shown, *csr, *spki, reply);
+}
+
+Result<Nodes::Shown> Nodes::shown_by_token(const Json& body) {
+  const store::Key key =
+      key_of(kTenantWide, "JoinToken", enforce::credential_id(std::string(body.string_or("token", ""))));
+  const Value* value = plane_.objects().find(key);
+  const Json* spec = value != nullptr ? value->json.find("spec") : nullptr;
+  if (spec == nullptr || spec->integer_or("expires", 0) <= parts_.clock.unix_time().nanos) {
+    return denied("node_token", "this token was used already, is too old, or never was")
+        .next("wary node token NAME makes another");
+  }
+  return Shown{std::string(spec->string_or("node", "")), "join_token", "", {}, key};
+}
+
+// The key that joined is the node: it needs no other evidence to have its next certificate.
+Result<Nodes::Shown> Nodes::shown_by_key(const Json& body, ByteView spki) {
+  const std::string name(body.string_or("node", ""));
+  const Value* node = plane_.objects().find(key_of(kTenantWide, "Node", name));
+  const Value* held = plane_.objects().find(key_of(kTenantWide, "NodeKey", name));
+  const Json* spec = held != nullptr ? held->json.find("spec") : nullptr;
+  if (node == nullptr || spec == nullptr || spec->string_or("spki", "") != codec::encode_base64(spki)) {
+    return denied("node_key", "this is not the key that joined under that name").found(name);
+  }
+  return Shown{name, std::string(spec->string_or("method", "")), std::string(spec->string_or("authority", "")), {}, {}};
+}
+
+Result<Json> Nodes::challenge(const Json& body, const std::string& client, Bytes csr, Bytes spki) {
+  const auto of_client = std::count_if(challenges_.begin(), challenges_.end(),
+                                       [&](const auto& each) { return each.second.client == client; });
+  if (challenges_.size() >= kChallengesMost || static_cast<std::size_t>(of_client) >= kChallengesOfClient) {
+    return fail(ErrorKind::kExhausted, "node_challenges", "too many joins are on their way")
+        .next("try again in a few seconds");
+  }
+  Challenge made;
+  made.client = client;
+  made.until = parts_.clock.monotonic().nanos + kChallengeLife;
+  made.csr = std::move(csr);
+  made.spki = std::move(spki);
+  WARY_ASSIGN_OR_RETURN(made.node_nonce, nonce_of(body));
+  parts_.random.fill(made.server_nonce);
+  Json answer = Json::object();
+  if (body.string_or("method", "") == "x509pop") {
+    WARY_ASSIGN_OR_RETURN(made.chain, certificates_of(body, "chain"));
+  } else {
+    made.method = node::Method::kTpm;
+    WARY_ASSIGN_OR_RETURN(const Bytes endorsement, bytes_of(body, "endorsement_key"));
+    WARY_ASSIGN_OR_RETURN(const Bytes attestation, bytes_of(body, "attestation_key"));
+    WARY_ASSIGN_OR_RETURN(made.chain, certificates_of(body, "endorsement_certificates"));
+    WARY_ASSIGN_OR_RETURN(made.endorsement, node::parse_endorsement_key(endorsement));
+    WARY_ASSIGN_OR_RETURN(made.attestation, node::parse_attestation_key(attestation));
+    made.secret = Secret(kCredentialSecretBytes);
+    parts_.random.fill(made.secret.reveal_mutable());
+    WARY_ASSIGN_OR_RETURN(const node::Credential credential, node::make_credential(*made.endorsement, *made.attestation,
+                                                                                   made.secret, parts_.random));
+    answer.set("credential", codec::encode_base64(credential.blob));
+    answer.set("secret", codec::encode_base64(credential.encrypted_secret));
+  }
+  const std::string id = crypto::random_id(parts_.random);
+  answer.set("challenge", std::string_view(id)).set("nonce", codec::encode_base64(made.server_nonce));
+  challenges_.emplace(id, std::move(made));
+  return answer;
+}
+
+Result<Nodes::Shown> Nodes::answered(const Challenge& challenge, const Json& body) {
+  const Bytes statement =
+      node::statement_of(challenge.method, {challenge.server_nonce, challenge.node_nonce,
+                                            crypto::sha256(challenge.csr), plane_.settings().trust_domain});
+  return challenge.method == node::Method::kTpm ? shown_by_tpm(challenge, statement, body)
+                                                : shown_by_certificate(challenge, statement, body);
+}
+
+Result<Nodes::Shown> Nodes::shown_by_certificate(const Challenge& challenge, ByteView statement, const Json& body) {
+  WARY_ASSIGN_OR_RETURN(const Bytes signature, bytes_of(body, "signature"));
+  Error last = denied("node_authority", "nobody is named who vouches for device certificates")
+                   .next("apply a NodeAuthority of method x509pop");
+  for (const Voucher& voucher : vouchers(plane_.objects(), "x509pop")) {
+    const auto roots = crypto::TrustRoots::build(voucher.certificates);
+    if (!roots) continue;
+    auto machine =
+        node::check_x509pop(challenge.chain, *roots, statement, signature, parts_.clock.unix_time());
+    if (machine) {
+      return Shown{"x509pop-" + machine->fingerprint.substr(0, kNameOfKeyDigits), "x509pop", voucher.name,
+                   voucher.groups, {}};
+    }
+    last = std::move(machine).error();
+    last.kind = ErrorKind::kDenied;
+  }
+  return last;
+}
+
+Result<Nodes::Shown> Nodes::shown_by_tpm(const Challenge& challenge, ByteView statement, const Json& body) {
+  WARY_ASSIGN_OR_RETURN(const Bytes activated, bytes_of(body, "activated"));
+  WARY_ASSIGN_OR_RETURN(const Bytes attested, bytes_of(body, "attested"));
+  WARY_ASSIGN_OR_RETURN(const Bytes signature, bytes_of(body, "signature"));
+  // Only the TPM that has both keys could read it.
+  if (!equals_in_constant_time(challenge.secret.reveal(), activated)) {
+    return denied("node_tpm_credential", "the TPM did not open what was made for it");
+  }
+  const auto quote =
+      node::check_quote(*challenge.attestation, attested, signature, crypto::sha256(statement));
+  if (!quote) return denied(quote.error().code, quote.error().message);
+  Error last = denied("node_authority", "nobody is named who vouches for TPMs")
+                   .next("apply a NodeAuthority of method tpm");
+  for (const Voucher& voucher : vouchers(plane_.objects(), "tpm")) {
+    Status known = node::check_endorsement_pin(*challenge.endorsement, voucher.endorsement_keys);
+    if (!known && !challenge.chain.empty() && !voucher.certificates.empty()) {
+      const auto roots = crypto::TrustRoots::build(voucher.certificates);
+      if (roots) {
+        known = node::check_endorsement_certificate(*challenge.endorsement, challenge.chain, *roots,
+                                                    parts_.clock.unix_time());
+      }
+    }
+    if (known) {
+      const std::string digits = codec::encode_hex(challenge.endorsement->fingerprint);
+      return Shown{"tpm-" + digits.substr(0, kNameOfKeyDigits), "tpm", voucher.name, voucher.groups, {}};
+    }
+    last = std::move(known).error();
+    last.kind = ErrorKind::kDenied;
+    last.found_text = codec::encode_hex(challenge.endorsement->fingerprint);
+  }
+  return last;
+}
+
+Result<Json> Nodes::identity(const std::string& name, ByteView csr) {
+  const std::string id = node_entity(plane_.settings().trust_domain, name).id;
+  WARY_ASSIGN_OR_RETURN(const std::vector<Bytes> chain, parts_.issue(csr, id, kNodeLife));
+  WARY_ASSIGN_OR_RETURN(const std::vector<Bytes> roots, parts_.roots());
+  const auto list = [](const std::vector<Bytes>& certificates) {
+    Json items = Json::array();
+    for (const Bytes& certificate : certificates) items.push(Json(codec::encode_base64(certificate)));
+    return items;
+  };
+  Json out = Json::object();
+  out.set("node", std::string_view(name)).set("spiffe_id", std::string_view(id));
+  out.set("trust_domain", std::string_view(plane_.settings().trust_domain)).set("chain", list(chain));
+  return out.set("roots", list(roots)).set("snapshot_key", codec::encode_base64(parts_.snapshot_key));
+}
+
+void Nodes::admit(const Shown& shown, ByteView csr, ByteView spki, const Reply& reply) {
+  if (Status standing = check_standing(shown.name); !standing) return reply(std::move(standing).error());
+  auto answer = identity(shown.name, csr);
+  if (!answer) return reply(std::move(answer).error());
+  contract::Event event;
+  event.class_uid = contract::EventClass::kAuthentication;
+  event.actor = node_entity(plane_.settings().trust_domain, shown.name).to_string();
+  event.action = "node.join";
+  event.resource = contract::EntityId{"Wary::Platform", "wary"}.to_string();
+  Json detail = Json::object({{"decision", Json("allow")}});
+  detail.set("method", std::string_view(shown.method)).set("authority", std::string_view(shown.authority));
+  event.detail = detail.set("key_sha256", codec::encode_hex(crypto::sha256(spki))).to_canonical_string();
+  const Value* held = plane_.objects().find(key_of(kTenantWide, "NodeKey", shown.name));
+  const Json* known = held != nullptr ? held->json.find("spec") : nullptr;
+  const bool same_key = known != nullptr && known->string_or("spki", "") == codec::encode_base64(spki);
+  if (same_key && !shown.token && plane_.objects().find(key_of(kTenantWide, "Node", shown.name)) != nullptr) {
+    return plane_.record(std::move(event), [reply, answer = *answer](const Status& recorded) {
+      if (!recorded) return reply(recorded.error());
+      reply(answer);
+    });
+  }
+  Change change;
+  Json key = Json::object();
+  key.set("spki", codec::encode_base64(spki)).set("method", std::string_view(shown.method));
+  key.set("authority", std::string_view(shown.authority)).set("joined", parts_.clock.unix_time().nanos);
+  change.writes.push_back({key_of(kTenantWide, "NodeKey", shown.name), stored_spec(std::move(key))});
+  if (shown.token) change.writes.push_back({*shown.token, std::nullopt});
+  // What an operator wrote of it stays.
+  if (plane_.objects().find(key_of(kTenantWide, "Node", shown.name)) == nullptr) {
+    Json groups = Json::array();
+    for (const std::string& group : shown.groups) groups.push(Json(group));
+    change.writes.push_back(
+        {key_of(kTenantWide, "Node", shown.name), stored_spec(Json::object({{"groups", std::move(groups)}}))});
+  }
+  change.event = std::move(event);
+  auto committed = plane_.commit(std::move(change));
+  if (!committed) return reply(std::move(committed).error());
+  parts_.log.info("node.joined", {{"node", shown.name}, {"method", shown.method}});
+  reply(std::move(answer));
+}
+
+void Nodes::link(const Api::ExchangePtr& exchange) {
+  // The edge verified its certificate and asked the policy; it alone may set this.
+  const auto principal = contract::parse_entity_id(exchange->request().header("wary-principal"));
+  const std::string prefix = node_entity(plane_.settings().trust_domain, "").id;
+  if (!principal || principal->type != "Wary::Node" || !principal->id.starts_with(prefix)) {
+    return send_error(exchange, denied("node_link", "only a node that joined has a link"));
+  }
+  const std::string name = principal->id.substr(prefix.size());
+  if (Status standing = check_standing(name); !standing) return send_error(exchange, standing.error());
+  const std::string accept = http::websocket_accept(exchange->request().header("sec-websocket-key"));
+  const bool taken = exchange->upgrade(
+      {{"Sec-WebSocket-Accept", accept}}, [this, name](std::unique_ptr<io::Stream> stream, const std::string& rest) {
+        plane_.adopt(std::move(stream), rest, "agent/" + name);
+      });
+  if (!taken) send_error(exchange, fail(ErrorKind::kInvalid, "node_link", "a link is a WebSocket"));
+}
+
+void Nodes::renew(const std::string& node, const Json& call, std::function<void(Json)> reply) {
+  const auto refuse = [&](const Error& error) {
+    parts_.log.warn("node.not_renewed", {{"node", node}, {"code", error.code}});
+    reply(Json::object({{"error", to_json(error)}}));
+  };
+  const std::string name = node.substr(node.find('/') + 1);
+  const auto csr = bytes_of(call, "csr");
+  if (!csr) return refuse(csr.error());
+  const auto spki = checker_.check(*csr);
+  if (!spki) return refuse(spki.error());
+  Json body = Json::object({{"node", Json(name)}});
+  const auto shown = shown_by_key(body, *spki);
+  if (!shown) return refuse(shown.error());
+  admit(*shown, *csr, *spki, [reply](Result<Json> answer) {
+    reply(answer ? *answer : Json::object({{"error", to_json(answer.error())}}));
+  });
+}
+
+void Nodes::sweep() {
+  const std::int64_t now = parts_.clock.monotonic().nanos;
+  std::erase_if(challenges_, [&](const auto& each) { return each.second.until <= now; });
+}
+
+}  // namespace wary::control
