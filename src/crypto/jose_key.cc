@@ -236,18 +236,28 @@ Bytes VerifyKey::to_spki() const {
   return der;
 }
 
-bool VerifyKey::verify_der(SignatureAlgorithm algorithm, ByteView message, ByteView signature) const {
-  if (!fits(algorithm)) return false;
-  const AlgorithmRow& row = row_of(algorithm);
+namespace {
+
+bool verify_with(EVP_PKEY* key, const AlgorithmRow& row, bool any_salt, ByteView message, ByteView signature) {
   const DigestContextHandle context(EVP_MD_CTX_new());
   EVP_PKEY_CTX* key_context = nullptr;  // the digest context owns it
   const bool good =
-      context &&
-      EVP_DigestVerifyInit(context.get(), &key_context, digest_of(row), nullptr, material_->key.get()) == 1 &&
+      context && EVP_DigestVerifyInit(context.get(), &key_context, digest_of(row), nullptr, key) == 1 &&
       set_padding(key_context, row) &&
+      (!any_salt || EVP_PKEY_CTX_set_rsa_pss_saltlen(key_context, RSA_PSS_SALTLEN_AUTO) == 1) &&
       EVP_DigestVerify(context.get(), signature.data(), signature.size(), message.data(), message.size()) == 1;
   ERR_clear_error();
   return good;
+}
+
+}  // namespace
+
+bool VerifyKey::verify_der(SignatureAlgorithm algorithm, ByteView message, ByteView signature) const {
+  return fits(algorithm) && verify_with(material_->key.get(), row_of(algorithm), false, message, signature);
+}
+bool VerifyKey::verify_pss_of_any_salt(ByteView message, ByteView signature) const {
+  const AlgorithmRow& row = row_of(SignatureAlgorithm::kPs256);
+  return type() == row.type && verify_with(material_->key.get(), row, true, message, signature);
 }
 
 bool VerifyKey::verify(SignatureAlgorithm algorithm, ByteView message, ByteView signature) const {

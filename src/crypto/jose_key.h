@@ -58,6 +58,8 @@ class VerifyKey {
   bool verify(SignatureAlgorithm algorithm, ByteView message, ByteView signature) const;
   // The same with ECDSA signatures in DER, as in X.509 and WebAuthn.
   bool verify_der(SignatureAlgorithm algorithm, ByteView message, ByteView signature) const;
+  // PS256 with a salt of any length: a TPM takes the longest that fits, JOSE wants the digest's.
+  bool verify_pss_of_any_salt(ByteView message, ByteView signature) const;
 
  private:
   explicit VerifyKey(std::shared_ptr<const VerifyKeyMaterial> material) : material_(std::move(material)) {}

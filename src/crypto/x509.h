@@ -30,7 +30,8 @@ namespace wary::crypto {
 
 struct Certificate {
   Bytes der;
-  std::string subject;  // RFC 2253 text
+  std::string subject;      // RFC 2253 text
+  std::string common_name;  // the subject's one, UTF-8 without control characters; empty: none, several or another
   std::string issuer;
   std::string serial;  // hex
   std::vector<std::string> dns_names;
@@ -46,6 +47,7 @@ struct Certificate {
   bool for_server = false;  // extended key usage names it, or anyExtendedKeyUsage
   bool for_client = false;
   bool names_both_uses = false;     // extended key usage spells out server and client authentication
+  bool names_endorsement = false;   // extended key usage names a TPM's endorsement key (tcg-kp-EKCertificate)
   bool names_are_critical = false;  // the subject alternative names
   Bytes public_key;                 // SubjectPublicKeyInfo
   Bytes subject_key_id;
@@ -83,7 +85,9 @@ Result<PublicKey> check_csr(ByteView csr);
 Result<Bytes> issue_leaf(ByteView ca, const PrivateKey& ca_key, ByteView csr, const LeafOptions& options);
 
 struct VerifyOptions {
-  enum class Use { kServer, kClient };
+  // kAny: extended key usage is the caller's business (devices, endorsement keys); every signer of the chain has
+  // basicConstraints CA then.
+  enum class Use { kServer, kClient, kAny };
   Use use = Use::kServer;
   bool svid = false;         // then the SVID rules hold
   std::string trust_domain;  // with svid: the only one these roots speak for

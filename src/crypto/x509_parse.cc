@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <ctime>
 
 #include "codec/text.h"
@@ -68,6 +69,32 @@ Status read_names(const X509* x509, Certificate& out) {
   return {};
 }
 
+// A name that is shown and compared: one, and nothing in it that a terminal or a log would act on.
+std::string common_name_of(const X509_NAME* name) {
+  const int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+  if (at < 0 || X509_NAME_get_index_by_NID(name, NID_commonName, at) >= 0) return {};
+  std::uint8_t* text = nullptr;
+  const int size = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+  if (size < 0) return {};
+  std::string out(reinterpret_cast<const char*>(text), static_cast<std::size_t>(size));
+  OPENSSL_free(text);
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  if (std::ranges::any_of(out, is_control) || !codec::is_utf8(out)) return {};
+  return out;
+}
+
+bool names_endorsement_key(const X509* x509) {
+  constexpr std::array<std::uint8_t, 5> kEndorsement = {0x67, 0x81, 0x05, 0x08, 0x01};  // 2.23.133.8.1
+  const Handle<EXTENDED_KEY_USAGE, EXTENDED_KEY_USAGE_free> uses(
+      static_cast<EXTENDED_KEY_USAGE*>(X509_get_ext_d2i(x509, NID_ext_key_usage, nullptr, nullptr)));
+  for (int i = 0; i < sk_ASN1_OBJECT_num(uses.get()); ++i) {
+    const ASN1_OBJECT* use = sk_ASN1_OBJECT_value(uses.get(), i);
+    const ByteView oid(OBJ_get0_data(use), OBJ_length(use));
+    if (std::ranges::equal(oid, kEndorsement)) return true;
+  }
+  return false;
+}
+
 void read_usage(X509* x509, Certificate& out) {
   // What basicConstraints says, whatever key usage says: X509_check_ca would call CA:TRUE without keyCertSign a leaf.
   out.is_ca = (X509_get_extension_flags(x509) & EXFLAG_CA) != 0;
@@ -86,6 +113,7 @@ void read_usage(X509* x509, Certificate& out) {
   out.for_server = (uses & (XKU_SSL_SERVER | XKU_ANYEKU)) != 0;
   out.for_client = (uses & (XKU_SSL_CLIENT | XKU_ANYEKU)) != 0;
   out.names_both_uses = (uses & XKU_SSL_SERVER) != 0 && (uses & XKU_SSL_CLIENT) != 0;
+  out.names_endorsement = names_endorsement_key(x509);
 }
 
 }  // namespace
@@ -111,6 +139,7 @@ Result<Certificate> describe(X509* x509, Bytes der) {
   }
   WARY_RETURN_IF_ERROR(read_names(x509, out));
   WARY_ASSIGN_OR_RETURN(out.subject, text_of(X509_get_subject_name(x509)));
+  out.common_name = common_name_of(X509_get_subject_name(x509));
   WARY_ASSIGN_OR_RETURN(out.issuer, text_of(X509_get_issuer_name(x509)));
   out.serial = codec::encode_hex(bytes_of(X509_get0_serialNumber(x509)));
   WARY_ASSIGN_OR_RETURN(out.not_before, time_of(X509_get0_notBefore(x509)));

@@ -346,6 +346,47 @@ TEST_CASE("certificates that openssl makes against the SVID rules are refused in
   CHECK(outcome("isca") == "svid_ca");
 }
 
+TEST_CASE("for any use, extended key usage does not matter and every signer is an authority by its own words") {
+  test::OpensslRun openssl;
+  if (openssl.run("version").find("OpenSSL") == std::string::npos) WARY_SKIP("no openssl program");
+  openssl.write("c.cnf",
+                "[req]\ndistinguished_name=dn\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE\n"
+                "[signs]\nkeyUsage=critical,keyCertSign\n"
+                "[other]\nextendedKeyUsage=1.2.3.4\n[tpm]\nextendedKeyUsage=1.2.3.4,2.23.133.8.1\n");
+  const std::string key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -config c.cnf ";
+  openssl.run("req -x509 " + key + "-keyout ca.key -out ca.pem -subj /CN=ca -days 30 -extensions ca");
+  const auto issue = [&](const std::string& name, const std::string& issuer, const std::string& extensions,
+                         const std::string& subject) {
+    openssl.run("req -new " + key + "-keyout " + name + ".key -out " + name + ".csr -utf8 -subj '" + subject + "'");
+    openssl.run("x509 -req -in " + name + ".csr -CA " + issuer + ".pem -CAkey " + issuer +
+                ".key -CAcreateserial -days 20 -extfile c.cnf -extensions " + extensions + " -out " + name + ".pem");
+    const auto blocks = decode_pem(openssl.run("x509 -in " + name + ".pem"));
+    REQUIRE(blocks.ok());
+    return blocks->front().bytes;
+  };
+  const auto roots = TrustRoots::build({decode_pem(openssl.run("x509 -in ca.pem"))->front().bytes});
+  REQUIRE(roots.ok());
+  const Bytes leaf = issue("leaf", "ca", "other", "/O=x/CN=press 4"), tpm = issue("tpm", "ca", "tpm", "/O=x");
+  const UnixTime soon{parse_certificate(leaf)->not_before.nanos + kHour};
+  VerifyOptions any;
+  any.use = VerifyOptions::Use::kAny;
+  CHECK(roots->verify({leaf}, soon, {}).error().code == "x509_purpose");
+  REQUIRE(roots->verify({leaf}, soon, any).ok());
+  CHECK(roots->verify({leaf}, soon, any)->common_name == "press 4");
+  CHECK_FALSE(roots->verify({leaf}, soon, any)->names_endorsement);
+  REQUIRE(roots->verify({tpm}, soon, any).ok());
+  CHECK(roots->verify({tpm}, soon, any)->common_name.empty());
+  CHECK(roots->verify({tpm}, soon, any)->names_endorsement);
+  CHECK(parse_certificate(issue("two", "ca", "other", "/CN=a/CN=b"))->common_name.empty());
+  CHECK(parse_certificate(issue("bell", "ca", "other", "/CN=a\ab"))->common_name.empty());
+  // Key usage alone says that it signs certificates: no authority for us.
+  const Bytes signer = issue("signer", "ca", "signs", "/CN=signer");
+  const Bytes below = issue("below", "signer", "other", "/CN=below");
+  CHECK(roots->verify({below, signer}, soon, any).error().code == "x509_not_ca");
+  const Bytes by_leaf = issue("by", "leaf", "other", "/CN=by");
+  CHECK(roots->verify({by_leaf, leaf}, soon, any).error().code == "x509_not_ca");
+}
+
 TEST_CASE("published certificates for fuzzing go through within bounds") {
   const auto data = test::testdata();
   if (!data) WARY_SKIP("WARY_TESTDATA is not set");

@@ -47,6 +47,28 @@ Status check_signers(X509_STORE_CTX* context, std::string_view trust_domain) {
   return {};
 }
 
+// No purpose, so OpenSSL would also take what it only guesses to be an authority.
+Status check_authorities(X509_STORE_CTX* context) {
+  const STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(context);
+  for (int i = 1; i < sk_X509_num(chain); ++i) {
+    WARY_ASSIGN_OR_RETURN(const Certificate signer, describe(sk_X509_value(chain, i), {}));
+    if (!signer.is_ca) {
+      return fail(ErrorKind::kUnauthenticated, "x509_not_ca", "a certificate of the chain may not sign others")
+          .at(signer.subject);
+    }
+  }
+  return {};
+}
+
+int purpose_of(VerifyOptions::Use use) {
+  switch (use) {
+    case VerifyOptions::Use::kServer: return X509_PURPOSE_SSL_SERVER;
+    case VerifyOptions::Use::kClient: return X509_PURPOSE_SSL_CLIENT;
+    case VerifyOptions::Use::kAny: break;
+  }
+  return X509_PURPOSE_ANY;
+}
+
 }  // namespace
 
 Result<TrustRoots> TrustRoots::build(const std::vector<Bytes>& roots) {
@@ -88,8 +110,7 @@ Result<Certificate> TrustRoots::verify(const std::vector<Bytes>& chain, UnixTime
   X509_VERIFY_PARAM_set_time(rules, at.nanos / kNanosPerSecond);
   X509_VERIFY_PARAM_set_depth(rules, static_cast<int>(kChainMax));
   X509_VERIFY_PARAM_set_auth_level(rules, 2);  // 112 bits: no SHA-1, no RSA below 2048
-  X509_VERIFY_PARAM_set_purpose(
-      rules, options.use == VerifyOptions::Use::kServer ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT);
+  X509_VERIFY_PARAM_set_purpose(rules, purpose_of(options.use));
   if (!options.dns_name.empty()) {
     // The subject's common name is no name (RFC 9525 section 1.2), and "*" is never a part of a label.
     X509_VERIFY_PARAM_set_hostflags(rules, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
@@ -104,6 +125,7 @@ Result<Certificate> TrustRoots::verify(const std::vector<Bytes>& chain, UnixTime
     return fail(ErrorKind::kUnauthenticated, code_of(reason), X509_verify_cert_error_string(reason)).at(shown.subject);
   }
   if (options.svid) WARY_RETURN_IF_ERROR(check_signers(context.get(), options.trust_domain));
+  if (options.use == VerifyOptions::Use::kAny) WARY_RETURN_IF_ERROR(check_authorities(context.get()));
   return shown;
 }
 

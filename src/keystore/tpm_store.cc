@@ -1,34 +1,23 @@
 #include "keystore/tpm_store.h"
 
-#include <tss2/tss2_esys.h>
-#include <tss2/tss2_mu.h>
 #include <tss2/tss2_rc.h>
-#include <tss2/tss2_tctildr.h>
 
 #include <algorithm>
 #include <optional>
 
 #include "crypto/hash.h"
 #include "crypto/p256.h"
+#include "keystore/tpm_session.h"
 
 namespace wary::keystore {
 
 namespace {
 
-constexpr std::size_t kBlobMax = 4096;
 constexpr std::size_t kPinMax = 32;
 constexpr std::size_t kCoordinate = 32;
 
-template <typename T>
-struct EsysFree {
-  void operator()(T* object) const { Esys_Free(object); }
-};
-template <typename T>
-using Esys = std::unique_ptr<T, EsysFree<T>>;
-
 Error tpm_refusal(TSS2_RC code, std::string_view what) {
-  // Of a TPM's format-1 answer, bits 8 to 11 say only which parameter, handle or session it is about.
-  const TSS2_RC plain = (code & TPM2_RC_FMT1) != 0 ? code & ~TSS2_RC(0xf40) : code;
+  const TSS2_RC plain = without_position(code);
   if (plain == TPM2_RC_AUTH_FAIL || plain == TPM2_RC_BAD_AUTH) {
     return fail(ErrorKind::kUnauthenticated, "key_store_pin", "the TPM does not take this PIN")
         .next("correct the PIN's file; a TPM locks itself after a few wrong ones");
@@ -45,92 +34,9 @@ Error tpm_refusal(TSS2_RC code, std::string_view what) {
   return fail(ErrorKind::kUnavailable, "key_store_failed", what).found(Tss2_RC_Decode(code));
 }
 
-struct Tpm {
-  TSS2_TCTI_CONTEXT* tcti = nullptr;
-  ESYS_CONTEXT* esys = nullptr;
-  ~Tpm() {
-    if (esys != nullptr) Esys_Finalize(&esys);
-    if (tcti != nullptr) Tss2_TctiLdr_Finalize(&tcti);
-  }
-};
-
-// A loaded object, flushed when it goes.
-class Loaded {
- public:
-  explicit Loaded(Tpm& tpm) : tpm_(tpm) {}
-  ~Loaded() {
-    if (handle != ESYS_TR_NONE) Esys_FlushContext(tpm_.esys, handle);
-  }
-  Loaded(const Loaded&) = delete;
-  Loaded& operator=(const Loaded&) = delete;
-  ESYS_TR handle = ESYS_TR_NONE;
-
- private:
-  Tpm& tpm_;
-};
-
-TPM2B_PUBLIC ecc_template(TPMA_OBJECT attributes) {
-  TPM2B_PUBLIC out{};
-  TPMT_PUBLIC& area = out.publicArea;
-  area.type = TPM2_ALG_ECC;
-  area.nameAlg = TPM2_ALG_SHA256;
-  area.objectAttributes = attributes | TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
-                          TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_USERWITHAUTH;
-  area.parameters.eccDetail.symmetric.algorithm = TPM2_ALG_NULL;
-  area.parameters.eccDetail.scheme.scheme = TPM2_ALG_NULL;
-  area.parameters.eccDetail.curveID = TPM2_ECC_NIST_P256;
-  area.parameters.eccDetail.kdf.scheme = TPM2_ALG_NULL;
-  return out;
-}
-
-// The owner's storage key, from the TPM's own seed: the same every time until its owner is cleared.
-Status make_storage_key(Tpm& tpm, Loaded& out) {
-  TPM2B_PUBLIC shape = ecc_template(TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT | TPMA_OBJECT_NODA);
-  shape.publicArea.parameters.eccDetail.symmetric.algorithm = TPM2_ALG_AES;
-  shape.publicArea.parameters.eccDetail.symmetric.keyBits.aes = 128;
-  shape.publicArea.parameters.eccDetail.symmetric.mode.aes = TPM2_ALG_CFB;
-  const TPM2B_SENSITIVE_CREATE secret{};
-  const TPM2B_DATA outside{};
-  const TPML_PCR_SELECTION none{};
-  TPM2B_PUBLIC* shown = nullptr;
-  TPM2B_CREATION_DATA* data = nullptr;
-  TPM2B_DIGEST* hash = nullptr;
-  TPMT_TK_CREATION* ticket = nullptr;
-  const TSS2_RC code = Esys_CreatePrimary(tpm.esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                                          &secret, &shape, &outside, &none, &out.handle, &shown, &data, &hash, &ticket);
-  const Esys<TPM2B_PUBLIC> a(shown);
-  const Esys<TPM2B_CREATION_DATA> b(data);
-  const Esys<TPM2B_DIGEST> c(hash);
-  const Esys<TPMT_TK_CREATION> d(ticket);
-  if (code == TSS2_RC_SUCCESS) return {};
-  out.handle = ESYS_TR_NONE;
-  return tpm_refusal(code, "the TPM made no storage key");
-}
-
-struct Blob {
-  TPM2B_PUBLIC shown{};
-  TPM2B_PRIVATE hidden{};
-};
-
-Result<Bytes> write_blob(const Blob& blob) {
-  Bytes out(kBlobMax);
-  std::size_t at = 0;
-  if (Tss2_MU_TPM2B_PUBLIC_Marshal(&blob.shown, out.data(), out.size(), &at) != TSS2_RC_SUCCESS ||
-      Tss2_MU_TPM2B_PRIVATE_Marshal(&blob.hidden, out.data(), out.size(), &at) != TSS2_RC_SUCCESS) {
-    return fail(ErrorKind::kInternal, "key_store_failed", "the key's blob cannot be written");
-  }
-  out.resize(at);
-  return out;
-}
-std::optional<Blob> read_blob(ByteView bytes) {
-  Blob blob;
-  std::size_t at = 0;
-  if (Tss2_MU_TPM2B_PUBLIC_Unmarshal(bytes.data(), bytes.size(), &at, &blob.shown) != TSS2_RC_SUCCESS ||
-      Tss2_MU_TPM2B_PRIVATE_Unmarshal(bytes.data(), bytes.size(), &at, &blob.hidden) != TSS2_RC_SUCCESS ||
-      at != bytes.size()) {
-    return std::nullopt;
-  }
-  return blob;
+Status load_parent(Tpm& tpm, Loaded& out) {
+  const TSS2_RC code = make_storage_key(tpm, out);
+  return code == TSS2_RC_SUCCESS ? Status() : Status(tpm_refusal(code, "the TPM made no storage key"));
 }
 
 bool add_padded(Bytes& out, const TPM2B_ECC_PARAMETER& number) {
@@ -140,7 +46,7 @@ bool add_padded(Bytes& out, const TPM2B_ECC_PARAMETER& number) {
   return true;
 }
 
-std::optional<Bytes> spki_of_blob(const Blob& blob) {
+std::optional<Bytes> spki_of_blob(const TpmBlob& blob) {
   Bytes spki(crypto::kP256SpkiPrefix.begin(), crypto::kP256SpkiPrefix.end());
   spki.push_back(4);
   const TPMT_PUBLIC& area = blob.shown.publicArea;
@@ -152,7 +58,7 @@ std::optional<Bytes> spki_of_blob(const Blob& blob) {
 
 class TpmKey final : public Key {
  public:
-  TpmKey(Tpm& tpm, const Secret& pin, std::string place, const Blob& blob, Bytes spki)
+  TpmKey(Tpm& tpm, const Secret& pin, std::string place, const TpmBlob& blob, Bytes spki)
       : tpm_(tpm), pin_(pin), place_(std::move(place)), blob_(blob), spki_(std::move(spki)) {}
   Bytes spki() const override { return spki_; }
 
@@ -190,13 +96,9 @@ class TpmKey final : public Key {
 
  private:
   Status load(Loaded& parent, Loaded& key) {
-    WARY_RETURN_IF_ERROR(make_storage_key(tpm_, parent));
-    TSS2_RC code = Esys_Load(tpm_.esys, parent.handle, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &blob_.hidden,
-                             &blob_.shown, &key.handle);
-    if (code != TSS2_RC_SUCCESS) {
-      key.handle = ESYS_TR_NONE;
-      return tpm_refusal(code, "the TPM does not load the key").at(place_);
-    }
+    WARY_RETURN_IF_ERROR(load_parent(tpm_, parent));
+    TSS2_RC code = load_blob(tpm_, parent, blob_, key);
+    if (code != TSS2_RC_SUCCESS) return tpm_refusal(code, "the TPM does not load the key").at(place_);
     TPM2B_AUTH auth{};
     auth.size = static_cast<UINT16>(pin_.size());
     std::ranges::copy(pin_.reveal(), auth.buffer);
@@ -208,7 +110,7 @@ class TpmKey final : public Key {
   Tpm& tpm_;
   const Secret& pin_;
   std::string place_;
-  Blob blob_;
+  TpmBlob blob_;
   Bytes spki_;
 };
 
@@ -226,23 +128,24 @@ class TpmStore final : public KeyStore {
     if (files_.status(path)) {
       return fail(ErrorKind::kConflict, "key_store_exists", "there is a key of that name already").at(path);
     }
-    WARY_ASSIGN_OR_RETURN(const Blob blob, create());
-    WARY_ASSIGN_OR_RETURN(const Bytes bytes, write_blob(blob));
-    WARY_RETURN_IF_ERROR(io::write_file_atomically(files_, path, bytes));
+    WARY_ASSIGN_OR_RETURN(const TpmBlob blob, create());
+    const auto bytes = write_tpm_blob(blob);
+    if (!bytes) return fail(ErrorKind::kInternal, "key_store_failed", "the key's blob cannot be written");
+    WARY_RETURN_IF_ERROR(io::write_file_atomically(files_, path, *bytes));
     return load(key);
   }
 
   Result<std::unique_ptr<Key>> load(std::string_view key) override {
     WARY_RETURN_IF_ERROR(check_key_name(key));
     const std::string path = path_of(key);
-    const auto stored = io::read_file(files_, path, kBlobMax);
+    const auto stored = io::read_file(files_, path, kTpmBlobMax);
     if (!stored) {
       if (stored.error().kind != ErrorKind::kNotFound) return stored.error();
       return fail(ErrorKind::kDataLoss, "key_store_missing", "a key's blob is gone")
           .at(path)
           .next("restore it from a backup; no new key takes its place");
     }
-    const auto blob = read_blob(*stored);
+    const auto blob = read_tpm_blob(*stored);
     const auto spki = blob ? spki_of_blob(*blob) : std::nullopt;
     if (!spki) {
       return fail(ErrorKind::kDataLoss, "key_store_damaged", "a key's blob is damaged")
@@ -264,30 +167,17 @@ class TpmStore final : public KeyStore {
  private:
   std::string path_of(std::string_view key) const { return directory_ + "/" + std::string(key) + ".tpm"; }
 
-  Result<Blob> create() {
+  Result<TpmBlob> create() {
     Loaded parent(*tpm_);
-    WARY_RETURN_IF_ERROR(make_storage_key(*tpm_, parent));
-    const TPM2B_PUBLIC shape = ecc_template(TPMA_OBJECT_SIGN_ENCRYPT);
+    WARY_RETURN_IF_ERROR(load_parent(*tpm_, parent));
     TPM2B_SENSITIVE_CREATE secret{};
     secret.sensitive.userAuth.size = static_cast<UINT16>(pin_.size());
     std::ranges::copy(pin_.reveal(), secret.sensitive.userAuth.buffer);
-    const TPM2B_DATA outside{};
-    const TPML_PCR_SELECTION none{};
-    TPM2B_PRIVATE* hidden = nullptr;
-    TPM2B_PUBLIC* shown = nullptr;
-    TPM2B_CREATION_DATA* data = nullptr;
-    TPM2B_DIGEST* hash = nullptr;
-    TPMT_TK_CREATION* ticket = nullptr;
-    const TSS2_RC code = Esys_Create(tpm_->esys, parent.handle, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &secret,
-                                     &shape, &outside, &none, &hidden, &shown, &data, &hash, &ticket);
+    TpmBlob blob;
+    const TSS2_RC code = create_blob(*tpm_, parent, secret, ecc_template(TPMA_OBJECT_SIGN_ENCRYPT), blob);
     wipe(&secret, sizeof secret);
-    const Esys<TPM2B_PRIVATE> a(hidden);
-    const Esys<TPM2B_PUBLIC> b(shown);
-    const Esys<TPM2B_CREATION_DATA> c(data);
-    const Esys<TPM2B_DIGEST> d(hash);
-    const Esys<TPMT_TK_CREATION> e(ticket);
     if (code != TSS2_RC_SUCCESS) return tpm_refusal(code, "the TPM made no key");
-    return Blob{*shown, *hidden};
+    return blob;
   }
 
   io::Files& files_;
@@ -309,13 +199,9 @@ Result<std::unique_ptr<KeyStore>> open_tpm_store(io::Files& files, std::string d
   if (pin.size() > kPinMax) {
     return fail(ErrorKind::kInvalid, "key_store_pin", "a TPM's PIN has at most 32 bytes");
   }
-  auto tpm = std::make_unique<Tpm>();
-  TSS2_RC code = Tss2_TctiLdr_Initialize(options.tcti.c_str(), &tpm->tcti);
-  if (code == TSS2_RC_SUCCESS) code = Esys_Initialize(&tpm->esys, tpm->tcti, nullptr);
+  std::unique_ptr<Tpm> tpm;
+  const TSS2_RC code = open_tpm(options.tcti, tpm);
   if (code != TSS2_RC_SUCCESS) return absent(code);
-  // A TPM without a resource manager may not have been started; one that was says so.
-  code = Esys_Startup(tpm->esys, TPM2_SU_CLEAR);
-  if (code != TSS2_RC_SUCCESS && code != TPM2_RC_INITIALIZE) return absent(code);
   return std::unique_ptr<KeyStore>(
       std::make_unique<TpmStore>(files, std::move(directory), std::move(tpm), std::move(pin)));
 }

@@ -20,7 +20,8 @@ const std::map<std::string_view, int>& layers() {
       {"store", 4},     {"ledger", 4},   {"policy", 5},   {"link", 5},    {"enforce", 6}, {"pdp", 7},
       {"identity", 7},  {"workload", 7}, {"gateway", 7},  {"risk", 7},    {"tunnel", 7},  {"mesh", 7},
       {"segment", 7},   {"endpoint", 7}, {"detect", 7},   {"respond", 7}, {"supply", 7},  {"keys", 7},
-      {"dataguard", 7}, {"comply", 7},   {"learn", 7},    {"control", 8}, {"cli", 8},     {"apps", 9}};
+      {"dataguard", 7}, {"comply", 7},   {"learn", 7},    {"node", 7},    {"control", 8}, {"cli", 8},
+      {"apps", 9}};
   return kLayers;
 }
 
