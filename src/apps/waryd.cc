@@ -251,17 +251,19 @@ void keep_authorities(Runtime& runtime, Control& control, const std::string& pat
 // What edges and agents ask over the link: each by the name it may have.
 Status serve_nodes(Runtime& runtime, Control& control, const Bytes& snapshot_key) {
   identity::SignerClient* signer = control.signer.get();
-  control::NodesParts nodes{*runtime.clock, *runtime.random, *runtime.log,
-                            [signer](ByteView csr, const std::string& id, std::int64_t ttl) -> Result<std::vector<Bytes>> {
-                              WARY_ASSIGN_OR_RETURN(identity::SignerClient::Issued issued,
-                                                    signer->issue_workload(csr, id, ttl));
-                              return std::move(issued.chain);
-                            },
-                            [signer]() -> Result<std::vector<Bytes>> {
-                              WARY_ASSIGN_OR_RETURN(identity::Authorities trusted, signer->authorities());
-                              return std::move(trusted.x509_roots);
-                            },
-                            snapshot_key};
+  control::NodesParts nodes{
+      *runtime.clock,
+      *runtime.random,
+      *runtime.log,
+      [signer](ByteView csr, const std::string& id, std::int64_t ttl) -> Result<std::vector<Bytes>> {
+        WARY_ASSIGN_OR_RETURN(identity::SignerClient::Issued issued, signer->issue_workload(csr, id, ttl));
+        return std::move(issued.chain);
+      },
+      [signer]() -> Result<std::vector<Bytes>> {
+        WARY_ASSIGN_OR_RETURN(identity::Authorities trusted, signer->authorities());
+        return std::move(trusted.x509_roots);
+      },
+      snapshot_key};
   control.nodes = std::make_unique<control::Nodes>(*control.plane, std::move(nodes));
   control.api->set_nodes(control.nodes.get());
   control::WorkloadIdentityParts parts{
@@ -281,7 +283,6 @@ Status serve_nodes(Runtime& runtime, Control& control, const Bytes& snapshot_key
       if (operation == "svid.issue" || operation == "svid.jwt") {
         return control.workloads->handle(node, call, std::move(reply));
       }
-      if (operation == "node.renew") return control.nodes->renew(node, call, std::move(reply));
       return reply(codec::Json::object());
     }
     codec::Json answer = codec::Json::object();

@@ -153,8 +153,7 @@ Result<Json> Nodes::create_token(const Caller& by, const std::string& node, std:
 
 // Whoever was taken away does not come back by joining again.
 Status Nodes::check_standing(const std::string& name) const {
-  const contract::Entity* entity =
-      plane_.snapshot()->find_entity(node_entity(plane_.settings().trust_domain, name));
+  const contract::Entity* entity = plane_.snapshot()->find_entity(node_entity(plane_.settings().trust_domain, name));
   if (entity == nullptr || !is_barred(*entity)) return {};
   return denied("node_revoked", "this node was revoked or disabled").found(name).next("wary restore node " + name);
 }
@@ -269,21 +268,22 @@ Result<Json> Nodes::challenge(const Json& body, const std::string& client, Bytes
     WARY_ASSIGN_OR_RETURN(made.attestation, node::parse_attestation_key(attestation));
     made.secret = Secret(kCredentialSecretBytes);
     parts_.random.fill(made.secret.reveal_mutable());
-    WARY_ASSIGN_OR_RETURN(const node::Credential credential, node::make_credential(*made.endorsement, *made.attestation,
-                                                                                   made.secret, parts_.random));
+    WARY_ASSIGN_OR_RETURN(const node::Credential credential,
+                          node::make_credential(*made.endorsement, *made.attestation, made.secret, parts_.random));
     answer.set("credential", codec::encode_base64(credential.blob));
     answer.set("secret", codec::encode_base64(credential.encrypted_secret));
   }
   const std::string id = crypto::random_id(parts_.random);
+  answer.set("trust_domain", std::string_view(plane_.settings().trust_domain));
   answer.set("challenge", std::string_view(id)).set("nonce", codec::encode_base64(made.server_nonce));
   challenges_.emplace(id, std::move(made));
   return answer;
 }
 
 Result<Nodes::Shown> Nodes::answered(const Challenge& challenge, const Json& body) {
-  const Bytes statement =
-      node::statement_of(challenge.method, {challenge.server_nonce, challenge.node_nonce,
-                                            crypto::sha256(challenge.csr), plane_.settings().trust_domain});
+  const Bytes statement = node::statement_of(
+      challenge.method,
+      {challenge.server_nonce, challenge.node_nonce, crypto::sha256(challenge.csr), plane_.settings().trust_domain});
   return challenge.method == node::Method::kTpm ? shown_by_tpm(challenge, statement, body)
                                                 : shown_by_certificate(challenge, statement, body);
 }
@@ -295,11 +295,10 @@ Result<Nodes::Shown> Nodes::shown_by_certificate(const Challenge& challenge, Byt
   for (const Voucher& voucher : vouchers(plane_.objects(), "x509pop")) {
     const auto roots = crypto::TrustRoots::build(voucher.certificates);
     if (!roots) continue;
-    auto machine =
-        node::check_x509pop(challenge.chain, *roots, statement, signature, parts_.clock.unix_time());
+    auto machine = node::check_x509pop(challenge.chain, *roots, statement, signature, parts_.clock.unix_time());
     if (machine) {
-      return Shown{"x509pop-" + machine->fingerprint.substr(0, kNameOfKeyDigits), "x509pop", voucher.name,
-                   voucher.groups, {}};
+      return Shown{
+          "x509pop-" + machine->fingerprint.substr(0, kNameOfKeyDigits), "x509pop", voucher.name, voucher.groups, {}};
     }
     last = std::move(machine).error();
     last.kind = ErrorKind::kDenied;
@@ -315,11 +314,10 @@ Result<Nodes::Shown> Nodes::shown_by_tpm(const Challenge& challenge, ByteView st
   if (!equals_in_constant_time(challenge.secret.reveal(), activated)) {
     return denied("node_tpm_credential", "the TPM did not open what was made for it");
   }
-  const auto quote =
-      node::check_quote(*challenge.attestation, attested, signature, crypto::sha256(statement));
+  const auto quote = node::check_quote(*challenge.attestation, attested, signature, crypto::sha256(statement));
   if (!quote) return denied(quote.error().code, quote.error().message);
-  Error last = denied("node_authority", "nobody is named who vouches for TPMs")
-                   .next("apply a NodeAuthority of method tpm");
+  Error last =
+      denied("node_authority", "nobody is named who vouches for TPMs").next("apply a NodeAuthority of method tpm");
   for (const Voucher& voucher : vouchers(plane_.objects(), "tpm")) {
     Status known = node::check_endorsement_pin(*challenge.endorsement, voucher.endorsement_keys);
     if (!known && !challenge.chain.empty() && !voucher.certificates.empty()) {
@@ -406,29 +404,11 @@ void Nodes::link(const Api::ExchangePtr& exchange) {
   const std::string name = principal->id.substr(prefix.size());
   if (Status standing = check_standing(name); !standing) return send_error(exchange, standing.error());
   const std::string accept = http::websocket_accept(exchange->request().header("sec-websocket-key"));
-  const bool taken = exchange->upgrade(
-      {{"Sec-WebSocket-Accept", accept}}, [this, name](std::unique_ptr<io::Stream> stream, const std::string& rest) {
-        plane_.adopt(std::move(stream), rest, "agent/" + name);
-      });
+  const bool taken = exchange->upgrade({{"Sec-WebSocket-Accept", accept}},
+                                       [this, name](std::unique_ptr<io::Stream> stream, const std::string& rest) {
+                                         plane_.adopt(std::move(stream), rest, "agent/" + name);
+                                       });
   if (!taken) send_error(exchange, fail(ErrorKind::kInvalid, "node_link", "a link is a WebSocket"));
-}
-
-void Nodes::renew(const std::string& node, const Json& call, std::function<void(Json)> reply) {
-  const auto refuse = [&](const Error& error) {
-    parts_.log.warn("node.not_renewed", {{"node", node}, {"code", error.code}});
-    reply(Json::object({{"error", to_json(error)}}));
-  };
-  const std::string name = node.substr(node.find('/') + 1);
-  const auto csr = bytes_of(call, "csr");
-  if (!csr) return refuse(csr.error());
-  const auto spki = checker_.check(*csr);
-  if (!spki) return refuse(spki.error());
-  Json body = Json::object({{"node", Json(name)}});
-  const auto shown = shown_by_key(body, *spki);
-  if (!shown) return refuse(shown.error());
-  admit(*shown, *csr, *spki, [reply](Result<Json> answer) {
-    reply(answer ? *answer : Json::object({{"error", to_json(answer.error())}}));
-  });
 }
 
 void Nodes::sweep() {

@@ -4,14 +4,13 @@
 //   auto token = nodes.create_token(caller, session, "web-1", 600);          // its secret is shown once
 //   nodes.join(exchange);                                                     // POST /nodes/join, from anybody
 //   nodes.link(exchange);                                                     // GET /nodes/link, from a Node
-//   nodes.renew("agent/web-1", call, reply);                                  // {"op": "node.renew", "csr"}
 //
 // A join names its method and brings a certificate request (base64, as all bytes) by the node's own key:
 //   {"method": "join_token", "token", "csr"}
-//   {"method": "x509pop", "csr", "nonce", "chain"}                -> {"challenge", "nonce"}
+//   {"method": "x509pop", "csr", "nonce", "chain"}                -> {"challenge", "nonce", "trust_domain"}
 //     {"challenge", "signature"}
 //   {"method": "tpm", "csr", "nonce", "endorsement_key", "endorsement_certificates", "attestation_key"}
-//                                                                 -> {"challenge", "nonce", "credential", "secret"}
+//                                                                 -> the same, "credential", "secret"
 //     {"challenge", "activated", "attested", "signature"}
 //   {"method": "key", "node", "csr"}: the key that joined, again
 // -> {"node", "spiffe_id", "trust_domain", "chain", "roots", "snapshot_key"}
@@ -53,7 +52,6 @@ class Nodes {
   Result<codec::Json> create_token(const Caller& by, const std::string& node, std::int64_t ttl_seconds);
   void join(const Api::ExchangePtr& exchange);
   void link(const Api::ExchangePtr& exchange);
-  void renew(const std::string& node, const codec::Json& call, std::function<void(codec::Json)> reply);
 
  private:
   // Who it is, once that is shown.
@@ -71,7 +69,7 @@ class Nodes {
     Bytes csr;
     Bytes spki;
     node::Nonce server_nonce{}, node_nonce{};
-    std::vector<Bytes> chain;                     // x509pop; of tpm: of the endorsement key
+    std::vector<Bytes> chain;  // x509pop; of tpm: of the endorsement key
     std::optional<node::EndorsementKey> endorsement;
     std::optional<node::AttestationKey> attestation;
     Secret secret;

@@ -209,8 +209,10 @@ TEST_CASE("what is derived from the demo, from sessions and from revocations con
   REQUIRE(world
               .put(key_of("demo", "Workload", "job"),
                    R"({"disabled":true,"groups":["sre"],"selectors":[["unix:uid:7"]],"hint":"h",)"
-                   R"("ttlSeconds":60,"federatesWith":["x.test"]})")
+                   R"("ttlSeconds":60,"federatesWith":["x.test"],"nodes":["web-1"],"nodeGroups":["sre"]})")
               .ok());
+  REQUIRE(world.put(key_of(kTenantWide, "Node", "web-1"), R"({"groups":["sre"]})").ok());
+  REQUIRE(world.put(key_of(kTenantWide, "NodeKey", "web-1"), R"({"method":"tpm"})").ok());
   REQUIRE(world.put(key_of(kTenantWide, "Group", "on-call"), R"({"parents":["sre"]})").ok());
   WorkloadIdentity identity(*world.plane, {world.sim.clock(), world.random, null_log(), {}, {}});
   REQUIRE(identity.publish(R"({"keys":[]})"));
@@ -226,8 +228,9 @@ TEST_CASE("what is derived from the demo, from sessions and from revocations con
   for (const schema::Action& action : policy::platform_schema().actions()) {
     CHECK_MESSAGE(world.plane->snapshot()->entities().find(*action.uid) != nullptr, action.uid->id);
   }
-  for (const char* body : {R"({"kind":"user","name":"bob","reason":"test"})",
-                           R"({"kind":"workload","name":"demo/job","reason":"test"})"}) {
+  for (const char* body :
+       {R"({"kind":"user","name":"bob","reason":"test"})", R"({"kind":"node","name":"web-1","reason":"test"})",
+        R"({"kind":"workload","name":"demo/job","reason":"test"})"}) {
     const auto revoked = world.call(owner(), "POST", "/v1/revoke", body);
     world.run(2'000);
     CHECK(revoked->status == 200);
@@ -263,6 +266,7 @@ TEST_CASE("what the API asks the policy conforms to the schema, whoever calls") 
                                                                   {"POST", "/v1/workloads/issue"},
                                                                   {"POST", "/v1/ca/rotate"},
                                                                   {"GET", "/v1/health"},
+                                                                  {"POST", "/v1/nodes/tokens"},
                                                                   {"GET", "/v1/ledger/events"},
                                                                   {"GET", "/v1/ledger/decisions"},
                                                                   {"GET", "/v1/snapshot"},

@@ -29,14 +29,16 @@ struct IdentityWorld {
          return std::string("token");
        }}};
   IdentityWorld() {
-    REQUIRE(world.put(key_of("shop", "Workload", "orders"), R"({"selectors":[["unix:uid:7"]]})").ok());
+    REQUIRE(world.put(key_of("shop", "Workload", "orders"), R"({"selectors":[["unix:uid:7"]],"nodes":["a"]})").ok());
+    REQUIRE(world.put(key_of(kTenantWide, "Node", "a"), "{}").ok());
+    REQUIRE(world.put(key_of(kTenantWide, "Node", "b"), "{}").ok());
     world.settle();
   }
   // Nothing while the answer waits for the ledger.
   std::optional<codec::Json> last;
-  void ask(std::string_view call) {
+  void ask(std::string_view call, const std::string& node = "agent/a") {
     last.reset();
-    identity.handle("agent/a", *codec::parse_json(call), [this](codec::Json reply) { last = std::move(reply); });
+    identity.handle(node, *codec::parse_json(call), [this](codec::Json reply) { last = std::move(reply); });
   }
   std::string code() {
     world.settle();
@@ -51,6 +53,34 @@ constexpr std::string_view kAsk =
 constexpr std::string_view kAskJwt = R"({"op":"svid.jwt","spiffe_id":"spiffe://local/shop/orders","audiences":["db"]})";
 
 }  // namespace
+
+TEST_CASE("only a node in good standing that a workload is placed on asks for it") {
+  IdentityWorld it;
+  it.ask(kAsk, "agent/b");
+  CHECK(it.code() == "svid_not_placed");
+  it.ask(kAsk, "agent/local");
+  CHECK(it.code() == "svid_not_placed");
+  it.ask(kAsk, "agent/nobody");
+  CHECK(it.code() == "svid_node");
+  REQUIRE(it.world.put(key_of(kTenantWide, "Node", "a"), R"({"disabled":true})").ok());
+  it.ask(kAsk);
+  CHECK(it.code() == "svid_node");
+  REQUIRE(it.world.put(key_of(kTenantWide, "Node", "a"), "{}").ok());
+  REQUIRE(it.world.put(key_of(kTenantWide, "Revocation", "node.-.a"), "{}").ok());
+  it.ask(kAsk);
+  CHECK(it.code() == "svid_node");
+  // By group; and a workload that names nobody is this machine's.
+  REQUIRE(it.world.put(key_of(kTenantWide, "Group", "web"), "{}").ok());
+  REQUIRE(it.world.put(key_of(kTenantWide, "Node", "b"), R"({"groups":["web"]})").ok());
+  REQUIRE(it.world.put(key_of("shop", "Workload", "orders"), R"({"nodeGroups":["web"]})").ok());
+  it.ask(kAsk, "agent/b");
+  CHECK(it.code() == "");
+  REQUIRE(it.world.put(key_of("shop", "Workload", "orders"), "{}").ok());
+  it.ask(kAsk, "agent/b");
+  CHECK(it.code() == "svid_not_placed");
+  it.ask(kAsk, "agent/local");
+  CHECK(it.code() == "");
+}
 
 TEST_CASE("a certificate is given once its record is durable") {
   IdentityWorld it;

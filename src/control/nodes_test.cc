@@ -1,0 +1,264 @@
+// Machines that join, by each way, and what each gets to know. The device certificates and TPM structures of x509pop
+// and tpm are checked in node/; here it is what comes of them.
+#include "control/nodes.h"
+
+#include "codec/text.h"
+#include "control/control_test_world.h"
+#include "control/views.h"
+#include "crypto/pem.h"
+#include "crypto/x509.h"
+#include "node/x509pop.h"
+#include "policy/serialize.h"
+
+using namespace wary;
+using namespace wary::control;
+using namespace wary::control::test;
+
+namespace {
+
+struct NodesWorld {
+  World world;
+  std::vector<std::string> issued;
+  bool signer_is_away = false;
+  Nodes nodes{*world.plane,
+              {world.sim.clock(), world.random, null_log(),
+               [this](ByteView, const std::string& id, std::int64_t) -> Result<std::vector<Bytes>> {
+                 if (signer_is_away) return fail(ErrorKind::kUnavailable, "signer_unavailable", "the signer is away");
+                 issued.push_back(id);
+                 return std::vector<Bytes>{{1, 2, 3}};
+               },
+               []() -> Result<std::vector<Bytes>> { return std::vector<Bytes>{{9}}; }, Bytes(32, 7)}};
+  crypto::PrivateKey key = *crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256);
+  std::string csr = codec::encode_base64(*crypto::make_csr(key, ""));
+  std::shared_ptr<TestExchange> last;
+
+  std::string token(const std::string& node, std::int64_t ttl = 600) {
+    const auto made = nodes.create_token(owner(), node, ttl);
+    REQUIRE(made.ok());
+    world.settle();
+    return std::string(made->string_or("token", ""));
+  }
+  // The code of the refusal, or nothing.
+  std::string join(codec::Json body, const std::string& client = "127.0.0.1") {
+    http::Request request;
+    request.method = "POST";
+    request.path = "/nodes/join";
+    request.headers = {{"X-Forwarded-For", client}};
+    request.body = body.to_string();
+    last = std::make_shared<TestExchange>(std::move(request));
+    nodes.join(last);
+    world.run(50);
+    CHECK(last->status != 0);
+    return last->code();
+  }
+  codec::Json by_token(const std::string& secret) const {
+    return codec::Json::object({{"method", codec::Json("join_token")}})
+        .set("token", std::string_view(secret))
+        .set("csr", std::string_view(csr));
+  }
+  codec::Json by_key(const std::string& node) const {
+    return codec::Json::object({{"method", codec::Json("key")}})
+        .set("node", std::string_view(node))
+        .set("csr", std::string_view(csr));
+  }
+};
+
+std::vector<std::string> names_of(const std::string& content) {
+  const auto parsed = policy::parse_snapshot(content);
+  REQUIRE(parsed.ok());
+  std::vector<std::string> out;
+  for (const contract::Entity& entity : parsed->entities) out.push_back(entity.id.type + " " + entity.id.id);
+  CHECK(parsed->policies.empty());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a token lets one machine in, once, and its key is enough from then on") {
+  NodesWorld it;
+  const std::string secret = it.token("web-1");
+  CHECK(it.join(it.by_token(secret)) == "");
+  CHECK(it.last->json().string_or("spiffe_id", "") == "spiffe://local/wary/node/web-1");
+  CHECK(it.last->json().string_or("snapshot_key", "") == codec::encode_base64(Bytes(32, 7)));
+  CHECK(it.world.plane->objects().find(key_of(kTenantWide, "Node", "web-1")) != nullptr);
+  CHECK(it.world.count("node.join") == 1);
+  CHECK(it.join(it.by_token(secret)) == "node_token");
+  CHECK(it.join(it.by_key("web-1")) == "");
+  CHECK(it.world.count("node.join") == 3);
+  CHECK(it.issued.size() == 2);
+  SUBCASE("another key is not the node") {
+    it.key = *crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256);
+    it.csr = codec::encode_base64(*crypto::make_csr(it.key, ""));
+    CHECK(it.join(it.by_key("web-1")) == "node_key");
+    CHECK(it.join(it.by_token(it.token("web-1"))) == "");  // unless the operator says so
+    CHECK(it.join(it.by_key("web-1")) == "");
+  }
+  SUBCASE("revoked, disabled or removed it is nobody") {
+    REQUIRE(it.world.put(key_of(kTenantWide, "Node", "web-1"), R"({"disabled":true})").ok());
+    CHECK(it.join(it.by_key("web-1")) == "node_revoked");
+    CHECK(it.nodes.create_token(owner(), "web-1", 600).error().code == "node_revoked");
+    Change change;
+    change.writes.push_back({key_of(kTenantWide, "Node", "web-1"), std::nullopt});
+    change.event = World::event("test");
+    REQUIRE(it.world.plane->commit(std::move(change)).ok());
+    CHECK(it.join(it.by_key("web-1")) == "node_key");
+  }
+}
+
+TEST_CASE("tokens end, are for good names, and cannot be guessed without end") {
+  NodesWorld it;
+  const std::string secret = it.token("web-1", 60);
+  it.world.run(61'000);
+  CHECK(it.join(it.by_token(secret)) == "node_token");
+  for (const char* name : {"local", "x509pop-1", "tpm-1", "Web", ""}) {
+    CHECK(it.nodes.create_token(owner(), name, 600).error().code == "node_name");
+  }
+  CHECK(it.nodes.create_token(owner(), "web-2", 5).error().code == "node_token_ttl");
+  CHECK(it.nodes.create_token(owner(), "web-2", 86'401).error().code == "node_token_ttl");
+  (void)it.token("web-3");
+  CHECK(it.world.plane->objects().of_kind("JoinToken").size() == 1);  // the one that ended went
+  std::string code;
+  for (int i = 0; i < 150 && code != "node_joins"; ++i) code = it.join(it.by_token("x" + std::to_string(i)), "::1");
+  CHECK(code == "node_joins");
+  CHECK(it.join(it.by_token("other"), "127.0.0.2") == "node_token");
+}
+
+TEST_CASE("what is no join is refused by its own code") {
+  NodesWorld it;
+  CHECK(it.join(codec::Json::object()) == "node_field");
+  CHECK(it.join(codec::Json::object({{"csr", codec::Json("!")}})) == "base64_syntax");
+  CHECK(it.join(codec::Json::object({{"csr", codec::Json("AAAA")}})).starts_with("csr_"));
+  CHECK(it.join(codec::Json::object({{"csr", codec::Json(it.csr)}})) == "node_method");
+  CHECK(it.join(codec::Json::object({{"challenge", codec::Json("nobody's")}})) == "node_challenge");
+  it.signer_is_away = true;
+  const std::string secret = it.token("web-1");
+  CHECK(it.join(it.by_token(secret)) == "signer_unavailable");
+  it.signer_is_away = false;
+  CHECK(it.join(it.by_token(secret)) == "");  // nothing was used up
+}
+
+TEST_CASE("a device certificate lets its machine in, where an operator named who vouches") {
+  NodesWorld it;
+  const UnixTime now = it.world.sim.clock().unix_time();
+  const auto ca_key = *crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256);
+  const Bytes ca =
+      *crypto::create_ca({"devices", "", {now.nanos - kNanosPerSecond}, {now.nanos + 3600 * kNanosPerSecond}}, ca_key);
+  const auto device = *crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256);
+  crypto::LeafOptions leaf;
+  leaf.dns_names = {"device.test"};
+  leaf.not_before = {now.nanos - kNanosPerSecond};
+  leaf.not_after = {now.nanos + 1800 * kNanosPerSecond};
+  const Bytes certificate = *crypto::issue_leaf(ca, ca_key, *crypto::make_csr(device, ""), leaf);
+  const Secret pkcs8 = *device.to_pkcs8();
+  const auto device_key = *node::decode_device_key(crypto::encode_pem("PRIVATE KEY", pkcs8.reveal()));
+
+  node::Nonce own{};
+  own.fill(5);
+  const auto challenge = [&](const std::string& client = "127.0.0.1") {
+    codec::Json body = codec::Json::object({{"method", codec::Json("x509pop")}});
+    body.set("csr", std::string_view(it.csr)).set("nonce", codec::encode_base64(own));
+    body.set("chain", codec::Json::array({codec::Json(codec::encode_base64(certificate))}));
+    CHECK(it.join(std::move(body), client) == "");
+    return it.last->json();
+  };
+  const auto answer = [&](const codec::Json& asked, std::string_view trust_domain = "local") {
+    node::StatementParts parts;
+    const Bytes theirs = *codec::decode_base64(asked.string_or("nonce", ""));
+    std::copy(theirs.begin(), theirs.end(), parts.server_nonce.begin());
+    parts.node_nonce = own;
+    parts.csr_sha256 = crypto::sha256(*codec::decode_base64(it.csr));
+    parts.trust_domain = trust_domain;
+    const Bytes signature = *node::prove(device_key, node::statement_of(node::Method::kX509Pop, parts));
+    codec::Json body = codec::Json::object({{"challenge", codec::Json(asked.string_or("challenge", ""))}});
+    return body.set("signature", codec::encode_base64(signature));
+  };
+  CHECK(it.join(answer(challenge())) == "node_authority");
+  codec::Json spec = codec::Json::object({{"method", codec::Json("x509pop")}});
+  spec.set("certificates", crypto::encode_pem("CERTIFICATE", ca))
+      .set("groups", codec::Json::array({codec::Json("web")}));
+  REQUIRE(it.world.put(key_of(kTenantWide, "NodeAuthority", "devices"), spec.to_string()).ok());
+  REQUIRE(it.world.put(key_of(kTenantWide, "Group", "web"), "{}").ok());
+
+  const codec::Json asked = challenge();
+  CHECK(it.join(answer(asked), "127.0.0.9") == "node_challenge");  // another's
+  CHECK(it.join(answer(asked)) == "node_challenge");               // good once
+  CHECK(it.join(answer(challenge(), "elsewhere")) == "x509pop_signature");
+  const codec::Json late = challenge();
+  it.world.run(31'000);
+  CHECK(it.join(answer(late)) == "node_challenge");
+  CHECK(it.join(answer(challenge())) == "");
+  const std::string name(it.last->json().string_or("node", ""));
+  CHECK(name == "x509pop-" + codec::encode_hex(crypto::sha256(certificate)).substr(0, 40));
+  const contract::Entity* entity = it.world.plane->snapshot()->find_entity(node_entity("local", name));
+  REQUIRE(entity != nullptr);
+  CHECK(entity->parents == std::vector<contract::EntityId>{{"Wary::Group", "web"}});
+  for (int i = 0; i < 16; ++i) (void)challenge("10.0.0." + std::to_string(1));
+  codec::Json one_more = codec::Json::object({{"method", codec::Json("x509pop")}});
+  one_more.set("csr", std::string_view(it.csr)).set("nonce", codec::encode_base64(own));
+  CHECK(it.join(std::move(one_more), "10.0.0.1") == "node_challenges");
+}
+
+TEST_CASE("a TPM's evidence is read before anything is made for it") {
+  NodesWorld it;
+  codec::Json body = codec::Json::object({{"method", codec::Json("tpm")}});
+  body.set("csr", std::string_view(it.csr)).set("nonce", codec::encode_base64(Bytes(32, 1)));
+  CHECK(it.join(body) == "node_field");
+  body.set("endorsement_key", "AAAA").set("attestation_key", "AAAA");
+  CHECK(it.join(body).starts_with("tpm_"));
+  body.set("nonce", "AAAA");
+  CHECK(it.join(body) == "node_field");
+}
+
+TEST_CASE("the link is for nodes that joined") {
+  NodesWorld it;
+  const auto link = [&](std::string_view principal) {
+    http::Request request;
+    request.method = "GET";
+    request.path = "/nodes/link";
+    request.headers = {{"Wary-Principal", std::string(principal)}};
+    auto exchange = std::make_shared<TestExchange>(std::move(request));
+    it.nodes.link(exchange);
+    return exchange->code();
+  };
+  CHECK(link("") == "node_link");
+  CHECK(link("Wary::User::\"owner\"") == "node_link");
+  CHECK(link("Wary::Node::\"spiffe://elsewhere/wary/node/web-1\"") == "node_link");
+  CHECK(link("Wary::Node::\"spiffe://local/wary/node/web-1\"") == "node_link");  // no WebSocket
+  REQUIRE(it.world.put(key_of(kTenantWide, "Node", "web-1"), R"({"disabled":true})").ok());
+  CHECK(link("Wary::Node::\"spiffe://local/wary/node/web-1\"") == "node_revoked");
+}
+
+TEST_CASE("an agent learns of the workloads that are placed on its node, and of nothing else") {
+  World world;
+  const auto put = [&](const store::Key& key, std::string_view spec) { REQUIRE(world.put(key, spec).ok()); };
+  put(key_of(kTenantWide, "Group", "web"), "{}");
+  put(key_of(kTenantWide, "Node", "a"), R"({"groups":["web"]})");
+  put(key_of(kTenantWide, "Node", "b"), "{}");
+  put(key_of("shop", "Workload", "here"), "{}");
+  put(key_of("shop", "Workload", "named"), R"({"nodes":["b"]})");
+  put(key_of("shop", "Workload", "grouped"), R"({"nodeGroups":["web"]})");
+  const auto seen = [&](const char* view) { return names_of(snapshot_of(*world.plane->snapshot(), "local", view)); };
+  CHECK(view_of("edge/local").empty());
+  CHECK(seen("agent/local") == std::vector<std::string>{"Wary::Workload spiffe://local/shop/here"});
+  CHECK(seen("agent/a") == std::vector<std::string>{"Wary::Workload spiffe://local/shop/grouped"});
+  CHECK(seen("agent/b") == std::vector<std::string>{"Wary::Workload spiffe://local/shop/named"});
+  CHECK(seen("agent/unknown").empty());
+
+  // Each change, as each agent gets it.
+  const auto change = [&](const store::Key& key, std::string_view spec, const char* view) {
+    const policy::SnapshotPtr before = world.plane->snapshot();
+    put(key, spec);
+    const auto delta = policy::delta_between(policy::content_of(*before), policy::content_of(*world.plane->snapshot()));
+    return delta_of(*before, *world.plane->snapshot(), delta, "local", view);
+  };
+  auto delta = policy::parse_delta(*change(key_of("shop", "Workload", "named"), R"({"nodes":["a"]})", "agent/b"));
+  CHECK(delta->upserts.empty());
+  CHECK(delta->removals == std::vector<contract::EntityId>{{"Wary::Workload", "spiffe://local/shop/named"}});
+  delta = policy::parse_delta(*change(key_of("shop", "Workload", "named"), R"({"nodes":["a"],"hint":"h"})", "agent/b"));
+  CHECK(delta->removals.empty());  // not even its name
+  delta = policy::parse_delta(*change(key_of("shop", "Workload", "named"), R"({"nodes":["a"],"hint":"i"})", "agent/a"));
+  CHECK(delta->upserts.size() == 1);
+  CHECK_FALSE(change(key_of(kTenantWide, "Node", "a"), "{}", "agent/a").has_value());
+  delta = policy::parse_delta(*change(key_of(kTenantWide, "User", "dora"), "{}", "agent/a"));
+  CHECK(delta->upserts.empty());
+}
