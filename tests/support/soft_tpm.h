@@ -1,0 +1,98 @@
+// A TPM of its own on two loopback ports, in software; it keeps its state in a folder that goes with the value.
+//
+//   test::SoftTpm tpm;
+//   if (!tpm.is_installed()) WARY_SKIP("swtpm is missing");
+//   REQUIRE(tpm.start());      // then tpm.tcti()
+#pragma once
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/descriptor.h"
+#include "io/process.h"
+
+namespace wary::test {
+
+class SoftTpm {
+ public:
+  SoftTpm() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "wary-tpm-XXXXXX").string();
+    REQUIRE(mkdtemp(pattern.data()) != nullptr);
+    folder_ = pattern;
+    std::filesystem::create_directory(folder_ + "/state");
+    std::filesystem::create_directory(folder_ + "/ca");
+  }
+  ~SoftTpm() {
+    process_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  SoftTpm(const SoftTpm&) = delete;
+  SoftTpm& operator=(const SoftTpm&) = delete;
+
+  static bool is_installed() { return access(kProgram, X_OK) == 0; }
+  static bool is_maker_installed() { return access(kMaker, X_OK) == 0; }
+  const std::string& folder() const { return folder_; }
+  std::string tcti() const { return "swtpm:host=127.0.0.1,port=" + std::to_string(port_); }
+
+  // Before its start: endorsement keys with certificates, as a vendor does; the authority's files lie in folder()/ca.
+  bool manufacture() {
+    const std::string ca = folder_ + "/ca";
+    std::ofstream(folder_ + "/localca.conf")
+        << "statedir = " << ca << "\nsigningkey = " << ca << "/signkey.pem\nissuercert = " << ca
+        << "/issuercert.pem\ncertserial = " << ca << "/certserial\n";
+    std::ofstream(folder_ + "/localca.options") << "";
+    std::ofstream(folder_ + "/setup.conf")
+        << "create_certs_tool = /usr/bin/swtpm_localca\ncreate_certs_tool_config = " << folder_
+        << "/localca.conf\ncreate_certs_tool_options = " << folder_ << "/localca.options\nactive_pcr_banks = sha256\n";
+    auto child = spawn({kMaker, "--tpm2", "--tpmstate", "dir://" + folder_ + "/state", "--create-ek-cert", "--config",
+                        folder_ + "/setup.conf"});
+    return child && child->wait(60'000) && child->exit_status() == 0;
+  }
+
+  bool start() {
+    for (int attempt = 0; attempt < 20; ++attempt) {
+      port_ = 21'000 + (getpid() * 7 + attempt * 211) % 20'000;
+      const std::string own = std::to_string(port_), control = std::to_string(port_ + 1);
+      auto child = spawn({kProgram, "socket", "--tpm2", "--tpmstate", "dir=" + folder_ + "/state", "--server",
+                          "type=tcp,bindaddr=127.0.0.1,port=" + own, "--ctrl",
+                          "type=tcp,bindaddr=127.0.0.1,port=" + control, "--flags", "not-need-init"});
+      if (!child) return false;
+      if (!child->wait(700)) {
+        process_ = std::move(child);
+        return true;
+      }
+    }
+    return false;
+  }
+  // Ends when its one client goes; what it keeps, it keeps.
+  bool restart() {
+    process_.reset();
+    return start();
+  }
+
+ private:
+  static constexpr const char* kProgram = "/usr/bin/swtpm";
+  static constexpr const char* kMaker = "/usr/bin/swtpm_setup";
+
+  static std::unique_ptr<io::Process> spawn(const std::vector<std::string>& arguments) {
+    io::ProcessOptions options;
+    options.environment = {"PATH=/usr/bin:/bin:/usr/sbin:/sbin", "HOME=/nonexistent"};
+    const io::Descriptor quiet(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+    options.output = quiet.get();
+    auto child = io::Process::start(arguments, options);
+    return child ? std::move(child).value() : nullptr;
+  }
+
+  std::string folder_;
+  int port_ = 0;
+  std::unique_ptr<io::Process> process_;
+};
+
+}  // namespace wary::test
