@@ -16,6 +16,7 @@
 #include "node/node_test_world.h"
 #include "node/statement.h"
 #include "node/tpm_evidence.h"
+#include "tests/support/openssl_run.h"
 #include "tests/support/skip.h"
 #include "tests/support/soft_tpm.h"
 
@@ -246,6 +247,75 @@ TEST_CASE("a vendor's certificate vouches for the endorsement key, and for no ot
   const auto ecc = device_of(files, tpm, Kind::kEcc);
   CHECK(ecc->endorsement_certificate().empty());
   CHECK(ecc->attestation_public() == device->attestation_public());
+}
+
+// Written as a vendor writes it, with bytes after it that are not its own.
+void put_certificate(const test::SoftTpm& soft, TPM2_HANDLE at, TPMA_NV readable, const Bytes& certificate) {
+  std::unique_ptr<keystore::Tpm> tpm;
+  REQUIRE(keystore::open_tpm(soft.tcti(), tpm) == TSS2_RC_SUCCESS);
+  TPM2B_NV_PUBLIC shape{};
+  shape.nvPublic.nvIndex = at;
+  shape.nvPublic.nameAlg = TPM2_ALG_SHA256;
+  shape.nvPublic.attributes = readable | TPMA_NV_OWNERWRITE | TPMA_NV_NO_DA;
+  shape.nvPublic.dataSize = static_cast<UINT16>(certificate.size() + 50);
+  ESYS_TR index = ESYS_TR_NONE;
+  REQUIRE(Esys_NV_DefineSpace(tpm->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, nullptr,
+                              &shape, &index) == TSS2_RC_SUCCESS);
+  TPM2B_MAX_NV_BUFFER content{};
+  content.size = static_cast<UINT16>(certificate.size());
+  std::ranges::copy(certificate, content.buffer);
+  REQUIRE(Esys_NV_Write(tpm->esys, ESYS_TR_RH_OWNER, index, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &content,
+                        0) == TSS2_RC_SUCCESS);
+}
+
+TEST_CASE("a certificate decides which endorsement key is shown, and has to be for one") {
+  if (!test::SoftTpm::is_installed()) WARY_SKIP("swtpm is missing");
+  test::OpensslRun openssl;
+  if (openssl.run("version").find("OpenSSL") == std::string::npos) WARY_SKIP("no openssl program");
+  setenv("TSS2_LOG", "all+NONE", 1);
+  openssl.write("c.cnf",
+                "[req]\ndistinguished_name=dn\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE\n"
+                "[good]\nbasicConstraints=CA:FALSE\nkeyUsage=critical,keyAgreement\nextendedKeyUsage=2.23.133.8.1\n"
+                "subjectAltName=critical,dirName:tpm\n[tpm]\nCN=x\n[plain]\nbasicConstraints=CA:FALSE\n"
+                "[cipher]\nkeyUsage=critical,keyEncipherment\nextendedKeyUsage=2.23.133.8.1\n"
+                "[server]\nkeyUsage=critical,keyAgreement\nextendedKeyUsage=serverAuth\n");
+  const std::string key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -config c.cnf ";
+  openssl.run("req -x509 " + key + "-keyout ca.key -out ca.pem -subj /CN=vendor -days 30 -extensions ca");
+  openssl.run("req -new " + key + "-keyout any.key -out any.csr -subj /");
+  const auto decoded = [&](const std::string& name) { return crypto::decode_pem(openssl.run("x509 -in " + name)); };
+  const auto roots = crypto::TrustRoots::build({decoded("ca.pem")->front().bytes});
+  REQUIRE(roots.ok());
+  for (const TPMA_NV readable : {TPMA_NV{TPMA_NV_AUTHREAD}, TPMA_NV{TPMA_NV_OWNERREAD}}) {
+    test::SoftTpm tpm;
+    REQUIRE(tpm.start());
+    io::SimFiles files(1);
+    const EndorsementKey ek = endorsement_of(*device_of(files, tpm, Kind::kEcc));
+    openssl.write("ek.pem", crypto::encode_pem("PUBLIC KEY", ek.spki));
+    const auto certificate = [&](const std::string& extensions) {
+      openssl.run(
+          "x509 -req -in any.csr -force_pubkey ek.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 20 "
+          "-extfile c.cnf -extensions " +
+          extensions + " -out ek.cert");
+      const auto blocks = decoded("ek.cert");
+      REQUIRE(blocks.ok());
+      return blocks->front().bytes;
+    };
+    const Bytes good = certificate("good");
+    const UnixTime now{crypto::parse_certificate(good)->not_before.nanos + 3600 * kNanosPerSecond};
+    const auto code = [&](const Bytes& leaf) {
+      return refusal_of(check_endorsement_certificate(ek, {leaf}, *roots, now));
+    };
+    CHECK(code(good) == "ok");
+    CHECK(code(certificate("plain")) == "ok");
+    CHECK(code(certificate("cipher")) == "tpm_ek_certificate_use");
+    CHECK(code(certificate("server")) == "tpm_ek_certificate_use");
+    // RSA where no certificate says otherwise.
+    CHECK(endorsement_of(*device_of(files, tpm)).key.type() == crypto::JoseKeyType::kRsa);
+    put_certificate(tpm, 0x01c0000a, readable, good);
+    const auto device = device_of(files, tpm);
+    CHECK(endorsement_of(*device).fingerprint == ek.fingerprint);
+    CHECK(device->endorsement_certificate() == good);
+  }
 }
 
 TEST_CASE("quotes of a TPM's RSA keys are accepted, and of one that signs anything refused") {

@@ -4,9 +4,12 @@
 //   if (!tpm.is_installed()) WARY_SKIP("swtpm is missing");
 //   REQUIRE(tpm.start());      // then tpm.tcti()
 #pragma once
+#include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -58,20 +61,24 @@ class SoftTpm {
 
   bool start() {
     for (int attempt = 0; attempt < 20; ++attempt) {
-      port_ = 21'000 + (getpid() * 7 + attempt * 211) % 20'000;
+      port_ = 21'000 + (getpid() * 7 + started_++ * 212) % 10'000;
+      if (listens(port_) || listens(port_ + 1)) continue;
       const std::string own = std::to_string(port_), control = std::to_string(port_ + 1);
       auto child = spawn({kProgram, "socket", "--tpm2", "--tpmstate", "dir=" + folder_ + "/state", "--server",
                           "type=tcp,bindaddr=127.0.0.1,port=" + own, "--ctrl",
                           "type=tcp,bindaddr=127.0.0.1,port=" + control, "--flags", "not-need-init"});
       if (!child) return false;
-      if (!child->wait(700)) {
+      // It ends where somebody else took a port in the meantime.
+      for (int i = 0; i < 500 && !child->wait(10) && !listens(port_ + 1); ++i) {
+      }
+      if (!child->wait(50)) {
         process_ = std::move(child);
         return true;
       }
     }
     return false;
   }
-  // Ends when its one client goes; what it keeps, it keeps.
+  // As when a machine starts again: what it keeps, it keeps.
   bool restart() {
     process_.reset();
     return start();
@@ -80,6 +87,15 @@ class SoftTpm {
  private:
   static constexpr const char* kProgram = "/usr/bin/swtpm";
   static constexpr const char* kMaker = "/usr/bin/swtpm_setup";
+
+  static bool listens(int port) {
+    const io::Descriptor probe(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  }
 
   static std::unique_ptr<io::Process> spawn(const std::vector<std::string>& arguments) {
     io::ProcessOptions options;
@@ -90,6 +106,7 @@ class SoftTpm {
     return child ? std::move(child).value() : nullptr;
   }
 
+  static inline int started_ = 0;  // no two of one program take the same ports
   std::string folder_;
   int port_ = 0;
   std::unique_ptr<io::Process> process_;
