@@ -15,13 +15,13 @@
 #include "keystore/pkcs11_store.h"
 #include "keystore/tpm_store.h"
 #include "tests/support/skip.h"
+#include "tests/support/soft_tpm.h"
 
 namespace wary::keystore {
 namespace {
 
 constexpr const char* kSoftHsm = "/usr/lib/softhsm/libsofthsm2.so";
 constexpr const char* kSoftHsmTool = "/usr/bin/softhsm2-util";
-constexpr const char* kSoftTpm = "/usr/bin/swtpm";
 
 std::string refusal(const Result<std::unique_ptr<Key>>& result) { return result.ok() ? "ok" : result.error().code; }
 std::string refusal(const Result<std::unique_ptr<KeyStore>>& result) {
@@ -85,34 +85,6 @@ struct SoftToken {
   }
 };
 
-// A TPM of its own on two loopback ports; it keeps its state below the scratch directory.
-struct SoftTpm {
-  Scratch scratch;
-  int port = 0;
-  std::unique_ptr<io::Process> process;
-
-  bool start() {
-    for (int attempt = 0; attempt < 20; ++attempt) {
-      port = 21'000 + (getpid() * 7 + attempt * 211) % 20'000;
-      const std::string own = std::to_string(port), control = std::to_string(port + 1);
-      io::ProcessOptions options;
-      const io::Descriptor quiet(open("/dev/null", O_WRONLY | O_CLOEXEC));
-      options.output = quiet.get();
-      auto child = io::Process::start({kSoftTpm, "socket", "--tpm2", "--tpmstate", "dir=" + scratch.path, "--server",
-                                       "type=tcp,bindaddr=127.0.0.1,port=" + own, "--ctrl",
-                                       "type=tcp,bindaddr=127.0.0.1,port=" + control, "--flags", "not-need-init"},
-                                      options);
-      if (!child) return false;
-      if (!(*child)->wait(700)) {
-        process = std::move(child).value();
-        return true;
-      }
-    }
-    return false;
-  }
-  TpmOptions options() const { return {"swtpm:host=127.0.0.1,port=" + std::to_string(port)}; }
-};
-
 TEST_CASE("sealed files: keys are made, loaded, used and removed, and lie there only sealed") {
   io::SimFiles files(1);
   const auto random = io::make_system_random();
@@ -151,32 +123,32 @@ TEST_CASE("PKCS#11: keys are made in the token and never leave it; what is wrong
 }
 
 TEST_CASE("TPM: keys are its own, nothing stays loaded, and what is wrong with it is said") {
-  if (access(kSoftTpm, X_OK) != 0) WARY_SKIP("swtpm is missing");
+  if (!test::SoftTpm::is_installed()) WARY_SKIP("swtpm is missing");
   setenv("TSS2_LOG", "all+NONE", 1);  // the library's own lines about what is refused here on purpose
-  SoftTpm tpm, other;
+  test::SoftTpm tpm, other;
   REQUIRE(tpm.start());
   io::SimFiles files(1);
-  TpmOptions nowhere = tpm.options();
+  TpmOptions nowhere = {tpm.tcti()};
   nowhere.tcti = "swtpm:host=127.0.0.1,port=1";
   CHECK(refusal(open_tpm_store(files, "keys", nowhere, pin_of("pin"))) == "key_store_absent");
   nowhere.tcti = "device:/dev/there-is-none";
   CHECK(refusal(open_tpm_store(files, "keys", nowhere, pin_of("pin"))) == "key_store_absent");
-  CHECK(refusal(open_tpm_store(files, "keys", tpm.options(), pin_of(std::string(33, 'x')))) == "key_store_pin");
+  CHECK(refusal(open_tpm_store(files, "keys", {tpm.tcti()}, pin_of(std::string(33, 'x')))) == "key_store_pin");
   {
-    auto store = open_tpm_store(files, "keys", tpm.options(), pin_of("pin"));
+    auto store = open_tpm_store(files, "keys", {tpm.tcti()}, pin_of("pin"));
     REQUIRE_MESSAGE(store.ok(), store.error().to_string());
     check_store(**store);
   }
   {
     REQUIRE(other.start());
-    auto store = open_tpm_store(files, "keys", other.options(), pin_of("pin"));
+    auto store = open_tpm_store(files, "keys", {other.tcti()}, pin_of("pin"));
     REQUIRE_MESSAGE(store.ok(), store.error().to_string());
     CHECK(refusal((*store)->load("first-1")) == "key_store_missing");
   }
   Bytes cut = *io::read_file(files, "keys/first-1.tpm", 4096);
   cut.pop_back();
   REQUIRE(io::write_file_atomically(files, "keys/cut.tpm", cut).ok());
-  auto store = open_tpm_store(files, "keys", tpm.options(), pin_of("wrong"));
+  auto store = open_tpm_store(files, "keys", {tpm.tcti()}, pin_of("wrong"));
   REQUIRE(store.ok());
   CHECK(refusal((*store)->load("cut")) == "key_store_damaged");
   auto key = (*store)->load("first-1");

@@ -8,6 +8,7 @@
 #include "codec/text.h"
 #include "crypto/hash.h"
 #include "crypto/pem.h"
+#include "node/node_test_world.h"
 #include "node/statement.h"
 #include "tests/support/openssl_run.h"
 #include "tests/support/skip.h"
@@ -16,11 +17,6 @@ namespace wary::node {
 namespace {
 
 constexpr std::int64_t kDay = std::int64_t{24} * 3600 * kNanosPerSecond;
-
-template <typename T>
-std::string pop_code(const Result<T>& result) {
-  return result.ok() ? "ok" : result.error().code;
-}
 
 // An operator's authority and what it and others issued, made by the openssl program once.
 class DeviceWorld {
@@ -127,12 +123,12 @@ TEST_CASE("x509pop: every kind of key that is taken proves itself, and no other"
     for (const std::size_t at : {std::size_t{0}, signature->size() / 2, signature->size() - 1}) {
       Bytes altered = *signature;
       altered[at] ^= 1;
-      CHECK(pop_code(check_x509pop({leaf}, world.roots(), statement, altered, world.now())) == "x509pop_signature");
+      CHECK(refusal_of(check_x509pop({leaf}, world.roots(), statement, altered, world.now())) == "x509pop_signature");
     }
-    CHECK(pop_code(check_x509pop({leaf}, world.roots(), statement, {}, world.now())) == "x509pop_signature");
+    CHECK(refusal_of(check_x509pop({leaf}, world.roots(), statement, {}, world.now())) == "x509pop_signature");
     Bytes other = statement;
     other.back() ^= 1;
-    CHECK(pop_code(check_x509pop({leaf}, world.roots(), other, *signature, world.now())) == "x509pop_signature");
+    CHECK(refusal_of(check_x509pop({leaf}, world.roots(), other, *signature, world.now())) == "x509pop_signature");
   }
   const std::map<std::string, std::string> refused = {
       {"p521", "-newkey ec -pkeyopt ec_paramgen_curve:P-521 -nodes -config c.cnf "},
@@ -142,11 +138,11 @@ TEST_CASE("x509pop: every kind of key that is taken proves itself, and no other"
   for (const auto& [name, options] : refused) {
     CAPTURE(name);
     const Bytes leaf = world.issue(name, "root", "device", options);
-    CHECK(pop_code(check_x509pop({leaf}, world.roots(), statement, Bytes(64, 1), world.now())) == "x509pop_key");
+    CHECK(refusal_of(check_x509pop({leaf}, world.roots(), statement, Bytes(64, 1), world.now())) == "x509pop_key");
     CHECK_FALSE(decode_device_key(world.run("pkey -in " + name + ".key")).ok());
   }
   const auto p521 = crypto::SigningKey::generate(crypto::JoseKeyType::kP521);
-  CHECK(pop_code(prove(*p521, statement)) == "x509pop_key");
+  CHECK(refusal_of(prove(*p521, statement)) == "x509pop_key");
 }
 
 TEST_CASE("x509pop: a signature of the right key in another form is none") {
@@ -158,7 +154,8 @@ TEST_CASE("x509pop: a signature of the right key in another form is none") {
         world.run("dgst -sha256 -sign " + name + ".key " + options + " statement | od -An -v -tx1 | tr -d ' \\n'"));
   };
   const auto code = [&](const std::string& name, const Bytes& signature) {
-    return pop_code(check_x509pop({world.certificate(name)}, world.roots(), as_bytes("text"), signature, world.now()));
+    return refusal_of(
+        check_x509pop({world.certificate(name)}, world.roots(), as_bytes("text"), signature, world.now()));
   };
   world.issue("ec", "root", "device");
   world.issue("rsa", "root", "device", "-newkey rsa:2048 -nodes -config c.cnf ");
@@ -181,7 +178,7 @@ TEST_CASE("x509pop: chains are refused one by one, each by its own code") {
     std::vector<Bytes> chain = {world.certificate(name)};
     chain.insert(chain.end(), above.begin(), above.end());
     const UnixTime at{world.now().nanos + days * kDay};
-    return pop_code(check_x509pop(chain, world.roots(root), statement, *prove(world.key(name), statement), at));
+    return refusal_of(check_x509pop(chain, world.roots(root), statement, *prove(world.key(name), statement), at));
   };
   world.issue("good", "root", "device");
   CHECK(code("good") == "ok");
@@ -223,17 +220,18 @@ TEST_CASE("x509pop: chains are refused one by one, each by its own code") {
   world.issue("bare_child", "bare", "device");
   CHECK(code("bare_child", {world.certificate("bare")}) == "x509_not_ca");
   const Bytes leaf = world.certificate("good"), proof = *prove(world.key("good"), statement);
-  CHECK(pop_code(check_x509pop({}, world.roots(), statement, proof, world.now())) == "x509pop_chain");
+  CHECK(refusal_of(check_x509pop({}, world.roots(), statement, proof, world.now())) == "x509pop_chain");
   Bytes longer = leaf;
   longer.push_back(0);
-  CHECK(pop_code(check_x509pop({longer}, world.roots(), statement, proof, world.now())) == "x509_syntax");
-  CHECK(pop_code(check_x509pop({leaf, to_bytes("x")}, world.roots(), statement, proof, world.now())) == "x509_syntax");
-  CHECK(pop_code(check_x509pop({leaf}, world.roots(), {}, proof, world.now())) == "x509pop_statement");
-  CHECK(pop_code(check_x509pop({leaf}, world.roots(), Bytes(5000), proof, world.now())) == "x509pop_statement");
-  CHECK(pop_code(prove(world.key("good"), {})) == "x509pop_statement");
+  CHECK(refusal_of(check_x509pop({longer}, world.roots(), statement, proof, world.now())) == "x509_syntax");
+  CHECK(refusal_of(check_x509pop({leaf, to_bytes("x")}, world.roots(), statement, proof, world.now())) ==
+        "x509_syntax");
+  CHECK(refusal_of(check_x509pop({leaf}, world.roots(), {}, proof, world.now())) == "x509pop_statement");
+  CHECK(refusal_of(check_x509pop({leaf}, world.roots(), Bytes(5000), proof, world.now())) == "x509pop_statement");
+  CHECK(refusal_of(prove(world.key("good"), {})) == "x509pop_statement");
   // Another device of the same authority does not stand in.
   const Bytes others = *prove(world.key("bare"), statement);
-  CHECK(pop_code(check_x509pop({leaf}, world.roots(), statement, others, world.now())) == "x509pop_signature");
+  CHECK(refusal_of(check_x509pop({leaf}, world.roots(), statement, others, world.now())) == "x509pop_signature");
 }
 
 TEST_CASE("x509pop: a device's files are read whole or refused") {
@@ -243,17 +241,17 @@ TEST_CASE("x509pop: a device's files are read whole or refused") {
   world.issue("b", "root", "device");
   const std::string key = world.run("pkey -in a.key");
   CHECK(decode_device_key(key).ok());
-  CHECK(pop_code(decode_device_key(key + key)) == "x509pop_pem");
-  CHECK(pop_code(decode_device_key("")) == "x509pop_pem");
-  CHECK(pop_code(decode_device_key(world.run("pkey -traditional -in a.key"))) == "x509pop_pem");  // SEC 1
-  CHECK(pop_code(decode_device_key(world.run("pkey -in a.key -aes128 -passout pass:x"))) == "x509pop_pem");
-  CHECK(pop_code(decode_device_key(key + "x")) == "pem_syntax");
+  CHECK(refusal_of(decode_device_key(key + key)) == "x509pop_pem");
+  CHECK(refusal_of(decode_device_key("")) == "x509pop_pem");
+  CHECK(refusal_of(decode_device_key(world.run("pkey -traditional -in a.key"))) == "x509pop_pem");  // SEC 1
+  CHECK(refusal_of(decode_device_key(world.run("pkey -in a.key -aes128 -passout pass:x"))) == "x509pop_pem");
+  CHECK(refusal_of(decode_device_key(key + "x")) == "pem_syntax");
   const std::string chain = world.text_of("a") + world.text_of("root");
   CHECK(decode_device_chain(chain)->size() == 2);
   CHECK(decode_device_chain(chain)->front() == world.certificate("a"));
-  CHECK(pop_code(decode_device_chain(chain + key)) == "x509pop_pem");
-  CHECK(pop_code(decode_device_chain("")) == "x509pop_chain");
-  CHECK(pop_code(decode_device_chain(chain + chain + chain)) == "x509pop_chain");
+  CHECK(refusal_of(decode_device_chain(chain + key)) == "x509pop_pem");
+  CHECK(refusal_of(decode_device_chain("")) == "x509pop_chain");
+  CHECK(refusal_of(decode_device_chain(chain + chain + chain)) == "x509pop_chain");
 }
 
 }  // namespace
