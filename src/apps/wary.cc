@@ -231,6 +231,58 @@ Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
   return {};
 }
 
+// A machine that belongs to a control plane elsewhere: its agent alone.
+Status run_node(cli::Context& context, const cli::Arguments& arguments) {
+  block_signals();
+  Runtime runtime = make_runtime("wary");
+  Machine machine;
+  machine.data = context.data;
+  if (getuid() == 0) machine.agent = {kAgentUid, kGroup};
+  const std::string program = own_directory() + "/wary-agent";
+  if (access(program.c_str(), X_OK) != 0) {
+    return fail(ErrorKind::kNotFound, "program_missing", "a program of wary is not beside this one, or cannot be run")
+        .at(program)
+        .next("install wary whole: all its programs belong in one directory");
+  }
+  WARY_RETURN_IF_ERROR(make_directory(machine.data, 0755, std::nullopt));
+  if (machine.agent) WARY_RETURN_IF_ERROR(check_passage(machine));
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/log", 0700, std::nullopt));
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run", 0755, std::nullopt));
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run/agent", 0711, machine.agent));
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/agent", 0700, machine.agent));
+  WARY_ASSIGN_OR_RETURN(auto lock, runtime.files->open(machine.data + "/lock", io::OpenMode::kCreate));
+  if (const Status locked = lock->lock(); !locked) {
+    return fail(ErrorKind::kConflict, "data_in_use", "another wary runs on this data directory")
+        .at(machine.data)
+        .next("stop that one, or choose another directory with --data");
+  }
+  std::vector<std::string> agent = {program, "--directory", machine.data + "/agent", "--run", machine.data + "/run"};
+  const auto pass = [&](const std::string& name, const std::string& value) {
+    agent.push_back(name);
+    agent.push_back(value);
+  };
+  for (const char* name :
+       {"--server", "--ca", "--token-file", "--x509pop-chain", "--x509pop-key", "--tpm", "--tpm-chain"}) {
+    std::string value = arguments.flag(name);
+    if (value.empty()) continue;
+    const bool is_file = std::string_view(name) != "--server" && std::string_view(name) != "--tpm";
+    if (is_file && !value.starts_with('/') && !context.here.empty()) value = context.here + "/" + value;
+    pass(name, value);
+  }
+  if (machine.agent) {
+    pass("--uid", std::to_string(machine.agent->uid));
+    pass("--gid", std::to_string(machine.agent->gid));
+  }
+  Supervisor supervisor(runtime, machine.data + "/log");
+  WARY_RETURN_IF_ERROR(supervisor.start({"wary-agent", std::move(agent), std::nullopt}));
+  context.out("this machine is a node\n  identity " + machine.data +
+              "/run/agent/api.sock (SPIFFE Workload API)\n  log      " + machine.data + "/log/wary-agent.log\n");
+  run_until_signal(runtime);
+  context.out("stopping\n");
+  supervisor.stop_all();
+  return {};
+}
+
 std::vector<cli::Command> table() {
   std::vector<cli::Command> commands = cli::commands();
   commands.insert(commands.begin(),
@@ -242,6 +294,19 @@ std::vector<cli::Command> table() {
                     {"--pep-uids", "UID,...", "users whose programs may ask for decisions (docs/plugs.md)", false}},
                    "Keeps its data in the data directory and goes on with it the next time. Ends on Ctrl-C.",
                    run_dev});
+  commands.push_back(
+      {{"node", "join"},
+       {},
+       "Make this machine a node of a wary elsewhere, and serve its programs",
+       {{"--server", "URL", "https://HOST:PORT of that wary's edge, by its console's name", true},
+        {"--ca", "FILE", "its CA, in PEM", true},
+        {"--token-file", "FILE", "a token of wary node token"},
+        {"--x509pop-chain", "FILE", "a device certificate and its intermediates, in PEM"},
+        {"--x509pop-key", "FILE", "that certificate's key, in PEM"},
+        {"--tpm", "TCTI", "a TPM 2.0, as device:/dev/tpmrm0"},
+        {"--tpm-chain", "FILE", "intermediates of the TPM's endorsement certificate, in PEM"}},
+       "What it shows is needed once: from then on its own key is enough, also after a restart. Ends on Ctrl-C.",
+       run_node});
   commands.push_back({{"version"}, {}, "Print the version", {}, "", [](cli::Context& context, const cli::Arguments&) {
                         context.out("wary " + std::string(kVersion) + "\n");
                         return Status();

@@ -21,12 +21,6 @@ constexpr std::int64_t kRetryLeast = kNanosPerSecond, kRetryMost = 30 * kNanosPe
 constexpr std::size_t kStateMost = std::size_t{256} << 10;
 constexpr std::size_t kEvidenceMost = std::size_t{1} << 20;
 
-// What may pass by itself; a refusal does not.
-bool may_pass(const Error& error) {
-  return error.kind == ErrorKind::kUnavailable || error.kind == ErrorKind::kTimeout ||
-         error.kind == ErrorKind::kExhausted || error.kind == ErrorKind::kInternal;
-}
-
 Error bad_answer(std::string_view what) {
   return fail(ErrorKind::kInternal, "node_answer", "the control plane's answer cannot be used").at(std::string(what));
 }
@@ -65,6 +59,11 @@ Error error_of(int status, const Json& body) {
 }
 
 }  // namespace
+
+bool may_pass(const Error& error) {
+  return error.kind == ErrorKind::kUnavailable || error.kind == ErrorKind::kTimeout ||
+         error.kind == ErrorKind::kExhausted || error.kind == ErrorKind::kInternal;
+}
 
 Membership::Membership(MembershipParts parts, MembershipOptions options)
     : parts_(std::move(parts)), options_(std::move(options)) {}

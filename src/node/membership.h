@@ -60,6 +60,9 @@ struct MembershipOptions {
   Evidence show;
 };
 
+// What may pass by itself: the server is away, or busy. A refusal does not.
+bool may_pass(const Error& error);
+
 struct Identity {
   std::string name;
   std::string trust_domain;
@@ -78,6 +81,7 @@ class Membership {
   Status open();
   // Told at the first identity, and at each refusal until there is one.
   void start(std::function<void(const Result<Identity>&)> joined);
+  void on_joined(std::function<void(const Result<Identity>&)> joined) { joined_ = std::move(joined); }
   const Identity& identity() const { return identity_; }
   Dial dialler();
   // Who vouches for the server from now on.

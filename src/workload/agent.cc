@@ -61,7 +61,9 @@ Status Agent::start() {
     parts_.log.info(connected ? "agent.connected" : "agent.disconnected", {{"node", options_.node}});
   };
   subscriber_ = std::make_unique<link::Subscriber>(
-      parts_.loop, parts_.files, link::SubscriberOptions{options_.node, options_.link, options_.directory},
+      parts_.loop, parts_.files,
+      link::SubscriberOptions{
+          .node = options_.node, .address = options_.link, .directory = options_.directory, .dial = options_.dial},
       std::move(hooks), parts_.log);
   WARY_RETURN_IF_ERROR(subscriber_->start());
   return service_->listen(options_.socket);
@@ -132,6 +134,7 @@ void Agent::trust(const contract::Entity& trust_domain) {
   const spiffe::Bundle& now = *trusted_.find(domain);
   bundles_[domain] = known(now);
   if (domain != options_.trust_domain) return;
+  if (parts_.authorities && now.x509_authorities != before) parts_.authorities(now.x509_authorities);
   // What a root signed that is gone ends with it.
   roots_left_ =
       roots_left_ || std::any_of(before.begin(), before.end(), [&](const Bytes& root) {

@@ -29,6 +29,8 @@ struct AgentParts {
   Log& log;
   Metrics& metrics;
   std::function<void(UnixTime floor)> raise_clock;
+  // The trust domain's own X.509 authorities, whenever they are another set; optional.
+  std::function<void(const std::vector<Bytes>& roots)> authorities = nullptr;
 };
 
 struct AgentOptions {
@@ -36,8 +38,9 @@ struct AgentOptions {
   std::string trust_domain;
   std::string directory;  // holds "updates"
   io::Address link;
-  io::Address socket;  // of the Workload API
-  Bytes snapshot_key;  // Ed25519, 32 bytes
+  io::Address socket;         // of the Workload API
+  Bytes snapshot_key;         // Ed25519, 32 bytes
+  link::Dial dial = nullptr;  // instead of the link's address, where the control plane is elsewhere
 };
 
 class Agent {
