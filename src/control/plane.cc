@@ -224,7 +224,7 @@ policy::SnapshotContent Plane::content_of_objects(const Objects& objects, std::u
   content.policies = derive_policies(objects);
   content.entities = built_in_entities(settings_);
   for (const auto& [key, value] : objects.all()) {
-    if (key.kind == "Revocation") continue;  // a part of what it revokes
+    if (key.kind == "Revocation" || key.kind == "FetchedBundle") continue;  // a part of what it revokes, or is of
     for (const EntityId& id : entities_of(key, settings_)) {
       if (auto entity = derive_entity(objects, id, settings_)) content.entities.push_back(std::move(*entity));
     }

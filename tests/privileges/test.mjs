@@ -58,10 +58,11 @@ function checkProcess(wary, name, pid, isRoot) {
 }
 
 function checkSockets(wary, pids) {
-  const [signer, waryd, agent, edge] = pids.map(sockets);
+  const [signer, waryd, agent, federation, edge] = pids.map(sockets);
   saw("wary-signer has no network socket", signer.length === 0);
   saw("waryd has no network socket", waryd.length === 0);
   saw("wary-agent has no network socket", agent.length === 0);
+  saw("wary-federation has no network socket while it federates with nobody", federation.length === 0);
   const hex = wary.port.toString(16).toUpperCase().padStart(4, "0");
   const listening = edge.filter((socket) => socket.state === "0A");
   saw("wary-edge listens on loopback and its port alone", listening.length > 0 && listening.every((socket) => socket.local === `0100007F:${hex}`),
