@@ -1,5 +1,6 @@
 // waryd: the control plane: resources, policy, ledger, API. Its sockets are local; the edge is its only door to a
 // network.
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -291,6 +292,13 @@ Status serve_nodes(Runtime& runtime, Control& control) {
   return {};
 }
 
+// A public file, for those who may pass to this process's directory.
+Status publish(Runtime& runtime, const std::string& path, ByteView bytes) {
+  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, path, bytes));
+  if (chmod(path.c_str(), 0644) == 0) return {};
+  return fail(ErrorKind::kUnavailable, "run_directory", "a public file cannot be made readable").at(path);
+}
+
 Status start(const Options& options, Runtime& runtime, Control& control) {
   WARY_RETURN_IF_ERROR(io::harden_process());
   const std::string run = options.text("--run"), directory = options.text("--directory");
@@ -309,10 +317,9 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
   WARY_ASSIGN_OR_RETURN(control.ledger, open_ledger(options, runtime, control, verifier.to_vkey()));
   WARY_RETURN_IF_ERROR(
       io::write_file_atomically(*runtime.files, run + "/waryd/ledger.vkey", as_bytes(verifier.to_vkey() + "\n")));
-  // What the agent believes the link by.
-  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/waryd/snapshot.pub", keys.snapshot));
-  WARY_RETURN_IF_ERROR(
-      io::write_file_atomically(*runtime.files, run + "/waryd/trust-domain", as_bytes(keys.trust_domain)));
+  // What the agent and the federation's process believe the link by.
+  WARY_RETURN_IF_ERROR(publish(runtime, run + "/waryd/snapshot.pub", keys.snapshot));
+  WARY_RETURN_IF_ERROR(publish(runtime, run + "/waryd/trust-domain", as_bytes(keys.trust_domain)));
   WARY_RETURN_IF_ERROR(open_plane(options, runtime, control, keys));
   control.sign_in = std::make_unique<control::SignIn>(*control.plane, *runtime.clock, *runtime.random);
   control::ApiParts parts{
