@@ -58,17 +58,27 @@ Status check_not_own(const store::Key& key, const Settings& settings) {
       .next("wary ca rotate replaces its keys");
 }
 
+namespace {
+
+// The place is the object's in its file, and what is inside a text of it goes with the words.
+std::pair<std::string, Error> wrong_at(std::string pointer, Error error) {
+  if (!error.where.empty()) error.message += ", at " + std::exchange(error.where, "");
+  return {std::move(pointer), std::move(error)};
+}
+
+}  // namespace
+
 std::optional<std::pair<std::string, Error>> check_trust_domain(const Resource& resource, const Settings& settings) {
   if (Status foreign = check_not_own(resource.key, settings); !foreign) {
-    return std::pair("/metadata/name", std::move(foreign).error());
+    return wrong_at("/metadata/name", std::move(foreign).error());
   }
   const Json* endpoint = resource.spec.find("bundleEndpoint");
   const std::string bundle = applied_bundle(resource.spec);
   if (!bundle.empty()) {
     const auto parsed = spiffe::parse_bundle(resource.key.name, bundle);
-    if (!parsed) return std::pair("/spec/bundle", parsed.error());
+    if (!parsed) return wrong_at("/spec/bundle", parsed.error());
     // Half of a bundle is a mistake of whoever applies it; of one that is fetched it is its domain's business.
-    if (!parsed->left_out.empty()) return std::pair("/spec/bundle", parsed->left_out.front().error);
+    if (!parsed->left_out.empty()) return wrong_at("/spec/bundle", parsed->left_out.front().error);
   }
   if (endpoint == nullptr) {
     if (!bundle.empty()) return std::nullopt;
@@ -77,7 +87,11 @@ std::optional<std::pair<std::string, Error>> check_trust_domain(const Resource& 
                          .expected("a bundleEndpoint, a bundle, or both"));
   }
   const auto parsed = federation::endpoint_from(*endpoint);
-  if (!parsed) return std::pair("/spec/bundleEndpoint/" + parsed.error().where, parsed.error());
+  if (!parsed) {
+    Error error = parsed.error();
+    const std::string member = std::exchange(error.where, "");
+    return wrong_at("/spec/bundleEndpoint/" + member, std::move(error));
+  }
   const bool serves_itself = parsed->profile == federation::Profile::kSpiffe &&
                              parsed->spiffe_id.trust_domain == resource.key.name && bundle.empty();
   if (!serves_itself) return std::nullopt;
@@ -113,6 +127,13 @@ void TrustDomains::handle(const std::string& node, const Json& call, std::functi
   std::erase_if(attempts_, [&](const auto& one) {
     return plane_.objects().find(key_of(kTenantWide, "TrustDomain", one.first)) == nullptr;
   });
+  // Nor is what happened at another endpoint this one's.
+  const std::string endpoint = applied->find("bundleEndpoint")->to_canonical_string();
+  Attempt& attempt = attempts_[name];
+  if (attempt.endpoint != endpoint) {
+    attempt = {};
+    attempt.endpoint = endpoint;
+  }
   if (operation == "bundle.fetched") {
     const Status taken = take(node, name, call);
     if (taken) return reply(Json::object());
@@ -234,7 +255,8 @@ Json TrustDomains::status_of(const std::string& name) const {
   }
   const Json* fetched = spec_in(plane_.objects().find(key_of(kTenantWide, "FetchedBundle", name)));
   if (fetched != nullptr) out.set("changed", to_rfc3339({fetched->integer_or("fetched", 0)}));
-  if (const auto known = attempts_.find(name); known != attempts_.end()) {
+  const auto known = attempts_.find(name);
+  if (known != attempts_.end() && endpoint != nullptr && known->second.endpoint == endpoint->to_canonical_string()) {
     const Attempt& attempt = known->second;
     if (attempt.succeeded != 0) add("fetched", "fetched", to_rfc3339({attempt.succeeded}));
     if (attempt.is_failing) {

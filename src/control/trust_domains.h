@@ -39,6 +39,7 @@ class TrustDomains {
 
  private:
   struct Attempt {
+    std::string endpoint;        // as it was applied
     std::int64_t succeeded = 0;  // wall clock, nanoseconds; 0: not since this process began
     std::int64_t failed = 0;
     std::int64_t recorded = 0;  // when a failure was last made an event, monotonic

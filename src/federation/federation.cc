@@ -56,7 +56,7 @@ Status Federation::start() {
   WARY_ASSIGN_OR_RETURN(const crypto::PublicKey key,
                         crypto::PublicKey::from_raw(crypto::KeyType::kEd25519, options_.snapshot_key));
   if (options_.listen) {
-    listener_ = std::make_unique<Listener>(ListenerParts{parts_.loop, parts_.clock, parts_.log},
+    listener_ = std::make_unique<Listener>(ListenerParts{parts_.loop, parts_.clock, parts_.log}, options_.trust_domain,
                                            [this](ByteView csr, const Listener::Issued& done) { issue(csr, done); });
     WARY_RETURN_IF_ERROR(listener_->listen(*options_.listen));
   }

@@ -4,6 +4,7 @@
 
 #include "federation/endpoint.h"
 #include "http/tls_stream.h"
+#include "spiffe/bundle.h"
 
 namespace wary::federation {
 
@@ -14,7 +15,8 @@ constexpr std::int64_t kRetryMax = 30 * kNanosPerSecond;
 
 }  // namespace
 
-Listener::Listener(ListenerParts parts, Issue issue) : parts_(parts), issue_(std::move(issue)) {
+Listener::Listener(ListenerParts parts, std::string trust_domain, Issue issue)
+    : parts_(parts), trust_domain_(std::move(trust_domain)), issue_(std::move(issue)) {
   server_ = std::make_unique<http::Server>(
       parts_.loop, [this](const std::shared_ptr<http::Exchange>& exchange) { answer(exchange); });
 }
@@ -32,7 +34,20 @@ Status Listener::listen(const io::Address& address) {
 void Listener::serve(std::string document) {
   if (document == document_) return;
   document_ = std::move(document);
-  renew();
+  renew_as_needed();
+}
+
+void Listener::renew_as_needed() {
+  const auto bundle = spiffe::parse_bundle(trust_domain_, document_);
+  const auto roots = bundle ? crypto::TrustRoots::build(bundle->x509_authorities) : Result<crypto::TrustRoots>(Error{});
+  if (!roots || chain_.empty()) return renew();
+  crypto::VerifyOptions rules;
+  rules.svid = true;
+  rules.trust_domain = trust_domain_;
+  const auto leaf = roots->verify(chain_, parts_.clock.unix_time(), rules);
+  if (!leaf) return renew();
+  const std::int64_t left = leaf->not_after.nanos - parts_.clock.unix_time().nanos;
+  renew_after(std::clamp(3 * bundle->refresh_after_s() * kNanosPerSecond, left / 2, left - left / 4));
 }
 
 void Listener::answer(const std::shared_ptr<http::Exchange>& exchange) const {
@@ -76,6 +91,7 @@ Status Listener::take(const std::vector<Bytes>& chain, std::shared_ptr<const cry
   options.sites.push_back({{}, {chain, std::move(key)}});
   options.alpn = {"http/1.1"};
   WARY_ASSIGN_OR_RETURN(context_, crypto::TlsServerContext::build(std::move(options)));
+  chain_ = chain;
   retry_after_ = 0;
   const std::int64_t left = leaf.not_after.nanos - parts_.clock.unix_time().nanos;
   renew_after(std::max(left / 2, kRetryMin));
