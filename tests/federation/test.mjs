@@ -2,10 +2,11 @@
 // Two real warys of two trust domains that federate, each profile one way; programs of one that believe programs of the
 // other; and endpoints that are not what they should be, each refused by its code.
 import { spawnSync } from "node:child_process";
-import { readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { createSocket } from "node:dgram";
+import { chmodSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { createServer } from "node:https";
 import { join } from "node:path";
-import { run, saw, step } from "../support/checks.mjs";
+import { run, saw, skip, step } from "../support/checks.mjs";
 import { Platform, root } from "../support/platform.mjs";
 import { cleanUp, freePort, makeScratch, until } from "../support/processes.mjs";
 
@@ -152,6 +153,12 @@ async function rotates() {
   const fetches = statusOf(a, "b.test").fetched;
   await until("A fetches on", () => statusOf(a, "b.test").fetched !== fetches, 20000);
   saw("and finds the endpoint good", statusOf(a, "b.test").error === undefined, JSON.stringify(statusOf(a, "b.test").error));
+  const now = statusOf(a, "b.test").sequence;
+  const new_ = b.cli("ca", "rotate", "root", "--reason", "test", "--at-once", "--grace", "3600");
+  saw("a root signs at once, the old one is trusted for an hour", new_.code === 0, new_.text.trim());
+  await until("A learned that too, by an endpoint that it can still verify", () => statusOf(a, "b.test").sequence > now, 20000);
+  const token = ask(b, "token", "reader").token;
+  saw("and tokens of B are valid on", ask(a, "validate", "reader", token).code === "OK");
 }
 
 // What one domain's fetch comes to: the code of its failure, or "" once it was fetched.
@@ -171,7 +178,6 @@ async function hostile() {
   writeFileSync(webRoots, readFileSync(join(scratch, "web-ca.pem")));
   const [port, strangers, forgers] = [await serve(good), await serve(stranger), await serve(forged)];
   const at = (path) => `https://web.localhost:${port}${path}`;
-  const bundle = JSON.parse(ownBundle);
   const cases = [
     ["good.test", web("good.test", at("/good")), "fetched", "a good one, by web roots that were replaced meanwhile"],
     ["redirected.test", web("redirected.test", at("/redirected")), "fetched", "a redirect to https"],
@@ -212,7 +218,42 @@ async function hostile() {
   saw("what was fetched is an event", events("bundle.fetched").some((event) => JSON.stringify(event).includes("good.test")));
   saw("B's own is still good", ask(a, "validate", "reader", ask(b, "token", "reader").token).code === "OK");
   for (const [name] of cases) a.cli("delete", "trustdomain", name);
-  void bundle;
+}
+
+// A name server of our own on loopback, which has one address for every name: 127.0.0.1.
+async function nameServer(address) {
+  const server = createSocket("udp4");
+  server.on("message", (question, peer) => {
+    let end = 12;
+    while (question[end] !== 0) end += question[end] + 1;
+    const isAddress = question.readUInt16BE(end + 1) === 1; // type A
+    const head = Buffer.from([question[0], question[1], 0x81, 0x80, 0, 1, 0, isAddress ? 1 : 0, 0, 0, 0, 0]);
+    const answer = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
+    server.send(Buffer.concat([head, question.subarray(12, end + 5), ...(isAddress ? [answer] : [])]), peer.port, peer.address);
+  });
+  return await new Promise((resolve) => server.on("error", () => resolve(null)).bind(53, address, () => resolve(server)));
+}
+
+async function resolves() {
+  step("names that the system resolves, inside the sandbox");
+  if (process.getuid() !== 0) return skip("names: a file of name servers of its own needs root");
+  const server = await nameServer("127.77.53.1");
+  if (server === null) return skip("names: port 53 of loopback is taken");
+  const bin = join(scratch, "named");
+  mkdirSync(bin);
+  writeFileSync(join(scratch, "resolv.conf"), "nameserver 127.77.53.1\n");
+  writeFileSync(join(bin, "wary"), `#!/bin/sh\nexec unshare --mount sh -c 'mount --bind ${join(scratch, "resolv.conf")} /etc/resolv.conf && exec ${a.wary} "$@"' sh "$@"\n`);
+  chmodSync(join(bin, "wary"), 0o755);
+  const c = new Platform(scratch, await freePort(), { data: join(scratch, "c"), bin, words: ["--trust-domain", "c.test", "--web-roots", webRoots] });
+  await c.start();
+  const port = await serve(makeServer("named", "DNS:bundle.named.test", "serverAuth"));
+  writeFileSync(webRoots, readFileSync(join(scratch, "named-ca.pem")));
+  saw("a domain at a name of DNS is applied", apply(c, web("named.test", `https://bundle.named.test:${port}/good`)).code === 0);
+  await until("it was tried", () => statusOf(c, "named.test").fetched ?? statusOf(c, "named.test").error, 25000);
+  saw("and its bundle fetched", statusOf(c, "named.test").fetched !== undefined, JSON.stringify(statusOf(c, "named.test")));
+  saw("by a process that lives", (c.log("wary-federation").match(/process.ready/g) ?? []).length === 1);
+  await c.stop();
+  server.close();
 }
 
 function refused() {
@@ -243,8 +284,9 @@ async function staysGood() {
   const token = ask(b, "token", "reader").token;
   await b.stop();
   await until("A sees it", () => statusOf(a, "b.test").error !== undefined, 30000);
+  const roots = statusOf(a, "b.test").x509Authorities;
   saw("by its code", statusOf(a, "b.test").error.code === "connect_refused", JSON.stringify(statusOf(a, "b.test").error));
-  saw("the last good bundle stays in use", ask(a, "validate", "reader", token).code === "OK" && certificates(ask(a, "bundles").x509["spiffe://b.test"]) === 2);
+  saw("the last good bundle stays in use", ask(a, "validate", "reader", token).code === "OK" && certificates(ask(a, "bundles").x509["spiffe://b.test"]) === roots, `${roots} roots`);
   await a.stop();
   await a.start();
   await until("A serves again", () => ask(a, "code").code === "OK", 20000);
@@ -275,6 +317,7 @@ await run(async () => {
   await federates();
   await rotates();
   await hostile();
+  await resolves();
   refused();
   await staysGood();
   await ends();
