@@ -53,6 +53,20 @@ void check_selectors(const Resource& resource, std::size_t object, std::vector<R
   }
 }
 
+// Who programs are, here and in other trust domains.
+void check_identity(const Plane& plane, const Resource& resource, std::size_t object,
+                    std::vector<ResourceError>& errors) {
+  if (resource.key.kind == "Workload") check_selectors(resource, object, errors);
+  if (resource.key.kind == "Workload" && resource.key.name_space == kOwnNamespace) {
+    errors.push_back(at(
+        object, "/metadata/namespace",
+        fail(ErrorKind::kDenied, "workload_reserved", "these names are wary's own processes'").found(kOwnNamespace)));
+  }
+  if (resource.key.kind != "TrustDomain") return;
+  auto wrong = check_trust_domain(resource, plane.settings());
+  if (wrong) errors.push_back(at(object, std::move(wrong->first), std::move(wrong->second)));
+}
+
 // What a schema cannot say: names that must exist, hosts that only one app may have.
 void check_references(const Plane& plane, const Objects& next, const Resource& resource, std::size_t object,
                       Bundle& bundle) {
@@ -75,17 +89,7 @@ void check_references(const Plane& plane, const Objects& next, const Resource& r
   };
   const std::string& kind = resource.key.kind;
   if (kind == "User" || kind == "Workload") check_groups("groups");
-  if (kind == "Workload") check_selectors(resource, object, bundle.errors);
-  if (kind == "Workload" && resource.key.name_space == kOwnNamespace) {
-    bundle.errors.push_back(at(
-        object, "/metadata/namespace",
-        fail(ErrorKind::kDenied, "workload_reserved", "these names are wary's own processes'").found(kOwnNamespace)));
-  }
-  if (kind == "TrustDomain") {
-    if (auto wrong = check_trust_domain(resource, plane.settings())) {
-      bundle.errors.push_back(at(object, std::move(wrong->first), std::move(wrong->second)));
-    }
-  }
+  check_identity(plane, resource, object, bundle.errors);
   if (kind == "Group") check_groups("parents");
   if (kind == "Route") {
     const std::string app(resource.spec.string_or("app", ""));
