@@ -9,6 +9,7 @@
 #include "apps/supervisor.h"
 #include "cli/api.h"
 #include "cli/command.h"
+#include "codec/uri.h"
 #include "crypto/pem.h"
 #include "gateway/site.h"
 
@@ -22,6 +23,7 @@ constexpr uid_t kControlUid = 64'101;
 constexpr uid_t kSignerUid = 64'102;
 constexpr uid_t kEdgeUid = 64'103;
 constexpr uid_t kAgentUid = 64'104;
+constexpr uid_t kFederationUid = 64'105;
 
 void write_all(int descriptor, std::string_view text) {
   while (!text.empty()) {
@@ -65,7 +67,10 @@ struct Machine {
   std::string console_origin;
   std::string workers;
   std::string pep_uids;  // whose programs may ask for decisions, beside the edge's own user and root
-  std::optional<io::Identity> control, signer, edge, agent;  // as root
+  std::string trust_domain;
+  std::vector<std::string> federation_options;
+  std::string refresh_hint;
+  std::optional<io::Identity> control, signer, edge, agent, federation;  // as root
 };
 
 // As root the processes run as users of their own, who must be able to pass through.
@@ -99,6 +104,7 @@ Status make_directories(const Machine& machine) {
   // Every program of the machine may ask who it is.
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/run/agent", 0711, machine.agent));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/agent", 0700, machine.agent));
+  WARY_RETURN_IF_ERROR(make_directory(machine.data + "/federation", 0700, machine.federation));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/waryd", 0700, machine.control));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/waryd/ledger", 0700, machine.control));
   WARY_RETURN_IF_ERROR(make_directory(machine.data + "/signer", 0700, machine.signer));
@@ -106,7 +112,7 @@ Status make_directories(const Machine& machine) {
 }
 
 Status check_programs() {
-  for (const std::string_view name : {"wary-signer", "waryd", "wary-agent", "wary-edge"}) {
+  for (const std::string_view name : {"wary-signer", "waryd", "wary-agent", "wary-federation", "wary-edge"}) {
     const std::string path = own_directory() + "/" + std::string(name);
     if (access(path.c_str(), X_OK) == 0) continue;
     return fail(ErrorKind::kNotFound, "program_missing", "a program of wary is not beside this one, or cannot be run")
@@ -121,16 +127,17 @@ Status start_processes(Supervisor& supervisor, const Machine& machine) {
   const auto uid = [](const std::optional<io::Identity>& identity) {
     return std::to_string(identity ? identity->uid : getuid());
   };
-  WARY_RETURN_IF_ERROR(supervisor.start({"wary-signer",
-                                         {programs + "/wary-signer", "--directory", machine.data + "/signer", "--run",
-                                          run, "--control-uid", uid(machine.control), "--edge-uid", uid(machine.edge)},
-                                         machine.signer}));
-  WARY_RETURN_IF_ERROR(
-      supervisor.start({"waryd",
-                        {programs + "/waryd", "--directory", machine.data + "/waryd", "--run", run, "--edge-uid",
-                         uid(machine.edge), "--admin-uid", std::to_string(getuid()), "--agent-uid", uid(machine.agent),
-                         "--console-origin", machine.console_origin},
-                        machine.control}));
+  WARY_RETURN_IF_ERROR(supervisor.start(
+      {"wary-signer",
+       {programs + "/wary-signer", "--directory", machine.data + "/signer", "--run", run, "--trust-domain",
+        machine.trust_domain, "--control-uid", uid(machine.control), "--edge-uid", uid(machine.edge)},
+       machine.signer}));
+  WARY_RETURN_IF_ERROR(supervisor.start(
+      {"waryd",
+       {programs + "/waryd", "--directory", machine.data + "/waryd", "--run", run, "--edge-uid", uid(machine.edge),
+        "--admin-uid", std::to_string(getuid()), "--agent-uid", uid(machine.agent), "--federation-uid",
+        uid(machine.federation), "--console-origin", machine.console_origin, "--refresh-hint", machine.refresh_hint},
+       machine.control}));
   // Begins as who starts it, and gives up by itself all but what it needs to see other users' programs.
   std::vector<std::string> agent = {programs + "/wary-agent", "--directory", machine.data + "/agent", "--run", run};
   if (machine.agent) {
@@ -140,6 +147,10 @@ Status start_processes(Supervisor& supervisor, const Machine& machine) {
     }
   }
   WARY_RETURN_IF_ERROR(supervisor.start({"wary-agent", std::move(agent), std::nullopt}));
+  std::vector<std::string> federation = {programs + "/wary-federation", "--directory", machine.data + "/federation",
+                                         "--run", run};
+  federation.insert(federation.end(), machine.federation_options.begin(), machine.federation_options.end());
+  WARY_RETURN_IF_ERROR(supervisor.start({"wary-federation", std::move(federation), machine.federation}));
   return supervisor.start(
       {"wary-edge",
        {programs + "/wary-edge", "--directory", machine.data + "/edge", "--run", run, "--listen", machine.listen,
@@ -189,6 +200,39 @@ Status print_welcome(cli::Context& context, const Machine& machine) {
   return {};
 }
 
+// What was chosen when the data directory was made is kept: its keys are that trust domain's.
+Result<std::string> trust_domain_of(Runtime& runtime, const cli::Arguments& arguments, const std::string& data) {
+  std::string name = arguments.flag("--trust-domain", "");
+  if (name.empty()) {
+    const auto kept = io::read_file(*runtime.files, data + "/run/waryd/trust-domain", 256);
+    return kept ? std::string(as_text(*kept)) : std::string("local");
+  }
+  const auto id = codec::parse_spiffe_id("spiffe://" + name);
+  if (id && id->path.empty()) return name;
+  return fail(ErrorKind::kInvalid, "trust_domain_syntax", "this is no name of a trust domain")
+      .at("--trust-domain")
+      .expected("1 to 255 of a-z, 0-9, -, . and _")
+      .found(std::string_view(name));
+}
+
+// How it federates with others: what wary-federation is started with.
+Status read_federation(cli::Context& context, const cli::Arguments& arguments, Machine& machine) {
+  machine.refresh_hint = arguments.flag("--refresh-hint", "300");
+  if (const std::string listen = arguments.flag("--federation-listen", ""); !listen.empty()) {
+    machine.federation_options = {"--listen", listen};
+  }
+  std::string roots = arguments.flag("--web-roots", "");
+  if (roots.empty()) return {};
+  if (!roots.starts_with('/')) roots = context.here + "/" + roots;
+  if (access(roots.c_str(), R_OK) != 0) {
+    return fail(ErrorKind::kNotFound, "federation_web_roots", "this file cannot be read")
+        .at("--web-roots")
+        .found(roots);
+  }
+  machine.federation_options.insert(machine.federation_options.end(), {"--web-roots", roots});
+  return {};
+}
+
 Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
   block_signals();
   Runtime runtime = make_runtime("wary");
@@ -205,12 +249,15 @@ Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
         .found(machine.listen)
         .next("leave it out for 127.0.0.1:7443");
   }
+  WARY_ASSIGN_OR_RETURN(machine.trust_domain, trust_domain_of(runtime, arguments, machine.data));
+  WARY_RETURN_IF_ERROR(read_federation(context, arguments, machine));
   machine.console_origin = "https://console.localhost:" + std::to_string(listen->port);
   if (getuid() == 0) {
     machine.control = {kControlUid, kGroup};
     machine.signer = {kSignerUid, kGroup};
     machine.edge = {kEdgeUid, kGroup};
     machine.agent = {kAgentUid, kGroup};
+    machine.federation = {kFederationUid, kGroup};
   }
   WARY_RETURN_IF_ERROR(check_programs());
   WARY_RETURN_IF_ERROR(make_directories(machine));
@@ -285,15 +332,20 @@ Status run_node(cli::Context& context, const cli::Arguments& arguments) {
 
 std::vector<cli::Command> table() {
   std::vector<cli::Command> commands = cli::commands();
-  commands.insert(commands.begin(),
-                  {{"dev"},
-                   {},
-                   "Start everything on this machine, on loopback",
-                   {{"--listen", "ADDRESS:PORT", "where the edge listens (default 127.0.0.1:7443)", false},
-                    {"--workers", "COUNT", "threads of the edge", false, true},
-                    {"--pep-uids", "UID,...", "users whose programs may ask for decisions (docs/plugs.md)", false}},
-                   "Keeps its data in the data directory and goes on with it the next time. Ends on Ctrl-C.",
-                   run_dev});
+  commands.insert(
+      commands.begin(),
+      {{"dev"},
+       {},
+       "Start everything on this machine, on loopback",
+       {{"--listen", "ADDRESS:PORT", "where the edge listens (default 127.0.0.1:7443)", false},
+        {"--workers", "COUNT", "threads of the edge", false, true},
+        {"--pep-uids", "UID,...", "users whose programs may ask for decisions (docs/plugs.md)", false},
+        {"--trust-domain", "NAME", "of a new data directory (default local)", false},
+        {"--federation-listen", "ADDRESS:PORT", "serve the trust bundle by https_spiffe (docs/workloads.md)", false},
+        {"--web-roots", "FILE", "CAs of other domains' https_web endpoints (default: the system's)", false},
+        {"--refresh-hint", "SECONDS", "how often others are to fetch the bundle (default 300)", false}},
+       "Keeps its data in the data directory and goes on with it the next time. Ends on Ctrl-C.",
+       run_dev});
   commands.push_back(
       {{"node", "join"},
        {},

@@ -93,7 +93,7 @@ Result<node::Server> server_of(const std::string& url) {
   const std::string host(uri->host);
   const std::uint16_t port = uri->port != 0 ? uri->port : std::uint16_t{443};
   WARY_ASSIGN_OR_RETURN(const std::string address, address_of(host));
-  return node::Server{io::Address::tcp(address, port), host, host + ":" + std::to_string(port)};
+  return node::Server{{io::Address::tcp(address, port), host}, host + ":" + std::to_string(port)};
 }
 
 Result<node::MembershipOptions> membership_of(const Options& options, Runtime& runtime) {

@@ -1,5 +1,6 @@
 // waryd: the control plane: resources, policy, ledger, API. Its sockets are local; the edge is its only door to a
 // network.
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include "codec/text.h"
 #include "control/api.h"
 #include "control/nodes.h"
+#include "control/trust_domains.h"
 #include "control/workload_identity.h"
 #include "crypto/pem.h"
 #include "identity/signer_service.h"
@@ -20,6 +22,7 @@ namespace {
 
 constexpr std::int64_t kSweepEvery = 600 * kNanosPerSecond;
 constexpr std::int64_t kRootsEvery = 60 * kNanosPerSecond;
+constexpr std::int64_t kRefreshHintMax = 24 * 3600;  // seconds
 constexpr std::int64_t kCheckpointEvery = 60 * kNanosPerSecond;
 
 // Everything that lives as long as the process, in the order in which it must go.
@@ -32,10 +35,12 @@ struct Control {
   std::unique_ptr<control::Api> api;
   std::unique_ptr<control::WorkloadIdentity> workloads;
   std::unique_ptr<control::Nodes> nodes;
+  std::unique_ptr<control::TrustDomains> trust_domains;
   std::unique_ptr<http::Server> admin;
   std::unique_ptr<http::Server> console;
   std::unique_ptr<ledger::LedgerWriter> ledger;
   std::uint64_t roots_sequence = 0;    // of the roots that were written for clients
+  std::int64_t refresh_hint = 0;       // seconds: how often others are to fetch the trust domain's bundle
   std::int64_t recorded_revision = 0;  // the newest that an event of the ledger was decided or changed at
 };
 
@@ -135,6 +140,7 @@ Status open_plane(const Options& options, Runtime& runtime, Control& control,
                   const identity::SignerClient::PublicKeys& keys) {
   const uid_t edge = static_cast<uid_t>(options.number("--edge-uid", std::int64_t{getuid()}));
   const uid_t agent = static_cast<uid_t>(options.number("--agent-uid", std::int64_t{getuid()}));
+  const uid_t federation = static_cast<uid_t>(options.number("--federation-uid", std::int64_t{getuid()}));
   control::Settings settings;
   settings.trust_domain = keys.trust_domain;
   settings.console_host = "console.localhost";
@@ -148,9 +154,11 @@ Status open_plane(const Options& options, Runtime& runtime, Control& control,
                             control.metrics,
                             *control.ledger,
                             [signer](ByteView message) { return signer->sign("snapshot.sign", message); },
-                            [edge, agent](const io::PeerCredentials& peer, std::string_view node) {
+                            [edge, agent, federation](const io::PeerCredentials& peer, std::string_view node) {
                               if (node.starts_with("agent/")) return peer.uid == agent;
-                              return peer.uid == edge || (node.empty() && peer.uid == agent);
+                              if (node.starts_with("federation/")) return peer.uid == federation;
+                              return peer.uid == edge ||
+                                     (node.empty() && (peer.uid == agent || peer.uid == federation));
                             }};
   auto plane = control::Plane::open(parts, settings, options.text("--directory"));
   if (!plane) {
@@ -215,7 +223,8 @@ Result<ledger::NoteVerifier> make_verifier(const identity::SignerClient::PublicK
   return ledger::NoteVerifier::of(keys.origin, key);
 }
 
-Result<std::string> bundle_text(const identity::Authorities& trusted, const std::string& trust_domain) {
+Result<std::string> bundle_text(const identity::Authorities& trusted, const std::string& trust_domain,
+                                std::int64_t refresh_hint) {
   spiffe::Bundle bundle;
   bundle.trust_domain = trust_domain;
   bundle.x509_authorities = trusted.x509_roots;
@@ -224,6 +233,7 @@ Result<std::string> bundle_text(const identity::Authorities& trusted, const std:
     bundle.jwt_authorities.push_back({std::move(key), authority.kid, {}, {}, {}});
   }
   bundle.sequence = static_cast<std::int64_t>(trusted.sequence);
+  bundle.refresh_hint_s = refresh_hint;
   return spiffe::write_bundle(bundle);
 }
 
@@ -234,7 +244,8 @@ Status publish_authorities(Runtime& runtime, Control& control, const std::string
   std::string text;
   for (const Bytes& root : trusted.x509_roots) text += crypto::encode_pem("CERTIFICATE", root);
   WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, path, as_bytes(text)));
-  WARY_ASSIGN_OR_RETURN(const std::string bundle, bundle_text(trusted, control.plane->settings().trust_domain));
+  WARY_ASSIGN_OR_RETURN(const std::string bundle,
+                        bundle_text(trusted, control.plane->settings().trust_domain, control.refresh_hint));
   WARY_RETURN_IF_ERROR(control.workloads->publish(bundle));
   control.roots_sequence = trusted.sequence;
   return {};
@@ -248,34 +259,26 @@ void keep_authorities(Runtime& runtime, Control& control, const std::string& pat
   });
 }
 
-// What edges and agents ask over the link: each by the name it may have.
+// What edges, agents and the federation's process ask over the link: each by the name it may have.
 Status serve_nodes(Runtime& runtime, Control& control, const Bytes& snapshot_key) {
   identity::SignerClient* signer = control.signer.get();
-  control::NodesParts nodes{
-      *runtime.clock,
-      *runtime.random,
-      *runtime.log,
-      [signer](ByteView csr, const std::string& id, std::int64_t ttl) -> Result<std::vector<Bytes>> {
-        WARY_ASSIGN_OR_RETURN(identity::SignerClient::Issued issued, signer->issue_workload(csr, id, ttl));
-        return std::move(issued.chain);
-      },
-      [signer]() -> Result<std::vector<Bytes>> {
-        WARY_ASSIGN_OR_RETURN(identity::Authorities trusted, signer->authorities());
-        return std::move(trusted.x509_roots);
-      },
-      snapshot_key};
-  control.nodes = std::make_unique<control::Nodes>(*control.plane, std::move(nodes));
+  const auto issue = [signer](ByteView csr, const std::string& id, std::int64_t ttl) -> Result<std::vector<Bytes>> {
+    WARY_ASSIGN_OR_RETURN(identity::SignerClient::Issued issued, signer->issue_workload(csr, id, ttl));
+    return std::move(issued.chain);
+  };
+  const auto roots = [signer]() -> Result<std::vector<Bytes>> {
+    WARY_ASSIGN_OR_RETURN(identity::Authorities trusted, signer->authorities());
+    return std::move(trusted.x509_roots);
+  };
+  control.nodes = std::make_unique<control::Nodes>(
+      *control.plane, control::NodesParts{*runtime.clock, *runtime.random, *runtime.log, issue, roots, snapshot_key});
   control.api->set_nodes(control.nodes.get());
-  control::WorkloadIdentityParts parts{
-      *runtime.clock, *runtime.random, *runtime.log,
-      [signer](ByteView csr, const std::string& id, std::int64_t ttl) -> Result<std::vector<Bytes>> {
-        WARY_ASSIGN_OR_RETURN(identity::SignerClient::Issued issued, signer->issue_workload(csr, id, ttl));
-        return std::move(issued.chain);
-      },
-      [signer](const std::string& id, const std::vector<std::string>& audiences, std::int64_t ttl) {
-        return signer->sign_jwt(id, audiences, ttl);
-      }};
+  control::WorkloadIdentityParts parts{*runtime.clock, *runtime.random, *runtime.log, issue,
+                                       [signer](const std::string& id, const std::vector<std::string>& audiences,
+                                                std::int64_t ttl) { return signer->sign_jwt(id, audiences, ttl); }};
   control.workloads = std::make_unique<control::WorkloadIdentity>(*control.plane, std::move(parts));
+  control.trust_domains = std::make_unique<control::TrustDomains>(
+      *control.plane, control::TrustDomainsParts{*runtime.clock, *runtime.log, issue});
   control.plane->on_call = [&control](const std::string& node, const codec::Json& call,
                                       std::function<void(codec::Json)> reply) {
     const std::string_view operation = call.string_or("op", "");
@@ -285,6 +288,7 @@ Status serve_nodes(Runtime& runtime, Control& control, const Bytes& snapshot_key
       }
       return reply(codec::Json::object());
     }
+    if (node.starts_with("federation/")) return control.trust_domains->handle(node, call, std::move(reply));
     codec::Json answer = codec::Json::object();
     if (operation == "redeem") {
       const auto token =
@@ -297,9 +301,18 @@ Status serve_nodes(Runtime& runtime, Control& control, const Bytes& snapshot_key
   return {};
 }
 
+// A public file, for those who may pass to this process's directory.
+Status publish(Runtime& runtime, const std::string& path, ByteView bytes) {
+  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, path, bytes));
+  if (chmod(path.c_str(), 0644) == 0) return {};
+  return fail(ErrorKind::kUnavailable, "run_directory", "a public file cannot be made readable").at(path);
+}
+
 Status start(const Options& options, Runtime& runtime, Control& control) {
   WARY_RETURN_IF_ERROR(io::harden_process());
   const std::string run = options.text("--run"), directory = options.text("--directory");
+  control.refresh_hint =
+      std::clamp<std::int64_t>(options.number("--refresh-hint", spiffe::kRefreshHintDefault), 1, kRefreshHintMax);
   const std::string socket = run + "/signer/control.sock";
   control.signer = std::make_unique<identity::SignerClient>(*runtime.clock, socket);
   control.ledger_signer = std::make_unique<identity::SignerClient>(*runtime.clock, socket);
@@ -313,10 +326,9 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
   WARY_ASSIGN_OR_RETURN(control.ledger, open_ledger(options, runtime, control, verifier.to_vkey()));
   WARY_RETURN_IF_ERROR(
       io::write_file_atomically(*runtime.files, run + "/waryd/ledger.vkey", as_bytes(verifier.to_vkey() + "\n")));
-  // What the agent believes the link by.
-  WARY_RETURN_IF_ERROR(io::write_file_atomically(*runtime.files, run + "/waryd/snapshot.pub", keys.snapshot));
-  WARY_RETURN_IF_ERROR(
-      io::write_file_atomically(*runtime.files, run + "/waryd/trust-domain", as_bytes(keys.trust_domain)));
+  // What the agent and the federation's process believe the link by.
+  WARY_RETURN_IF_ERROR(publish(runtime, run + "/waryd/snapshot.pub", keys.snapshot));
+  WARY_RETURN_IF_ERROR(publish(runtime, run + "/waryd/trust-domain", as_bytes(keys.trust_domain)));
   WARY_RETURN_IF_ERROR(open_plane(options, runtime, control, keys));
   control.sign_in = std::make_unique<control::SignIn>(*control.plane, *runtime.clock, *runtime.random);
   control::ApiParts parts{
@@ -329,7 +341,17 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
       keys.ca,
       options.text("--console-origin"),
       [&control](const std::string& csr, const std::string& id) { return issue_workload(*control.signer, csr, id); },
-      [&control](const codec::Json& request) { return rotate_authority(*control.signer, request); }};
+      [&runtime, &control, path = run + "/waryd/ca.pem"](const codec::Json& request) -> Result<codec::Json> {
+        WARY_ASSIGN_OR_RETURN(codec::Json rotated, rotate_authority(*control.signer, request));
+        // Whoever believes these keys learns of it now, not within the minute.
+        const Status written = publish_authorities(runtime, control, path);
+        if (!written) runtime.log->warn("waryd.authorities_not_published", {{"code", written.error().code}});
+        return rotated;
+      },
+      [&control](const store::Key& key) {
+        const bool is_domain = key.kind == "TrustDomain" && control.trust_domains;
+        return is_domain ? control.trust_domains->status_of(key.name) : codec::Json::object();
+      }};
   control.api = std::make_unique<control::Api>(*control.plane, *control.sign_in, std::move(parts));
   WARY_RETURN_IF_ERROR(serve_nodes(runtime, control, keys.snapshot));
   // A ledger that is full keeps nobody from starting: it is tried again each minute.
@@ -350,8 +372,9 @@ int main(int count, char** arguments) {
   using namespace wary;
   apps::block_signals();
   apps::Runtime runtime = apps::make_runtime("waryd");
-  const auto options = apps::Options::parse(
-      count, arguments, {"--directory", "--run", "--edge-uid", "--admin-uid", "--agent-uid", "--console-origin"});
+  const auto options = apps::Options::parse(count, arguments,
+                                            {"--directory", "--run", "--edge-uid", "--admin-uid", "--agent-uid",
+                                             "--federation-uid", "--console-origin", "--refresh-hint"});
   if (!options) return apps::report_failure(*runtime.log, options.error());
   apps::Control control;
   const Status started = apps::start(*options, runtime, control);

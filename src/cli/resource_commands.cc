@@ -195,6 +195,8 @@ Status get(Context& context, const Arguments& arguments) {
     const std::string revision(metadata.string_or("resourceVersion", ""));
     std::string spec = object.find("spec")->to_string();
     if (spec.size() > 80) spec = spec.substr(0, 77) + "...";
+    const codec::Json* status = object.find("status");
+    if (status != nullptr) spec = status->string_or("summary", spec);
     context.out(padded(std::string(metadata.string_or("namespace", "")), 16) +
                 padded(std::string(metadata.string_or("name", "")), 24) + padded(revision, 10) + spec + "\n");
   }

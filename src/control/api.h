@@ -39,6 +39,8 @@ struct ApiParts {
   std::function<Result<codec::Json>(const std::string& csr, const std::string& spiffe_id)> issue_workload;
   // {kind, atOnce, graceSeconds}; how many roots and token keys are trusted afterwards.
   std::function<Result<codec::Json>(const codec::Json& request)> rotate_authority = nullptr;
+  // What is known of an object beside what was applied; empty of most.
+  std::function<codec::Json(const store::Key& key)> status_of = nullptr;
 };
 
 class Nodes;
@@ -71,6 +73,7 @@ class Api {
   // api_resources.cc
   void apply(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void get_objects(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  codec::Json shown(const store::Key& key, const Value& value) const;
   void delete_object(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void history(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void watch(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
@@ -101,6 +104,7 @@ class Api {
   void sign_out_page(const Caller& caller, const ExchangePtr& exchange);
   void continue_to(const ExchangePtr& exchange);
   void serve_file(const ExchangePtr& exchange);
+  void serve_bundle(const ExchangePtr& exchange);
 
   // `work(ledger::Ledger&)` gives a Result on the ledger's thread; `answer` gets its value on ours. Errors are
   // answered.

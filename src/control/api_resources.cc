@@ -3,6 +3,7 @@
 #include "codec/uri.h"
 #include "control/api.h"
 #include "control/policy_check.h"
+#include "control/trust_domains.h"
 #include "workload/selectors.h"
 
 namespace wary::control {
@@ -12,6 +13,7 @@ using codec::Json;
 namespace {
 
 constexpr std::size_t kObjectsMax = 900;
+constexpr std::string_view kOwnNamespace = "wary";  // of the SPIFFE IDs of wary's own processes
 constexpr std::size_t kProblemsMax = 1'000;  // told at once; policies after them are looked at when these are mended
 
 struct Bundle {
@@ -51,6 +53,20 @@ void check_selectors(const Resource& resource, std::size_t object, std::vector<R
   }
 }
 
+// Who programs are, here and in other trust domains.
+void check_identity(const Plane& plane, const Resource& resource, std::size_t object,
+                    std::vector<ResourceError>& errors) {
+  if (resource.key.kind == "Workload") check_selectors(resource, object, errors);
+  if (resource.key.kind == "Workload" && resource.key.name_space == kOwnNamespace) {
+    errors.push_back(at(
+        object, "/metadata/namespace",
+        fail(ErrorKind::kDenied, "workload_reserved", "these names are wary's own processes'").found(kOwnNamespace)));
+  }
+  if (resource.key.kind != "TrustDomain") return;
+  auto wrong = check_trust_domain(resource, plane.settings());
+  if (wrong) errors.push_back(at(object, std::move(wrong->first), std::move(wrong->second)));
+}
+
 // What a schema cannot say: names that must exist, hosts that only one app may have.
 void check_references(const Plane& plane, const Objects& next, const Resource& resource, std::size_t object,
                       Bundle& bundle) {
@@ -74,7 +90,7 @@ void check_references(const Plane& plane, const Objects& next, const Resource& r
   const std::string& kind = resource.key.kind;
   if (kind == "User" || kind == "Workload" || kind == "Node" || kind == "NodeAuthority") check_groups("groups");
   if (kind == "Workload") check_groups("nodeGroups");
-  if (kind == "Workload") check_selectors(resource, object, bundle.errors);
+  check_identity(plane, resource, object, bundle.errors);
   if (kind == "Group") check_groups("parents");
   if (kind == "Route") {
     const std::string app(resource.spec.string_or("app", ""));
@@ -157,8 +173,13 @@ Bundle read_bundle(const Plane& plane, const std::vector<Json>& objects) {
     bundle.results.push(std::move(result));
     next.put(resource.key, stored, plane.revision() + 1);
     if (same) continue;
+    std::vector<Write> more = trust_domain_writes(plane.objects(), resource.key, &resource.spec);
     bundle.writes.push_back({resource.key, std::move(stored)});
     bundle.object_of_write.push_back(object);
+    for (Write& write : more) {
+      bundle.writes.push_back(std::move(write));
+      bundle.object_of_write.push_back(object);
+    }
   }
   for (const auto& [resource, object] : resources) {
     check_references(plane, next, resource, object, bundle);
@@ -242,7 +263,9 @@ void Api::apply(const Caller& caller, const ExchangePtr& exchange, const std::st
     return send_json(exchange, 200, answer);
   }
   Json names = Json::array();
-  for (const Write& write : bundle.writes) names.push(Json(name_of(write.key)));
+  for (const Write& write : bundle.writes) {
+    if (write.json) names.push(Json(name_of(write.key)));  // what goes with another's change is no object of its own
+  }
   const auto committed =
       plane_.commit({std::move(bundle.writes),
                      change_event(caller, "resources.apply", Json::object({{"objects", std::move(names)}}))});
@@ -259,16 +282,23 @@ void Api::get_objects(const Caller&, const ExchangePtr& exchange, const std::str
     if (value == nullptr) {
       return send_error(exchange, unknown_resource(*key, "there is no such resource"));
     }
-    const auto resource = from_stored(*key, value->json.to_string());
-    return send_json(exchange, 200, to_json(*resource, value->revision));
+    return send_json(exchange, 200, shown(*key, *value));
   }
   Json list = Json::array();
   for (const auto& [found, value] : plane_.objects().of_kind(key->kind)) {
     if (!key->name_space.empty() && found->name_space != key->name_space) continue;
-    const auto resource = from_stored(*found, value->json.to_string());
-    list.push(to_json(*resource, value->revision));
+    list.push(shown(*found, *value));
   }
   send_json(exchange, 200, Json::object({{"objects", std::move(list)}}));
+}
+
+// With what is known of it beside what was applied.
+Json Api::shown(const store::Key& key, const Value& value) const {
+  const auto resource = from_stored(key, value.json.to_string());
+  Json out = to_json(*resource, value.revision);
+  if (!parts_.status_of) return out;
+  if (Json status = parts_.status_of(key); !status.members().empty()) out.set("status", std::move(status));
+  return out;
 }
 
 void Api::delete_object(const Caller& caller, const ExchangePtr& exchange, const std::string& rest) {
@@ -277,7 +307,11 @@ void Api::delete_object(const Caller& caller, const ExchangePtr& exchange, const
   if (key->name.empty() || plane_.objects().find(*key) == nullptr) {
     return send_error(exchange, unknown_resource(*key, "there is no such resource"));
   }
+  if (const Status foreign = check_not_own(*key, plane_.settings()); !foreign) {
+    return send_error(exchange, foreign.error());
+  }
   Change change;
+  change.writes = trust_domain_writes(plane_.objects(), *key, nullptr);
   change.writes.push_back({*key, std::nullopt});
   change.event = change_event(caller, "resources.delete", Json::object({{"object", Json(name_of(*key))}}));
   const auto committed = plane_.commit(std::move(change));

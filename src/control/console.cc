@@ -3,6 +3,7 @@
 #include "codec/text.h"
 #include "control/api.h"
 #include "control/nodes.h"
+#include "federation/endpoint.h"
 #include "gateway/headers.h"
 
 namespace wary::control {
@@ -54,6 +55,7 @@ void Api::handle_console(const ExchangePtr& exchange) {
   if (path == "/continue") return continue_to(exchange);
   if (nodes_ != nullptr && path == "/nodes/join" && request.method == "POST") return nodes_->join(exchange);
   if (nodes_ != nullptr && path == "/nodes/link" && request.method == "GET") return nodes_->link(exchange);
+  if (path == federation::kBundlePath) return serve_bundle(exchange);
   if (path.starts_with("/api/")) {
     // A page elsewhere cannot make this browser change anything here: browsers say where a request comes from.
     const bool changes = request.method != "GET" && request.method != "HEAD";
@@ -163,6 +165,17 @@ void Api::continue_to(const ExchangePtr& exchange) {
   const std::string location =
       "https://" + host + port + "/.wary/continue?code=" + code->secret + "&path=" + codec::encode_percent(path);
   exchange->respond(303, {{"Location", location}, {"Cache-Control", "no-store"}}, "");
+}
+
+// This trust domain's keys, for whoever federates with it by profile https_web: public, as certificates are.
+void Api::serve_bundle(const ExchangePtr& exchange) {
+  const Value* own = plane_.objects().find(key_of(kTenantWide, "TrustDomain", plane_.settings().trust_domain));
+  const Json* spec = own != nullptr ? own->json.find("spec") : nullptr;
+  const std::string bundle = spec != nullptr ? applied_bundle(*spec) : std::string();
+  if (bundle.empty()) {
+    return send_error(exchange, fail(ErrorKind::kUnavailable, "bundle_unavailable", "the bundle is not known yet"));
+  }
+  exchange->respond(200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-cache"}}, bundle);
 }
 
 void Api::serve_file(const ExchangePtr& exchange) {

@@ -141,8 +141,16 @@ std::optional<Entity> derive_node(const Objects& objects, const EntityId& id, co
 std::optional<Entity> derive_trust_domain(const Objects& objects, const EntityId& id) {
   const Value* value = objects.find(key_of(kTenantWide, "TrustDomain", id.id));
   if (value == nullptr) return std::nullopt;
+  const Json& spec = spec_of(*value);
   Entity entity = base(id);
-  entity.attributes.push_back(fact("bundle", spec_of(*value).string_or("bundle", ""), "identity"));
+  // What was fetched, or else what was applied.
+  const Value* fetched = objects.find(key_of(kTenantWide, "FetchedBundle", id.id));
+  std::string bundle =
+      fetched != nullptr ? std::string(spec_of(*fetched).string_or("bundle", "")) : applied_bundle(spec);
+  if (!bundle.empty()) entity.attributes.push_back(fact("bundle", Json(std::move(bundle)), "identity"));
+  if (const Json* endpoint = spec.find("bundleEndpoint"); endpoint != nullptr) {
+    entity.attributes.push_back(fact("endpoint", *endpoint, "resource"));
+  }
   return entity;
 }
 
@@ -251,6 +259,12 @@ store::Key key_of(std::string_view name_space, std::string_view kind, std::strin
   return {std::string(contract::kDefaultTenant), std::string(name_space), std::string(kind), std::string(name)};
 }
 
+std::string applied_bundle(const Json& spec) {
+  const Json* bundle = spec.find("bundle");
+  if (bundle == nullptr) return {};
+  return bundle->is_string() ? bundle->as_string() : bundle->to_string();
+}
+
 std::string spiffe_id_of(const Settings& settings, std::string_view name_space, std::string_view name) {
   return "spiffe://" + settings.trust_domain + "/" + std::string(name_space) + "/" + std::string(name);
 }
@@ -258,6 +272,7 @@ std::string spiffe_id_of(const Settings& settings, std::string_view name_space, 
 std::vector<EntityId> entities_of(const store::Key& key, const Settings& settings) {
   const std::string scoped = key.name_space + "/" + key.name;
   if (key.kind == "App" || key.kind == "Route") return {{"Wary::" + key.kind, scoped}};
+  if (key.kind == "FetchedBundle") return {{"Wary::TrustDomain", key.name}};
   if (key.kind == "Workload") return {{"Wary::Workload", spiffe_id_of(settings, key.name_space, key.name)}};
   if (key.kind == "Revocation") {
     // user.-.alice, workload.demo.reader, session.-.ID

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "codec/text.h"
+#include "codec/uri.h"
 #include "contract/entity.h"
 
 namespace wary::control {
@@ -11,11 +12,20 @@ namespace wary::control {
 namespace {
 
 constexpr std::size_t kLabelsMax = 64;
+constexpr std::size_t kTrustDomainMax = 253;  // the store's, of a name
 
 // What belongs to the whole tenant; everything else lives in a namespace.
 bool is_tenant_wide(std::string_view kind) {
-  constexpr std::string_view kTenantWideKinds[] = {"Namespace", "User", "Group", "Node", "NodeAuthority"};
+  constexpr std::string_view kTenantWideKinds[] = {"Namespace",   "User", "Group",
+                                                   "TrustDomain", "Node", "NodeAuthority"};
   return std::find(std::begin(kTenantWideKinds), std::end(kTenantWideKinds), kind) != std::end(kTenantWideKinds);
+}
+
+// What names a trust domain is SPIFFE's to say; everything else has a name of wary's.
+bool is_name_of_kind(std::string_view kind, std::string_view name) {
+  if (kind != "TrustDomain") return is_name(name);
+  const auto id = codec::parse_spiffe_id("spiffe://" + std::string(name));
+  return id && id->path.empty() && name.size() <= kTrustDomainMax;
 }
 
 void add(std::vector<ResourceError>& errors, std::size_t object, std::string pointer, Error error) {
@@ -114,10 +124,12 @@ std::optional<Resource> parse_resource(const Kinds& kinds, const codec::Json& js
   check_labels(*metadata, object, errors);
   const std::string name(metadata->string_or("name", ""));
   const std::string name_space(kind->is_namespaced ? metadata->string_or("namespace", "default") : kTenantWide);
-  if (!is_name(name)) {
+  if (!is_name_of_kind(kind->name, name)) {
+    const bool is_domain = kind->name == "TrustDomain";
     add(errors, object, "/metadata/name",
-        invalid("resource_name", "a name is lower case letters, digits and '-'")
-            .expected("1 to 63 of a-z, 0-9, -")
+        invalid("resource_name",
+                is_domain ? "this is no name of a trust domain" : "a name is lower case letters, digits and '-'")
+            .expected(is_domain ? "1 to 253 of a-z, 0-9, -, . and _" : "1 to 63 of a-z, 0-9, -")
             .found(name));
   }
   if (kind->is_namespaced && !is_name(name_space)) {

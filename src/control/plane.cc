@@ -240,7 +240,7 @@ policy::SnapshotContent Plane::content_of_objects(const Objects& objects, std::u
   content.policies = derive_policies(objects);
   content.entities = built_in_entities(settings_);
   for (const auto& [key, value] : objects.all()) {
-    if (key.kind == "Revocation") continue;  // a part of what it revokes
+    if (key.kind == "Revocation" || key.kind == "FetchedBundle") continue;  // a part of what it revokes, or is of
     for (const EntityId& id : entities_of(key, settings_)) {
       if (auto entity = derive_entity(objects, id, settings_)) content.entities.push_back(std::move(*entity));
     }
@@ -502,12 +502,13 @@ void Plane::probe_ledger() {
 void Plane::on_edge_events(const std::string& node, link::EventBatch batch,
                            std::function<void(Result<link::Receipt>)> done) {
   std::vector<contract::Event> events;
+  const bool is_edge = node.starts_with("edge/");  // other nodes have no accesses to tell of
   for (const Bytes& bytes : batch.events) {
     auto event = contract::decode_event(bytes);
     // Accesses through the edge, and decisions that other enforcement points asked it for.
     const bool is_access = event && (event->class_uid == contract::EventClass::kHttpActivity ||
                                      event->class_uid == contract::EventClass::kAuthorizeSession);
-    const bool fits = event && event->id.boot == batch.boot && event->id.source.starts_with(node + "/") &&
+    const bool fits = is_edge && event && event->id.boot == batch.boot && event->id.source.starts_with(node + "/") &&
                       event->id.sequence == batch.first_sequence + events.size() &&
                       // When it was received is ours to say, and what is not an access is not an edge's to tell.
                       event->receive_time == UnixTime{} && is_access;

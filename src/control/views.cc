@@ -8,7 +8,7 @@ namespace wary::control {
 
 namespace {
 
-constexpr std::string_view kAgentPrefix = "agent/";
+constexpr std::string_view kAgentPrefix = "agent/", kFederationPrefix = "federation/";
 constexpr std::string_view kNodePath = "/wary/node/";
 
 bool holds(const codec::Json& list, std::string_view text) {
@@ -17,11 +17,16 @@ bool holds(const codec::Json& list, std::string_view text) {
          });
 }
 
-// What a view shows of a state: the placed workloads, and every trust domain.
+// The node's name, of an agent's view; empty of any other.
+std::string_view name_in(std::string_view view) {
+  return view.starts_with(kAgentPrefix) ? view.substr(kAgentPrefix.size()) : std::string_view();
+}
+
+// What a view shows of a state: every trust domain, and to an agent the placed workloads.
 bool shows(const policy::Snapshot& snapshot, std::string_view trust_domain, const contract::Entity& entity,
            std::string_view name) {
   if (entity.id.type == "Wary::TrustDomain") return true;
-  return entity.id.type == "Wary::Workload" && is_placed(snapshot, trust_domain, entity, name);
+  return entity.id.type == "Wary::Workload" && !name.empty() && is_placed(snapshot, trust_domain, entity, name);
 }
 
 }  // namespace
@@ -31,6 +36,8 @@ contract::EntityId node_entity(std::string_view trust_domain, std::string_view n
 }
 
 std::string view_of(std::string_view node) {
+  // Who fetches bundles is one like another.
+  if (node.starts_with(kFederationPrefix)) return std::string(kFederationPrefix);
   return node.starts_with(kAgentPrefix) ? std::string(node) : std::string();
 }
 
@@ -53,7 +60,7 @@ bool is_placed(const policy::Snapshot& snapshot, std::string_view trust_domain, 
 }
 
 std::string snapshot_of(const policy::Snapshot& snapshot, std::string_view trust_domain, const std::string& view) {
-  const std::string_view name = std::string_view(view).substr(kAgentPrefix.size());
+  const std::string_view name = name_in(view);
   policy::SnapshotContent content;
   content.tenant = snapshot.tenant();
   content.revision = snapshot.revision();
@@ -68,7 +75,7 @@ std::string snapshot_of(const policy::Snapshot& snapshot, std::string_view trust
 std::optional<std::string> delta_of(const policy::Snapshot& before, const policy::Snapshot& after,
                                     const policy::SnapshotDelta& delta, std::string_view trust_domain,
                                     const std::string& view) {
-  const std::string_view name = std::string_view(view).substr(kAgentPrefix.size());
+  const std::string_view name = name_in(view);
   const contract::EntityId own = node_entity(trust_domain, name);
   policy::SnapshotDelta out;
   out.tenant = delta.tenant;

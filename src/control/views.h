@@ -1,5 +1,5 @@
 // What of the platform's state a node gets to know: an edge the whole, the agent of a machine the workloads placed on
-// it and the trust bundles, and nothing else.
+// it and the trust bundles, who federates the trust bundles, and nothing else.
 //
 //   std::string view = view_of("agent/web-1");                       // "agent/web-1"; "" is the whole
 //   std::string content = snapshot_of(*snapshot, view);

@@ -27,6 +27,7 @@ struct ClientRequest {
   std::vector<Header> headers;
   std::string body;
   std::int64_t timeout_nanos = 30 * kNanosPerSecond;
+  bool asks_for_websocket = false;  // with Sec-WebSocket-Key and -Version among the headers
 };
 
 struct ClientResponse {

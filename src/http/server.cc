@@ -358,12 +358,16 @@ bool Server::make_place(const io::PeerCredentials& peer) {
   return true;
 }
 
+void Server::serve(std::unique_ptr<io::Stream> stream) {
+  if (!make_place(stream->peer_credentials())) return;  // closed at once: a bounded number are served
+  const auto connection = std::make_shared<Connection>(*this, std::move(stream));
+  connections_.insert(connection);
+  connection->begin();
+}
+
 Status Server::listen(const io::Address& address, const io::ListenOptions& options) {
   WARY_ASSIGN_OR_RETURN(auto listener, loop_.listen(address, options, [this](std::unique_ptr<io::Stream> stream) {
-    if (!make_place(stream->peer_credentials())) return;  // closed at once: a bounded number are served
-    const auto connection = std::make_shared<Connection>(*this, std::move(stream));
-    connections_.insert(connection);
-    connection->begin();
+    serve(std::move(stream));
   }));
   listeners_.push_back(std::move(listener));
   return {};

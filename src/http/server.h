@@ -1,4 +1,5 @@
-// Server: HTTP/1.1 for the control plane's own API, over unix sockets to known peers (the public edge is gateway/).
+// Server: HTTP/1.1 for the control plane's own API, over unix sockets to known peers (the public edge is gateway/), and
+// for what few and small things are served elsewhere (serve()).
 //
 //   http::Server server(loop, [](std::shared_ptr<http::Exchange> exchange) {
 //     exchange->respond(200, {{"Content-Type", "application/json"}}, "{}");
@@ -62,6 +63,8 @@ class Server {
   Server(io::Loop& loop, Handler handler);
   ~Server();
   Status listen(const io::Address& address, const io::ListenOptions& options);
+  // One connection that somebody else accepted, a TlsStream for instance; counted as those of listen() are.
+  void serve(std::unique_ptr<io::Stream> stream);
   // Whom it is for, when that is known: all others together get 16 connections. Set before listen().
   std::function<bool(const io::PeerCredentials& peer)> is_known;
 

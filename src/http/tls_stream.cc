@@ -1,135 +1,131 @@
 #include "http/tls_stream.h"
 
-#include <array>
+#include <algorithm>
 
 namespace wary::http {
 
-TlsStream::TlsStream(io::Loop& loop, std::unique_ptr<io::Stream> below, crypto::TlsSession session)
-    : LayeredStream(loop, std::move(below)), session_(std::move(session)) {}
-
-void TlsStream::begin() {
-  move_output();
-  flush();
-}
-
-void TlsStream::move_output() {
-  append(out_, session_.output());
-  session_.consume_output(session_.output().size());
-}
-
-Status TlsStream::take(ByteView below) {
-  const Status fed = session_.feed(below);
-  move_output();  // also an alert
-  WARY_RETURN_IF_ERROR(fed);
-  if (session_.is_handshaking()) return {};
-  std::array<std::uint8_t, 16384> buffer;
-  for (;;) {
-    WARY_ASSIGN_OR_RETURN(const std::size_t count, session_.read(buffer));
-    if (count == 0) break;
-    append(plain_, ByteView(buffer).first(count));
-  }
-  move_output();
-  ended_ = session_.is_closed_by_peer();
-  return {};
-}
-
-void TlsStream::put(ByteView plain) {
-  if (const Status written = session_.write(plain); !written) failure_ = written.error();
-  move_output();
-}
-
-void TlsStream::end() {
-  session_.close();
-  move_output();
-}
-
-void TlsStream::progressed() {
-  if (on_progress) on_progress();
-}
+using io::IoCount;
+using State = io::IoCount::State;
 
 namespace {
 
-// One attempt; alive while its caller holds it.
-class Attempt : public std::enable_shared_from_this<Attempt> {
- public:
-  Attempt(io::Loop& loop, crypto::TlsSession session, Connected connected)
-      : loop_(loop), session_(std::move(session)), connected_(std::move(connected)) {}
-  ~Attempt() { loop_.cancel(timer_); }
-
-  void begin(const io::Address& address, std::int64_t timeout) {
-    const std::weak_ptr<Attempt> self = weak_from_this();
-    timer_ = loop_.after(timeout, [this] {
-      timer_ = 0;
-      finish(fail(ErrorKind::kTimeout, "tls_timeout", "the server did not finish the handshake in time"));
-    });
-    loop_.connect(address, timeout, [self](Result<std::unique_ptr<io::Stream>> stream) {
-      if (const auto held = self.lock()) held->connected(std::move(stream));
-    });
-  }
-
- private:
-  void connected(Result<std::unique_ptr<io::Stream>> stream) {
-    if (!connected_) return;
-    if (!stream) return finish(std::move(stream).error());
-    stream_ = std::make_unique<TlsStream>(loop_, std::move(stream).value(), std::move(session_));
-    stream_->on_progress = [this] { look(); };
-    stream_->on_ready([this](bool, bool) { look(); });  // at an end or a failure
-    stream_->want(true, false);
-    stream_->begin();
-  }
-
-  void look() {
-    if (!stream_ || !connected_) return;
-    if (stream_->failure()) return finish(*stream_->failure());
-    if (stream_->session().is_handshaking()) {
-      if (!stream_->is_over()) return;
-      return finish(fail(ErrorKind::kUnavailable, "tls_closed", "the server closed the connection in the handshake"));
-    }
-    loop_.cancel(timer_);
-    timer_ = 0;
-    if (handed_) return;
-    handed_ = true;
-    stream_->want(false, false);
-    // From the loop: this runs inside the stream's own call.
-    loop_.post([self = weak_from_this()] {
-      const auto held = self.lock();
-      if (!held || !held->connected_) return;
-      const Connected done = std::move(held->connected_);
-      held->connected_ = nullptr;
-      held->stream_->on_progress = nullptr;
-      done(std::unique_ptr<io::Stream>(std::move(held->stream_)));
-    });
-  }
-
-  void finish(Error error) {
-    if (!connected_) return;
-    loop_.cancel(timer_);
-    timer_ = 0;
-    loop_.post([self = weak_from_this(), error = std::move(error)] {
-      const auto held = self.lock();
-      if (!held || !held->connected_) return;
-      const Connected done = std::move(held->connected_);
-      held->connected_ = nullptr;
-      held->stream_.reset();
-      done(error);
-    });
-  }
-
-  io::Loop& loop_;
-  crypto::TlsSession session_;
-  Connected connected_;
-  std::unique_ptr<TlsStream> stream_;
-  io::TimerId timer_ = 0;
-  bool handed_ = false;
-};
+constexpr std::size_t kTlsReadBytes = 16 * 1024;
+constexpr std::size_t kTlsWriteBytes = 64 * 1024;
 
 }  // namespace
 
-std::shared_ptr<void> connect_tls(io::Loop& loop, const io::Address& address, const crypto::TlsClientContext& context,
-                                  const std::string& server_name, std::int64_t timeout_nanos, Connected connected) {
-  auto attempt = std::make_shared<Attempt>(loop, crypto::TlsSession(context, server_name), std::move(connected));
-  attempt->begin(address, timeout_nanos);
-  return attempt;
+TlsStream::TlsStream(io::Loop& loop, std::unique_ptr<io::Stream> inner, crypto::TlsSession session)
+    : loop_(loop), inner_(std::move(inner)), session_(std::move(session)) {
+  inner_->on_ready([this](bool readable, bool writable) { turn(readable, writable); });
+  interest();
+}
+
+// In order as far as that goes without waiting.
+TlsStream::~TlsStream() {
+  session_.close();
+  flush();
+}
+
+void TlsStream::turn(bool readable, bool writable) {
+  flush();
+  if (session_.is_handshaking() && !failure_) {
+    while (session_.is_handshaking() && !failure_ && take_ciphertext().state == State::kSome) {
+    }
+    flush();
+    interest();
+    if (session_.is_handshaking() && !failure_) return;
+    readable = writable = true;
+  }
+  if (!ready_) return;
+  const Ready call = ready_;  // which may destroy this
+  call(readable, writable);
+}
+
+IoCount TlsStream::failed(Error error) {
+  if (!failure_) failure_ = std::move(error);
+  flush();  // the alert
+  return {State::kFailed, 0, 0};
+}
+
+IoCount TlsStream::take_ciphertext() {
+  std::uint8_t buffer[kTlsReadBytes];  // NOLINT: a read buffer
+  const IoCount got = inner_->read(buffer);
+  if (got.state == State::kWouldBlock) return got;
+  if (got.state != State::kSome) {
+    return failed(fail(ErrorKind::kUnavailable, "tls_truncated", "the connection ended without the session's end"));
+  }
+  if (Status fed = session_.feed(ByteView(buffer).first(got.count)); !fed) return failed(std::move(fed).error());
+  flush();
+  return got;
+}
+
+IoCount TlsStream::read(std::span<std::uint8_t> out) {
+  may_hold_plaintext_ = false;
+  while (!failure_) {
+    if (!session_.is_handshaking()) {
+      const auto taken = session_.read(out);
+      if (!taken) return failed(taken.error());
+      may_hold_plaintext_ = *taken == out.size();
+      if (*taken > 0) return {State::kSome, *taken, 0};
+      if (session_.is_closed_by_peer()) return {State::kEnd, 0, 0};
+    }
+    const IoCount got = take_ciphertext();
+    if (got.state != State::kSome) return got;
+  }
+  return {State::kFailed, 0, 0};
+}
+
+IoCount TlsStream::write(ByteView bytes) {
+  if (failure_) return {State::kFailed, 0, 0};
+  if (session_.is_handshaking() || !flush()) return {State::kWouldBlock, 0, 0};
+  if (bytes.empty()) return {State::kSome, 0, 0};
+  if (encrypted_ == 0) {
+    const std::size_t size = std::min(bytes.size(), kTlsWriteBytes);
+    if (Status taken = session_.write(bytes.first(size)); !taken) return failed(std::move(taken).error());
+    encrypted_ = size;
+    if (!flush()) return {State::kWouldBlock, 0, 0};
+  }
+  WARY_CHECK(encrypted_ <= bytes.size());  // the same bytes again
+  return {State::kSome, std::exchange(encrypted_, 0), 0};
+}
+
+IoCount TlsStream::write_two(ByteView first, ByteView second) { return write(first.empty() ? second : first); }
+
+// Whether everything has left. A broken connection shows at the next read.
+bool TlsStream::flush() {
+  while (!session_.output().empty()) {
+    const IoCount put = inner_->write(session_.output());
+    if (put.state == State::kWouldBlock) return false;
+    if (put.state != State::kSome) {
+      is_broken_ = true;  // nothing more leaves
+      return false;
+    }
+    session_.consume_output(put.count);
+  }
+  return true;
+}
+
+void TlsStream::interest() {
+  const bool shakes = session_.is_handshaking() && !failure_;
+  const bool has_output = !session_.output().empty() && !is_broken_;
+  inner_->want(shakes || wants_read_, has_output || (wants_write_ && !shakes));
+}
+
+void TlsStream::want(bool readable, bool writable) {
+  wants_read_ = readable;
+  wants_write_ = writable;
+  interest();
+  if (!readable || !may_hold_plaintext_) return;
+  // What was decrypted already shows at no socket.
+  may_hold_plaintext_ = false;
+  loop_.post([this, alive = std::weak_ptr<int>(alive_)] {
+    if (!alive.expired() && wants_read_) turn(true, false);
+  });
+}
+
+void TlsStream::shutdown_write() {
+  session_.close();
+  if (flush()) inner_->shutdown_write();
 }
 
 }  // namespace wary::http

@@ -1,41 +1,54 @@
-// TlsStream: a TLS client connection as a stream.
+// TlsStream: a TLS session over a stream, used as a stream: the plain text goes in and comes out.
 //
-//   http::connect_tls(loop, Address::tcp("127.0.0.1", 7443), context, "console.localhost", 5 * kNanosPerSecond,
-//                     [](Result<std::unique_ptr<io::Stream>> stream) { ... });
+//   auto secure = std::make_unique<TlsStream>(loop, std::move(stream), crypto::TlsSession(context));
+//   secure->on_ready(...);  secure->want(true, false);     // told once the handshake is done, or has failed
 //
-// The handshake is done when the callback comes. Errors: connect_*, those of the TLS session (its verifier's own among
-// them), tls_timeout, tls_closed. Thread rule: the loop's. Destroying what connect_tls returned gives the attempt up.
+// Bytes count as written when their ciphertext has left: until then the same bytes are given again (kWouldBlock
+// before), so that who closes after its last write cuts nothing off. An end without close_notify is a failure, not an
+// end. Thread rule: the loop's; a handler may destroy its own stream. Limits: those of crypto/tls.h; how long a
+// handshake may take is the owner's to say.
 #pragma once
 
-#include <functional>
 #include <memory>
-#include <string>
+#include <optional>
 
 #include "crypto/tls.h"
-#include "http/layered_stream.h"
+#include "io/loop.h"
 
 namespace wary::http {
 
-class TlsStream final : public LayeredStream {
+class TlsStream final : public io::Stream {
  public:
-  TlsStream(io::Loop& loop, std::unique_ptr<io::Stream> below, crypto::TlsSession session);
-  const crypto::TlsSession& session() const { return session_; }
-  void begin();                       // the first flight
-  std::function<void()> on_progress;  // while the handshake goes on
-
- protected:
-  Status take(ByteView below) override;
-  void put(ByteView plain) override;
-  void end() override;
-  void progressed() override;
+  TlsStream(io::Loop& loop, std::unique_ptr<io::Stream> inner, crypto::TlsSession session);
+  ~TlsStream() override;
+  io::IoCount read(std::span<std::uint8_t> out) override;
+  io::IoCount write(ByteView bytes) override;
+  io::IoCount write_two(ByteView first, ByteView second) override;
+  void on_ready(Ready ready) override { ready_ = std::move(ready); }
+  void want(bool readable, bool writable) override;
+  void shutdown_write() override;
+  void reset_on_close() override { inner_->reset_on_close(); }
+  io::PeerCredentials peer_credentials() const override { return inner_->peer_credentials(); }
+  std::string peer_address() const override { return inner_->peer_address(); }
+  // Why it failed: the verifier's own error, the session's, or that of an end that was no end.
+  const std::optional<Error>& failure() const { return failure_; }
 
  private:
-  void move_output();
-  crypto::TlsSession session_;
-};
+  void turn(bool readable, bool writable);
+  io::IoCount take_ciphertext();
+  bool flush();
+  void interest();
+  io::IoCount failed(Error error);
 
-using Connected = std::function<void(Result<std::unique_ptr<io::Stream>>)>;
-std::shared_ptr<void> connect_tls(io::Loop& loop, const io::Address& address, const crypto::TlsClientContext& context,
-                                  const std::string& server_name, std::int64_t timeout_nanos, Connected connected);
+  io::Loop& loop_;
+  std::unique_ptr<io::Stream> inner_;
+  crypto::TlsSession session_;
+  Ready ready_;
+  std::optional<Error> failure_;
+  std::size_t encrypted_ = 0;  // of what the writer gives, and will give again
+  bool wants_read_ = false, wants_write_ = false;
+  bool may_hold_plaintext_ = false, is_broken_ = false;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+};
 
 }  // namespace wary::http

@@ -83,6 +83,13 @@ constexpr auto kAgentCalls = [] {
   for (const std::string_view call : {"readlink", "readlinkat"}) calls[at++] = call;
   return calls;
 }();
+constexpr auto kResolvingCalls = [] {
+  std::array<std::string_view, kNetworkCalls.size() + 4> calls{};
+  std::size_t at = 0;
+  for (const std::string_view call : kNetworkCalls) calls[at++] = call;
+  for (const std::string_view call : {"sendmmsg", "ioctl", "readlink", "access"}) calls[at++] = call;
+  return calls;
+}();
 constexpr auto kAgentCapabilities = std::to_array<int>({CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH});
 constexpr auto kModuleCalls = [] {
   std::array<std::string_view, kCommonCalls.size() + 9> calls{};
@@ -196,6 +203,7 @@ Status restrict_calls(std::span<const std::string_view> allowed) {
 
 std::span<const std::string_view> network_process_calls() { return kNetworkCalls; }
 std::span<const std::string_view> agent_process_calls() { return kAgentCalls; }
+std::span<const std::string_view> resolving_process_calls() { return kResolvingCalls; }
 std::span<const int> agent_capabilities() { return kAgentCapabilities; }
 std::span<const std::string_view> signer_process_calls() { return kCommonCalls; }
 std::span<const std::string_view> module_process_calls() { return kModuleCalls; }

@@ -42,6 +42,8 @@ Status restrict_calls(std::span<const std::string_view> allowed);
 std::span<const std::string_view> network_process_calls();
 // The same, and reading links: where other processes' programs are.
 std::span<const std::string_view> agent_process_calls();
+// Those of the network, and what the system's resolver does: for a process that asks names.
+std::span<const std::string_view> resolving_process_calls();
 // What the agent keeps as root: to see what programs other users run (CAP_SYS_PTRACE, for reading alone: ptrace itself
 // is no call of agent_process_calls()), and to read them (CAP_DAC_READ_SEARCH).
 std::span<const int> agent_capabilities();

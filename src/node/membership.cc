@@ -5,7 +5,6 @@
 #include "codec/text.h"
 #include "crypto/csr.h"
 #include "crypto/hash.h"
-#include "http/tls_stream.h"
 #include "http/websocket_stream.h"
 #include "node/tpm_device.h"
 #include "node/x509pop.h"
@@ -204,14 +203,6 @@ Result<crypto::TlsClientContext> Membership::context(bool shows_itself) const {
 void Membership::ask(Json body, Answer answer) {
   auto tls = context(false);
   if (!tls) return answer(std::move(tls).error());
-  const auto told = [answer](Result<http::StreamReply> reply) {
-    if (!reply) return answer(std::move(reply).error());
-    auto json = codec::parse_json(reply->response.body);
-    if (reply->response.status != 200) {
-      return answer(error_of(reply->response.status, json && json->is_object() ? *json : Json::object()));
-    }
-    answer(std::move(json));
-  };
   http::ClientRequest request;
   request.method = "POST";
   request.path = "/nodes/join";
@@ -219,11 +210,14 @@ void Membership::ask(Json body, Answer answer) {
   request.headers = {{"Content-Type", "application/json"}, {"Accept", "application/json"}};
   request.body = body.to_string();
   request.timeout_nanos = kStepTime;
-  step_ = http::connect_tls(parts_.loop, options_.server.address, *tls, options_.server.name, kStepTime,
-                            [this, request, told, answer](Result<std::unique_ptr<io::Stream>> stream) {
-                              if (!stream) return answer(std::move(stream).error());
-                              step_ = http::ask(parts_.loop, std::move(stream).value(), request, told);
-                            });
+  step_ = http::call_tls(parts_.loop, options_.server.tls, *tls, request, [answer](Result<http::TlsReply> reply) {
+    if (!reply) return answer(std::move(reply).error());
+    auto json = codec::parse_json(reply->response.body);
+    if (reply->response.status != 200) {
+      return answer(error_of(reply->response.status, json && json->is_object() ? *json : Json::object()));
+    }
+    answer(std::move(json));
+  });
 }
 
 void Membership::show_evidence() {
@@ -313,61 +307,36 @@ void Membership::show_tpm(const Answer& done) {
   });
 }
 
-// One attempt to open the link: TLS with the node's certificate, then a WebSocket.
-class Membership::Dialling : public std::enable_shared_from_this<Dialling> {
- public:
-  using Done = std::function<void(Result<std::unique_ptr<io::Stream>>)>;
-  Dialling(MembershipParts& parts, const Server& server, Done done)
-      : parts_(parts), server_(server), done_(std::move(done)) {}
-
-  void begin(const crypto::TlsClientContext& tls) {
-    step_ = http::connect_tls(parts_.loop, server_.address, tls, server_.name, kStepTime,
-                              [this](Result<std::unique_ptr<io::Stream>> stream) {
-                                if (!stream) return done_(std::move(stream).error());
-                                upgrade(std::move(stream).value());
-                              });
-  }
-
- private:
-  void upgrade(std::unique_ptr<io::Stream> stream) {
-    std::array<std::uint8_t, 16> nonce;
-    parts_.random.fill(nonce);
-    const std::string key = codec::encode_base64(nonce);
-    http::ClientRequest request;
-    request.path = "/nodes/link";
-    request.host = server_.host;
-    request.headers = {{"Accept", "application/json"}, {"Sec-WebSocket-Version", "13"}, {"Sec-WebSocket-Key", key}};
-    request.timeout_nanos = kStepTime;
-    step_ = http::ask(parts_.loop, std::move(stream), request, [this, key](Result<http::StreamReply> reply) {
-      if (!reply) return done_(std::move(reply).error());
-      if (reply->response.status != 101) {
-        auto json = codec::parse_json(reply->response.body);
-        return done_(error_of(reply->response.status, json && json->is_object() ? *json : Json::object()));
-      }
-      if (reply->response.header("Sec-WebSocket-Accept") != http::websocket_accept(key)) {
-        return done_(bad_answer("Sec-WebSocket-Accept"));
-      }
-      done_(std::unique_ptr<io::Stream>(std::make_unique<http::WebSocketStream>(
-          parts_.loop, std::move(reply->stream), http::WebSocketStream::Side::kClient, reply->rest, parts_.random)));
-    });
-  }
-
-  MembershipParts& parts_;
-  Server server_;
-  Done done_;
-  std::shared_ptr<void> step_;
-};
-
+// TLS with the node's certificate, then a WebSocket.
 Dial Membership::dialler() {
-  return [this](std::function<void(Result<std::unique_ptr<io::Stream>>)> connected) -> std::shared_ptr<void> {
+  return [this](const std::function<void(Result<std::unique_ptr<io::Stream>>)>& connected) -> std::shared_ptr<void> {
     auto tls = context(true);
     if (!tls) {
       parts_.loop.post([connected, error = tls.error()] { connected(error); });
       return nullptr;
     }
-    auto dialling = std::make_shared<Dialling>(parts_, options_.server, std::move(connected));
-    dialling->begin(*tls);
-    return dialling;
+    std::array<std::uint8_t, 16> nonce;
+    parts_.random.fill(nonce);
+    const std::string key = codec::encode_base64(nonce);
+    http::ClientRequest request;
+    request.path = "/nodes/link";
+    request.host = options_.server.host;
+    request.headers = {{"Accept", "application/json"}, {"Sec-WebSocket-Version", "13"}, {"Sec-WebSocket-Key", key}};
+    request.asks_for_websocket = true;
+    request.timeout_nanos = kStepTime;
+    const auto opened = [this, key, connected](Result<http::TlsReply> reply) {
+      if (!reply) return connected(std::move(reply).error());
+      if (reply->response.status != 101) {
+        auto json = codec::parse_json(reply->response.body);
+        return connected(error_of(reply->response.status, json && json->is_object() ? *json : Json::object()));
+      }
+      if (reply->response.header("Sec-WebSocket-Accept") != http::websocket_accept(key)) {
+        return connected(bad_answer("Sec-WebSocket-Accept"));
+      }
+      connected(std::unique_ptr<io::Stream>(std::make_unique<http::WebSocketStream>(
+          parts_.loop, std::move(reply->stream), http::WebSocketStream::Side::kClient, reply->rest, parts_.random)));
+    };
+    return http::call_tls(parts_.loop, options_.server.tls, *tls, request, opened);
   };
 }
 

@@ -24,7 +24,7 @@
 #include "codec/json.h"
 #include "crypto/sign.h"
 #include "crypto/tls.h"
-#include "http/stream_client.h"
+#include "http/tls_call.h"
 #include "io/files.h"
 #include "io/loop.h"
 #include "node/statement.h"
@@ -40,8 +40,7 @@ struct MembershipParts {
 };
 
 struct Server {
-  io::Address address;
-  std::string name;  // "console.localhost": of its certificate
+  http::TlsServer tls;
   std::string host;  // "console.localhost:7443": of requests
 };
 
@@ -89,7 +88,6 @@ class Membership {
 
  private:
   using Answer = std::function<void(Result<codec::Json>)>;
-  class Dialling;
   Status load();
   Status keep() const;
   void renew();

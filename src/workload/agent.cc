@@ -123,6 +123,7 @@ void Agent::trust(const contract::Entity& trust_domain) {
   for (const contract::Fact& fact : trust_domain.attributes) {
     if (fact.name == "bundle" && fact.value.is_string()) text = fact.value.as_string();
   }
+  if (text.empty()) return distrust(domain);  // none was fetched yet
   auto bundle = spiffe::parse_bundle(domain, text);
   Status held = bundle ? trusted_.put(std::move(bundle).value()) : Status(std::move(bundle).error());
   if (!held) {

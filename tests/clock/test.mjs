@@ -17,7 +17,7 @@ function wrap(scratch, data) {
   mkdirSync(bin);
   copyFileSync(join(build, "bin/wary"), join(bin, "wary"));
   for (const name of daemons) {
-    const offset = join(data, { waryd: "waryd", "wary-edge": "edge", "wary-signer": "signer", "wary-agent": "agent" }[name], "clock");
+    const offset = join(data, { waryd: "waryd", "wary-edge": "edge", "wary-signer": "signer", "wary-agent": "agent", "wary-federation": "federation" }[name], "clock");
     writeFileSync(join(bin, name), `#!/bin/sh
 export LD_PRELOAD=${library} FAKETIME_TIMESTAMP_FILE=${offset} FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
 exec ${join(build, "bin", name)} "$@"
@@ -27,7 +27,7 @@ exec ${join(build, "bin", name)} "$@"
   return bin;
 }
 function setClock(data, seconds) {
-  for (const directory of ["waryd", "edge", "signer", "agent"]) {
+  for (const directory of ["waryd", "edge", "signer", "agent", "federation"]) {
     const file = join(data, directory, "clock");
     writeFileSync(file, `${seconds < 0 ? "-" : "+"}${Math.abs(seconds)}\n`);
     const { uid, gid } = statSync(join(data, directory));

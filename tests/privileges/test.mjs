@@ -57,12 +57,16 @@ function checkProcess(wary, name, pid, isRoot) {
   saw(`${name}: holds no pipe but its log`, new Set(open.filter((target) => target.startsWith("pipe:"))).size === 1);
 }
 
-function checkSockets(wary, pids) {
-  const [signer, waryd, agent, edge] = pids.map(sockets);
+function checkSockets(wary, pids, federates = null) {
+  const [signer, waryd, agent, federation, edge] = pids.map(sockets);
   saw("wary-signer has no network socket", signer.length === 0);
   saw("waryd has no network socket", waryd.length === 0);
   saw("wary-agent has no network socket", agent.length === 0);
-  const hex = wary.port.toString(16).toUpperCase().padStart(4, "0");
+  const hexOf = (port) => port.toString(16).toUpperCase().padStart(4, "0");
+  if (federates === null) saw("wary-federation has no network socket while it federates with nobody", federation.length === 0);
+  else saw("wary-federation listens on loopback and its port alone", federation.length === 1 && federation[0].state === "0A" &&
+    federation[0].local === `0100007F:${hexOf(federates)}`, federation.map((socket) => socket.local).join(" "));
+  const hex = hexOf(wary.port);
   const listening = edge.filter((socket) => socket.state === "0A");
   saw("wary-edge listens on loopback and its port alone", listening.length > 0 && listening.every((socket) => socket.local === `0100007F:${hex}`),
     listening.map((socket) => socket.local).join(" "));
@@ -88,7 +92,7 @@ s.write(Buffer.from([0,0,0,15,1,...Buffer.from('{"op":"public"}')]));setTimeout(
   saw("another user cannot even reach console.sock", console_.status === 7 && console_.stdout === "", console_.stderr.trim());
   const made = asNobody("touch", join(wary.data, "run/waryd/link.sock.new"));
   saw("another user cannot make a file under run/", made.status !== 0, made.stderr.trim());
-  for (const place of ["signer", "waryd", "edge", "log"]) {
+  for (const place of ["signer", "waryd", "edge", "agent", "federation", "log"]) {
     saw(`another user cannot look into ${place}/`, asNobody("ls", join(wary.data, place)).status !== 0);
   }
 }
@@ -96,7 +100,8 @@ s.write(Buffer.from([0,0,0,15,1,...Buffer.from('{"op":"public"}')]));setTimeout(
 await run(async () => {
   const isRoot = process.getuid() === 0;
   const scratch = makeScratch("privileges");
-  const wary = new Platform(scratch, await freePort());
+  const federates = await freePort();
+  const wary = new Platform(scratch, await freePort(), { words: ["--federation-listen", `127.0.0.1:${federates}`] });
   if (isRoot) {
     step("as root");
     await wary.start();
@@ -106,7 +111,7 @@ await run(async () => {
       uids.map((uid) => uid[0]).join(" "));
     saw("no process has root's group", pids.every((pid) => status(pid).Gid.split(/\s+/).every((gid) => gid !== "0")));
     daemons.forEach((name, i) => checkProcess(wary, name, pids[i], true));
-    checkSockets(wary, pids);
+    checkSockets(wary, pids, federates);
     checkStranger(wary);
     saw("stops in 3 s", (await wary.stop()) < (sanitized ? 15000 : 3000));
   } else {

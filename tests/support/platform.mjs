@@ -12,7 +12,7 @@ import { isAlive, isRunning, start, until } from "./processes.mjs";
 export const root = process.env.WARY_ROOT ?? join(dirname(fileURLToPath(import.meta.url)), "../..");
 export const build = process.env.WARY_BUILD ?? join(root, "build/dev");
 export const wary = join(build, "bin/wary");
-export const daemons = ["wary-signer", "waryd", "wary-agent", "wary-edge"];
+export const daemons = ["wary-signer", "waryd", "wary-agent", "wary-federation", "wary-edge"];
 const sanitized = (process.env.WARY_SANITIZED ?? "") !== "";
 
 export class Platform {

@@ -2,6 +2,8 @@
 
 The messages are described here, with the field numbers of the specification.
   all          every method once
+  bundles      the bundles of every method that gives some
+  token A      a token for audience A; validate A TOKEN: whether it is one
   stream       every message of FetchX509SVID until the stream ends
   flood        400 tokens as fast as it can, then one after a second
   exit         connects, passes the connection to a child, and ends; the child asks by it
@@ -114,6 +116,23 @@ def every_method(api):
     say(what="codes", codes=codes)
 
 
+def federated(api):
+    nothing = make("Nothing")()
+    with_svid = next(iter(api.call("FetchX509SVID", nothing, "X509SVIDs", True))).federated_bundles
+    x509 = next(iter(api.call("FetchX509Bundles", nothing, "X509Bundles", True))).bundles
+    jwt = next(iter(api.call("FetchJWTBundles", nothing, "JWTBundles", True))).bundles
+    say(what="bundles", federated={b.key: text(b.value) for b in with_svid}, x509={b.key: text(b.value) for b in x509},
+        jwt={b.key: json.loads(b.value) for b in jwt})
+
+
+def validate(api, audience, token):
+    try:
+        seen = api.call("ValidateJWTSVID", make("ValidateRequest")(audience=audience, svid=token), "Validated", False)
+        say(what="validate", code="OK", id=seen.spiffe_id)
+    except grpc.RpcError as error:
+        say(what="validate", code=error.code().name, details=error.details())
+
+
 def stream(api):
     begin = time.monotonic()
     try:
@@ -170,6 +189,13 @@ def main():
         time.sleep(1)
         return say(what="flood", first=codes[0], codes={code: codes.count(code) for code in set(codes)},
                    after=api.code("FetchJWTSVID", make("JWTRequest")(audience=["db"]), "JWTSVIDs", False))
+    if what == "bundles":
+        return federated(Api(path))
+    if what == "token":
+        tokens = Api(path).call("FetchJWTSVID", make("JWTRequest")(audience=[sys.argv[3]]), "JWTSVIDs", False).svids
+        return say(what="token", id=tokens[0].spiffe_id, token=tokens[0].svid)
+    if what == "validate":
+        return validate(Api(path), sys.argv[3], sys.argv[4])
     if what == "code":
         say(what="code", code=Api(path).code("FetchX509SVID", make("Nothing")(), "X509SVIDs", True))
         return None

@@ -1,0 +1,65 @@
+// Fetch: one bundle from its endpoint: name, connection, TLS, request, redirects; without waiting.
+//
+//   Fetch fetch({loop, resolver}, endpoint, verify, [](Result<std::string> document) { ... });
+//   fetch.start();
+//
+// `verify` decides about the server's certificate, at the endpoint and wherever it redirects to. `done` comes once,
+// from the loop, and may destroy the fetch; it never comes after that. Thread rule: the loop's. Limits: 20 s in all, 3
+// redirects, 4 MiB, 4 addresses of a name. Errors: federation_url, federation_redirect, federation_redirects,
+// federation_status, http_body_too_large and others of http/call.h, federation_timeout, connect_*, resolve_*, tls_* and
+// the verifier's own.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "crypto/tls.h"
+#include "federation/endpoint.h"
+#include "http/call.h"
+#include "http/tls_stream.h"
+#include "io/resolver.h"
+
+namespace wary::federation {
+
+constexpr std::size_t kDocumentMax = std::size_t{4} << 20;
+constexpr int kRedirectsMax = 3;
+constexpr std::int64_t kFetchTime = 20 * kNanosPerSecond;
+
+struct FetchParts {
+  io::Loop& loop;
+  io::Resolver& resolver;
+};
+
+class Fetch {
+ public:
+  using Done = std::function<void(Result<std::string>)>;
+  Fetch(FetchParts parts, const Endpoint& endpoint, crypto::VerifyPeer verify, Done done);
+  ~Fetch();
+  void start();
+
+ private:
+  void ask(const codec::Uri& url);
+  void connect();
+  void connected(std::unique_ptr<io::Stream> stream);
+  void answered(Result<http::ClientResponse> response);
+  void finish(Result<std::string> result);
+
+  FetchParts parts_;
+  codec::Uri url_;
+  crypto::VerifyPeer verify_;
+  Done done_;
+  std::vector<std::string> addresses_;  // not tried yet
+  int redirects_ = 0;
+  io::TimerId timer_ = 0;
+  std::unique_ptr<http::Call> call_;
+  http::TlsStream* secure_ = nullptr;  // the call's
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+};
+
+// Verifiers of the two profiles. The clock must outlive them.
+crypto::VerifyPeer verify_web_server(crypto::TrustRoots roots, Clock& clock);
+// Errors besides those of crypto/x509.h: federation_server (another SPIFFE ID).
+crypto::VerifyPeer verify_spiffe_server(crypto::TrustRoots roots, crypto::SpiffeId id, Clock& clock);
+
+}  // namespace wary::federation
