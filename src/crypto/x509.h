@@ -85,8 +85,8 @@ Result<PublicKey> check_csr(ByteView csr);
 Result<Bytes> issue_leaf(ByteView ca, const PrivateKey& ca_key, ByteView csr, const LeafOptions& options);
 
 struct VerifyOptions {
-  // kAny: extended key usage is the caller's business (devices, endorsement keys); every signer of the chain has
-  // basicConstraints CA then.
+  // kAny: extended key usage is the caller's business (devices, endorsement keys). Signers are still authorities by
+  // their basicConstraints: OpenSSL asks that of intermediates, build of roots.
   enum class Use { kServer, kClient, kAny };
   Use use = Use::kServer;
   bool svid = false;         // then the SVID rules hold

@@ -47,19 +47,6 @@ Status check_signers(X509_STORE_CTX* context, std::string_view trust_domain) {
   return {};
 }
 
-// No purpose, so OpenSSL would also take what it only guesses to be an authority.
-Status check_authorities(X509_STORE_CTX* context) {
-  const STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(context);
-  for (int i = 1; i < sk_X509_num(chain); ++i) {
-    WARY_ASSIGN_OR_RETURN(const Certificate signer, describe(sk_X509_value(chain, i), {}));
-    if (!signer.is_ca) {
-      return fail(ErrorKind::kUnauthenticated, "x509_not_ca", "a certificate of the chain may not sign others")
-          .at(signer.subject);
-    }
-  }
-  return {};
-}
-
 int purpose_of(VerifyOptions::Use use) {
   switch (use) {
     case VerifyOptions::Use::kServer: return X509_PURPOSE_SSL_SERVER;
@@ -125,7 +112,6 @@ Result<Certificate> TrustRoots::verify(const std::vector<Bytes>& chain, UnixTime
     return fail(ErrorKind::kUnauthenticated, code_of(reason), X509_verify_cert_error_string(reason)).at(shown.subject);
   }
   if (options.svid) WARY_RETURN_IF_ERROR(check_signers(context.get(), options.trust_domain));
-  if (options.use == VerifyOptions::Use::kAny) WARY_RETURN_IF_ERROR(check_authorities(context.get()));
   return shown;
 }
 

@@ -318,6 +318,56 @@ TEST_CASE("a certificate decides which endorsement key is shown, and has to be f
   }
 }
 
+// A key of the ECC template but for these, made persistent where the endorsement key is looked for; its x.
+Bytes put_persistent_key(const test::SoftTpm& soft, TPMA_OBJECT more, std::uint8_t unique) {
+  std::unique_ptr<keystore::Tpm> tpm;
+  REQUIRE(keystore::open_tpm(soft.tcti(), tpm) == TSS2_RC_SUCCESS);
+  TPM2B_PUBLIC shape = keystore::ecc_template(0);
+  TPMT_PUBLIC& area = shape.publicArea;
+  area.objectAttributes = 0x000300b2 | more;
+  area.authPolicy.size = tpm::kEndorsementPolicy.size();
+  std::ranges::copy(tpm::kEndorsementPolicy, area.authPolicy.buffer);
+  area.parameters.eccDetail.symmetric.algorithm = TPM2_ALG_AES;
+  area.parameters.eccDetail.symmetric.keyBits.aes = 128;
+  area.parameters.eccDetail.symmetric.mode.aes = TPM2_ALG_CFB;
+  area.unique.ecc.x.size = 32;
+  area.unique.ecc.y.size = 32;
+  std::ranges::fill_n(area.unique.ecc.x.buffer, 32, unique);
+  keystore::Loaded key(*tpm);
+  TPM2B_PUBLIC shown{};
+  REQUIRE(keystore::make_primary(*tpm, ESYS_TR_RH_ENDORSEMENT, shape, key, &shown) == TSS2_RC_SUCCESS);
+  ESYS_TR kept = ESYS_TR_NONE;
+  REQUIRE(Esys_EvictControl(tpm->esys, ESYS_TR_RH_OWNER, key.handle, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+                            0x81010002, &kept) == TSS2_RC_SUCCESS);
+  REQUIRE(Esys_TR_Close(tpm->esys, &kept) == TSS2_RC_SUCCESS);
+  const TPM2B_ECC_PARAMETER& x = shown.publicArea.unique.ecc.x;
+  return {x.buffer, x.buffer + x.size};
+}
+
+TEST_CASE("a persistent key is the endorsement key where it is of the default template, and is passed over otherwise") {
+  if (!test::SoftTpm::is_installed()) WARY_SKIP("swtpm is missing");
+  setenv("TSS2_LOG", "all+NONE", 1);
+  const auto random = io::make_system_random();
+  test::SoftTpm tpm, other_tpm;
+  REQUIRE((tpm.start() && other_tpm.start()));
+  io::SimFiles files(1), other_files(2);
+  const Bytes x = put_persistent_key(tpm, 0, 1);
+  const auto device = device_of(files, tpm, Kind::kEcc);
+  const EndorsementKey ek = endorsement_of(*device);
+  CHECK(Bytes(ek.key.first_part().begin(), ek.key.first_part().end()) == x);
+  const AttestationKey ak = attestation_of(*device);
+  const Secret secret = fresh_secret(*random);
+  for (int i = 0; i < 4; ++i) {
+    const auto credential = make_credential(ek, ak, secret, *random);
+    const auto opened = device->activate(credential->blob, credential->encrypted_secret);
+    REQUIRE_MESSAGE(opened.ok(), opened.error().to_string());
+    CHECK(equals_in_constant_time(opened->reveal(), secret.reveal()));
+  }
+  const Bytes other_x = put_persistent_key(other_tpm, TPMA_OBJECT_USERWITHAUTH, 1);
+  const EndorsementKey made = endorsement_of(*device_of(other_files, other_tpm, Kind::kEcc));
+  CHECK(Bytes(made.key.first_part().begin(), made.key.first_part().end()) != other_x);
+}
+
 TEST_CASE("quotes of a TPM's RSA keys are accepted, and of one that signs anything refused") {
   if (!test::SoftTpm::is_installed()) WARY_SKIP("swtpm is missing");
   setenv("TSS2_LOG", "all+NONE", 1);
