@@ -322,6 +322,18 @@ Error Plane::ledger_refusal(std::string_view message) const {
   return error;
 }
 
+// What ends access goes out before anything else is done with the change.
+void Plane::publish(policy::SnapshotPtr next, const policy::SnapshotDelta& delta, const Committed& committed) {
+  before_ = snapshot_;
+  delta_ = &delta;
+  remember(std::move(next));
+  const Status published =
+      publisher_->commit(delta.from, delta.to, {committed.monotonic}, policy::serialize_delta(delta));
+  before_.reset();
+  delta_ = nullptr;
+  if (!published) parts_.log.error("control.not_published", {{"code", published.error().code}});
+}
+
 Result<Committed> Plane::commit(Change change) {
   if (!ledger_available_) {
     return ledger_refusal("nothing is changed while it cannot be recorded");
@@ -380,15 +392,7 @@ Result<Committed> Plane::commit(Change change) {
   const bool site_changed = std::any_of(change.writes.begin(), change.writes.end(), [](const Write& write) {
     return write.key.kind == "App" || write.key.kind == "Route";
   });
-  before_ = snapshot_;
-  delta_ = &delta;
-  remember(std::move(next));
-  // What ends access goes out before anything else is done with the change.
-  const Status published =
-      publisher_->commit(delta.from, delta.to, {committed.monotonic}, policy::serialize_delta(delta));
-  before_.reset();
-  delta_ = nullptr;
-  if (!published) parts_.log.error("control.not_published", {{"code", published.error().code}});
+  publish(std::move(next), delta, committed);
   if (site_changed) rebuild_site();
   outbox_[number] = event;
   stored_outbox_.insert(number);

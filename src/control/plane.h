@@ -118,6 +118,7 @@ class Plane {
   Objects overlay(const std::vector<Write>& writes, std::uint64_t revision) const;
   policy::SnapshotDelta delta_of(const Objects& next, const std::vector<Write>& writes) const;
   void remember(policy::SnapshotPtr snapshot);
+  void publish(policy::SnapshotPtr next, const policy::SnapshotDelta& delta, const Committed& committed);
   void rebuild_site();
   void send(contract::Event event, std::uint64_t outbox, std::function<void(const Status&)> done = {});
   void sent(const contract::Event& event, std::uint64_t outbox, const Result<std::vector<ledger::Receipt>>& receipts);
