@@ -91,12 +91,19 @@ IoCount TlsStream::write(ByteView bytes) {
 
 IoCount TlsStream::write_two(ByteView first, ByteView second) { return write(first.empty() ? second : first); }
 
-// Whether everything has left. A broken connection shows at the next read.
+// Whether everything has left.
 bool TlsStream::flush() {
   while (!session_.output().empty()) {
     const IoCount put = inner_->write(session_.output());
-    if (put.state != State::kSome) return false;
-    session_.consume_output(put.count);
+    if (put.state == State::kWouldBlock) return false;
+    if (put.state == State::kSome) {
+      session_.consume_output(put.count);
+      continue;
+    }
+    // Nothing leaves any more; the next read or write says so.
+    session_.consume_output(session_.output().size());
+    if (!failure_) failure_ = fail(ErrorKind::kUnavailable, "tls_truncated", "the connection broke");
+    return false;
   }
   return true;
 }
