@@ -91,24 +91,26 @@ IoCount TlsStream::write(ByteView bytes) {
 
 IoCount TlsStream::write_two(ByteView first, ByteView second) { return write(first.empty() ? second : first); }
 
-// Whether everything has left. A broken connection shows at the next read.
+// Whether everything has left.
 bool TlsStream::flush() {
   while (!session_.output().empty()) {
     const IoCount put = inner_->write(session_.output());
     if (put.state == State::kWouldBlock) return false;
-    if (put.state != State::kSome) {
-      is_broken_ = true;  // nothing more leaves
-      return false;
+    if (put.state == State::kSome) {
+      session_.consume_output(put.count);
+      continue;
     }
-    session_.consume_output(put.count);
+    // Nothing leaves any more; the next read or write says so.
+    session_.consume_output(session_.output().size());
+    if (!failure_) failure_ = fail(ErrorKind::kUnavailable, "tls_truncated", "the connection broke");
+    return false;
   }
   return true;
 }
 
 void TlsStream::interest() {
   const bool shakes = session_.is_handshaking() && !failure_;
-  const bool has_output = !session_.output().empty() && !is_broken_;
-  inner_->want(shakes || wants_read_, has_output || (wants_write_ && !shakes));
+  inner_->want(shakes || wants_read_, !session_.output().empty() || (wants_write_ && !shakes));
 }
 
 void TlsStream::want(bool readable, bool writable) {

@@ -47,7 +47,7 @@ class TlsStream final : public io::Stream {
   std::optional<Error> failure_;
   std::size_t encrypted_ = 0;  // of what the writer gives, and will give again
   bool wants_read_ = false, wants_write_ = false;
-  bool may_hold_plaintext_ = false, is_broken_ = false;
+  bool may_hold_plaintext_ = false;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 

@@ -10,6 +10,7 @@ import { run, saw, skip, step } from "../support/checks.mjs";
 import { Platform, root } from "../support/platform.mjs";
 import { cleanUp, freePort, makeScratch, until } from "../support/processes.mjs";
 
+process.env.WARY_TEST_SECONDS ??= "300"; // refresh hints are ten seconds at least, and several have to pass
 const scratch = makeScratch("federation");
 const python = "/usr/bin/python3";
 const wellKnown = "/.well-known/spiffe-bundle";
