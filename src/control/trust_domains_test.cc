@@ -2,6 +2,7 @@
 
 #include "control/control_test_world.h"
 #include "crypto/jose_test_world.h"
+#include "link/subscriber.h"
 #include "policy/validate.h"
 #include "schema/conformance.h"
 #include "spiffe/bundle.h"
@@ -234,4 +235,54 @@ TEST_CASE("a list of trust domains says how each fares") {
   CHECK(status.string_or("summary", "").starts_with("https_web https://b.test/bundle  sequence 5  fetched "));
   CHECK(status.integer_or("refreshAfterSeconds", 0) == 300);
   CHECK(status.integer_or("jwtAuthorities", 0) == 1);
+}
+
+TEST_CASE("an edge tells of accesses, and no other node does") {
+  World world;
+  const io::Address address = io::Address::unix_socket("/run/link.sock");
+  REQUIRE(world.plane->listen(address).ok());
+  for (const std::string node : {"edge", "federation", "agent"}) {
+    REQUIRE(world.files.make_directory(node).ok());
+    bool is_received = false;
+    link::SubscriberHooks hooks;
+    hooks.verify = [&](ByteView message, ByteView sign) { return world.key.public_key().verify(message, sign); };
+    hooks.on_update = [](const link::Update&) -> Status { return {}; };
+    hooks.on_receipt = [&](const link::Receipt&) { is_received = true; };
+    hooks.on_ledger_state = [](bool) {};
+    hooks.on_connection = [](bool) {};
+    const std::unique_ptr<io::Loop> loop = world.sim.make_loop();
+    link::Subscriber subscriber(*loop, world.files, {node + "/test", address, node, 8}, hooks, null_log());
+    REQUIRE(subscriber.start().ok());
+    world.run(200);
+    contract::Event event;
+    event.class_uid = contract::EventClass::kHttpActivity;
+    event.action = "GET";
+    event.detail = "{}";
+    event.tenant = std::string(contract::kDefaultTenant);
+    event.id = {node + "/test/0", 7, 1};
+    event.event_time = world.sim.clock().unix_time();
+    const auto encoded = contract::encode(event);
+    REQUIRE(encoded.ok());
+    REQUIRE(subscriber.send_events({7, 1, {*encoded}}).ok());
+    world.run(200);
+    CHECK_MESSAGE(is_received == (node == "edge"), node);
+  }
+}
+
+TEST_CASE("anyone may read the own bundle behind the edge") {
+  DomainWorld it;
+  const auto read = [&] {
+    http::Request request;
+    request.method = "GET";
+    request.path = "/.well-known/spiffe-bundle";
+    auto exchange = std::make_shared<TestExchange>(std::move(request));
+    it.world.api->handle_console(exchange);
+    return exchange;
+  };
+  CHECK(read()->code() == "bundle_unavailable");
+  REQUIRE(it.world.put(key_of(kTenantWide, "TrustDomain", "local"), R"({"bundle":"{\"keys\":[]}"})").ok());
+  const auto answer = read();
+  CHECK(answer->status == 200);
+  CHECK(answer->body == R"({"keys":[]})");
+  CHECK(answer->fields.front() == http::Header{"Content-Type", "application/json"});
 }
