@@ -52,7 +52,7 @@ workload::AgentParts parts_of(Runtime& runtime, AgentProcess& process) {
 Status start_here(const Options& options, Runtime& runtime, AgentProcess& process) {
   const std::string run = options.text("--run");
   workload::AgentOptions agent;
-  agent.node = "agent/" + options.text("--node", "local");
+  agent.node = "agent/local";
   agent.directory = options.text("--directory");
   agent.link = io::Address::unix_socket(run + "/waryd/link.sock");
   agent.socket = io::Address::unix_socket(run + "/agent/api.sock");
@@ -183,7 +183,7 @@ int main(int count, char** arguments) {
   apps::Runtime runtime = apps::make_runtime("wary-agent");
   const auto options =
       apps::Options::parse(count, arguments,
-                           {"--directory", "--run", "--node", "--uid", "--gid", "--server", "--ca", "--token-file",
+                           {"--directory", "--run", "--uid", "--gid", "--server", "--ca", "--token-file",
                             "--x509pop-chain", "--x509pop-key", "--tpm", "--tpm-chain"});
   if (!options) return apps::report_failure(*runtime.log, options.error());
   apps::AgentProcess process;

@@ -75,7 +75,7 @@ Status start(const Options& options, Runtime& runtime, FederationProcess& proces
   WARY_RETURN_IF_ERROR(io::harden_process());
   const std::string run = options.text("--run"), directory = options.text("--directory");
   federation::FederationOptions federation;
-  federation.node = "federation/" + options.text("--node", "local");
+  federation.node = "federation/local";
   federation.directory = directory;
   federation.link = io::Address::unix_socket(run + "/waryd/link.sock");
   WARY_ASSIGN_OR_RETURN(federation.listen, parse_federation_listen(options.text("--listen")));
@@ -109,8 +109,7 @@ int main(int count, char** arguments) {
   using namespace wary;
   apps::block_signals();
   apps::Runtime runtime = apps::make_runtime("wary-federation");
-  const auto options =
-      apps::Options::parse(count, arguments, {"--directory", "--run", "--node", "--listen", "--web-roots"});
+  const auto options = apps::Options::parse(count, arguments, {"--directory", "--run", "--listen", "--web-roots"});
   if (!options) return apps::report_failure(*runtime.log, options.error());
   apps::FederationProcess process;
   const Status started = apps::start(*options, runtime, process);

@@ -155,8 +155,10 @@ Status open_plane(const Options& options, Runtime& runtime, Control& control,
                             *control.ledger,
                             [signer](ByteView message) { return signer->sign("snapshot.sign", message); },
                             [edge, agent, federation](const io::PeerCredentials& peer, std::string_view node) {
-                              if (node.starts_with("agent/")) return peer.uid == agent;
-                              if (node.starts_with("federation/")) return peer.uid == federation;
+                              // This machine's; another node's agent comes over the edge.
+                              if (node == "agent/local") return peer.uid == agent;
+                              if (node == "federation/local") return peer.uid == federation;
+                              if (node.starts_with("agent/") || node.starts_with("federation/")) return false;
                               return peer.uid == edge ||
                                      (node.empty() && (peer.uid == agent || peer.uid == federation));
                             }};

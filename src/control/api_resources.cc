@@ -2,6 +2,7 @@
 #include "codec/text.h"
 #include "codec/uri.h"
 #include "control/api.h"
+#include "control/nodes.h"
 #include "control/policy_check.h"
 #include "control/trust_domains.h"
 #include "workload/selectors.h"
@@ -57,10 +58,15 @@ void check_selectors(const Resource& resource, std::size_t object, std::vector<R
 void check_identity(const Plane& plane, const Resource& resource, std::size_t object,
                     std::vector<ResourceError>& errors) {
   if (resource.key.kind == "Workload") check_selectors(resource, object, errors);
-  if (resource.key.kind == "Workload" && resource.key.name_space == kOwnNamespace) {
-    errors.push_back(at(
-        object, "/metadata/namespace",
-        fail(ErrorKind::kDenied, "workload_reserved", "these names are wary's own processes'").found(kOwnNamespace)));
+  // SPIFFE IDs of wary's own processes and nodes; the console is an App of it.
+  if (resource.key.name_space == kOwnNamespace) {
+    errors.push_back(
+        at(object, "/metadata/namespace",
+           fail(ErrorKind::kDenied, "namespace_reserved", "the names in it are wary's own").found(kOwnNamespace)));
+  }
+  if (resource.key.kind == "NodeAuthority") {
+    auto wrong = check_node_authority(resource.spec);
+    if (wrong) errors.push_back(at(object, std::move(wrong->first), std::move(wrong->second)));
   }
   if (resource.key.kind != "TrustDomain") return;
   auto wrong = check_trust_domain(resource, plane.settings());

@@ -111,6 +111,34 @@ bool is_barred(const contract::Entity& entity) {
 
 }  // namespace
 
+std::optional<std::pair<std::string, Error>> check_node_authority(const Json& spec) {
+  const std::string_view text = spec.string_or("certificates", "");
+  const Json* keys = spec.find("endorsementKeys");
+  const bool is_tpm = spec.string_or("method", "") == "tpm";
+  const bool has_keys = keys != nullptr && keys->is_array() && !keys->items().empty();
+  if (text.empty() && !(is_tpm && has_keys)) {
+    return std::pair(std::string("/spec/certificates"),
+                     fail(ErrorKind::kInvalid, "node_authority_empty", "nothing is named by which it vouches")
+                         .expected(is_tpm ? "certificates or endorsementKeys" : "certificates"));
+  }
+  if (text.empty()) return std::nullopt;
+  auto blocks = crypto::decode_pem(text);
+  if (!blocks) return std::pair(std::string("/spec/certificates"), std::move(blocks).error());
+  std::vector<Bytes> roots;
+  for (crypto::PemBlock& block : *blocks) {
+    if (block.label != "CERTIFICATE") {
+      return std::pair(std::string("/spec/certificates"),
+                       fail(ErrorKind::kInvalid, "node_authority_certificate", "only certificates belong here")
+                           .expected("CERTIFICATE")
+                           .found(block.label));
+    }
+    roots.push_back(std::move(block.bytes));
+  }
+  auto built = crypto::TrustRoots::build(roots);
+  if (!built) return std::pair(std::string("/spec/certificates"), std::move(built).error());
+  return std::nullopt;
+}
+
 Nodes::Nodes(Plane& plane, NodesParts parts)
     : plane_(plane), parts_(std::move(parts)), joins_({.per_second = 10, .at_once = 50}) {}
 

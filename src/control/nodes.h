@@ -44,6 +44,10 @@ struct NodesParts {
   Bytes snapshot_key;                                 // what the link's updates are signed by
 };
 
+// Whether a NodeAuthority can vouch for anybody: where it cannot, and why. Errors: node_authority_empty, pem_syntax,
+// node_authority_certificate, those of x509.h.
+std::optional<std::pair<std::string, Error>> check_node_authority(const codec::Json& spec);
+
 class Nodes {
  public:
   using Reply = std::function<void(Result<codec::Json>)>;

@@ -198,6 +198,30 @@ TEST_CASE("a device certificate lets its machine in, where an operator named who
   CHECK(it.join(std::move(one_more), "10.0.0.1") == "node_challenges");
 }
 
+TEST_CASE("a NodeAuthority that could vouch for nobody is not taken") {
+  World world;
+  const auto apply = [&](std::string_view spec) {
+    const std::string body =
+        R"({"objects":[{"apiVersion":"wary.dev/v1","kind":"NodeAuthority","metadata":{"name":"x"},"spec":)" +
+        std::string(spec) + "}]}";
+    const auto answer = world.call(owner(), "POST", "/v1/apply", body)->json();
+    const codec::Json* errors = answer.find("errors");
+    return errors == nullptr || errors->items().empty() ? std::string()
+                                                        : std::string(errors->items()[0].string_or("code", ""));
+  };
+  CHECK(apply(R"({"method":"x509pop"})") == "node_authority_empty");
+  CHECK(apply(R"({"method":"x509pop","endorsementKeys":[")" + std::string(64, 'a') + "\"]}") == "node_authority_empty");
+  CHECK(apply(R"({"method":"tpm","endorsementKeys":[]})") == "node_authority_empty");
+  CHECK(apply(R"({"method":"x509pop","certificates":"nonsense"})") == "pem_syntax");
+  const auto pem = [](std::string_view label) {
+    return R"({"method":"x509pop","certificates":)" +
+           codec::Json(crypto::encode_pem(label, Bytes{1, 2, 3})).to_string() + "}";
+  };
+  CHECK(apply(pem("PRIVATE KEY")) == "node_authority_certificate");
+  CHECK(apply(pem("CERTIFICATE")) == "x509_syntax");
+  CHECK(apply(R"({"method":"tpm","endorsementKeys":[")" + std::string(64, 'a') + "\"]}") == "");
+}
+
 TEST_CASE("a TPM's evidence is read before anything is made for it") {
   NodesWorld it;
   codec::Json body = codec::Json::object({{"method", codec::Json("tpm")}});

@@ -208,7 +208,7 @@ TEST_CASE("what cannot be is refused when it is applied, at its place") {
   CHECK(it.apply("b.test", spiffe + R"(,"bundle":)" + bundle_with(1) + "}") == "");
   CHECK(it.apply("c.test", spiffe + "}") == "");  // another domain's server, whose bundle that one has
   CHECK(it.apply("federation", R"({"selectors":[["unix:uid:7"]]})", "Workload", R"(,"namespace":"wary")") ==
-        "workload_reserved@/metadata/namespace");
+        "namespace_reserved@/metadata/namespace");
   CHECK(it.world.call(owner(), "DELETE", "/v1/objects/trustdomain/local")->code() != "");
 }
 

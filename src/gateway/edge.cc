@@ -13,6 +13,7 @@ namespace {
 constexpr std::int64_t kFreshnessCheck = kNanosPerSecond;
 constexpr std::int64_t kTrustedCheck = 60 * kNanosPerSecond;
 constexpr std::string_view kAppType = "Wary::App";
+constexpr std::string_view kTrustDomainType = "Wary::TrustDomain";
 constexpr std::string_view kRouteType = "Wary::Route";
 
 }  // namespace
@@ -206,6 +207,10 @@ Status Edge::on_update(const link::Update& update) {
   const bool is_live = subscriber_ != nullptr && subscriber_->is_connected();
   const std::int64_t age = is_live ? 0 : std::max<std::int64_t>(0, parts_.clock.unix_time().nanos - update.published);
   shared_.control_heard.store(parts_.clock.monotonic().nanos - age, std::memory_order_relaxed);
+  // Who vouches for workloads is somebody else: looked at in the next turn of keep_fresh, not within the minute.
+  const bool trusts_others = std::any_of(changed->begin(), changed->end(),
+                                         [](const contract::EntityId& id) { return id.type == kTrustDomainType; });
+  if (trusts_others) trusted_read_ = {};
   // First what ends access, then what is served.
   for (const auto& lane : lanes_) lane->worker->post_changed(changed, everything, update.committed);
   if (site_changed) rebuild_site(*next);
