@@ -4,6 +4,8 @@
 #include <set>
 
 #include "analysis/scopes.h"
+#include "schema/conformance.h"
+#include "schema/validator.h"
 
 namespace wary::analysis {
 
@@ -38,17 +40,53 @@ cedar::Policy policy_of(cedar::PolicyBody body, const cedar::SlotValues& slots) 
   return out;
 }
 
-// Permits only: what edited policies match, whatever their effect; and their principals and resources by themselves.
+// Whether evaluating a valid policy can fail on entities that fit their schema but may refer to what is not there, and
+// on a context that need not fit it: arithmetic, and what is read of anything but principal and resource themselves.
+bool may_fail(const cedar::Expr& e) {
+  using Kind = cedar::ExprKind;
+  switch (e.kind) {
+    case Kind::kNegate:
+    case Kind::kAdd:
+    case Kind::kMultiply:
+    case Kind::kGetTag:
+    case Kind::kCall: return true;
+    case Kind::kGetAttribute: {
+      const cedar::Expr& of = e.operands[0];
+      return of.kind != Kind::kVariable || (of.variable != Variable::kPrincipal && of.variable != Variable::kResource);
+    }
+    default: return std::any_of(e.operands.begin(), e.operands.end(), may_fail);
+  }
+}
+
+bool may_fail(const schema::Schema& schema, const cedar::Policy& policy) {
+  const cedar::PolicyBody& body = *policy.body;
+  // What a scope names need not be there.
+  if (body.principal.kind == cedar::ScopeConstraint::Kind::kEqual ||
+      body.resource.kind == cedar::ScopeConstraint::Kind::kEqual) {
+    return true;
+  }
+  std::vector<schema::Finding> findings;
+  schema::validate_policy(schema, policy.id, body, {}, findings);
+  return std::any_of(findings.begin(), findings.end(), [](const schema::Finding& one) { return !one.is_warning; }) ||
+         std::any_of(body.conditions.begin(), body.conditions.end(),
+                     [](const cedar::Condition& one) { return may_fail(one.expression); });
+}
+
+// Permits only: what edited policies match, whatever their effect; and their principals and resources by themselves. Of
+// a forbid that denies when it fails the scope alone, where it may.
 class Probes {
  public:
-  explicit Probes(std::span<const PolicyChange> changes) {
+  explicit Probes(const ImpactQuery& query) {
     const cedar::EntityPtr principals = cedar::make_entity(kProbeType, kProbePrincipals);
     const cedar::EntityPtr resources = cedar::make_entity(kProbeType, kProbeResources);
-    for (const PolicyChange& change : changes) {
+    for (const PolicyChange& change : query.changes) {
       for (const cedar::Policy* policy : {change.before, change.after}) {
         if (policy == nullptr) continue;
         edited_.push_back(policy);
-        add(policy_of(*policy->body, policy->slots));
+        cedar::PolicyBody whole = *policy->body;
+        const bool denies_by_failing = query.rule == Rule::kDecisionPoint && whole.effect == cedar::Effect::kForbid;
+        if (denies_by_failing && may_fail(query.schema, *policy)) whole.conditions.clear();
+        add(policy_of(std::move(whole), policy->slots));
         cedar::PolicyBody side;
         side.principal = policy->body->principal;
         side.action = equal_to(principals);
@@ -71,6 +109,18 @@ class Probes {
   std::vector<cedar::Policy> policies_;
   std::vector<const cedar::Policy*> edited_;
 };
+
+struct Outcome {
+  bool is_allowed = false;        // by the rule
+  bool rests_on_failure = false;  // a forbid that failed is all that denies it
+};
+
+Outcome outcome_of(const engine::Answer& answer, Rule rule) {
+  const bool has_failed =
+      rule == Rule::kDecisionPoint && std::any_of(answer.errors.begin(), answer.errors.end(),
+                                                  [](const engine::Failure& failure) { return failure.is_forbid; });
+  return {answer.is_allowed && !has_failed, answer.is_allowed && has_failed};
+}
 
 class Impacter {
  public:
@@ -122,6 +172,8 @@ class Impacter {
     WARY_ASSIGN_OR_RETURN(const auto resources, find(Variable::kResource, resource, request, principals.size() + 1));
     const bool by_principal = principals.size() <= resources.size();
     request.action = environment.action->uid;
+    const Status fits = schema::validate_value(query_.schema, query_.context, *environment.action->context);
+    has_context_ = fits.ok();
     for (const std::string& id : by_principal ? principals : resources) {
       (by_principal ? request.principal : request.resource) =
           cedar::make_entity(by_principal ? principal : resource, id);
@@ -141,14 +193,18 @@ class Impacter {
   void decide(const cedar::Request& request) {
     if (out_.decided >= query_.decisions_max) return cut("more than " + std::to_string(out_.decided) + " decisions");
     ++out_.decided;
-    const bool was = worker_.decide(before_, request, query_.now).is_allowed;
-    const bool is = worker_.decide(after_, request, query_.now).is_allowed;
-    if (was == is) return;
-    ++(is ? out_.gained : out_.lost);
+    const Outcome was = outcome_of(worker_.decide(before_, request, query_.now), query_.rule);
+    const Outcome is = outcome_of(worker_.decide(after_, request, query_.now), query_.rule);
+    if (!has_context_ && (was.rests_on_failure || is.rests_on_failure)) {
+      ++out_.undecided;
+      return;
+    }
+    if (was.is_allowed == is.is_allowed) return;
+    ++(is.is_allowed ? out_.gained : out_.lost);
     if (principals_.size() < query_.decisions_max) principals_.insert(*request.principal);
     if (out_.examples.size() >= query_.examples_max) return;
     out_.examples.push_back(
-        {request.principal->to_string(), request.action->to_string(), request.resource->to_string(), is});
+        {request.principal->to_string(), request.action->to_string(), request.resource->to_string(), is.is_allowed});
   }
 
   void cut(std::string reason) {
@@ -164,6 +220,7 @@ class Impacter {
   engine::Worker worker_;
   std::set<cedar::EntityUid> principals_;
   std::size_t searches_ = 0;
+  bool has_context_ = false;  // the query's context is one that the schema asks for
   Impact out_;
 };
 
@@ -171,7 +228,7 @@ class Impacter {
 
 Result<Impact> find_impact(const engine::SnapshotPtr& before, std::span<const cedar::Policy> after,
                            const ImpactQuery& query) {
-  const Probes probes(query.changes);
+  const Probes probes(query);
   // The new policies last: their snapshot is the latest, from which the caller may go on.
   WARY_ASSIGN_OR_RETURN(engine::SnapshotPtr touched, before->with_policies(probes.policies()));
   WARY_ASSIGN_OR_RETURN(const engine::SnapshotPtr next, touched->with_policies(after));
@@ -179,12 +236,12 @@ Result<Impact> find_impact(const engine::SnapshotPtr& before, std::span<const ce
 }
 
 std::vector<Replayed> replay_requests(const engine::Snapshot& before, const engine::Snapshot& after,
-                                      std::span<const cedar::Request> requests, UnixTime now) {
+                                      std::span<const cedar::Request> requests, UnixTime now, Rule rule) {
   engine::Worker worker;
   std::vector<Replayed> out;
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    const bool was = worker.decide(before, requests[i], now).is_allowed;
-    const bool is = worker.decide(after, requests[i], now).is_allowed;
+    const bool was = outcome_of(worker.decide(before, requests[i], now), rule).is_allowed;
+    const bool is = outcome_of(worker.decide(after, requests[i], now), rule).is_allowed;
     if (was != is) out.push_back({i, was, is});
   }
   return out;

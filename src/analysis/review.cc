@@ -35,18 +35,20 @@ void cancel_renamed(Policies& removed, Policies& added) {
   added = std::move(rest);
 }
 
+bool is_permit(const cedar::Policy* policy) { return policy->body->effect == cedar::Effect::kPermit; }
+bool is_forbid(const cedar::Policy* policy) { return !is_permit(policy); }
+
 // One direction of one environment: whether `wide` allows what `narrow` does not; asked in rounds, so that all
 // directions share a worker. Policies that did not change count only where they make a counter-example wrong; then they
 // are taken in. What is left out can only take away from the difference, but for permits beside an edited forbid: a few
 // are there from the start, to find a counter-example; where there is none, the solver is told that there may be more.
 class Direction {
  public:
-  Direction(const schema::Schema& schema, const schema::Environment& environment, const Policies& wide,
+  Direction(const schema::Schema& schema, const schema::Environment& environment, Rule rule, const Policies& wide,
             const Policies& narrow, Policies changed_wide, Policies changed_narrow)
       : schema_(schema),
-        full_{QuestionKind::kImplies, environment, wide, narrow, false},
-        slice_{QuestionKind::kImplies, environment, std::move(changed_wide), std::move(changed_narrow), false} {
-    const auto is_forbid = [](const cedar::Policy* policy) { return policy->body->effect == cedar::Effect::kForbid; };
+        full_{QuestionKind::kImplies, environment, wide, narrow, false, rule},
+        slice_{QuestionKind::kImplies, environment, std::move(changed_wide), std::move(changed_narrow), false, rule} {
     const bool edits_forbid = std::any_of(slice_.a.begin(), slice_.a.end(), is_forbid) ||
                               std::any_of(slice_.b.begin(), slice_.b.end(), is_forbid);
     const std::set<const cedar::Policy*> changed(slice_.a.begin(), slice_.a.end());
@@ -93,7 +95,7 @@ class Direction {
     Policies more;
     for (const cedar::Policy* policy : unchanged_) {
       if (more.size() >= 8) break;  // one would do
-      if (!taken_.contains(policy) && evaluator.evaluate(*policy) == cedar::Outcome::kSatisfied) more.push_back(policy);
+      if (!taken_.contains(policy) && decides(*policy, evaluator.evaluate(*policy))) more.push_back(policy);
     }
     if (more.empty()) {
       if (!slice_.has_other_permits) return "a counter-example does not replay";
@@ -106,6 +108,11 @@ class Direction {
     }
     take(more);
     return {};
+  }
+
+  bool decides(const cedar::Policy& policy, cedar::Outcome outcome) const {
+    if (outcome == cedar::Outcome::kError) return full_.rule == Rule::kDecisionPoint && is_forbid(&policy);
+    return outcome == cedar::Outcome::kSatisfied;
   }
 
   void take(const Policies& more) {
@@ -138,13 +145,11 @@ struct Sides {
   Policies after;
 };
 
-bool is_permit(const cedar::Policy* policy) { return policy->body->effect == cedar::Effect::kPermit; }
-
 class Reviewer {
  public:
   Reviewer(const schema::Schema& schema, const cedar::PolicySet& before, const cedar::PolicySet& after,
-           const ProofLimits& limits)
-      : schema_(schema), limits_(limits) {
+           const ProofLimits& limits, Rule rule)
+      : schema_(schema), limits_(limits), rule_(rule) {
     out_.changes = changes_between(before, after);
     if (out_.changes.empty()) return;
     for (const cedar::Policy& policy : before.policies()) before_.push_back(&policy);
@@ -213,7 +218,7 @@ class Reviewer {
       return;
     }
     pending_.push_back(
-        {environment, part, Direction(schema_, one.environment, wide, narrow, changed_wide, changed_narrow)});
+        {environment, part, Direction(schema_, one.environment, rule_, wide, narrow, changed_wide, changed_narrow)});
   }
 
   // Rounds, each with the questions of all directions that are open.
@@ -246,6 +251,7 @@ class Reviewer {
   std::vector<Pending> pending_;
   const schema::Schema& schema_;
   const ProofLimits& limits_;
+  Rule rule_;
   Policies before_;
   Policies after_;
   Review out_;
@@ -314,8 +320,8 @@ std::vector<PolicyChange> changes_between(const cedar::PolicySet& before, const 
 }
 
 Review review_change(const schema::Schema& schema, const cedar::PolicySet& before, const cedar::PolicySet& after,
-                     const ProofLimits& limits) {
-  return Reviewer(schema, before, after, limits).run();
+                     const ProofLimits& limits, Rule rule) {
+  return Reviewer(schema, before, after, limits, rule).run();
 }
 
 std::string to_string(const Review& review) {

@@ -61,7 +61,7 @@ struct Review {
 
 std::vector<PolicyChange> changes_between(const cedar::PolicySet& before, const cedar::PolicySet& after);
 Review review_change(const schema::Schema& schema, const cedar::PolicySet& before, const cedar::PolicySet& after,
-                     const ProofLimits& limits);
+                     const ProofLimits& limits, Rule rule = Rule::kDecisionPoint);
 // Several lines, as a person reads them.
 std::string to_string(const Review& review);
 

@@ -319,8 +319,8 @@ std::vector<Command> review_commands() {
        "never\n"
        "safe; so is a recorded decision whose request was not recorded whole, or that rests on what is gone since.\n"
        "Recorded decisions are asked again by the policies alone, not by what wary adds for revoked and ended "
-       "sessions.\n" +
-           std::string(kByCedar),
+       "sessions.\n"
+       "By the decision point's rule: a forbid that fails denies, a permit that fails is skipped.",
        policy_diff},
       {{"policy", "unused"},
        {"[FILE]", "..."},

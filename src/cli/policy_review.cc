@@ -54,6 +54,7 @@ Json impact_json(const analysis::Impact& impact) {
   }
   return Json::object({{"gained", Json(static_cast<std::int64_t>(impact.gained))},
                        {"lost", Json(static_cast<std::int64_t>(impact.lost))},
+                       {"undecided", Json(static_cast<std::int64_t>(impact.undecided))},
                        {"principals", Json(static_cast<std::int64_t>(impact.principals))},
                        {"complete", Json(impact.is_complete)},
                        {"reason", Json(std::string_view(impact.reason))},
@@ -63,6 +64,9 @@ Json impact_json(const analysis::Impact& impact) {
 std::string impact_text(const analysis::Impact& impact) {
   std::string out = "entities: " + std::to_string(impact.gained) + " accesses gained, " + std::to_string(impact.lost) +
                     " lost, by " + std::to_string(impact.principals) + " principals, with an empty context\n";
+  if (impact.undecided > 0) {
+    out += "  and " + std::to_string(impact.undecided) + " that a forbid decides by the context\n";
+  }
   if (!impact.is_complete) out += "  not all was looked at: " + impact.reason + "\n";
   for (const analysis::AccessChange& change : impact.examples) {
     out += std::string(change.is_gained ? "  + " : "  - ") + change.principal + "  " + change.action + "  " +
