@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "analysis/schema_change.h"
 #include "analysis/scopes.h"
 #include "schema/conformance.h"
 #include "schema/validator.h"
@@ -86,6 +87,7 @@ class Probes {
         cedar::PolicyBody whole = *policy->body;
         const bool denies_by_failing = query.rule == Rule::kDecisionPoint && whole.effect == cedar::Effect::kForbid;
         if (denies_by_failing && may_fail(query.schema, *policy)) whole.conditions.clear();
+        if (query.schema_before != nullptr) whole.action = {};  // the groups it names may be others afterwards
         add(policy_of(std::move(whole), policy->slots));
         cedar::PolicyBody side;
         side.principal = policy->body->principal;
@@ -131,12 +133,13 @@ class Impacter {
   }
 
   Result<Impact> run() {
-    std::vector<EnvironmentSet> touched;
-    for (const cedar::Policy* policy : probes_.edited()) touched.push_back(reach_of(query_.schema, *policy));
+    const schema::Schema& old_schema = query_.schema_before != nullptr ? *query_.schema_before : query_.schema;
+    const std::vector<EnvironmentSet> touched = reach_in(query_.schema);
+    const std::vector<EnvironmentSet> touched_before = reach_in(old_schema);
     for (const schema::Environment& environment : query_.schema.environments()) {
-      const bool is_touched =
-          std::any_of(touched.begin(), touched.end(), [&](const auto& reach) { return reach.contains(environment); });
-      if (!is_touched || !out_.is_complete) continue;
+      const auto old = counterpart(old_schema, environment);
+      if (!old || !out_.is_complete) continue;
+      if (!is_in_any(touched, environment) && !is_in_any(touched_before, *old)) continue;
       WARY_RETURN_IF_ERROR(look_at(environment));
     }
     out_.principals = principals_.size();
@@ -144,6 +147,15 @@ class Impacter {
   }
 
  private:
+  std::vector<EnvironmentSet> reach_in(const schema::Schema& schema) const {
+    std::vector<EnvironmentSet> out;
+    for (const cedar::Policy* policy : probes_.edited()) out.push_back(reach_of(schema, *policy));
+    return out;
+  }
+  static bool is_in_any(const std::vector<EnvironmentSet>& sets, const schema::Environment& environment) {
+    return std::any_of(sets.begin(), sets.end(), [&](const auto& reach) { return reach.contains(environment); });
+  }
+
   // Every id of the type that the search gives, at most `most`.
   Result<std::vector<std::string>> find(Variable free, const std::string& type, cedar::Request request,
                                         std::size_t most) {
@@ -224,6 +236,17 @@ class Impacter {
   Impact out_;
 };
 
+// The actions of one schema for those of another.
+Result<engine::SnapshotPtr> with_actions(const engine::Snapshot& snapshot, const schema::Schema& before,
+                                         const schema::Schema& after) {
+  engine::Changes changes;
+  for (const schema::Action& action : before.actions()) {
+    if (after.find_action(*action.uid) == nullptr) changes.removals.push_back(*action.uid);
+  }
+  for (const cedar::EntityHandle& action : after.action_entities()) changes.upserts.push_back({action.get(), {}});
+  return snapshot.with(changes);
+}
+
 }  // namespace
 
 Result<Impact> find_impact(const engine::SnapshotPtr& before, std::span<const cedar::Policy> after,
@@ -231,7 +254,10 @@ Result<Impact> find_impact(const engine::SnapshotPtr& before, std::span<const ce
   const Probes probes(query);
   // The new policies last: their snapshot is the latest, from which the caller may go on.
   WARY_ASSIGN_OR_RETURN(engine::SnapshotPtr touched, before->with_policies(probes.policies()));
-  WARY_ASSIGN_OR_RETURN(const engine::SnapshotPtr next, touched->with_policies(after));
+  WARY_ASSIGN_OR_RETURN(engine::SnapshotPtr next, touched->with_policies(after));
+  if (query.schema_before != nullptr) {
+    WARY_ASSIGN_OR_RETURN(next, with_actions(*next, *query.schema_before, query.schema));
+  }
   return Impacter(before, next, std::move(touched), probes, query).run();
 }
 

@@ -33,6 +33,9 @@ struct AccessChange {
 
 struct ImpactQuery {
   const schema::Schema& schema;
+  // Of the old set, where it is another: the new set is decided by the actions of `schema`, and only kinds of request
+  // that both have are looked at.
+  const schema::Schema* schema_before = nullptr;
   std::span<const PolicyChange> changes;
   cedar::Value context = cedar::Value::record({});
   UnixTime now = {};
@@ -54,7 +57,7 @@ struct Impact {
   engine::SnapshotPtr after;  // by the new policies
 };
 
-// Errors: those of engine::Snapshot::with and engine::search.
+// `before` holds the actions of its schema. Errors: those of engine::Snapshot::with and engine::search.
 Result<Impact> find_impact(const engine::SnapshotPtr& before, std::span<const cedar::Policy> after,
                            const ImpactQuery& query);
 
