@@ -168,8 +168,10 @@ bool Carrier::is_moved(const cedar::EntityUid& action) {
 
 bool Carrier::is_moved(const cedar::Policy& policy, const cedar::EntityUid& action) const {
   const cedar::ScopeConstraint& scope = policy.body->action;
-  return scope.kind == cedar::ScopeConstraint::Kind::kIn &&
-         passes(own_, scope, action) != passes(world_, scope, action);
+  if (scope.kind != cedar::ScopeConstraint::Kind::kIn) return false;
+  return passes(own_, scope, action) != passes(world_, scope, action) ||
+         std::any_of(scope.entities.begin(), scope.entities.end(),
+                     [&](const cedar::EntityPtr& named) { return world_.find_action(*named) == nullptr; });
 }
 
 const cedar::Policy* Carrier::carry(const cedar::Policy* policy, const cedar::EntityUid& action) {

@@ -33,10 +33,11 @@ class Carrier {
   Carrier(const schema::Schema& own, const schema::Schema& world) : own_(own), world_(world) {}
   // Whether the action is in other groups there.
   bool is_moved(const cedar::EntityUid& action);
-  // Whether the scope lets the action pass by one schema and not by the other.
+  // Whether the scope lets the action pass by one schema and not by the other, or names what the other has not: by that
+  // it reaches nothing, whatever else it names.
   bool is_moved(const cedar::Policy& policy, const cedar::EntityUid& action) const;
-  // The policy itself, where the action passes its scope by both schemas or by neither; one that names the action, or
-  // null where by its own schema it does not pass. Lives as long as this.
+  // The policy itself where it did not move; else one that names the action, or null where by its own schema the action
+  // does not pass. Lives as long as this.
   const cedar::Policy* carry(const cedar::Policy* policy, const cedar::EntityUid& action);
 
  private:

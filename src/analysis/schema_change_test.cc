@@ -147,6 +147,17 @@ TEST_CASE("kinds of request that only one schema has are named, and are not safe
   CHECK(review_of(kFormer, viewers, more, "permit(principal, action, resource);").no_new_access() == Verdict::kFails);
 }
 
+TEST_CASE("a forbid that names an action that is gone still counts for the actions that stay") {
+  const std::string more = std::string(kFormer) + "action share appliesTo { principal: User, resource: Doc };";
+  const std::string open = "permit(principal, action, resource);";
+  const std::string closed = open + "forbid(principal, action in [Action::\"view\", Action::\"share\"], resource);";
+  CHECK(review_of(more, closed, kFormer, open).no_new_access() == Verdict::kFails);
+  CHECK(review_of(kFormer, open, more, closed).environments.size() == 1);
+  CHECK(review_of(kFormer, open, more, closed).no_lost_access() == Verdict::kFails);
+  // It stays, and names what the new schema has not.
+  CHECK(review_of(more, closed, kFormer, closed).no_new_access() == Verdict::kUnknown);
+}
+
 TEST_CASE("what differs between two schemas is told by name") {
   const std::vector<std::string> lines = describe_changes(schema_of(kFormer), schema_of(R"(
         entity Team;
