@@ -238,6 +238,15 @@ template <typename In>
   return in_cell(top, top, [&](std::uint32_t ancestor) { return subject_is_in(subject, ancestor); });
 }
 
+[[gnu::always_inline]] inline bool Machine::variable_in_member(const Operation& operation, Cell*& top) {
+  const EntityBlock* block = look_up(subjects_[operation.other]);
+  if (block == nullptr) return fail(EvalErrorKind::kEntityDoesNotExist);
+  const Cell* found = attribute(*block, operation.a);
+  if (found == nullptr) return fail(EvalErrorKind::kEntityAttrDoesNotExist);
+  *++top = *found;
+  return (operation.b == kNone || member(*top, operation.b)) && variable_in(operation, *top);
+}
+
 Outcome Machine::run(const Program& program) {
   const Operation* code = program.code;
   const Operation* next = code;
@@ -257,6 +266,9 @@ Outcome Machine::run(const Program& program) {
         break;
       case Code::kVariableIn:
         if (!variable_in(operation, *top)) return Outcome::kError;
+        break;
+      case Code::kVariableInMember:
+        if (!variable_in_member(operation, top)) return Outcome::kError;
         break;
       case Code::kMember:
         if (!member(*top, operation.a)) return Outcome::kError;

@@ -149,6 +149,7 @@ class Machine {
   bool has(const Program& program, const Operation& operation, Cell& top);
   bool member_of_entity(const EntityBlock* block, std::uint32_t name, Cell& out);
   bool variable_in(const Operation& operation, Cell& top);
+  bool variable_in_member(const Operation& operation, Cell*& top);
   bool in(Cell*& top);
   template <typename In>
   bool in_cell(const Cell& right, Cell& out, In in);
