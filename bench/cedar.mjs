@@ -1,5 +1,6 @@
 // ./dev bench cedar: the compiled engine and its peers on the same workloads, in alternating rounds; medians. Every peer's
-// decisions are compared with ours, request by request. A peer whose toolchain is missing is skipped with a notice.
+// decisions are compared with ours, request by request. A peer whose toolchain is missing is skipped with a notice; OPA
+// takes part where the policies have been said in Rego (bench/peers/opa).
 import { spawnSync, execSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, release, arch, tmpdir, type } from 'node:os'
@@ -40,6 +41,10 @@ const peers = [
     must('go', ['build', '-o', join(build, 'cedar-go'), '.'], { cwd: 'bench/peers/cedar-go' })
     return join(build, 'cedar-go')
   }),
+  peer('OPA', 'go', () => {
+    must('go', ['build', '-o', join(build, 'opa-rego'), '.'], { cwd: 'bench/peers/opa' })
+    return join(build, 'opa-rego')
+  }),
 ].filter(Boolean)
 
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor((list.length - 1) / 2)]
@@ -79,10 +84,11 @@ for (const row of [...new Set([...decisions.keys()].map(rowOf))]) {
     const ours = value('wary', row, what)
     const cells = peers.map((p) => {
       const theirs = value(p.name, row, what)
+      if (theirs === null) return `${p.name} not asked`
       figures.push({ name: `${row} ${what}`, value: ours, unit: 'ns', peer: p.name, peer_value: theirs, ratio: theirs / ours })
       return `${p.name} ${theirs.toFixed(0)} ns (${(theirs / ours).toFixed(1)}x)`
     })
-    if (!peers.length) figures.push({ name: `${row} ${what}`, value: ours, unit: 'ns', peer: null, peer_value: null, ratio: null })
+    if (peers.every((p) => value(p.name, row, what) === null)) figures.push({ name: `${row} ${what}`, value: ours, unit: 'ns', peer: null, peer_value: null, ratio: null })
     console.log(`${(row + ' ' + what).padEnd(24)} wary ${ours.toFixed(0).padStart(6)} ns   ${cells.join('   ')}`)
   }
 }

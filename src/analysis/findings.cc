@@ -25,8 +25,8 @@ std::vector<const cedar::Policy*> all_of(const cedar::PolicySet& policies) {
 // Questions collected, then asked together.
 class Finder {
  public:
-  Finder(const schema::Schema& schema, const cedar::PolicySet& policies, const ProofLimits& limits)
-      : schema_(schema), policies_(policies), limits_(limits) {
+  Finder(const schema::Schema& schema, const cedar::PolicySet& policies, const ProofLimits& limits, Rule rule)
+      : schema_(schema), policies_(policies), limits_(limits), rule_(rule) {
     for (const cedar::Policy& policy : policies.policies()) {
       scopes_.push_back(schema::environments_of(schema, *policy.body));
     }
@@ -92,8 +92,8 @@ class Finder {
     const schema::Environment& environment = schema_.environments()[number];
     const std::vector<std::size_t>& live = applies_[number];
     EnvironmentFindings found{environment, {}, {}, Verdict::kUnknown, Verdict::kUnknown};
-    std::vector<Question> questions = {{QuestionKind::kAlwaysAllows, environment, all_of(policies_), {}},
-                                       {QuestionKind::kAlwaysDenies, environment, all_of(policies_), {}}};
+    std::vector<Question> questions = {{QuestionKind::kAlwaysAllows, environment, all_of(policies_), {}, false, rule_},
+                                       {QuestionKind::kAlwaysDenies, environment, all_of(policies_), {}, false, rule_}};
     std::vector<std::pair<std::size_t, std::size_t>> pairs;
     if (live.size() > kComparedMax) {
       out_.unknown.push_back(to_string(environment) + ": too many policies to compare with each other");
@@ -142,6 +142,7 @@ class Finder {
   const schema::Schema& schema_;
   const cedar::PolicySet& policies_;
   const ProofLimits& limits_;
+  Rule rule_;
   std::vector<std::vector<schema::Environment>> scopes_;  // by policy
   std::vector<std::vector<std::size_t>> applies_;         // by environment: policies that match something
   Findings out_;
@@ -172,16 +173,17 @@ std::string to_string(const schema::Environment& environment) {
   return environment.principal->name + ", " + environment.action->uid->to_string() + ", " + environment.resource->name;
 }
 
-Findings find_issues(const schema::Schema& schema, const cedar::PolicySet& policies, const ProofLimits& limits) {
-  return Finder(schema, policies, limits).run();
+Findings find_issues(const schema::Schema& schema, const cedar::PolicySet& policies, const ProofLimits& limits,
+                     Rule rule) {
+  return Finder(schema, policies, limits, rule).run();
 }
 
 std::vector<EnvironmentComparison> compare(const schema::Schema& schema, const cedar::PolicySet& first,
-                                           const cedar::PolicySet& second, const ProofLimits& limits) {
+                                           const cedar::PolicySet& second, const ProofLimits& limits, Rule rule) {
   std::vector<Question> questions;
   for (const schema::Environment& environment : schema.environments()) {
-    questions.push_back({QuestionKind::kImplies, environment, all_of(first), all_of(second)});
-    questions.push_back({QuestionKind::kImplies, environment, all_of(second), all_of(first)});
+    questions.push_back({QuestionKind::kImplies, environment, all_of(first), all_of(second), false, rule});
+    questions.push_back({QuestionKind::kImplies, environment, all_of(second), all_of(first), false, rule});
   }
   std::vector<Answer> answers = prove(schema, questions, limits);
   std::vector<EnvironmentComparison> out;

@@ -1,7 +1,7 @@
 // Findings: what is wrong with a set of policies by itself, whatever is asked of it: policies that never apply, that
 // others make needless, and whole environments that are always allowed or always denied.
 //
-//   Findings findings = find_issues(schema, policies, {});
+//   Findings findings = find_issues(schema, policies, {}, Rule::kDecisionPoint);
 //   for (const std::string& id : findings.vacuous) ...                       // applies to no request
 //   for (const EnvironmentFindings& one : findings.environments) ...
 //
@@ -35,7 +35,8 @@ struct Findings {
   std::vector<std::string> unknown;  // what could not be proved, and why
 };
 
-Findings find_issues(const schema::Schema& schema, const cedar::PolicySet& policies, const ProofLimits& limits);
+Findings find_issues(const schema::Schema& schema, const cedar::PolicySet& policies, const ProofLimits& limits,
+                     Rule rule);
 
 // How two sets compare in one environment.
 enum class Comparison : std::uint8_t { kEquivalent, kMorePermissive, kLessPermissive, kIncomparable, kUnknown };
@@ -52,7 +53,7 @@ struct EnvironmentComparison {
 
 // Of the first set against the second, in every environment of the schema.
 std::vector<EnvironmentComparison> compare(const schema::Schema& schema, const cedar::PolicySet& first,
-                                           const cedar::PolicySet& second, const ProofLimits& limits);
+                                           const cedar::PolicySet& second, const ProofLimits& limits, Rule rule);
 
 std::string to_string(const schema::Environment& environment);  // User, Action::"view", Doc
 

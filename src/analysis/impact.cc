@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <set>
 
+#include "analysis/schema_change.h"
 #include "analysis/scopes.h"
+#include "schema/conformance.h"
+#include "schema/validator.h"
 
 namespace wary::analysis {
 
@@ -38,17 +41,54 @@ cedar::Policy policy_of(cedar::PolicyBody body, const cedar::SlotValues& slots) 
   return out;
 }
 
-// Permits only: what edited policies match, whatever their effect; and their principals and resources by themselves.
+// Whether evaluating a valid policy can fail on entities that fit their schema but may refer to what is not there, and
+// on a context that need not fit it: arithmetic, and what is read of anything but principal and resource themselves.
+bool may_fail(const cedar::Expr& e) {
+  using Kind = cedar::ExprKind;
+  switch (e.kind) {
+    case Kind::kNegate:
+    case Kind::kAdd:
+    case Kind::kMultiply:
+    case Kind::kGetTag:
+    case Kind::kCall: return true;
+    case Kind::kGetAttribute: {
+      const cedar::Expr& of = e.operands[0];
+      return of.kind != Kind::kVariable || (of.variable != Variable::kPrincipal && of.variable != Variable::kResource);
+    }
+    default: return std::any_of(e.operands.begin(), e.operands.end(), may_fail);
+  }
+}
+
+bool may_fail(const schema::Schema& schema, const cedar::Policy& policy) {
+  const cedar::PolicyBody& body = *policy.body;
+  // What a scope names need not be there.
+  if (body.principal.kind == cedar::ScopeConstraint::Kind::kEqual ||
+      body.resource.kind == cedar::ScopeConstraint::Kind::kEqual) {
+    return true;
+  }
+  std::vector<schema::Finding> findings;
+  schema::validate_policy(schema, policy.id, body, {}, findings);
+  return std::any_of(findings.begin(), findings.end(), [](const schema::Finding& one) { return !one.is_warning; }) ||
+         std::any_of(body.conditions.begin(), body.conditions.end(),
+                     [](const cedar::Condition& one) { return may_fail(one.expression); });
+}
+
+// Permits only: what edited policies match, whatever their effect; and their principals and resources by themselves. Of
+// a forbid that denies when it fails the scope alone, where it may.
 class Probes {
  public:
-  explicit Probes(std::span<const PolicyChange> changes) {
+  explicit Probes(const ImpactQuery& query) {
     const cedar::EntityPtr principals = cedar::make_entity(kProbeType, kProbePrincipals);
     const cedar::EntityPtr resources = cedar::make_entity(kProbeType, kProbeResources);
-    for (const PolicyChange& change : changes) {
+    for (const PolicyChange& change : query.changes) {
       for (const cedar::Policy* policy : {change.before, change.after}) {
         if (policy == nullptr) continue;
         edited_.push_back(policy);
-        add(policy_of(*policy->body, policy->slots));
+        cedar::PolicyBody whole = *policy->body;
+        const bool denies_by_failing = query.rule == Rule::kDecisionPoint && whole.effect == cedar::Effect::kForbid;
+        if (denies_by_failing && may_fail(query.schema, *policy)) whole.conditions.clear();
+        if (query.schema_before != nullptr) whole.action = {};  // the groups it names may be others afterwards
+        add(policy_of(std::move(whole), policy->slots));
         cedar::PolicyBody side;
         side.principal = policy->body->principal;
         side.action = equal_to(principals);
@@ -72,6 +112,18 @@ class Probes {
   std::vector<const cedar::Policy*> edited_;
 };
 
+struct Outcome {
+  bool is_allowed = false;        // by the rule
+  bool rests_on_failure = false;  // a forbid that failed is all that denies it
+};
+
+Outcome outcome_of(const engine::Answer& answer, Rule rule) {
+  const bool has_failed =
+      rule == Rule::kDecisionPoint && std::any_of(answer.errors.begin(), answer.errors.end(),
+                                                  [](const engine::Failure& failure) { return failure.is_forbid; });
+  return {answer.is_allowed && !has_failed, answer.is_allowed && has_failed};
+}
+
 class Impacter {
  public:
   Impacter(const engine::SnapshotPtr& before, const engine::SnapshotPtr& after, engine::SnapshotPtr touched,
@@ -81,12 +133,13 @@ class Impacter {
   }
 
   Result<Impact> run() {
-    std::vector<EnvironmentSet> touched;
-    for (const cedar::Policy* policy : probes_.edited()) touched.push_back(reach_of(query_.schema, *policy));
+    const schema::Schema& old_schema = query_.schema_before != nullptr ? *query_.schema_before : query_.schema;
+    const std::vector<EnvironmentSet> touched = reach_in(query_.schema);
+    const std::vector<EnvironmentSet> touched_before = reach_in(old_schema);
     for (const schema::Environment& environment : query_.schema.environments()) {
-      const bool is_touched =
-          std::any_of(touched.begin(), touched.end(), [&](const auto& reach) { return reach.contains(environment); });
-      if (!is_touched || !out_.is_complete) continue;
+      const auto old = counterpart(old_schema, environment);
+      if (!old || !out_.is_complete) continue;
+      if (!is_in_any(touched, environment) && !is_in_any(touched_before, *old)) continue;
       WARY_RETURN_IF_ERROR(look_at(environment));
     }
     out_.principals = principals_.size();
@@ -94,6 +147,15 @@ class Impacter {
   }
 
  private:
+  std::vector<EnvironmentSet> reach_in(const schema::Schema& schema) const {
+    std::vector<EnvironmentSet> out;
+    for (const cedar::Policy* policy : probes_.edited()) out.push_back(reach_of(schema, *policy));
+    return out;
+  }
+  static bool is_in_any(const std::vector<EnvironmentSet>& sets, const schema::Environment& environment) {
+    return std::any_of(sets.begin(), sets.end(), [&](const auto& reach) { return reach.contains(environment); });
+  }
+
   // Every id of the type that the search gives, at most `most`.
   Result<std::vector<std::string>> find(Variable free, const std::string& type, cedar::Request request,
                                         std::size_t most) {
@@ -122,6 +184,8 @@ class Impacter {
     WARY_ASSIGN_OR_RETURN(const auto resources, find(Variable::kResource, resource, request, principals.size() + 1));
     const bool by_principal = principals.size() <= resources.size();
     request.action = environment.action->uid;
+    const Status fits = schema::validate_value(query_.schema, query_.context, *environment.action->context);
+    has_context_ = fits.ok();
     for (const std::string& id : by_principal ? principals : resources) {
       (by_principal ? request.principal : request.resource) =
           cedar::make_entity(by_principal ? principal : resource, id);
@@ -141,14 +205,18 @@ class Impacter {
   void decide(const cedar::Request& request) {
     if (out_.decided >= query_.decisions_max) return cut("more than " + std::to_string(out_.decided) + " decisions");
     ++out_.decided;
-    const bool was = worker_.decide(before_, request, query_.now).is_allowed;
-    const bool is = worker_.decide(after_, request, query_.now).is_allowed;
-    if (was == is) return;
-    ++(is ? out_.gained : out_.lost);
+    const Outcome was = outcome_of(worker_.decide(before_, request, query_.now), query_.rule);
+    const Outcome is = outcome_of(worker_.decide(after_, request, query_.now), query_.rule);
+    if (!has_context_ && (was.rests_on_failure || is.rests_on_failure)) {
+      ++out_.undecided;
+      return;
+    }
+    if (was.is_allowed == is.is_allowed) return;
+    ++(is.is_allowed ? out_.gained : out_.lost);
     if (principals_.size() < query_.decisions_max) principals_.insert(*request.principal);
     if (out_.examples.size() >= query_.examples_max) return;
     out_.examples.push_back(
-        {request.principal->to_string(), request.action->to_string(), request.resource->to_string(), is});
+        {request.principal->to_string(), request.action->to_string(), request.resource->to_string(), is.is_allowed});
   }
 
   void cut(std::string reason) {
@@ -164,27 +232,42 @@ class Impacter {
   engine::Worker worker_;
   std::set<cedar::EntityUid> principals_;
   std::size_t searches_ = 0;
+  bool has_context_ = false;  // the query's context is one that the schema asks for
   Impact out_;
 };
+
+// The actions of one schema for those of another.
+Result<engine::SnapshotPtr> with_actions(const engine::Snapshot& snapshot, const schema::Schema& before,
+                                         const schema::Schema& after) {
+  engine::Changes changes;
+  for (const schema::Action& action : before.actions()) {
+    if (after.find_action(*action.uid) == nullptr) changes.removals.push_back(*action.uid);
+  }
+  for (const cedar::EntityHandle& action : after.action_entities()) changes.upserts.push_back({action.get(), {}});
+  return snapshot.with(changes);
+}
 
 }  // namespace
 
 Result<Impact> find_impact(const engine::SnapshotPtr& before, std::span<const cedar::Policy> after,
                            const ImpactQuery& query) {
-  const Probes probes(query.changes);
+  const Probes probes(query);
   // The new policies last: their snapshot is the latest, from which the caller may go on.
   WARY_ASSIGN_OR_RETURN(engine::SnapshotPtr touched, before->with_policies(probes.policies()));
-  WARY_ASSIGN_OR_RETURN(const engine::SnapshotPtr next, touched->with_policies(after));
+  WARY_ASSIGN_OR_RETURN(engine::SnapshotPtr next, touched->with_policies(after));
+  if (query.schema_before != nullptr) {
+    WARY_ASSIGN_OR_RETURN(next, with_actions(*next, *query.schema_before, query.schema));
+  }
   return Impacter(before, next, std::move(touched), probes, query).run();
 }
 
 std::vector<Replayed> replay_requests(const engine::Snapshot& before, const engine::Snapshot& after,
-                                      std::span<const cedar::Request> requests, UnixTime now) {
+                                      std::span<const cedar::Request> requests, UnixTime now, Rule rule) {
   engine::Worker worker;
   std::vector<Replayed> out;
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    const bool was = worker.decide(before, requests[i], now).is_allowed;
-    const bool is = worker.decide(after, requests[i], now).is_allowed;
+    const bool was = outcome_of(worker.decide(before, requests[i], now), rule).is_allowed;
+    const bool is = outcome_of(worker.decide(after, requests[i], now), rule).is_allowed;
     if (was != is) out.push_back({i, was, is});
   }
   return out;

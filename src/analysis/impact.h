@@ -8,8 +8,10 @@
 //
 // Only what an edited policy can touch is looked at: its principals and resources are searched for (engine/search.h),
 // and each pair is decided by both sets. Exact for the context that is given, for entities that are in the snapshot and
-// ids that edited scopes name. `find_impact` makes snapshots after the given one, which must be the latest of its line.
-// One thread. Limits: those of the query; what they cut off is told (`is_complete`, `reason`).
+// ids that edited scopes name. Where that context is not one that the schema asks for, a forbid that reads it fails,
+// and denies by the decision point's rule: such pairs are `undecided`, neither gained nor lost. `find_impact` makes
+// snapshots after the given one, which must be the latest of its line. One thread. Limits: those of the query; what
+// they cut off is told (`is_complete`, `reason`).
 #pragma once
 
 #include <memory>
@@ -31,9 +33,13 @@ struct AccessChange {
 
 struct ImpactQuery {
   const schema::Schema& schema;
+  // Of the old set, where it is another: the new set is decided by the actions of `schema`, and only kinds of request
+  // that both have are looked at.
+  const schema::Schema* schema_before = nullptr;
   std::span<const PolicyChange> changes;
   cedar::Value context = cedar::Value::record({});
   UnixTime now = {};
+  Rule rule = Rule::kDecisionPoint;
   std::size_t examples_max = 100;
   std::size_t decisions_max = 5'000'000;
   std::size_t searches_max = 2'000'000;
@@ -42,6 +48,7 @@ struct ImpactQuery {
 struct Impact {
   std::size_t gained = 0;  // principals x actions x resources
   std::size_t lost = 0;
+  std::size_t undecided = 0;   // a forbid that failed for want of a context alone denies them, before or after
   std::size_t principals = 0;  // of those that gain or lose something
   std::vector<AccessChange> examples;
   std::size_t decided = 0;
@@ -50,7 +57,7 @@ struct Impact {
   engine::SnapshotPtr after;  // by the new policies
 };
 
-// Errors: those of engine::Snapshot::with and engine::search.
+// `before` holds the actions of its schema. Errors: those of engine::Snapshot::with and engine::search.
 Result<Impact> find_impact(const engine::SnapshotPtr& before, std::span<const cedar::Policy> after,
                            const ImpactQuery& query);
 
@@ -62,6 +69,7 @@ struct Replayed {
 
 // Those that are answered otherwise. Both snapshots of one line or of two.
 std::vector<Replayed> replay_requests(const engine::Snapshot& before, const engine::Snapshot& after,
-                                      std::span<const cedar::Request> requests, UnixTime now);
+                                      std::span<const cedar::Request> requests, UnixTime now,
+                                      Rule rule = Rule::kDecisionPoint);
 
 }  // namespace wary::analysis

@@ -75,13 +75,20 @@ class Prover {
     z3::expr errors;
     z3::expr allows() const { return both(permits, negated(forbids)); }
   };
+  // Of `forbids`: what denies, by the question's rule.
+  z3::expr denies(const PolicyTerms& terms) const {
+    return question_.rule == Rule::kCedar ? terms.is_satisfied : either(terms.is_satisfied, terms.errors);
+  }
   Set compile(const Policies& policies) {
     const z3::expr no = encoding_.boolean(false);
     Set out{no, no, no, no};
     for (const cedar::Policy* policy : policies) {
       const PolicyTerms terms = compiler_.policy(*policy);
-      z3::expr& effect = policy->body->effect == cedar::Effect::kPermit ? out.permits : out.forbids;
-      effect = either(effect, terms.is_satisfied);
+      if (policy->body->effect == cedar::Effect::kPermit) {
+        out.permits = either(out.permits, terms.is_satisfied);
+      } else {
+        out.forbids = either(out.forbids, denies(terms));
+      }
       out.matches = either(out.matches, terms.is_satisfied);
       out.errors = either(out.errors, terms.errors);
     }

@@ -9,7 +9,7 @@
 // A witness was replayed by the tree walker before it is given: requests and entities fit the schema and show what is
 // said. What cannot be encoded or solved in time, and a witness that does not replay, is kUnknown with the reason,
 // which is never "safe". Entities are taken to be there: whatever a request or an attribute names is in the store, and
-// fits the schema. Policies are decided as Cedar decides them: one that errors is as if absent.
+// fits the schema. Policies are decided by the question's rule; validated ones err where a number overflows.
 //
 // Calls fork; any thread. Limits: ProofLimits; strings in literals up to U+2FFFF.
 #pragma once
@@ -29,6 +29,12 @@ namespace wary::analysis {
 enum class Verdict : std::uint8_t { kHolds, kFails, kUnknown };
 std::string_view to_string(Verdict verdict);  // "holds"
 
+// Who decides, which is what a policy that errs does. A permit that errs is as if absent, whoever decides.
+enum class Rule : std::uint8_t {
+  kDecisionPoint,  // wary's: a forbid that errs denies (policy/decide.h)
+  kCedar,          // a forbid that errs is as if absent
+};
+
 struct Question {
   enum class Kind : std::uint8_t {
     kImplies,         // what `a` allows, `b` allows
@@ -46,6 +52,7 @@ struct Question {
   // There may be permits, left out of both sets, of which nothing is known: what holds, holds whatever they are; what
   // fails need not.
   bool has_other_permits = false;
+  Rule rule = Rule::kDecisionPoint;
 };
 
 // A request and the entities it is decided over, actions of the schema not included.
@@ -74,9 +81,10 @@ std::vector<Answer> prove(const schema::Schema& schema, std::span<const Question
 std::vector<Answer> prove_unchecked(const schema::Schema& schema, std::span<const Question> questions,
                                     const ProofLimits& limits);
 
-// The tree walker's decision: no satisfied forbid and a satisfied permit.
+// The tree walker's decision: a satisfied permit, and no forbid that is satisfied or, by the decision point's rule,
+// errs.
 bool is_allowed(const std::vector<const cedar::Policy*>& policies, const cedar::Request& request,
-                const cedar::EntityStore& store);
+                const cedar::EntityStore& store, Rule rule);
 // Empty when the witness fits the schema and shows that the question's claim does not hold; else what is wrong with it.
 std::string replay(const schema::Schema& schema, const Question& question, const Witness& witness);
 

@@ -34,7 +34,7 @@ Replayer::Side Replayer::ask(const engine::Snapshot& snapshot, const cedar::Poli
   const engine::Answer& answer = worker_.decide(snapshot, decision.request, now_);
   out.is_allowed = answer.is_allowed;
   for (const engine::Failure& failure : answer.errors) {
-    if (body_of(failure.policy).effect == cedar::Effect::kForbid) out.is_allowed = false;
+    if (failure.is_forbid) out.is_allowed = false;
   }
   if (out.is_allowed) {
     for (const std::uint32_t permit : answer.permits) {

@@ -18,7 +18,7 @@ struct Outcomes {
   bool allows() const { return permits && !forbids; }
 };
 
-Outcomes evaluate(const Policies& policies, const cedar::Request& request, const cedar::EntityStore& store) {
+Outcomes evaluate(const Policies& policies, const cedar::Request& request, const cedar::EntityStore& store, Rule rule) {
   cedar::StoreView view(store);
   cedar::Evaluator evaluator(request, view);
   Outcomes out;
@@ -28,7 +28,10 @@ Outcomes evaluate(const Policies& policies, const cedar::Request& request, const
         (policy->body->effect == cedar::Effect::kPermit ? out.permits : out.forbids) = true;
         out.matches = true;
         break;
-      case cedar::Outcome::kError: out.errors = true; break;
+      case cedar::Outcome::kError:
+        out.errors = true;
+        out.forbids = out.forbids || (rule == Rule::kDecisionPoint && policy->body->effect == cedar::Effect::kForbid);
+        break;
       case cedar::Outcome::kNotSatisfied: break;
     }
   }
@@ -59,8 +62,8 @@ void add_record(std::string& out, const cedar::Value::Record& record, std::strin
 
 }  // namespace
 
-bool is_allowed(const Policies& policies, const cedar::Request& request, const cedar::EntityStore& store) {
-  return evaluate(policies, request, store).allows();
+bool is_allowed(const Policies& policies, const cedar::Request& request, const cedar::EntityStore& store, Rule rule) {
+  return evaluate(policies, request, store, rule).allows();
 }
 
 std::string replay(const schema::Schema& schema, const Question& question, const Witness& witness) {
@@ -78,8 +81,8 @@ std::string replay(const schema::Schema& schema, const Question& question, const
   entities.insert(entities.end(), actions.begin(), actions.end());
   const auto store = cedar::EntityStore::make(std::move(entities));
   if (!store.ok()) return "its entities are no store: " + store.error().to_string();
-  const Outcomes a = evaluate(question.a, witness.request, *store);
-  const Outcomes b = evaluate(question.b, witness.request, *store);
+  const Outcomes a = evaluate(question.a, witness.request, *store, question.rule);
+  const Outcomes b = evaluate(question.b, witness.request, *store, question.rule);
   return contradicts(question, a, b) ? "" : "it shows nothing";
 }
 

@@ -4,6 +4,8 @@
 #include <set>
 #include <unordered_map>
 
+#include "analysis/direction.h"
+#include "analysis/schema_change.h"
 #include "analysis/scopes.h"
 #include "schema/validator.h"
 
@@ -11,10 +13,7 @@ namespace wary::analysis {
 
 namespace {
 
-using QuestionKind = Question::Kind;
 using Policies = std::vector<const cedar::Policy*>;
-
-constexpr int kRoundsMax = 12;
 
 // What is left of both sides once equal meanings are taken away: a policy that only got another id did not change.
 void cancel_renamed(Policies& removed, Policies& added) {
@@ -35,159 +34,99 @@ void cancel_renamed(Policies& removed, Policies& added) {
   added = std::move(rest);
 }
 
-// One direction of one environment: whether `wide` allows what `narrow` does not; asked in rounds, so that all
-// directions share a worker. Policies that did not change count only where they make a counter-example wrong; then they
-// are taken in. What is left out can only take away from the difference, but for permits beside an edited forbid: a few
-// are there from the start, to find a counter-example; where there is none, the solver is told that there may be more.
-class Direction {
- public:
-  Direction(const schema::Schema& schema, const schema::Environment& environment, const Policies& wide,
-            const Policies& narrow, Policies changed_wide, Policies changed_narrow)
-      : schema_(schema),
-        full_{QuestionKind::kImplies, environment, wide, narrow, false},
-        slice_{QuestionKind::kImplies, environment, std::move(changed_wide), std::move(changed_narrow), false} {
-    const auto is_forbid = [](const cedar::Policy* policy) { return policy->body->effect == cedar::Effect::kForbid; };
-    const bool edits_forbid = std::any_of(slice_.a.begin(), slice_.a.end(), is_forbid) ||
-                              std::any_of(slice_.b.begin(), slice_.b.end(), is_forbid);
-    const std::set<const cedar::Policy*> changed(slice_.a.begin(), slice_.a.end());
-    for (const cedar::Policy* policy : wide) {
-      if (changed.contains(policy)) continue;
-      unchanged_.push_back(policy);
-      if (edits_forbid && !is_forbid(policy) && may_meet(*policy)) others_.push_back(policy);
-    }
-    const std::size_t first = std::min<std::size_t>(others_.size(), 16);
-    take(Policies(others_.begin(), others_.begin() + static_cast<std::ptrdiff_t>(first)));
-    others_.erase(others_.begin(), others_.begin() + static_cast<std::ptrdiff_t>(first));
-  }
-
-  const Question* question() const { return is_done_ ? nullptr : &slice_; }
-  const Answer& answer() const { return answer_; }
-
-  void hear(Answer answer) {
-    if (answer.verdict == Verdict::kHolds && !others_.empty() && !slice_.has_other_permits) {
-      slice_.has_other_permits = true;
-      return;
-    }
-    if (answer.verdict != Verdict::kFails || replay(schema_, full_, *answer.witness).empty()) {
-      return close(std::move(answer));
-    }
-    std::string why_not = ++rounds_ < kRoundsMax ? refine(*answer.witness) : "too many rounds with the solver";
-    if (!why_not.empty()) close({Verdict::kUnknown, std::move(why_not), std::nullopt});
-  }
-
- private:
-  void close(Answer answer) {
-    answer_ = std::move(answer);
-    is_done_ = true;
-  }
-
-  // Takes in what decides the counter-example; where nothing does, every permit that an edited policy can meet.
-  std::string refine(const Witness& witness) {
-    std::vector<cedar::EntityHandle> entities = witness.entities;
-    const auto& actions = schema_.action_entities();
-    entities.insert(entities.end(), actions.begin(), actions.end());
-    const auto store = cedar::EntityStore::make(std::move(entities));
-    if (!store.ok()) return "a counter-example's entities are no store: " + store.error().to_string();
-    cedar::StoreView view(*store);
-    cedar::Evaluator evaluator(witness.request, view);
-    Policies more;
-    for (const cedar::Policy* policy : unchanged_) {
-      if (more.size() >= 8) break;  // one would do
-      if (!taken_.contains(policy) && evaluator.evaluate(*policy) == cedar::Outcome::kSatisfied) more.push_back(policy);
-    }
-    if (more.empty()) {
-      if (!slice_.has_other_permits) return "a counter-example does not replay";
-      more = std::move(others_);
-      others_.clear();
-      slice_.has_other_permits = false;
-    }
-    if (slice_.a.size() + slice_.b.size() + 2 * more.size() > kSliceMax) {
-      return "more than " + std::to_string(kSliceMax) + " policies matter";
-    }
-    take(more);
-    return {};
-  }
-
-  void take(const Policies& more) {
-    for (const cedar::Policy* policy : more) {
-      if (!taken_.insert(policy).second) continue;
-      slice_.a.push_back(policy);
-      slice_.b.push_back(policy);
-    }
-  }
-
-  bool may_meet(const cedar::Policy& policy) const {
-    const auto meets = [&](const cedar::Policy* edited) { return !are_disjoint(policy, *edited); };
-    return std::any_of(slice_.a.begin(), slice_.a.end(), meets) || std::any_of(slice_.b.begin(), slice_.b.end(), meets);
-  }
-
-  const schema::Schema& schema_;
-  Question full_;
-  Question slice_;
-  Policies unchanged_;
-  Policies others_;  // permits that an edited policy can meet, not taken in
-  std::set<const cedar::Policy*> taken_;
-  int rounds_ = 0;
-  bool is_done_ = false;
-  Answer answer_;
+// A policy that is not in both sets as it is, and the environments that it reaches by either schema.
+struct Edited {
+  const cedar::Policy* policy;
+  EnvironmentSet in_own;
+  EnvironmentSet in_other;  // empty where there is one schema
 };
-
-// One change seen from one environment.
-struct Sides {
-  Policies before;
-  Policies after;
-};
-
-bool is_permit(const cedar::Policy* policy) { return policy->body->effect == cedar::Effect::kPermit; }
 
 class Reviewer {
  public:
-  Reviewer(const schema::Schema& schema, const cedar::PolicySet& before, const cedar::PolicySet& after,
-           const ProofLimits& limits)
-      : schema_(schema), limits_(limits) {
-    out_.changes = changes_between(before, after);
-    if (out_.changes.empty()) return;
-    for (const cedar::Policy& policy : before.policies()) before_.push_back(&policy);
-    for (const cedar::Policy& policy : after.policies()) after_.push_back(&policy);
+  Reviewer(const ReviewSide& before, const ReviewSide& after, const ProofLimits& limits, Rule rule)
+      : is_one_schema_(&before.schema == &after.schema || before.schema == after.schema),
+        before_{is_one_schema_ ? after.schema : before.schema, before.policies},
+        after_(after),
+        limits_(limits),
+        rule_(rule),
+        carrier_before_(before_.schema, after_.schema),
+        carrier_after_(after_.schema, before_.schema) {
+    out_.changes = changes_between(before.policies, after.policies);
+    if (out_.changes.empty() && is_one_schema_) return;
+    for (const cedar::Policy& policy : before.policies.policies()) all_before_.push_back(&policy);
+    for (const cedar::Policy& policy : after.policies.policies()) all_after_.push_back(&policy);
+    for (const PolicyChange& change : out_.changes) {
+      if (change.before != nullptr) edited_before_.push_back(edited(*change.before, before_.schema, after_.schema));
+      if (change.after != nullptr) edited_after_.push_back(edited(*change.after, after_.schema, before_.schema));
+    }
   }
 
   Review run() {
-    std::vector<std::pair<const cedar::Policy*, EnvironmentSet>> reach_before;
-    std::vector<std::pair<const cedar::Policy*, EnvironmentSet>> reach_after;
-    for (const PolicyChange& change : out_.changes) {
-      if (change.before != nullptr) reach_before.emplace_back(change.before, reach_of(schema_, *change.before));
-      if (change.after != nullptr) reach_after.emplace_back(change.after, reach_of(schema_, *change.after));
-    }
-    for (const schema::Environment& environment : schema_.environments()) {
-      Sides sides;
-      for (const auto& [policy, all] : reach_before) {
-        if (all.contains(environment)) sides.before.push_back(policy);
-      }
-      for (const auto& [policy, all] : reach_after) {
-        if (all.contains(environment)) sides.after.push_back(policy);
-      }
-      if (!sides.before.empty() || !sides.after.empty()) look_at(environment, sides);
+    if (!is_one_schema_) compare_schemas();
+    for (const schema::Environment& environment : after_.schema.environments()) {
+      const auto old = is_one_schema_ ? environment : counterpart(before_.schema, environment);
+      if (old) look_at(environment, *old);
     }
     ask();
     for (const PolicyChange& change : out_.changes) {
-      if (change.before != nullptr) look_beyond(*change.before, false);
-      if (change.after != nullptr) look_beyond(*change.after, true);
+      if (change.before != nullptr) look_beyond(before_.schema, *change.before, false);
+      if (change.after != nullptr) look_beyond(after_.schema, *change.after, true);
     }
     return std::move(out_);
   }
 
  private:
-  // A permit that comes and a forbid that goes may give access, the others may take it.
-  void look_beyond(const cedar::Policy& policy, bool is_added) {
+  Edited edited(const cedar::Policy& policy, const schema::Schema& own, const schema::Schema& other) {
+    edited_.insert(&policy);
+    return {&policy, reach_of(own, policy), is_one_schema_ ? EnvironmentSet() : reach_of(other, policy)};
+  }
+
+  // ---- What only the schemas differ in
+
+  void compare_schemas() {
+    out_.schema_changes = describe_changes(before_.schema, after_.schema);
+    add_lone(before_, after_.schema, false);
+    add_lone(after_, before_.schema, true);
+    for (const cedar::Policy* policy : all_after_) {
+      if (edited_.contains(policy)) continue;
+      const std::string wrong = first_error(after_.schema, *policy);
+      if (wrong.empty()) continue;
+      out_.not_covered.push_back(
+          {"policy " + policy->id + " does not validate by the new schema: " + wrong, true, true});
+    }
+  }
+
+  void add_lone(const ReviewSide& side, const schema::Schema& other, bool is_added) {
+    std::vector<std::pair<const cedar::Policy*, EnvironmentSet>> permits;
+    for (const schema::Environment& environment : side.schema.environments()) {
+      if (counterpart(other, environment)) continue;
+      if (permits.empty()) {
+        for (const cedar::Policy& policy : side.policies.policies()) {
+          if (is_permit(&policy)) permits.emplace_back(&policy, reach_of(side.schema, policy));
+        }
+      }
+      LoneEnvironment lone{environment, is_added, {}};
+      for (const auto& [policy, reach] : permits) {
+        if (reach.contains(environment)) lone.permits.push_back(policy->id);
+      }
+      out_.lone.push_back(std::move(lone));
+    }
+  }
+
+  static std::string first_error(const schema::Schema& schema, const cedar::Policy& policy) {
     std::vector<schema::Finding> findings;
-    schema::validate_policy(schema_, policy.id, *policy.body, {}, findings);
-    if (!policy.template_id.empty()) schema::validate_link(schema_, policy, {}, findings);
+    schema::validate_policy(schema, policy.id, *policy.body, {}, findings);
+    if (!policy.template_id.empty()) schema::validate_link(schema, policy, {}, findings);
     const auto wrong =
         std::find_if(findings.begin(), findings.end(), [](const schema::Finding& one) { return !one.is_warning; });
-    if (wrong != findings.end()) {
+    return wrong != findings.end() ? wrong->error.to_string() : std::string();
+  }
+
+  // A permit that comes and a forbid that goes may give access, the others may take it.
+  void look_beyond(const schema::Schema& schema, const cedar::Policy& policy, bool is_added) {
+    if (const std::string wrong = first_error(schema, policy); !wrong.empty()) {
       const bool may_gain = is_permit(&policy) == is_added;
-      out_.not_covered.push_back(
-          {"policy " + policy.id + " does not validate: " + wrong->error.to_string(), may_gain, !may_gain});
+      out_.not_covered.push_back({"policy " + policy.id + " does not validate: " + wrong, may_gain, !may_gain});
     }
     const std::string* obligation = policy.body->annotation("obligation");
     if (obligation == nullptr) return;
@@ -196,40 +135,98 @@ class Reviewer {
                                 !is_added, is_added});
   }
 
-  void look_at(const schema::Environment& environment, const Sides& sides) {
+  // ---- One environment
+
+  // Gained is asked in the world of the new schema, lost in that of the old one; each set is decided by its own
+  // actions.
+  void look_at(const schema::Environment& environment, const schema::Environment& old) {
+    const cedar::EntityUid& action = *environment.action->uid;
+    const bool is_moved = !is_one_schema_ && carrier_before_.is_moved(action);
+    if (is_moved && (any_asks_for_groups(all_before_) || any_asks_for_groups(all_after_))) {
+      const Answer unknown{Verdict::kUnknown, "its action is in other groups, which a condition may ask for", {}};
+      out_.environments.push_back(
+          {environment, Comparison::kUnknown, {unknown, Tier::kScope}, {unknown, Tier::kScope}});
+      return;
+    }
+    Versus gained{after_.schema, environment, rule_, {}, {}, {}, {}};
+    Versus lost{before_.schema, old, rule_, {}, {}, {}, {}};
+    for (const Edited& one : edited_after_) {
+      if (one.in_own.contains(environment)) gained.changed_wide.push_back(one.policy);
+      add_carried(one, carrier_after_, lost);
+    }
+    for (const Edited& one : edited_before_) {
+      if (one.in_own.contains(old)) lost.changed_wide.push_back(one.policy);
+      add_carried(one, carrier_before_, gained);
+    }
+    if (is_moved) {
+      add_moved(all_after_, carrier_after_, gained, lost);
+      add_moved(all_before_, carrier_before_, lost, gained);
+    }
+    const auto is_touched = [](const Versus& one) { return !one.changed_wide.empty() || !one.changed_narrow.empty(); };
+    if (!is_touched(gained) && !is_touched(lost)) return;
+    gained.wide = all_after_;
+    lost.wide = all_before_;
+    gained.narrow = is_moved ? carried(all_before_, carrier_before_, action) : all_before_;
+    lost.narrow = is_moved ? carried(all_after_, carrier_after_, action) : all_after_;
     out_.environments.push_back({environment, Comparison::kUnknown, {}, {}});
-    const std::size_t at = out_.environments.size() - 1;
-    add_direction(at, &EnvironmentReview::gained, after_, before_, sides.after, sides.before);
-    add_direction(at, &EnvironmentReview::lost, before_, after_, sides.before, sides.after);
+    add_direction(&EnvironmentReview::gained, std::move(gained));
+    add_direction(&EnvironmentReview::lost, std::move(lost));
+  }
+
+  // An edited policy in the world of the other schema.
+  void add_carried(const Edited& one, Carrier& carrier, Versus& into) {
+    const cedar::Policy* policy =
+        is_one_schema_ ? one.policy : carrier.carry(one.policy, *into.environment.action->uid);
+    if (policy == nullptr) return;
+    const bool is_reached = is_one_schema_         ? one.in_own.contains(into.environment)
+                            : policy == one.policy ? one.in_other.contains(into.environment)
+                                                   : reach_of(into.schema, *policy).contains(into.environment);
+    if (is_reached) into.changed_narrow.push_back(policy);
+  }
+
+  // Policies as they were, of which the schemas make two: in their own world as they are, in the other's as told there.
+  void add_moved(const Policies& all, Carrier& carrier, Versus& own, Versus& other) {
+    const cedar::EntityUid& action = *own.environment.action->uid;
+    for (const cedar::Policy* policy : all) {
+      if (edited_.contains(policy) || !carrier.is_moved(*policy, action)) continue;
+      if (&own.schema == &after_.schema && noted_.insert(policy).second) out_.moved.push_back({nullptr, policy});
+      if (reach_of(own.schema, *policy).contains(own.environment)) own.changed_wide.push_back(policy);
+      const cedar::Policy* told = carrier.carry(policy, action);
+      if (told != nullptr && reach_of(other.schema, *told).contains(other.environment)) {
+        other.changed_narrow.push_back(told);
+      }
+    }
+  }
+
+  static Policies carried(const Policies& all, Carrier& carrier, const cedar::EntityUid& action) {
+    Policies out;
+    for (const cedar::Policy* policy : all) {
+      if (const cedar::Policy* told = carrier.carry(policy, action); told != nullptr) out.push_back(told);
+    }
+    return out;
+  }
+
+  static bool any_asks_for_groups(const Policies& policies) {
+    return std::any_of(policies.begin(), policies.end(),
+                       [](const cedar::Policy* policy) { return asks_for_groups(*policy->body); });
   }
 
   // What `wide` allows beyond `narrow`. Forbids that only it has and permits that only the other has add nothing.
-  void add_direction(std::size_t environment, Finding EnvironmentReview::* part, const Policies& wide,
-                     const Policies& narrow, const Policies& changed_wide, const Policies& changed_narrow) {
-    EnvironmentReview& one = out_.environments[environment];
-    if (std::none_of(changed_wide.begin(), changed_wide.end(), is_permit) &&
-        std::all_of(changed_narrow.begin(), changed_narrow.end(), is_permit)) {
-      one.*part = {{Verdict::kHolds, "", std::nullopt}, Tier::kScope};
+  void add_direction(Finding EnvironmentReview::* part, Versus versus) {
+    const std::size_t at = out_.environments.size() - 1;
+    if (std::none_of(versus.changed_wide.begin(), versus.changed_wide.end(), is_permit) &&
+        std::all_of(versus.changed_narrow.begin(), versus.changed_narrow.end(), is_permit)) {
+      out_.environments[at].*part = {{Verdict::kHolds, "", std::nullopt}, Tier::kScope};
       return;
     }
-    pending_.push_back(
-        {environment, part, Direction(schema_, one.environment, wide, narrow, changed_wide, changed_narrow)});
+    pending_.push_back({at, part, Direction(std::move(versus))});
   }
+
+  // ---- The solver
 
   // Rounds, each with the questions of all directions that are open.
   void ask() {
-    for (;;) {
-      std::vector<Question> questions;
-      std::vector<Direction*> asking;
-      for (Pending& pending : pending_) {
-        if (pending.direction.question() == nullptr) continue;
-        questions.push_back(*pending.direction.question());
-        asking.push_back(&pending.direction);
-      }
-      if (questions.empty()) break;
-      std::vector<Answer> answers = prove_unchecked(schema_, questions, limits_);
-      for (std::size_t i = 0; i < answers.size(); ++i) asking[i]->hear(std::move(answers[i]));
-    }
+    while (ask_in(after_.schema) || (!is_one_schema_ && ask_in(before_.schema))) continue;
     for (const Pending& pending : pending_) {
       out_.environments[pending.environment].*pending.part = {pending.direction.answer(), Tier::kSolver};
     }
@@ -238,22 +235,49 @@ class Reviewer {
     }
   }
 
+  // False: nothing is open in the world of this schema.
+  bool ask_in(const schema::Schema& schema) {
+    std::vector<Question> questions;
+    std::vector<Direction*> asking;
+    for (Pending& pending : pending_) {
+      if (&pending.direction.schema() != &schema || pending.direction.question() == nullptr) continue;
+      questions.push_back(*pending.direction.question());
+      asking.push_back(&pending.direction);
+    }
+    if (questions.empty()) return false;
+    std::vector<Answer> answers = prove_unchecked(schema, questions, limits_);
+    for (std::size_t i = 0; i < answers.size(); ++i) asking[i]->hear(std::move(answers[i]));
+    return true;
+  }
+
   struct Pending {
     std::size_t environment;
     Finding EnvironmentReview::* part;
     Direction direction;
   };
-  std::vector<Pending> pending_;
-  const schema::Schema& schema_;
+  const bool is_one_schema_;
+  const ReviewSide before_;
+  const ReviewSide after_;
   const ProofLimits& limits_;
-  Policies before_;
-  Policies after_;
+  Rule rule_;
+  Carrier carrier_before_;
+  Carrier carrier_after_;
+  std::vector<Pending> pending_;
+  Policies all_before_;
+  Policies all_after_;
+  std::vector<Edited> edited_before_;
+  std::vector<Edited> edited_after_;
+  std::set<const cedar::Policy*> edited_;
+  std::set<const cedar::Policy*> noted_;  // in Review::moved
   Review out_;
 };
 
-Verdict worst(const Review& review, Finding EnvironmentReview::* part, bool NotCovered::* side) {
+Verdict worst(const Review& review, Finding EnvironmentReview::* part, bool NotCovered::* side, bool is_gain) {
   const bool is_covered = std::none_of(review.not_covered.begin(), review.not_covered.end(),
-                                       [&](const NotCovered& one) { return one.*side; });
+                                       [&](const NotCovered& one) { return one.*side; }) &&
+                          std::none_of(review.lone.begin(), review.lone.end(), [&](const LoneEnvironment& one) {
+                            return one.is_added == is_gain && !one.permits.empty();
+                          });
   Verdict out = is_covered ? Verdict::kHolds : Verdict::kUnknown;
   for (const EnvironmentReview& one : review.environments) {
     const Verdict verdict = (one.*part).answer.verdict;
@@ -272,6 +296,14 @@ void add_finding(std::string& out, std::string_view what, const Finding& finding
   out += " (" + std::string(to_string(finding.tier)) + ")\n";
 }
 
+std::string lone_line(const LoneEnvironment& lone) {
+  std::string out = std::string(lone.is_added ? "added " : "removed ") + to_string(lone.environment) + ": ";
+  if (lone.permits.empty()) return out + "no permit lets it pass (scope)\n";
+  out += "nothing is proved; let in by";
+  for (std::size_t i = 0; i < lone.permits.size() && i < 10; ++i) out += (i == 0 ? " " : ", ") + lone.permits[i];
+  return out + (lone.permits.size() > 10 ? " and others\n" : "\n");
+}
+
 }  // namespace
 
 std::string_view to_string(Tier tier) {
@@ -283,8 +315,8 @@ std::string_view to_string(Tier tier) {
   return "entities";
 }
 
-Verdict Review::no_new_access() const { return worst(*this, &EnvironmentReview::gained, &NotCovered::may_gain); }
-Verdict Review::no_lost_access() const { return worst(*this, &EnvironmentReview::lost, &NotCovered::may_lose); }
+Verdict Review::no_new_access() const { return worst(*this, &EnvironmentReview::gained, &NotCovered::may_gain, true); }
+Verdict Review::no_lost_access() const { return worst(*this, &EnvironmentReview::lost, &NotCovered::may_lose, false); }
 
 std::vector<PolicyChange> changes_between(const cedar::PolicySet& before, const cedar::PolicySet& after) {
   std::unordered_map<std::string_view, const cedar::Policy*> old;
@@ -314,8 +346,12 @@ std::vector<PolicyChange> changes_between(const cedar::PolicySet& before, const 
 }
 
 Review review_change(const schema::Schema& schema, const cedar::PolicySet& before, const cedar::PolicySet& after,
-                     const ProofLimits& limits) {
-  return Reviewer(schema, before, after, limits).run();
+                     const ProofLimits& limits, Rule rule) {
+  return Reviewer({schema, before}, {schema, after}, limits, rule).run();
+}
+
+Review review_change(const ReviewSide& before, const ReviewSide& after, const ProofLimits& limits, Rule rule) {
+  return Reviewer(before, after, limits, rule).run();
 }
 
 std::string to_string(const Review& review) {
@@ -324,12 +360,18 @@ std::string to_string(const Review& review) {
     out += change.before == nullptr ? "added " : change.after == nullptr ? "removed " : "edited ";
     out += change.id() + "\n";
   }
+  for (const PolicyChange& one : review.moved) {
+    out += "moved " + one.id() + ": its scope names a group of actions, and the schema has others in it\n";
+  }
+  for (const std::string& line : review.schema_changes) out += "schema: " + line + "\n";
+  for (const LoneEnvironment& one : review.lone) out += lone_line(one);
   for (const EnvironmentReview& one : review.environments) {
     out += to_string(one.environment) + ": " + std::string(to_string(one.comparison)) + "\n";
     add_finding(out, "gained", one.gained);
     add_finding(out, "lost", one.lost);
   }
-  out += review.changes.empty() ? "nothing changed\n" : "every other environment: equivalent (scope)\n";
+  const bool is_same = review.changes.empty() && review.schema_changes.empty();
+  out += is_same ? "nothing changed\n" : "every other environment: equivalent (scope)\n";
   for (const NotCovered& one : review.not_covered) out += "not covered: " + one.reason + "\n";
   return out;
 }

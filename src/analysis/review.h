@@ -8,8 +8,15 @@
 //   if (review.no_new_access() == Verdict::kHolds) ...             // proved for every request there can be
 //   for (const EnvironmentReview& one : review.environments) ...   // environments that the change can touch
 //
-// The sets are borrowed while the call runs and by what it returns. Calls fork; any thread. Limits: ProofLimits;
-// kSliceMax policies a question, beyond which the answer is unknown.
+// Where the schema changes too, each set is decided by the actions of its own schema, and what is gained is asked of
+// all requests and stores that fit the new one, what is lost of those that fit the old one. Kinds of request that only
+// one of them has are named (`lone`); nothing is proved about them. The same requests and stores are put to both sets:
+// what a store will look like by the new schema, nobody knows.
+//
+//   Review review = review_change({old_schema, old_policies}, {new_schema, new_policies}, {});
+//
+// Sets and schemas are borrowed while the call runs and by what it returns. Calls fork; any thread. Limits:
+// ProofLimits; kSliceMax policies a question, beyond which the answer is unknown.
 #pragma once
 
 #include <string>
@@ -51,9 +58,20 @@ struct NotCovered {
   bool may_lose = false;
 };
 
+// A kind of request that only one of the schemas has.
+struct LoneEnvironment {
+  schema::Environment environment;
+  bool is_added = false;             // else removed
+  std::vector<std::string> permits;  // of its side, whose scopes let it pass; none: nothing is gained or lost by it
+};
+
 struct Review {
   std::vector<PolicyChange> changes;
-  std::vector<EnvironmentReview> environments;  // all others are equivalent, by their scopes
+  // The same text on both sides, but the schema has other actions in the groups that its scope names.
+  std::vector<PolicyChange> moved;
+  std::vector<std::string> schema_changes;  // a line each
+  std::vector<LoneEnvironment> lone;
+  std::vector<EnvironmentReview> environments;  // of the new schema; all others are equivalent, by their scopes
   std::vector<NotCovered> not_covered;
   Verdict no_new_access() const;
   Verdict no_lost_access() const;
@@ -61,7 +79,15 @@ struct Review {
 
 std::vector<PolicyChange> changes_between(const cedar::PolicySet& before, const cedar::PolicySet& after);
 Review review_change(const schema::Schema& schema, const cedar::PolicySet& before, const cedar::PolicySet& after,
-                     const ProofLimits& limits);
+                     const ProofLimits& limits, Rule rule = Rule::kDecisionPoint);
+
+struct ReviewSide {
+  const schema::Schema& schema;
+  const cedar::PolicySet& policies;
+};
+Review review_change(const ReviewSide& before, const ReviewSide& after, const ProofLimits& limits,
+                     Rule rule = Rule::kDecisionPoint);
+
 // Several lines, as a person reads them.
 std::string to_string(const Review& review);
 

@@ -152,7 +152,7 @@ TEST_CASE("a review and a comparison of whole sets agree") {
     const auto before = make_set(first);
     const auto after = make_set(second);
     const Review review = review_change(schema, before, after, {});
-    for (const EnvironmentComparison& whole : compare(schema, after, before, {})) {
+    for (const EnvironmentComparison& whole : compare(schema, after, before, {}, Rule::kDecisionPoint)) {
       Comparison found = Comparison::kEquivalent;
       for (const EnvironmentReview& one : review.environments) {
         if (to_string(one.environment) == to_string(whole.environment)) found = one.comparison;

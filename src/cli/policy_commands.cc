@@ -309,6 +309,7 @@ std::vector<Command> review_commands() {
        "Say what a change of policies does: what is proved, and who gains or loses what",
        with_ledger(
            {schema_flag(),
+            {"--schema-before", "FILE", "of OLD, where its schema is another than --schema"},
             entities_flag(),
             {"--platform", "", "PATH: what applying it would change in a running wary; its ledger is asked again"},
             {"--namespace", "NAME", "of --platform: the policies' namespace (default: default)"},
@@ -319,8 +320,13 @@ std::vector<Command> review_commands() {
        "never\n"
        "safe; so is a recorded decision whose request was not recorded whole, or that rests on what is gone since.\n"
        "Recorded decisions are asked again by the policies alone, not by what wary adds for revoked and ended "
-       "sessions.\n" +
-           std::string(kByCedar),
+       "sessions.\n"
+       "With --schema-before each set is checked by its own schema. What is gained is asked of all that fits the new "
+       "one,\n"
+       "what is lost of all that fits the old one; kinds of request that only one has are named, and nothing is "
+       "proved\n"
+       "of them. --entities fit the old one.\n"
+       "By the decision point's rule: a forbid that fails denies, a permit that fails is skipped.",
        policy_diff},
       {{"policy", "unused"},
        {"[FILE]", "..."},

@@ -35,6 +35,9 @@ Json review_json(const analysis::Review& review) {
     const std::string_view kind = change.before == nullptr ? "added" : change.after == nullptr ? "removed" : "edited";
     changes.push(Json::object({{"policy", Json(std::string_view(change.id()))}, {"change", Json(kind)}}));
   }
+  for (const analysis::PolicyChange& change : review.moved) {
+    changes.push(Json::object({{"policy", Json(std::string_view(change.id()))}, {"change", Json("moved")}}));
+  }
   Json not_covered = Json::array();
   for (const analysis::NotCovered& one : review.not_covered) not_covered.push(Json(std::string_view(one.reason)));
   return Json::object({{"not_covered", std::move(not_covered)},
@@ -42,6 +45,21 @@ Json review_json(const analysis::Review& review) {
                        {"no_lost_access", Json(analysis::to_string(review.no_lost_access()))},
                        {"changes", std::move(changes)},
                        {"environments", std::move(environments)}});
+}
+
+// Where the schemas differ.
+void add_schema(const analysis::Review& review, Json& out) {
+  Json lines = Json::array();
+  for (const std::string& line : review.schema_changes) lines.push(Json(std::string_view(line)));
+  Json lone = Json::array();
+  for (const analysis::LoneEnvironment& one : review.lone) {
+    Json permits = Json::array();
+    for (const std::string& id : one.permits) permits.push(Json(std::string_view(id)));
+    lone.push(Json::object({{"environment", Json(analysis::to_string(one.environment))},
+                            {"change", Json(std::string_view(one.is_added ? "added" : "removed"))},
+                            {"permits", std::move(permits)}}));
+  }
+  out.set("schema_changes", std::move(lines)).set("only_one_schema", std::move(lone));
 }
 
 Json impact_json(const analysis::Impact& impact) {
@@ -54,6 +72,7 @@ Json impact_json(const analysis::Impact& impact) {
   }
   return Json::object({{"gained", Json(static_cast<std::int64_t>(impact.gained))},
                        {"lost", Json(static_cast<std::int64_t>(impact.lost))},
+                       {"undecided", Json(static_cast<std::int64_t>(impact.undecided))},
                        {"principals", Json(static_cast<std::int64_t>(impact.principals))},
                        {"complete", Json(impact.is_complete)},
                        {"reason", Json(std::string_view(impact.reason))},
@@ -63,6 +82,9 @@ Json impact_json(const analysis::Impact& impact) {
 std::string impact_text(const analysis::Impact& impact) {
   std::string out = "entities: " + std::to_string(impact.gained) + " accesses gained, " + std::to_string(impact.lost) +
                     " lost, by " + std::to_string(impact.principals) + " principals, with an empty context\n";
+  if (impact.undecided > 0) {
+    out += "  and " + std::to_string(impact.undecided) + " that a forbid decides by the context\n";
+  }
   if (!impact.is_complete) out += "  not all was looked at: " + impact.reason + "\n";
   for (const analysis::AccessChange& change : impact.examples) {
     out += std::string(change.is_gained ? "  + " : "  - ") + change.principal + "  " + change.action + "  " +
@@ -116,8 +138,10 @@ std::string replay_text(const analysis::Replay& replay, const LedgerRead& read) 
 
 // What is compared, and by what.
 struct Change {
-  std::optional<schema::Schema> named;  // of --schema
+  std::optional<schema::Schema> named;   // of --schema
+  std::optional<schema::Schema> former;  // of --schema-before
   const schema::Schema* schema = nullptr;
+  const schema::Schema& schema_before() const { return former ? *former : *schema; }
   cedar::PolicySet before;
   cedar::PolicySet after;
   std::optional<Live> live;
@@ -142,6 +166,7 @@ Status read_change(Context& context, const Arguments& arguments, Change& out) {
   if (is_platform && arguments.has("--schema")) return misplaced("--schema", "--platform is wary's own schema");
   if (is_live && arguments.has("--entities")) return misplaced("--entities", "a running wary has its own entities");
   if (!is_platform && arguments.has("--namespace")) return misplaced("--namespace", "it goes with --platform");
+  if (is_live && arguments.has("--schema-before")) return misplaced("--schema-before", "a running wary has one schema");
   for (const char* flag : {"--last", "--since"}) {
     if (!is_live && arguments.has(flag)) return misplaced(flag, "it goes with --ledger or --platform");
   }
@@ -152,6 +177,9 @@ Status read_change(Context& context, const Arguments& arguments, Change& out) {
         .next("wary help policy diff");
   }
   WARY_RETURN_IF_ERROR(read_schema_of(context, arguments, is_live, out.named, out.schema));
+  if (arguments.has("--schema-before")) {
+    WARY_ASSIGN_OR_RETURN(out.former, read_schema(context, arguments.flag("--schema-before")));
+  }
   if (is_live) {
     WARY_ASSIGN_OR_RETURN(out.live, read_live(context));
   }
@@ -169,14 +197,18 @@ Status read_change(Context& context, const Arguments& arguments, Change& out) {
 
 Result<analysis::Impact> impact_of(Context& context, const engine::SnapshotPtr& snapshot, const Change& change,
                                    const analysis::Review& review) {
-  const analysis::ImpactQuery query{
-      .schema = *change.schema, .changes = review.changes, .now = context.clock.unix_time()};
+  std::vector<analysis::PolicyChange> changes = review.changes;
+  changes.insert(changes.end(), review.moved.begin(), review.moved.end());
+  const analysis::ImpactQuery query{.schema = *change.schema,
+                                    .schema_before = change.former ? &*change.former : nullptr,
+                                    .changes = changes,
+                                    .now = context.clock.unix_time()};
   return analysis::find_impact(snapshot, change.after.policies(), query);
 }
 
 Result<engine::SnapshotPtr> snapshot_of_file(Context& context, const Arguments& arguments, const Change& change) {
   WARY_ASSIGN_OR_RETURN(const std::vector<cedar::EntityHandle> entities,
-                        read_entities(context, arguments.flag("--entities"), change.schema));
+                        read_entities(context, arguments.flag("--entities"), &change.schema_before()));
   std::vector<engine::EntityInput> inputs;
   inputs.reserve(entities.size());
   for (const cedar::EntityHandle& entity : entities) inputs.push_back({entity.get(), {}});
@@ -205,7 +237,7 @@ struct DiffReport {
   analysis::Replay replay;
 };
 
-void print_report(Context& context, const DiffReport& report) {
+void print_report(Context& context, const Arguments& arguments, const DiffReport& report) {
   if (!context.is_json) {
     context.out(analysis::to_string(report.review));
     if (report.impact) context.out(impact_text(*report.impact));
@@ -213,6 +245,7 @@ void print_report(Context& context, const DiffReport& report) {
     return;
   }
   Json out = review_json(report.review);
+  if (arguments.has("--schema-before")) add_schema(report.review, out);
   if (report.impact) out.set("entities", impact_json(*report.impact));
   if (report.read) out.set("ledger", replay_json(report.replay, *report.read));
   context.out(out.to_pretty_string() + "\n");
@@ -234,7 +267,7 @@ Status policy_diff(Context& context, const Arguments& arguments) {
   Change change;
   WARY_RETURN_IF_ERROR(read_change(context, arguments, change));
   DiffReport report;
-  report.review = analysis::review_change(*change.schema, change.before, change.after, {});
+  report.review = analysis::review_change({change.schema_before(), change.before}, {*change.schema, change.after}, {});
   engine::SnapshotPtr snapshot;
   if (change.live) {
     WARY_ASSIGN_OR_RETURN(snapshot, compile_live(*change.live, change.before));
@@ -248,7 +281,7 @@ Status policy_diff(Context& context, const Arguments& arguments) {
     WARY_ASSIGN_OR_RETURN(report.read,
                           replay_ledger(context, arguments, change, *snapshot, *report.impact->after, report.replay));
   }
-  print_report(context, report);
+  print_report(context, arguments, report);
   return judge(arguments, report);
 }
 

@@ -46,8 +46,8 @@ class RequestNames {
     return unknown(uid);
   }
   // What find_uids found for the uid.
-  Cell uid(const cedar::EntityUid& uid, std::uint32_t ref) {
-    return ref != kNone ? Cell::entity_of(ref, symbols_->type_of(ref)) : unknown(uid);
+  Cell uid(const cedar::EntityUid& uid, const Symbols::Known& known) {
+    return known.ref != kNone ? Cell::entity_of(known.ref, known.type) : unknown(uid);
   }
   Arena& arena() { return arena_; }
   const cedar::EntityUid& temporary(std::uint32_t ref) const { return *uids_[ref - kTemporary]; }

@@ -130,7 +130,7 @@ void Worker::visit(std::span<const CompiledPolicy* const> policies) {
     const auto outcome = policy->has_conditions ? machine.run(policy->program) : cedar::Outcome::kSatisfied;
     if (outcome == cedar::Outcome::kNotSatisfied) continue;
     if (outcome == cedar::Outcome::kError) {
-      answer_.errors.push_back({policy->number, machine.error()});
+      answer_.errors.push_back({policy->number, machine.error(), policy->is_forbid});
     } else {
       (policy->is_forbid ? answer_.forbids : answer_.permits).push_back(policy->number);
     }

@@ -110,6 +110,7 @@ class Snapshot {
 struct Failure {
   std::uint32_t policy;
   cedar::EvalErrorKind kind;
+  bool is_forbid = false;
 };
 
 // Policies by their numbers. Ascending, each once.

@@ -94,6 +94,47 @@ TEST_CASE("what the tree walker says of random worlds, the engine says") {
   CHECK(errors > compared / 50);
 }
 
+TEST_CASE("being in a member, and in a member of a member, is as the tree walker has it, holes and wrong kinds too") {
+  const auto set = policies(
+      "permit(principal, action, resource) when { principal in resource.readers };"
+      "permit(principal, action, resource) when { principal in resource.owner.readers };"
+      "permit(principal, action, resource) when { principal in resource.owner.place };"
+      "forbid(principal, action, resource) when { resource in principal.docs || principal in principal.docs };"
+      "forbid(principal, action, resource) unless { principal in resource.record.readers };"
+      "permit(principal, action, resource) when { principal in resource.owner.readers.more };");
+  const Value group = Value::entity(make_entity("G", "g"));
+  const auto owned = [](std::string_view owner) { return Value::entity(make_entity("U", owner)); };
+  const std::vector<Entity> all = {
+      entity("G", "g", {{"more", group}}),
+      entity("U", "in", {{"docs", Value::set({owned("in"), group})}, {"readers", group}}, {{"G", "g"}}),
+      entity("U", "out", {{"docs", Value::set({Value::entity(make_entity("D", "plain"))})}, {"readers", owned("in")}}),
+      entity("U", "odd", {{"docs", Value("text")}, {"place", Value::set({group, Value(1)})}, {"readers", Value(3)}}),
+      entity("D", "plain",
+             {{"owner", owned("in")}, {"readers", group}, {"record", Value::record({{"readers", group}})}}),
+      entity("D", "set", {{"owner", owned("odd")}, {"readers", Value::set({group, owned("out")})}}),
+      entity("D", "long", {{"owner", Value(7)}, {"readers", Value(1)}, {"record", Value(2)}}),
+      entity("D", "hole", {{"owner", owned("nobody")}, {"record", Value::record({{"other", group}})}}),
+      entity("D", "record", {{"owner", Value::record({{"readers", group}})}, {"record", owned("in")}}),
+  };
+  std::vector<cedar::EntityHandle> handles;
+  for (const Entity& one : all) handles.push_back(std::make_shared<const Entity>(one));
+  const auto store = cedar::EntityStore::make(handles);
+  REQUIRE(store.ok());
+  test::EngineCheck check(set, *store);
+  std::size_t failed = 0;
+  for (const char* principal : {"in", "out", "odd", "nobody"}) {
+    for (const char* resource : {"plain", "set", "long", "hole", "record", "nothing"}) {
+      const cedar::Request one = request(principal, resource);
+      cedar::StoreView view(*store);
+      const cedar::Response expected = cedar::is_authorized(set, one, view);
+      failed += expected.errors.size();
+      const std::string difference = check.difference(one, expected);
+      CHECK_MESSAGE(difference.empty(), principal, " on ", resource, ": ", difference);
+    }
+  }
+  CHECK(failed > 20);
+}
+
 TEST_CASE("many policies are found by their scopes as if each was tried") {
   test::WorldShape shape;
   shape.policies = 300;

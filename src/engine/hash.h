@@ -36,7 +36,7 @@ inline std::uint64_t type_bits(std::string_view type) {
 }
 
 // Ids are short: eight bytes at a time beat a call.
-inline bool same_bytes(std::string_view a, std::string_view b) {
+[[gnu::always_inline]] inline bool same_bytes(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
   const char* x = a.data();
   const char* y = b.data();
@@ -55,7 +55,7 @@ inline bool same_bytes(std::string_view a, std::string_view b) {
   return true;
 }
 
-inline std::uint64_t hash_bytes(std::string_view bytes, std::uint64_t seed) {
+[[gnu::always_inline]] inline std::uint64_t hash_bytes(std::string_view bytes, std::uint64_t seed) {
   const char* at = bytes.data();
   std::size_t left = bytes.size();
   std::uint64_t state = seed ^ kOdd1;

@@ -60,12 +60,11 @@ void Machine::start(const Symbols& symbols, const EntityTable& table, const ceda
   names_.start(symbols);
   const std::array<const cedar::EntityUid*, 3> uids = {request.principal.get(), request.action.get(),
                                                        request.resource.get()};
-  std::array<std::uint32_t, 3> refs;
-  symbols.find_uids(uids, refs);
-  for (const std::uint32_t ref : refs) table.prefetch(ref);
+  const std::array<Symbols::Known, 3> known = symbols.find_uids(uids);
+  for (const Symbols::Known& one : known) table.prefetch(one.ref);
   for (std::size_t i = 0; i < uids.size(); ++i) {
     Subject& subject = subjects_[i];
-    subject.cell = names_.uid(*uids[i], refs[i]);
+    subject.cell = names_.uid(*uids[i], known[i]);
     subject.block = table.find(subject.cell.entity);
     if (subject.block != nullptr) __builtin_prefetch(subject.block);
     subject.was_read = false;
@@ -204,6 +203,27 @@ bool Machine::matches_part(const Scope& scope, std::size_t which) {
   return true;
 }
 
+[[gnu::always_inline]] inline void Machine::push_variable(const Operation& operation, Cell*& top) {
+  if (operation.variable < 3) {
+    *++top = subjects_[operation.variable].cell;
+    return;
+  }
+  if (context_.tag != Tag::kRecord) context_ = to_cell(*context_value_, names_);
+  *++top = context_;
+}
+
+[[gnu::always_inline]] inline void Machine::push_has(const Operation& operation, Cell*& top) {
+  const Cell* found = nullptr;
+  if (operation.variable < 3) {
+    const EntityBlock* block = look_up(subjects_[operation.variable]);
+    if (block != nullptr) found = attribute(*block, operation.a);
+  } else {
+    if (context_.tag != Tag::kRecord) context_ = to_cell(*context_value_, names_);
+    found = context_.record->find(operation.a);
+  }
+  *++top = Cell::boolean(found != nullptr);
+}
+
 template <typename In>
 [[gnu::always_inline]] inline bool Machine::in_cell(const Cell& right, Cell& out, In in) {
   if (right.tag == Tag::kEntity) return out = Cell::boolean(in(right.entity)), true;
@@ -218,6 +238,15 @@ template <typename In>
   return in_cell(top, top, [&](std::uint32_t ancestor) { return subject_is_in(subject, ancestor); });
 }
 
+[[gnu::always_inline]] inline bool Machine::variable_in_member(const Operation& operation, Cell*& top) {
+  const EntityBlock* block = look_up(subjects_[operation.other]);
+  if (block == nullptr) return fail(EvalErrorKind::kEntityDoesNotExist);
+  const Cell* found = attribute(*block, operation.a);
+  if (found == nullptr) return fail(EvalErrorKind::kEntityAttrDoesNotExist);
+  *++top = *found;
+  return (operation.b == kNone || member(*top, operation.b)) && variable_in(operation, *top);
+}
+
 Outcome Machine::run(const Program& program) {
   const Operation* code = program.code;
   const Operation* next = code;
@@ -226,11 +255,20 @@ Outcome Machine::run(const Program& program) {
     const Operation& operation = *next++;
     switch (operation.code) {
       case Code::kConstant: *++top = program.constants[operation.a]; break;
+      case Code::kVariable: push_variable(operation, top); break;
+      case Code::kVariableHas: push_has(operation, top); break;
+      case Code::kEqual:
+        --top;
+        *top = Cell::boolean(equal(top[0], top[1]));
+        break;
       case Code::kVariableMember:
         if (!push_member(operation, top)) return Outcome::kError;
         break;
       case Code::kVariableIn:
         if (!variable_in(operation, *top)) return Outcome::kError;
+        break;
+      case Code::kVariableInMember:
+        if (!variable_in_member(operation, top)) return Outcome::kError;
         break;
       case Code::kMember:
         if (!member(*top, operation.a)) return Outcome::kError;
@@ -270,21 +308,13 @@ Outcome Machine::run(const Program& program) {
 
 bool Machine::step(const Program& program, const Operation& operation, Cell*& top) {
   switch (operation.code) {
-    case Code::kVariable:
-      if (operation.variable < 3) return *++top = subjects_[operation.variable].cell, true;
-      if (context_.tag != Tag::kRecord) context_ = to_cell(*context_value_, names_);
-      return *++top = context_, true;
     case Code::kHas: return has(program, operation, *top);
-    case Code::kVariableHas: return push_has(operation, top);
     case Code::kBoolean: return top->tag == Tag::kBool || type_error();
     case Code::kNot:
       if (top->tag != Tag::kBool) return type_error();
       return *top = Cell::boolean(!top->is_true()), true;
     case Code::kNegate: return negate(*top);
-    case Code::kEqual:
-    case Code::kNotEqual:
-      --top;
-      return *top = Cell::boolean(equal(top[0], top[1]) == (operation.code == Code::kEqual)), true;
+    case Code::kNotEqual: --top; return *top = Cell::boolean(!equal(top[0], top[1])), true;
     case Code::kLess:
     case Code::kLessEqual:
     case Code::kGreater:
@@ -319,19 +349,6 @@ const Cell* Machine::timed(const EntityBlock& block, std::uint32_t name, bool is
     return now;
   }
   return now;
-}
-
-bool Machine::push_has(const Operation& operation, Cell*& top) {
-  const Cell* found = nullptr;
-  if (operation.variable < 3) {
-    const EntityBlock* block = look_up(subjects_[operation.variable]);
-    if (block != nullptr) found = attribute(*block, operation.a);
-  } else {
-    if (context_.tag != Tag::kRecord) context_ = to_cell(*context_value_, names_);
-    found = context_.record->find(operation.a);
-  }
-  *++top = Cell::boolean(found != nullptr);
-  return true;
 }
 
 // Each step but the last must lead to a record or entity; a missing one is false.

@@ -144,10 +144,12 @@ class Machine {
   bool step(const Program& program, const Operation& operation, Cell*& top);
   bool push_member(const Operation& operation, Cell*& top);
   bool member(Cell& top, std::uint32_t name);
-  bool push_has(const Operation& operation, Cell*& top);
+  void push_variable(const Operation& operation, Cell*& top);
+  void push_has(const Operation& operation, Cell*& top);
   bool has(const Program& program, const Operation& operation, Cell& top);
   bool member_of_entity(const EntityBlock* block, std::uint32_t name, Cell& out);
   bool variable_in(const Operation& operation, Cell& top);
+  bool variable_in_member(const Operation& operation, Cell*& top);
   bool in(Cell*& top);
   template <typename In>
   bool in_cell(const Cell& right, Cell& out, In in);

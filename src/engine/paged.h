@@ -23,7 +23,7 @@ class Paged {
   using Page = std::array<const T*, kSize>;
   using Change = std::pair<std::uint32_t, const T*>;  // null: gone
 
-  const T* find(std::uint32_t number) const {
+  [[gnu::always_inline]] const T* find(std::uint32_t number) const {
     const std::uint32_t page = number >> kBits;
     if (page >= pages_.size() || pages_[page] == nullptr) return nullptr;
     return (*pages_[page])[number & (kSize - 1)];

@@ -235,8 +235,21 @@ class Compiler {
   }
   void membership(const Expr& e) {
     if (!is_subject(e.operands[0])) return binary(e, Code::kIn);
+    if (in_member(e)) return;
     expression(e.operands[1]);
     emit(Code::kVariableIn, variable(e.operands[0]));
+  }
+  // `principal in resource.readers`, `principal in resource.owner.readers`: one operation. False: it is not that.
+  bool in_member(const Expr& e) {
+    const Expr& last = e.operands[1];
+    if (last.kind != ExprKind::kGetAttribute) return false;
+    const bool is_one = is_subject(last.operands[0]);
+    const Expr& first = is_one ? last : last.operands[0];
+    if (first.kind != ExprKind::kGetAttribute || !is_subject(first.operands[0])) return false;
+    const std::uint32_t name = names_.name(first.name);
+    emit(Code::kVariableInMember, variable(e.operands[0]), name, is_one ? kNone : names_.name(last.name), 1);
+    draft_.code.back().other = variable(first.operands[0]);
+    return true;
   }
   void member(const Expr& e) {
     if (e.operands[0].kind == ExprKind::kVariable) {

@@ -38,7 +38,8 @@ enum class Code : std::uint8_t {
   kGreater,
   kGreaterEqual,
   kIn,
-  kVariableIn,  // variable, in the top
+  kVariableIn,        // variable, in the top
+  kVariableInMember,  // variable, in member a of `other`, or in b of that if b is a name; push a boolean
   kAdd,
   kSubtract,
   kMultiply,
@@ -63,7 +64,7 @@ enum class Code : std::uint8_t {
 struct Operation {
   Code code = Code::kSatisfied;
   std::uint8_t variable = 0;  // cedar::Variable
-  std::uint16_t unused = 0;
+  std::uint16_t other = 0;    // a second variable
   std::uint32_t a = 0;
   std::uint32_t b = 0;
 };

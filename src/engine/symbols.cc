@@ -22,23 +22,39 @@ const Text* Symbols::make_text(std::string_view text, std::uint64_t hash) {
   return engine::make_text(arena_, text, hash);
 }
 
-void Symbols::find_uids(const std::array<const cedar::EntityUid*, 3>& uids, std::array<std::uint32_t, 3>& refs) const {
-  std::array<std::uint64_t, 3> hashes;
-  for (std::size_t i = 0; i < uids.size(); ++i) {
-    hashes[i] = uid_hash(uids[i]->type, uids[i]->id);
-    uid_index_.prefetch(hashes[i]);
+std::array<Symbols::Known, 3> Symbols::find_uids(const std::array<const cedar::EntityUid*, 3>& uids) const {
+  struct Search {
+    const cedar::EntityUid& uid;
+    Known& out;
+    std::uint64_t hash = 0;
+    const Uid* candidate = nullptr;
+  };
+  std::array<Known, 3> out;
+  std::array<Search, 3> searches = {Search{*uids[0], out[0]}, Search{*uids[1], out[1]}, Search{*uids[2], out[2]}};
+  for (Search& one : searches) {
+    one.hash = uid_hash(one.uid.type, one.uid.id);
+    uid_index_.prefetch(one.hash);
   }
   // The first whose half of the hash fits; nearly always the one.
-  for (std::size_t i = 0; i < uids.size(); ++i) {
-    refs[i] = uid_index_.find(hashes[i], [](std::uint32_t) { return true; });
-    if (refs[i] != kNone) __builtin_prefetch(&uids_[refs[i]]);
+  for (Search& one : searches) {
+    one.out.ref = uid_index_.find(one.hash, [](std::uint32_t) { return true; });
+    if (one.out.ref == kNone) continue;
+    one.candidate = &uids_[one.out.ref];
+    __builtin_prefetch(one.candidate);
   }
-  for (const std::uint32_t ref : refs) {
-    if (ref != kNone) __builtin_prefetch(uids_[ref].id);
+  for (const Search& one : searches) {
+    if (one.candidate != nullptr) __builtin_prefetch(one.candidate->id);
   }
-  for (std::size_t i = 0; i < uids.size(); ++i) {
-    if (refs[i] != kNone) refs[i] = find_uid(uids[i]->type, uids[i]->id, hashes[i]);
+  for (Search& one : searches) {
+    if (one.candidate == nullptr) continue;
+    if (!is(*one.candidate, one.uid.type, one.uid.id)) {
+      one.out.ref = find_uid(one.uid.type, one.uid.id, one.hash);
+      if (one.out.ref == kNone) continue;
+      one.candidate = &uids_[one.out.ref];
+    }
+    one.out.type = one.candidate->type;
   }
+  return out;
 }
 
 std::uint32_t Symbols::add_name(std::string_view name) {

@@ -175,7 +175,11 @@ class Symbols {
   }
 
   // The same for three at once, whose misses of the cache then overlap.
-  void find_uids(const std::array<const cedar::EntityUid*, 3>& uids, std::array<std::uint32_t, 3>& refs) const;
+  struct Known {
+    std::uint32_t ref = kNone;
+    std::uint32_t type = kNone;  // of one that is known
+  };
+  std::array<Known, 3> find_uids(const std::array<const cedar::EntityUid*, 3>& uids) const;
 
   std::string_view name(std::uint32_t name) const { return names_[name]->view(); }
   std::uint32_t type_of(std::uint32_t uid) const { return uids_[uid].type; }
@@ -199,10 +203,10 @@ class Symbols {
     return name_index_.find(hash, [&](std::uint32_t number) { return same_bytes(names_[number]->view(), name); });
   }
   std::uint32_t find_uid(std::string_view type, std::string_view id, std::uint64_t hash) const {
-    return uid_index_.find(hash, [&](std::uint32_t number) {
-      const Uid& uid = uids_[number];
-      return same_bytes(uid.id->view(), id) && same_bytes(names_[uid.type]->view(), type);
-    });
+    return uid_index_.find(hash, [&](std::uint32_t number) { return is(uids_[number], type, id); });
+  }
+  bool is(const Uid& uid, std::string_view type, std::string_view id) const {
+    return same_bytes(uid.id->view(), id) && same_bytes(names_[uid.type]->view(), type);
   }
   std::uint64_t uid_hash(std::string_view type, std::string_view id) const {
     return hash_bytes(id, seed_ ^ type_bits(type) * kOdd1);

@@ -129,7 +129,7 @@ std::string group_words(const std::vector<std::string>& group) {
 
 void check_comparison(const std::string& place, const std::string& text, const Inputs& inputs, CorpusCount& count) {
   Rows found;
-  for (const auto& one : analysis::compare(*inputs.schema, inputs.first, inputs.second, {})) {
+  for (const auto& one : analysis::compare(*inputs.schema, inputs.first, inputs.second, {}, analysis::Rule::kCedar)) {
     std::string words = words_of(one.comparison);
     if (one.comparison == analysis::Comparison::kUnknown) words += ": " + one.gained.reason + one.lost.reason;
     found[key_of(one.environment)].insert(words);
@@ -138,7 +138,7 @@ void check_comparison(const std::string& place, const std::string& text, const I
 }
 
 void check_findings(const std::string& place, const std::string& text, const Inputs& inputs, CorpusCount& count) {
-  const analysis::Findings findings = analysis::find_issues(*inputs.schema, inputs.first, {});
+  const analysis::Findings findings = analysis::find_issues(*inputs.schema, inputs.first, {}, analysis::Rule::kCedar);
   Rows found;
   for (const auto& one : findings.environments) {
     for (const auto& group : one.redundant) found[key_of(one.environment)].insert(group_words(group));
@@ -182,14 +182,14 @@ void run_set(const fs::path& file, CorpusCount& count) {
   if (!made.schema) return count.fail(place + ": its schema");
   const cedar::PolicySet set = named_set(file);
   count.check(schema::validate(*made.schema, set).is_valid(), place + ": does not validate");
-  const analysis::Findings findings = analysis::find_issues(*made.schema, set, {});
+  const analysis::Findings findings = analysis::find_issues(*made.schema, set, {}, analysis::Rule::kCedar);
   count.check(findings.unknown.empty(), place + ": " + listed({findings.unknown.begin(), findings.unknown.end()}));
   cedar::PolicySet live;
   for (const cedar::Policy& policy : set.policies()) {
     const auto& gone = findings.vacuous;
     if (std::find(gone.begin(), gone.end(), policy.id) == gone.end()) (void)live.add(policy.id, policy.body);
   }
-  for (const auto& one : analysis::compare(*made.schema, set, live, {})) {
+  for (const auto& one : analysis::compare(*made.schema, set, live, {}, analysis::Rule::kCedar)) {
     count.check(
         one.comparison == analysis::Comparison::kEquivalent,
         place + " " + key_of(one.environment) + ": without vacuous policies " + std::string(to_string(one.comparison)));

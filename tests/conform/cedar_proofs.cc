@@ -113,7 +113,8 @@ class Proofs {
                other.action == environment.action && other.resource == environment.resource;
       };
       auto at = std::find_if(asked.begin(), asked.end(), is_it);
-      if (at == asked.end()) at = asked.insert(at, {{kKinds[i], environment, all, {}, false}, false});
+      if (at == asked.end())
+        at = asked.insert(at, {{kKinds[i], environment, all, {}, false, analysis::Rule::kCedar}, false});
       at->is_contradicted = at->is_contradicted || contradicts[i];
     }
   }

@@ -302,6 +302,29 @@ permit (principal is Person, action == Action::"read", resource is Page) when { 
   file("obliged.cedar", good.replace('@id("owner")', '@id("owner") @obligation("step-up")'));
   const eased = json("diff", "obliged.cedar", "good.cedar", ...typed);
   saw("nor is a dropped obligation", eased.json?.no_new_access === "unknown" && eased.json.not_covered[0].includes("step-up"), JSON.stringify(eased.json?.not_covered));
+  const forbid = (condition) => `${good}@id("grown") forbid (principal is Person, action, resource is Page) when { ${condition} };\n`;
+  file("failing.cedar", forbid("principal.age + 1 < 19"));
+  file("sound.cedar", forbid("principal.age < 18"));
+  const opened = policy("diff", "failing.cedar", "sound.cedar", ...typed, "--no-new-access");
+  saw("where a forbid failed and does no more, access is new", opened.code !== 0 && opened.err.includes("[policy_new_access]") && opened.out.includes("age: 9223372036854775807"), shown(opened));
+  const closed = json("diff", "sound.cedar", "failing.cedar", ...typed, "--no-new-access");
+  saw("a forbid that comes to fail gives none", closed.code === 0 && closed.json?.no_new_access === "holds" && closed.json.no_lost_access === "fails", shown(closed));
+  file("placed.cedar", forbid('context.from == ip("10.0.0.1")'));
+  const placed = json("diff", "placed.cedar", "good.cedar", ...typed, "--entities", "team.json");
+  saw("accesses that a forbid decides by the context are counted apart", placed.json?.entities?.undecided > 0 && placed.json.entities.gained === 0, JSON.stringify(placed.json?.entities));
+  file("next.cedarschema", `${schema.replace("mail?: String", "mail?: String, team: String").replace("action read, write", "action change; action read, write in [change]")}action share appliesTo { principal: Person, resource: Page };\n`);
+  const both = ["--schema-before", "app.cedarschema", "--schema", "next.cedarschema"];
+  const teams = good.replace("{ resource.owner == principal }", '{ resource.owner == principal && principal.team == "web" }');
+  const early = policy("check", file("teams.cedar", teams), ...typed);
+  saw("policies that the new schema alone types are none by the old one", early.code === invalid && early.err.includes("`team` is not declared"), shown(early));
+  const renewed = json("diff", "good.cedar", "teams.cedar", ...both, "--entities", "team.json");
+  saw("each side by its own schema: what differs is named, and nothing is gained where both have the kind of request",
+    renewed.code === 0 && renewed.json?.schema_changes.includes("Person: attribute team: String added") && renewed.json.not_covered.length === 0 &&
+      renewed.json.environments.every((one) => one.gains_nothing.verdict === "holds") && renewed.json.entities?.gained === 0, shown(renewed));
+  const lone = renewed.json?.only_one_schema ?? [];
+  saw("a kind of request that only the new schema has is named, with who is let in, and not safe", renewed.json?.no_new_access === "unknown" && lone.length === 1 &&
+    lone[0].change === "added" && lone[0].environment.includes('"share"') && lone[0].permits.includes("owner"), JSON.stringify(lone));
+  refuses("two schemas over a running wary", policy("diff", "good.cedar", "good.cedar", "--ledger", "--schema-before", "app.cedarschema"), invalid, "[usage]", "--schema-before");
   refuses("policies with a syntax error", policy("diff", "good.cedar", "broken.cedar", ...typed), invalid, "broken.cedar:2:24");
   refuses("no schema", policy("diff", "good.cedar", "good.cedar"), invalid, "[usage]", "--schema");
 }
