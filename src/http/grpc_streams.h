@@ -42,6 +42,7 @@ class GrpcStreams {
   void finish(std::int32_t stream, GrpcCode code, std::string_view why);
   void closed(std::int32_t stream) { calls_.erase(stream); }
   void pass(Monotonic now);
+  bool has(std::int32_t stream) const { return calls_.contains(stream); }
   std::size_t size() const { return calls_.size(); }
 
  private:
