@@ -156,14 +156,14 @@ function everySecret() {
 
 async function secretsPushed() {
   step("what changes reaches a stream of secrets");
-  apply(orders(), workload("invoices", [[`unix:uid:${uid}`]]));
+  apply(orders(), workload("returns", [[`unix:uid:${uid}`]]));
   await until("the second identity", () => ask("fetched").fetched.secrets?.length === 3, 20000);
   const named = start("secrets", python, [client, socket, "secrets", "default", "ROOTCA"], {});
   const all = start("secrets", python, [client, socket, "secrets", "refuse"], {});
   await until("the first answers", () => seenBy(named).length === 1 && seenBy(all).length === 1, 20000);
   const before = metric("wary_workload_secrets_refused_total");
   saw("the names that were asked for", seenBy(named)[0].secrets.map((one) => one.name).join() === "default,ROOTCA");
-  wary.cli("revoke", "workload", "shop/invoices", "--reason", "test");
+  wary.cli("revoke", "workload", "shop/returns", "--reason", "test");
   await until("the second answer", () => seenBy(all).length === 2, 20000);
   saw("a revoked identity leaves by another version", seenBy(all)[1].version === "2" && seenBy(all)[1].secrets.length === 2, JSON.stringify(seenBy(all)[1]).slice(0, 200));
   await until("a refused answer is counted", () => metric("wary_workload_secrets_refused_total") === before + 1, 20000);
