@@ -33,10 +33,9 @@ std::string full_type(std::string_view package, std::string_view type) {
   return type.starts_with('.') ? std::string(type) : "." + joined(package, type);
 }
 
-// federated_bundles: FederatedBundlesEntry, as protoc names it.
-std::string entry_name(std::string_view field) {
+// federated_bundles: federatedBundles in JSON; FederatedBundlesEntry as a map's type.
+std::string camel(std::string_view field, bool upper) {
   std::string out;
-  bool upper = true;
   for (const char c : field) {
     if (c == '_') {
       upper = true;
@@ -45,13 +44,14 @@ std::string entry_name(std::string_view field) {
     out += upper && c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
     upper = false;
   }
-  return out + "Entry";
+  return out;
 }
+std::string entry_name(std::string_view field) { return camel(field, true) + "Entry"; }
 
 bool is_map(std::string_view type) { return type.starts_with("map<string,") && type.ends_with('>'); }
 std::string_view map_value(std::string_view type) { return type.substr(11, type.size() - 12); }
 
-// FieldDescriptorProto: name 1, number 3, label 4, type 5, type_name 6, oneof_index 9.
+// FieldDescriptorProto: name 1, number 3, label 4, type 5, type_name 6, oneof_index 9, json_name 10.
 std::string field_bytes(std::string_view package, std::string_view owner, const GrpcField& field,
                         const std::vector<std::string>& oneofs) {
   std::string_view type = field.type;
@@ -73,6 +73,7 @@ std::string field_bytes(std::string_view package, std::string_view owner, const 
   if (scalar == 0) append_proto_bytes(out, 6, full_type(package, type));
   const auto oneof = std::find(oneofs.begin(), oneofs.end(), field.oneof);
   if (!field.oneof.empty()) append_proto_varint(out, 9, static_cast<std::uint64_t>(oneof - oneofs.begin()));
+  append_proto_bytes(out, 10, camel(field.name, false));
   return out;
 }
 

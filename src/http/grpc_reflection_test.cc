@@ -91,6 +91,7 @@ TEST_CASE("a map is an entry of its own, and a nested type stands within its own
   REQUIRE(fields.size() == 4);
   CHECK(at(fields[1], {6}) == ".a.b.Word");
   CHECK(at(fields[2], {6}) == ".a.b.Word.EndNotesEntry");
+  CHECK(at(fields[2], {10}) == "endNotes");
   CHECK(at(fields[3], {6}) == ".a.b.Word.In");
   CHECK(at(word, {8, 1}) == "x");
   const auto nested = all_of(word, 3);
