@@ -41,6 +41,8 @@ struct Http2::Impl {
     std::size_t sent = 0;
     bool is_answered = false;
     bool is_too_large = false;
+    bool goes_on = false;    // its body is given away as it comes
+    bool has_ended = false;  // the client's side of it
   };
 
   Http2* owner = nullptr;
@@ -62,6 +64,7 @@ struct Http2::Impl {
     nghttp2_session_callbacks_set_on_header_callback(callbacks, header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, frame);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, close);
     nghttp2_option_set_max_outbound_ack(option, 100);
     nghttp2_option_set_max_settings(option, 32);
@@ -121,8 +124,10 @@ struct Http2::Impl {
     auto& self = *static_cast<Impl*>(user);
     Stream* stream = self.find(id);
     if (stream == nullptr || stream->is_too_large) return 0;
+    if (stream->goes_on && !stream->response.stays_open) return 0;  // nobody reads it any more
     self.body_bytes += size;
     stream->request.body.append(reinterpret_cast<const char*>(bytes), size);
+    if (stream->goes_on) self.give(id, *stream);
     if (stream->request.body.size() > self.limits.body_bytes || self.body_bytes > self.limits.bodies_bytes) {
       stream->is_too_large = true;
       return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
@@ -130,11 +135,36 @@ struct Http2::Impl {
     return 0;
   }
 
+  // What is unread of a body that goes on, to who reads it.
+  void give(std::int32_t id, Stream& stream) {
+    if (!stream.response.stays_open || !owner->on_body) return;
+    std::string& unread = stream.request.body;
+    const std::size_t taken = std::min(owner->on_body(id, unread, stream.has_ended), unread.size());
+    unread.erase(0, taken);
+    body_bytes -= taken;
+  }
+
+  int heard(const nghttp2_frame* frame, bool ends) {
+    const std::int32_t id = frame->hd.stream_id;
+    Stream* stream = find(id);
+    if (stream == nullptr) return 0;
+    stream->has_ended = stream->has_ended || ends;
+    if (!stream->is_answered && owner->goes_on && owner->goes_on(stream->request)) {
+      stream->goes_on = true;
+      if (const int result = answer(id); result != 0) return result;
+    }
+    if (!ends) return 0;
+    if (!stream->goes_on) return answer(id);
+    give(id, *stream);
+    return 0;
+  }
+
   static int frame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     auto& self = *static_cast<Impl*>(user);
     const bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     const bool carries = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
-    if (carries && ends) return self.answer(frame->hd.stream_id);
+    const bool begins = frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+    if (begins || (carries && ends)) return self.heard(frame, ends);
     // An empty frame of data that ends nothing is noise like the rest.
     if (frame->hd.type == NGHTTP2_HEADERS || (frame->hd.type == NGHTTP2_DATA && frame->hd.length > 0)) return 0;
     if (self.noise_left == 0) {
@@ -143,6 +173,16 @@ struct Http2::Impl {
     }
     --self.noise_left;
     return 0;
+  }
+
+  // An answer is over before its request: the client need not go on.
+  static int sent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    auto& self = *static_cast<Impl*>(user);
+    const bool carries = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
+    if (!carries || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
+    const Stream* stream = self.find(frame->hd.stream_id);
+    if (stream == nullptr || !stream->goes_on || stream->has_ended) return 0;
+    return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
   }
 
   static int close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user) {

@@ -10,9 +10,18 @@
 //
 //   connection.write(stream, "more"); connection.end(stream, {{"grpc-status", "0"}}); send(connection.flush());
 //
+// A request that `goes_on` says so of is answered as soon as its head is there, and what comes of its body is given to
+// on_body as it comes:
+//
+//   connection.goes_on = [](const Http2Request& head) { return head.path == "/talk"; };
+//   connection.on_body = [&](std::int32_t stream, std::string_view unread, bool has_ended) { return unread.size(); };
+//
+// It answers how many bytes it has taken; the rest is offered again with more behind it. It may call write() and end();
+// after end() nothing more of its stream is given, and a client that has not ended its request is told to stop.
+//
 // A connection that makes noise (resets, pings, settings, priorities, window updates) instead of requests is ended with
-// ENHANCE_YOUR_CALM. Thread rule: one thread's; handler and on_closed must not call back into the connection. Limits:
-// Http2Limits.
+// ENHANCE_YOUR_CALM. Thread rule: one thread's; handler, goes_on and on_closed must not call back into the
+// connection. Limits: Http2Limits; of a body that goes on, body_bytes is what may be unread.
 #pragma once
 
 #include <functional>
@@ -67,6 +76,8 @@ class Http2 {
   void end(std::int32_t stream, std::vector<std::pair<std::string, std::string>> trailers);
   // Time passed in which a well-behaved client may have made so much noise.
   void forgive(std::size_t frames);
+  std::function<bool(const Http2Request& head)> goes_on;
+  std::function<std::size_t(std::int32_t stream, std::string_view unread, bool has_ended)> on_body;
   // A stream that was handled has ended.
   std::function<void(std::int32_t stream)> on_closed;
 

@@ -1,5 +1,6 @@
 // Service: the SPIFFE Workload API on a unix socket (SPIFFE_Workload_API.md), all seven methods but WIT-SVIDs
-// (UNIMPLEMENTED).
+// (UNIMPLEMENTED); Envoy's Secret Discovery Service on the same (sds.h; DeltaSecrets UNIMPLEMENTED); and gRPC
+// reflection of both, which needs no identity.
 //
 //   Service service(loop, clock, log, metrics, parts);
 //   WARY_RETURN_IF_ERROR(service.listen(Address::unix_socket("run/agent/api.sock")));
@@ -7,9 +8,9 @@
 //
 // A caller is a process held by its pidfd since its connection was accepted, attested anew at each call; a stream's
 // caller again before each message. Its end ends its connection. Codes: INVALID_ARGUMENT without the metadata
-// `workload.spiffe.io: true`, PERMISSION_DENIED for who has no identity here, UNAVAILABLE while there is no answer.
-// Thread rule: the loop's. Limits: 1,024 connections, 64 a user (the newest is refused), 100 streams a
-// connection; 20 JWT-SVIDs a second and user, 100 at once (RESOURCE_EXHAUSTED beyond).
+// `workload.spiffe.io: true` (of the Workload API alone), PERMISSION_DENIED for who has no identity here, UNAVAILABLE
+// while there is no answer. Thread rule: the loop's. Limits: 1,024 connections, 64 a user (the newest is refused), 100
+// streams a connection; 20 JWT-SVIDs a second and user, 100 at once (RESOURCE_EXHAUSTED beyond).
 #pragma once
 
 #include <functional>
@@ -83,10 +84,11 @@ class Service {
   std::uint64_t last_ = 0, looks_ = 0;
   io::TimerId timer_ = 0;
   RateByKey<uid_t> tokens_{{.per_second = 20, .at_once = 100}};  // JWT-SVIDs that users may have signed
-  bool refreshing_ = false;          // planned for the end of this turn
+  bool refreshing_ = false;                                      // planned for the end of this turn
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   Metric& calls_;
   Metric& denied_;
+  Metric& secrets_refused_;
   Metric& open_connections_;
   Metric& identities_;
 };

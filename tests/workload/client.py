@@ -3,6 +3,9 @@
 The messages are described here, with the field numbers of the specification.
   all          every method once
   bundles      the bundles of every method that gives some
+  secrets N..  every answer of Envoy's StreamSecrets for these names until the stream ends; `refuse` first: the second is refused
+  fetched N..  what FetchSecrets gives for these names
+  reflect S..  by reflection (v1, v1alpha): the services, and the messages of the files that have these symbols
   token A      a token for audience A; validate A TOKEN: whether it is one
   stream       every message of FetchX509SVID until the stream ends
   flood        400 tokens as fast as it can, then one after a second
@@ -12,6 +15,7 @@ The messages are described here, with the field numbers of the specification.
 import base64
 import json
 import os
+import queue
 import socket
 import sys
 import time
@@ -25,7 +29,7 @@ F = descriptor_pb2.FieldDescriptorProto
 def describe():
     file = descriptor_pb2.FileDescriptorProto(name="w.proto", package="w", syntax="proto3")
     file.dependency.append("google/protobuf/struct.proto")
-    types = {"string": F.TYPE_STRING, "bytes": F.TYPE_BYTES}
+    types = {"string": F.TYPE_STRING, "bytes": F.TYPE_BYTES, "int32": F.TYPE_INT32}
 
     def message(name, *fields):
         into = file.message_type.add(name=name)
@@ -49,6 +53,24 @@ def describe():
     message("JWTBundles", (1, "*Bundle", "bundles"))
     message("ValidateRequest", (1, "string", "audience"), (2, "string", "svid"))
     message("Validated", (1, "string", "spiffe_id"), (2, ".google.protobuf.Struct", "claims"))
+    message("Any", (1, "string", "type_url"), (2, "bytes", "value"))
+    message("Status", (1, "int32", "code"), (2, "string", "message"))
+    message("Ask", (1, "string", "version_info"), (3, "*string", "resource_names"), (4, "string", "type_url"), (5, "string", "response_nonce"),
+            (6, "Status", "error_detail"))
+    message("Answer", (1, "string", "version_info"), (2, "*Any", "resources"), (4, "string", "type_url"), (5, "string", "nonce"))
+    message("Source", (2, "bytes", "inline_bytes"))
+    message("Pair", (1, "Source", "certificate_chain"), (2, "Source", "private_key"))
+    message("Extension", (1, "string", "name"), (2, "Any", "typed_config"))
+    message("Context", (1, "Source", "trusted_ca"), (12, "Extension", "custom_validator_config"))
+    message("Secret", (1, "string", "name"), (2, "Pair", "tls_certificate"), (4, "Context", "validation_context"))
+    message("TrustDomain", (1, "string", "name"), (2, "Source", "trust_bundle"))
+    message("Validator", (1, "*TrustDomain", "trust_domains"))
+    message("Question", (3, "string", "file_by_filename"), (4, "string", "file_containing_symbol"), (7, "string", "list_services"))
+    message("Files", (1, "*bytes", "file_descriptor_proto"))
+    message("Service", (1, "string", "name"))
+    message("Services", (1, "*Service", "service"))
+    message("Error", (1, "int32", "error_code"), (2, "string", "error_message"))
+    message("Told", (4, "Files", "file_descriptor_response"), (6, "Services", "list_services_response"), (7, "Error", "error_response"))
     pool = descriptor_pool.Default()
     pool.Add(file)
     factory = message_factory.MessageFactory(pool)
@@ -142,6 +164,109 @@ def stream(api):
         say(what="end", code=error.code().name, details=error.details(), seconds=time.monotonic() - begin)
 
 
+SECRETS = "/envoy.service.secret.v3.SecretDiscoveryService/"
+SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+
+
+def secret_of(resource):
+    secret = make("Secret").FromString(resource.value)
+    out = {"name": secret.name, "type": resource.type_url}
+    if secret.HasField("tls_certificate"):
+        out.update(chain=secret.tls_certificate.certificate_chain.inline_bytes.decode(), key=secret.tls_certificate.private_key.inline_bytes.decode())
+    elif secret.validation_context.HasField("custom_validator_config"):
+        custom = secret.validation_context.custom_validator_config
+        validator = make("Validator").FromString(custom.typed_config.value)
+        out.update(validator=custom.name, domains={d.name: d.trust_bundle.inline_bytes.decode() for d in validator.trust_domains})
+    else:
+        out.update(roots=secret.validation_context.trusted_ca.inline_bytes.decode())
+    return out
+
+
+def ask(names, **more):
+    return make("Ask")(resource_names=names, type_url=SECRET_TYPE, **more)
+
+
+def secrets(api, names, refuses):
+    """Each answer is taken, but the second when `refuses`."""
+    to_send = queue.Queue()
+    to_send.put(ask(names))
+    call = api.channel.stream_stream(SECRETS + "StreamSecrets", request_serializer=lambda m: m.SerializeToString(),
+                                     response_deserializer=make("Answer").FromString)
+    seen = 0
+    try:
+        for answer in call(iter(to_send.get, None), timeout=120):
+            seen += 1
+            say(what="secrets", version=answer.version_info, nonce=answer.nonce, secrets=[secret_of(r) for r in answer.resources])
+            if refuses and seen == 2:
+                to_send.put(ask(names, version_info="1", response_nonce=answer.nonce, error_detail=make("Status")(code=3, message="not this one")))
+            else:
+                to_send.put(ask(names, version_info=answer.version_info, response_nonce=answer.nonce))
+    except grpc.RpcError as error:
+        say(what="end", code=error.code().name, details=error.details())
+    to_send.put(None)
+
+
+def fetched(api, names):
+    call = api.channel.unary_unary(SECRETS + "FetchSecrets", request_serializer=lambda m: m.SerializeToString(),
+                                   response_deserializer=make("Answer").FromString)
+    try:
+        answer = call(ask(names), timeout=10)
+        say(what="fetched", code="OK", version=answer.version_info, secrets=[secret_of(r) for r in answer.resources])
+    except grpc.RpcError as error:
+        say(what="fetched", code=error.code().name, details=error.details())
+
+
+def stream_codes(api):
+    """How streams end that nobody answers, or that say what is no request."""
+    def code(method, *requests):
+        call = api.channel.stream_stream(method, request_serializer=lambda m: m, response_deserializer=lambda m: m)
+        try:
+            for _ in call(iter(requests), timeout=10):
+                pass
+            return "OK"
+        except grpc.RpcError as error:
+            return error.code().name
+    good = ask(["default"]).SerializeToString()
+    say(what="stream_codes", codes={
+        "delta": code(SECRETS + "DeltaSecrets", good),
+        "malformed": code(SECRETS + "StreamSecrets", b"\x1a\x7f"),
+        "clusters": code(SECRETS + "StreamSecrets", make("Ask")(type_url="type.googleapis.com/envoy.config.cluster.v3.Cluster").SerializeToString()),
+        "ended": code(SECRETS + "StreamSecrets", good),
+        "nothing": code(SECRETS + "StreamSecrets"),
+        "another's": code(SECRETS + "StreamSecrets", ask(["spiffe://local/shop/other"]).SerializeToString()),
+        "endless": code(SECRETS + "StreamSecrets", *[ask(["default"], response_nonce="x").SerializeToString()] * 500),
+    })
+
+
+def reflect(api, symbols):
+    for version in ("v1", "v1alpha"):
+        call = api.channel.stream_stream(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+                                         request_serializer=lambda m: m.SerializeToString(), response_deserializer=make("Told").FromString)
+        questions = [make("Question")(list_services="*")] + [make("Question")(file_containing_symbol=one) for one in symbols]
+        told = list(call(iter(questions), timeout=10))
+        pool = descriptor_pool.DescriptorPool()  # google.protobuf's own reading of the files; imports come after
+        left = {}
+        for one in told[1:]:
+            for raw in one.file_descriptor_response.file_descriptor_proto:
+                file = descriptor_pb2.FileDescriptorProto.FromString(raw)
+                left[file.name] = file
+        while left:
+            ready = [f for f in left.values() if not any(d in left for d in f.dependency)]
+            for file in ready:
+                pool.Add(file)
+                del left[file.name]
+        found = {}
+        for symbol, one in zip(symbols, told[1:]):
+            if one.HasField("error_response"):
+                found[symbol] = one.error_response.error_code
+                continue
+            try:
+                found[symbol] = [m.name for m in pool.FindServiceByName(symbol).methods]
+            except KeyError:
+                found[symbol] = [f.name for f in pool.FindMessageTypeByName(symbol).fields]
+        say(what=version, services=[s.name for s in told[0].list_services_response.service], found=found)
+
+
 # The first bytes of a connection that asks for an X509-SVID, made by hand: a connection that can be passed around.
 def question():
     def frame(kind, flags, number, payload):
@@ -183,6 +308,15 @@ def main():
         return every_method(Api(path))
     if what == "stream":
         return stream(Api(path))
+    if what == "secrets":
+        refuses = sys.argv[3:4] == ["refuse"]
+        return secrets(Api(path), sys.argv[4:] if refuses else sys.argv[3:], refuses)
+    if what == "fetched":
+        return fetched(Api(path), sys.argv[3:])
+    if what == "stream_codes":
+        return stream_codes(Api(path))
+    if what == "reflect":
+        return reflect(Api(path), sys.argv[3:])
     if what == "flood":
         api = Api(path)
         codes = [api.code("FetchJWTSVID", make("JWTRequest")(audience=["db"]), "JWTSVIDs", False) for _ in range(400)]

@@ -127,6 +127,81 @@ async function pushed() {
   saw("until it is restored", ask("code").code.code === "OK");
 }
 
+function checkPair(secret, id) {
+  const leaf = new X509Certificate(secret.chain);
+  saw(`${secret.name} is ${id}`, leaf.subjectAltName === `URI:${id}`, leaf.subjectAltName);
+  saw("its key is the certificate's", leaf.checkPrivateKey(createPrivateKey(secret.key)));
+}
+
+function everySecret() {
+  step("Envoy's secrets, by Google's gRPC");
+  const id = "spiffe://local/shop/orders";
+  const roots = certificates(ask("all").x509.svids[0].bundle).map((one) => one.toString()).join("");
+  const of = (...names) => ask("fetched", ...names).fetched;
+  const named = of("default", "ROOTCA");
+  saw("two secrets for two names", named.code === "OK" && named.secrets.length === 2 && named.version === "1", JSON.stringify(named).slice(0, 200));
+  checkPair(named.secrets[0], id);
+  saw("ROOTCA is the bundle", named.secrets[1].name === "ROOTCA" && named.secrets[1].roots === roots);
+  const all = of();
+  saw("without names: the SVID and the bundle, by their IDs", all.secrets.map((one) => one.name).join() === `${id},spiffe://local`, JSON.stringify(all).slice(0, 200));
+  const validator = of("ALL").secrets[0];
+  saw("ALL is for Envoy's SPIFFE validator", validator.validator === "envoy.tls.cert_validator.spiffe" && validator.domains.local === roots, JSON.stringify(validator).slice(0, 200));
+  saw("another's SVID: PERMISSION_DENIED", of("spiffe://local/shop/other").code === "PERMISSION_DENIED");
+  saw("another's bundle: PERMISSION_DENIED", of("default", "spiffe://elsewhere").code === "PERMISSION_DENIED");
+  const expected = { delta: "UNIMPLEMENTED", malformed: "INVALID_ARGUMENT", clusters: "INVALID_ARGUMENT", ended: "OK", nothing: "OK",
+    "another's": "PERMISSION_DENIED", endless: "RESOURCE_EXHAUSTED" };
+  const seen = ask("stream_codes").stream_codes.codes;
+  for (const [what, code] of Object.entries(expected)) saw(`a stream of secrets, ${what}: ${code}`, seen[what] === code, seen[what]);
+}
+
+async function secretsPushed() {
+  step("what changes reaches a stream of secrets");
+  apply(orders(), workload("returns", [[`unix:uid:${uid}`]]));
+  await until("the second identity", () => ask("fetched").fetched.secrets?.length === 3, 20000);
+  const named = start("secrets", python, [client, socket, "secrets", "default", "ROOTCA"], {});
+  const all = start("secrets", python, [client, socket, "secrets", "refuse"], {});
+  await until("the first answers", () => seenBy(named).length === 1 && seenBy(all).length === 1, 20000);
+  const before = metric("wary_workload_secrets_refused_total");
+  saw("the names that were asked for", seenBy(named)[0].secrets.map((one) => one.name).join() === "default,ROOTCA");
+  wary.cli("revoke", "workload", "shop/returns", "--reason", "test");
+  await until("the second answer", () => seenBy(all).length === 2, 20000);
+  saw("a revoked identity leaves by another version", seenBy(all)[1].version === "2" && seenBy(all)[1].secrets.length === 2, JSON.stringify(seenBy(all)[1]).slice(0, 200));
+  await until("a refused answer is counted", () => metric("wary_workload_secrets_refused_total") === before + 1, 20000);
+  saw("who is not concerned hears nothing", seenBy(named).length === 1);
+  const rotated = wary.cli("ca", "rotate", "root", "--reason", "test");
+  saw("the root is rotated", rotated.code === 0, rotated.text);
+  await until("the new bundle", () => seenBy(named).length >= 2 && seenBy(all).length >= 3, 20000);
+  const roots = (answer) => answer.secrets.find((one) => one.roots !== undefined).roots.split("BEGIN").length - 1;
+  saw("a new root is pushed, with another version", seenBy(named)[1].version === "2" && roots(seenBy(named)[1]) === roots(seenBy(named)[0]) + 1);
+  saw("what was refused is not sent again, what came after is", seenBy(all)[2].version === "3" && roots(seenBy(all)[2]) === roots(seenBy(all)[0]) + 1);
+  wary.cli("revoke", "workload", "shop/orders", "--reason", "test");
+  await until("the streams end", () => !isRunning(named) && !isRunning(all), 20000);
+  for (const child of [named, all]) saw("who is no workload any more is told so", seenBy(child).at(-1).code === "PERMISSION_DENIED", JSON.stringify(seenBy(child).at(-1)));
+  saw("and is refused when it asks again", ask("fetched").fetched.code === "PERMISSION_DENIED");
+  wary.cli("restore", "workload", "shop/orders", "--reason", "test");
+  saw("until it is restored", ask("fetched", "default").fetched.code === "OK");
+}
+
+function reflection() {
+  step("reflection, read by Google's protobuf");
+  const sds = "envoy.service.secret.v3.SecretDiscoveryService";
+  const symbols = ["SpiffeWorkloadAPI", sds, "X509SVIDResponse", "google.protobuf.Value", "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig",
+    "envoy.extensions.transport_sockets.tls.v3.Secret", "no.Such"];
+  const seen = ask("reflect", ...symbols);
+  for (const version of ["v1", "v1alpha"]) {
+    const { services, found } = seen[version];
+    saw(`${version} lists both services`, services.includes("SpiffeWorkloadAPI") && services.includes(sds), services.join());
+    saw("and their methods", found.SpiffeWorkloadAPI.length === 5 && found[sds].join() === "StreamSecrets,FetchSecrets", JSON.stringify(found));
+    saw("and messages", found.X509SVIDResponse.join() === "svids,crl,federated_bundles" && found["envoy.extensions.transport_sockets.tls.v3.Secret"].length === 3);
+    saw("what is not there is not found", found["no.Such"] === 5);
+  }
+  if (!isRoot) return skip("reflection by a stranger: needs root");
+  const theirs = spawnSync("setpriv", [`--reuid=${stranger}`, `--regid=${stranger}`, "--clear-groups", python, client, socket, "reflect", "SpiffeWorkloadAPI"], { encoding: "utf8" });
+  saw("who is no workload may look", lines(theirs.stdout).length === 2, theirs.stderr.slice(0, 200));
+  const fetched = spawnSync("setpriv", [`--reuid=${stranger}`, `--regid=${stranger}`, "--clear-groups", python, client, socket, "fetched"], { encoding: "utf8" });
+  saw("and gets no secret", lines(fetched.stdout)[0]?.code === "PERMISSION_DENIED", fetched.stderr.slice(0, 200));
+}
+
 function wrongProcess() {
   step("no SVID for the wrong process");
   const raw = ask("raw").raw;
@@ -241,7 +316,10 @@ await run(async () => {
   saw("the workload is taken", apply(namespace, orders()).code === 0);
   everyMethod();
   anotherStack();
+  everySecret();
+  reflection();
   await pushed();
+  await secretsPushed();
   wrongProcess();
   wrongSelectors();
   await runsPrograms();
