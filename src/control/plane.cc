@@ -419,17 +419,22 @@ void Plane::record(contract::Event event, std::function<void(const Status&)> don
 }
 
 void Plane::send(contract::Event event, std::uint64_t outbox, std::function<void(const Status&)> done) {
-  const auto written = [this, event, outbox, done](const Result<std::vector<ledger::Receipt>>& receipts) {
-    // On the ledger's thread: copied over to ours.
-    parts_.loop.post([this, event, outbox, done, receipts] {
-      sent(event, outbox, receipts);
-      if (done) done(receipts ? Status() : Status(receipts.error()));
+  struct Sending {
+    contract::Event event;
+    std::function<void(const Status&)> done;
+  };
+  // Shared: it goes to the ledger's thread and comes back, and is copied nowhere.
+  const auto sending = std::make_shared<const Sending>(Sending{std::move(event), std::move(done)});
+  const auto written = [this, sending, outbox](const Result<std::vector<ledger::Receipt>>& receipts) {
+    parts_.loop.post([this, sending, outbox, receipts] {
+      sent(sending->event, outbox, receipts);
+      if (sending->done) sending->done(receipts ? Status() : Status(receipts.error()));
     });
   };
-  const Status taken = parts_.ledger.submit({&event, 1}, written);
+  const Status taken = parts_.ledger.submit({&sending->event, 1}, written);
   if (taken) return;
-  sent(event, outbox, taken.error());
-  if (done) done(taken);
+  sent(sending->event, outbox, taken.error());
+  if (sending->done) sending->done(taken);
 }
 
 void Plane::sent(const contract::Event& event, std::uint64_t outbox,
@@ -442,7 +447,7 @@ void Plane::sent(const contract::Event& event, std::uint64_t outbox,
     return;
   }
   set_ledger_available(true);
-  announce(*receipts, {event});
+  announce(*receipts, {&event, 1});
   if (outbox == 0) return;
   outbox_.erase(outbox);
   gauges_.outbox.set(static_cast<std::int64_t>(outbox_.size()));
@@ -551,11 +556,12 @@ std::uint64_t Plane::on_event(OnEvent listener) {
   return last_listener_;
 }
 
-void Plane::announce(const std::vector<ledger::Receipt>& receipts, const std::vector<contract::Event>& events) {
+void Plane::announce(const std::vector<ledger::Receipt>& receipts, std::span<const contract::Event> events) {
   for (std::size_t i = 0; i < events.size(); ++i) {
     if (receipts[i].duplicate) continue;
     gauges_.events.add();
     gauges_.ledger_entries.set(static_cast<std::int64_t>(receipts[i].index) + 1);
+    if (listeners_.empty()) continue;
     const auto listeners = listeners_;  // one may take itself out
     for (const auto& [id, listener] : listeners) listener(receipts[i].index, events[i]);
   }

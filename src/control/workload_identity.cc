@@ -148,9 +148,10 @@ void WorkloadIdentity::handle(const std::string& node, const Json& call, std::fu
     return reply(svid_error(answer.error()));
   }
   // Nothing is given away that is not recorded.
-  plane_.record(std::move(event).value(), [reply = std::move(reply), answer = *answer](const Status& recorded) {
-    reply(recorded ? answer : svid_error(recorded.error()));
-  });
+  plane_.record(std::move(event).value(),
+                [reply = std::move(reply), answer = std::move(answer).value()](const Status& recorded) {
+                  reply(recorded ? answer : svid_error(recorded.error()));
+                });
 }
 
 }  // namespace wary::control

@@ -29,7 +29,10 @@ void append_frame(Bytes& out, std::uint8_t type, ByteView payload) {
 }
 
 FrameStream::FrameStream(std::unique_ptr<io::Stream> stream, const FrameLimits& limits)
-    : stream_(std::move(stream)), peer_(stream_->peer_credentials()), limits_(limits) {}
+    : stream_(std::move(stream)),
+      peer_(stream_->peer_credentials()),
+      limits_(limits),
+      room_(std::make_unique_for_overwrite<std::uint8_t[]>(kReadBytes)) {}  // NOLINT: an array
 
 FrameStream::~FrameStream() = default;
 
@@ -81,10 +84,8 @@ void FrameStream::ready() {
 
 bool FrameStream::read_some() {
   // One bounded read a turn, so that a busy link does not starve the loop.
-  const std::size_t before = in_.size();
-  in_.resize(before + kReadBytes);
-  const io::IoCount got = stream_->read(std::span(in_).subspan(before));
-  in_.resize(before + (got.state == io::IoCount::State::kSome ? got.count : 0));
+  const io::IoCount got = stream_->read({room_.get(), kReadBytes});
+  if (got.state == io::IoCount::State::kSome) append(in_, ByteView(room_.get(), got.count));
   return got.state == io::IoCount::State::kSome || got.state == io::IoCount::State::kWouldBlock;
 }
 

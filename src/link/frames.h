@@ -59,6 +59,7 @@ class FrameStream {
   FrameLimits limits_;
   OnFrame on_frame_;
   OnClosed on_closed_;
+  std::unique_ptr<std::uint8_t[]> room_;  // NOLINT: never cleared: most reads are short
   Bytes in_;
   std::size_t in_at_ = 0;
   Bytes out_;

@@ -257,6 +257,11 @@ void Publisher::set_ledger_available(bool available) {
   for (const auto& peer : peers_) (void)peer->frames.send(kLedgerStateMessage, {&state, 1});
 }
 
+std::size_t Publisher::deciders() const {
+  return static_cast<std::size_t>(std::count_if(
+      peers_.begin(), peers_.end(), [](const auto& peer) { return peer->greeted && peer->view.empty(); }));
+}
+
 std::optional<std::uint64_t> Publisher::acknowledged() const {
   std::optional<std::uint64_t> lowest;
   for (const auto& peer : peers_) {

@@ -59,6 +59,7 @@ class Publisher {
   // The lowest revision every connected subscriber has acknowledged; nothing while none is connected.
   std::optional<std::uint64_t> acknowledged() const;
   std::size_t subscribers() const { return peers_.size(); }
+  std::size_t deciders() const;  // those that got the whole, and decide by it
 
  private:
   struct Peer;

@@ -133,8 +133,8 @@ TEST_CASE("every error has a next step") {
   CHECK(hint("principal, action == Wary::Action::\"read\", resource") ==
         "Wary::Action::\"read\" is a group of actions: write `action in` in place of `==`");
   CHECK(hint("principal, action in Wary::Action::\"write\", resource is Wary::Platform") ==
-        "such requests have a principal of type Wary::Anonymous, Wary::User or Wary::Workload and a resource of type "
-        "Wary::App or Wary::Route");
+        "such requests have a principal of type Wary::Anonymous, Wary::Node, Wary::User or Wary::Workload and a "
+        "resource of type Wary::App or Wary::Route");
   CHECK(hint("principal, action, resource is Wary::Group").find("Wary::App, Wary::Platform or Wary::Route") !=
         std::string::npos);
   CHECK(hint("principal, action, resource", "context.path == \"/\"").find("whose scope names them") !=
