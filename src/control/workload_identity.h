@@ -9,7 +9,7 @@
 // {"op": "svid.jwt", "spiffe_id", "audiences"} -> {"token"}; either -> {"error": {"code", "kind", "message"}}
 //
 // Each is decided by policy (Wary::Action::"svid.issue") and answered once its record is durable. Errors:
-// svid_unknown, svid_node, svid_not_placed, svid_denied, svid_ttl, svid_audience (1 to 16, of 8 KiB together),
+// svid_unknown, svid_node, svid_not_placed, svid_denied, svid_ttl, svid_audience (1 to 16, of 256 bytes each),
 // svid_rate (100 a second of one node, 1,000 at once), and the signer's. Thread rule: the loop's.
 #pragma once
 
