@@ -74,7 +74,9 @@ Result<Target> target_of(const Plane& plane, const Json& body) {
         .found(kind)
         .next("wary help revoke");
   }
-  if (plane.snapshot()->find_entity(target.entity) == nullptr) {
+  // What was deleted while it was revoked can be restored, to be made anew.
+  const bool is_revoked = plane.objects().find(target.revocation) != nullptr;
+  if (!is_revoked && plane.snapshot()->find_entity(target.entity) == nullptr) {
     return fail(ErrorKind::kNotFound, "revoke_unknown", "there is no such " + kind)
         .found(std::string_view(name))
         .next(kind == "session" ? "wary ledger tail --output json shows sessions"

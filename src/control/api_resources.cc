@@ -318,6 +318,7 @@ void Api::delete_object(const Caller& caller, const ExchangePtr& exchange, const
   }
   Change change;
   change.writes = trust_domain_writes(plane_.objects(), *key, nullptr);
+  for (Write& write : node_writes(plane_.objects(), *key)) change.writes.push_back(std::move(write));
   change.writes.push_back({*key, std::nullopt});
   change.event = change_event(caller, "resources.delete", Json::object({{"object", Json(name_of(*key))}}));
   const auto committed = plane_.commit(std::move(change));

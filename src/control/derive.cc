@@ -366,8 +366,10 @@ permit (principal, action == Wary::Action::"GET", resource == Wary::Route::"wary
 @id("node-join")
 permit (principal, action == Wary::Action::"POST", resource == Wary::Route::"wary/node-join");
 
+// How it joined is known of a Node that did, until it is deleted.
 @id("node-link")
-permit (principal is Wary::Node, action == Wary::Action::"GET", resource == Wary::Route::"wary/node-link");
+permit (principal is Wary::Node, action == Wary::Action::"GET", resource == Wary::Route::"wary/node-link")
+when { principal has attestation };
 
 // Each call is authorised again by the control plane itself.
 @id("console-api")

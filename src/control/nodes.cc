@@ -21,6 +21,7 @@ constexpr std::int64_t kTokenLifeMost = 24 * 3600, kTokenLifeLeast = 10;
 constexpr std::int64_t kChallengeLife = 30 * kNanosPerSecond;
 constexpr std::size_t kChallengesMost = 1024, kChallengesOfClient = 16;
 constexpr std::size_t kCertificatesMost = 5;
+constexpr std::size_t kCertificateTextMost = std::size_t{16} << 10;  // held with a challenge, of whoever asks for one
 constexpr std::size_t kJoinFieldMost = std::size_t{64} << 10;
 constexpr std::size_t kNameOfKeyDigits = 40;
 constexpr std::size_t kCredentialSecretBytes = 32;
@@ -48,7 +49,11 @@ Result<std::vector<Bytes>> certificates_of(const Json& body, std::string_view na
     return fail(ErrorKind::kInvalid, "node_field", "more certificates than a chain has").at(std::string(name));
   }
   for (const Json& item : list->items()) {
-    WARY_ASSIGN_OR_RETURN(Bytes certificate, codec::decode_base64(item.is_string() ? item.as_string() : std::string()));
+    const std::string text = item.is_string() ? item.as_string() : std::string();
+    if (text.size() > kCertificateTextMost) {
+      return fail(ErrorKind::kInvalid, "node_field", "a certificate is too large").at(std::string(name));
+    }
+    WARY_ASSIGN_OR_RETURN(Bytes certificate, codec::decode_base64(text));
     out.push_back(std::move(certificate));
   }
   return out;
@@ -110,6 +115,12 @@ bool is_barred(const contract::Entity& entity) {
 }
 
 }  // namespace
+
+std::vector<Write> node_writes(const Objects& objects, const store::Key& deleted) {
+  const store::Key key = key_of(kTenantWide, "NodeKey", deleted.name);
+  if (deleted.kind != "Node" || objects.find(key) == nullptr) return {};
+  return {{key, std::nullopt}};
+}
 
 std::optional<std::pair<std::string, Error>> check_node_authority(const Json& spec) {
   const std::string_view text = spec.string_or("certificates", "");
@@ -182,7 +193,9 @@ Result<Json> Nodes::create_token(const Caller& by, const std::string& node, std:
 // Whoever was taken away does not come back by joining again.
 Status Nodes::check_standing(const std::string& name) const {
   const contract::Entity* entity = plane_.snapshot()->find_entity(node_entity(plane_.settings().trust_domain, name));
-  if (entity == nullptr || !is_barred(*entity)) return {};
+  // A revocation outlives its Node.
+  const bool revoked = plane_.objects().find(key_of(kTenantWide, "Revocation", "node.-." + name)) != nullptr;
+  if (!revoked && (entity == nullptr || !is_barred(*entity))) return {};
   return denied("node_revoked", "this node was revoked or disabled").found(name).next("wary restore node " + name);
 }
 
@@ -431,6 +444,10 @@ void Nodes::link(const Api::ExchangePtr& exchange) {
   }
   const std::string name = principal->id.substr(prefix.size());
   if (Status standing = check_standing(name); !standing) return send_error(exchange, standing.error());
+  // Its certificate outlives it.
+  if (plane_.snapshot()->find_entity(*principal) == nullptr) {
+    return send_error(exchange, denied("node_link", "there is no such node any more").found(name));
+  }
   const std::string accept = http::websocket_accept(exchange->request().header("sec-websocket-key"));
   const bool taken = exchange->upgrade({{"Sec-WebSocket-Accept", accept}},
                                        [this, name](std::unique_ptr<io::Stream> stream, const std::string& rest) {

@@ -48,6 +48,9 @@ struct NodesParts {
 // node_authority_certificate, those of x509.h.
 std::optional<std::pair<std::string, Error>> check_node_authority(const codec::Json& spec);
 
+// What goes with a Node that is deleted: the key by which its machine was known, which is nobody's from then on.
+std::vector<Write> node_writes(const Objects& objects, const store::Key& deleted);
+
 class Nodes {
  public:
   using Reply = std::function<void(Result<codec::Json>)>;

@@ -105,6 +105,47 @@ TEST_CASE("a token lets one machine in, once, and its key is enough from then on
   }
 }
 
+TEST_CASE("a revocation outlives its Node, and a Node that is deleted takes its key along") {
+  NodesWorld it;
+  const std::string first = it.token("web-1"), second = it.token("web-1");
+  CHECK(it.join(it.by_token(first)) == "");
+  const auto call = [&](const char* method, const std::string& path, std::string_view body = "") {
+    return it.world.call(owner(), method, path, std::string(body))->status;
+  };
+  constexpr std::string_view kWebOne = R"({"kind":"node","name":"web-1","reason":"stolen"})";
+  SUBCASE("what was revoked is not let in anew by being forgotten") {
+    CHECK(call("POST", "/v1/revoke", kWebOne) == 200);
+    CHECK(call("DELETE", "/v1/objects/node/web-1") == 200);
+    CHECK(it.join(it.by_token(second)) == "node_revoked");
+    CHECK(it.nodes.create_token(owner(), "web-1", 600).error().code == "node_revoked");
+    CHECK(it.issued.size() == 1);
+    CHECK(call("POST", "/v1/restore", kWebOne) == 200);
+    CHECK(it.join(it.by_token(second)) == "");
+  }
+  SUBCASE("a Node of the same name is another machine's") {
+    CHECK(call("DELETE", "/v1/objects/node/web-1") == 200);
+    REQUIRE(it.world.put(key_of(kTenantWide, "Node", "web-1"), "{}").ok());
+    CHECK(it.join(it.by_key("web-1")) == "node_key");
+    const contract::Entity* entity = it.world.plane->snapshot()->find_entity(node_entity("local", "web-1"));
+    REQUIRE(entity != nullptr);
+    for (const contract::Fact& fact : entity->attributes) CHECK(fact.name != "attestation");  // which its link needs
+    CHECK(it.join(it.by_token(second)) == "");
+    CHECK(it.join(it.by_key("web-1")) == "");
+  }
+}
+
+TEST_CASE("what is held for a challenge is small, whoever asks for one") {
+  NodesWorld it;
+  codec::Json body = codec::Json::object({{"method", codec::Json("x509pop")}});
+  body.set("csr", std::string_view(it.csr)).set("nonce", codec::encode_base64(Bytes(32, 1)));
+  const auto ask = [&](std::size_t bytes) {
+    body.set("chain", codec::Json::array({codec::Json(codec::encode_base64(Bytes(bytes, 1)))}));
+    return it.join(body);
+  };
+  CHECK(ask(12 * 1024) == "");
+  CHECK(ask(12 * 1024 + 1) == "node_field");
+}
+
 TEST_CASE("tokens end, are for good names, and cannot be guessed without end") {
   NodesWorld it;
   const std::string secret = it.token("web-1", 60);

@@ -14,6 +14,7 @@ using codec::Json;
 constexpr std::int64_t kX509LifeMost = 3600;  // seconds
 constexpr std::int64_t kJwtLife = 300;
 constexpr std::size_t kAudiencesMost = 16;
+constexpr std::size_t kAudienceBytesMost = 256;  // the signer's; escaped they all fit into a record
 
 Json svid_error(const Error& error) {
   const bool denied = error.kind == ErrorKind::kDenied || error.kind == ErrorKind::kNotFound;
@@ -23,12 +24,22 @@ Json svid_error(const Error& error) {
   return Json::object({{"error", std::move(out)}});
 }
 
-std::vector<std::string> audiences_of(const Json& call) {
-  std::vector<std::string> out;
+bool is_token(const Json& call) { return call.string_or("op", "") == "svid.jwt"; }
+
+// What policy, record and token all speak of: nothing is left out of one of them.
+Result<std::vector<std::string>> audiences_of(const Json& call) {
+  const auto wrong = [] {
+    return fail(ErrorKind::kInvalid, "svid_audience", "a token has 1 to 16 audiences, of 1 to 256 bytes");
+  };
   const Json* list = call.find("audiences");
-  if (list == nullptr || !list->is_array()) return out;
+  if (list == nullptr || !list->is_array() || list->items().empty() || list->items().size() > kAudiencesMost) {
+    return wrong();
+  }
+  std::vector<std::string> out;
   for (const Json& audience : list->items()) {
-    if (audience.is_string()) out.push_back(audience.as_string());
+    const std::string text = audience.is_string() ? audience.as_string() : std::string();
+    if (text.empty() || text.size() > kAudienceBytesMost) return wrong();
+    out.push_back(text);
   }
   return out;
 }
@@ -36,7 +47,7 @@ std::vector<std::string> audiences_of(const Json& call) {
 }  // namespace
 
 WorkloadIdentity::WorkloadIdentity(Plane& plane, WorkloadIdentityParts parts)
-    : plane_(plane), parts_(std::move(parts)) {}
+    : plane_(plane), parts_(std::move(parts)), calls_({.per_second = 100, .at_once = 1000}) {}
 
 Status WorkloadIdentity::publish(const std::string& bundle) {
   const store::Key key = key_of(kTenantWide, "TrustDomain", plane_.settings().trust_domain);
@@ -81,8 +92,11 @@ Result<contract::Event> WorkloadIdentity::decide(const std::string& node, const 
   question.action = {"Wary::Action", "svid.issue"};
   question.resource = {"Wary::Platform", "wary"};
   question.context = Json::object({{"node", Json(node)}});
-  const Json* audiences = call.find("audiences");
-  if (audiences != nullptr) question.context.set("audiences", *audiences);
+  // By what is asked for, not by what else the call brings: a node may be anybody's.
+  if (is_token(call)) {
+    WARY_ASSIGN_OR_RETURN([[maybe_unused]] const std::vector<std::string> audiences, audiences_of(call));
+    question.context.set("audiences", *call.find("audiences"));
+  }
   const contract::Entity* workload = plane_.snapshot()->find_entity(question.principal);
   if (workload == nullptr) {
     return fail(ErrorKind::kNotFound, "svid_unknown", "there is no such workload").found(question.principal.id);
@@ -95,7 +109,7 @@ Result<contract::Event> WorkloadIdentity::decide(const std::string& node, const 
   contract::Event event;
   event.class_uid = contract::EventClass::kAuthentication;
   event.actor = question.principal.to_string();
-  event.action = audiences == nullptr ? "svid.issue" : "svid.jwt";
+  event.action = is_token(call) ? "svid.jwt" : "svid.issue";
   event.resource = question.resource.to_string();
   event.decision_id = decision.id;
   Json detail = Json::object({{"context", question.context}});
@@ -128,20 +142,20 @@ Result<Json> WorkloadIdentity::issue(const Json& call, contract::Event& event) {
 }
 
 Result<Json> WorkloadIdentity::sign_jwt(const Json& call, contract::Event&) {
-  const std::vector<std::string> audiences = audiences_of(call);
-  if (audiences.empty() || audiences.size() > kAudiencesMost) {
-    return fail(ErrorKind::kInvalid, "svid_audience", "a token has 1 to 16 audiences");
-  }
+  WARY_ASSIGN_OR_RETURN(const std::vector<std::string> audiences, audiences_of(call));
   WARY_ASSIGN_OR_RETURN(const std::string token,
                         parts_.sign_jwt(std::string(call.string_or("spiffe_id", "")), audiences, kJwtLife));
   return Json::object({{"token", Json(token)}});
 }
 
 void WorkloadIdentity::handle(const std::string& node, const Json& call, std::function<void(Json)> reply) {
+  // Each costs a signature and a record: one node that was taken over leaves room for the others.
+  if (!calls_.take(node, parts_.clock.monotonic())) {
+    return reply(svid_error(fail(ErrorKind::kExhausted, "svid_rate", "this node asks too often")));
+  }
   auto event = decide(node, call);
   if (!event) return reply(svid_error(event.error()));
-  const bool is_jwt = call.string_or("op", "") == "svid.jwt";
-  auto answer = is_jwt ? sign_jwt(call, *event) : issue(call, *event);
+  auto answer = is_token(call) ? sign_jwt(call, *event) : issue(call, *event);
   if (!answer) {
     parts_.log.warn("svid.not_issued",
                     {{"node", node}, {"code", answer.error().code}, {"why", answer.error().message}});

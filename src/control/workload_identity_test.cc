@@ -150,6 +150,50 @@ TEST_CASE("what the signer refuses, or nobody may ask for, is an answer") {
   CHECK(it.code() == "svid_audience");
 }
 
+TEST_CASE("what is asked for is what is decided, recorded and given, whatever else a node writes into its call") {
+  IdentityWorld it;
+  it.ask(R"({"op":"svid.issue","spiffe_id":"spiffe://local/shop/orders","csr":"","audiences":["db"]})");
+  CHECK(it.code() == "");
+  CHECK(it.world.count("svid.jwt") == 0);
+  for (const contract::Event& event : it.world.events()) {
+    if (event.action == "svid.issue") CHECK(event.detail.find("audiences") == std::string::npos);
+  }
+  CHECK(it.world.count("svid.issue") == 1);
+  const auto ask_for = [&](const std::string& audiences) {
+    it.ask(R"({"op":"svid.jwt","spiffe_id":"spiffe://local/shop/orders","audiences":)" + audiences + "}");
+    return it.code();
+  };
+  for (const char* audiences : {R"("db")", R"(["db",5])", R"([{"__entity":{"type":"Wary::User","id":"owner"}}])"}) {
+    CHECK(ask_for(audiences) == "svid_audience");
+  }
+  const auto many = [](std::size_t count, std::size_t size, char letter) {
+    codec::Json out = codec::Json::array();
+    for (std::size_t i = 0; i < count; ++i) out.push(codec::Json(std::string(size, letter)));
+    return out.to_string();
+  };
+  CHECK(ask_for(many(1, 257, 'x')) == "svid_audience");
+  CHECK(ask_for(many(1, 0, 'x')) == "svid_audience");
+  CHECK(ask_for(many(17, 1, 'x')) == "svid_audience");
+  CHECK(it.world.count("svid.jwt") == 0);
+  // The largest, and escaped to six times their size: all of it is in the record.
+  CHECK(ask_for(many(16, 256, '\x01')) == "");
+  CHECK(it.world.events().back().action == "svid.jwt");
+  CHECK(it.world.events().back().detail.size() > std::size_t{16} * 256 * 6);
+}
+
+TEST_CASE("a node that asks without end leaves room for the others") {
+  IdentityWorld it;
+  for (int i = 0; i < 1000; ++i) it.ask(R"({"op":"svid.issue","csr":""})");
+  it.ask(kAsk);
+  CHECK(it.code() == "svid_rate");
+  CHECK(it.last->find("error")->string_or("kind", "") == "unavailable");  // asked again later
+  it.ask(kAsk, "agent/b");
+  CHECK(it.code() == "svid_not_placed");
+  it.world.run(1'000);
+  it.ask(kAsk);
+  CHECK(it.code() == "");
+}
+
 TEST_CASE("nothing is given away while the ledger takes nothing") {
   IdentityWorld it;
   it.world.ledger_files.set_capacity(0);

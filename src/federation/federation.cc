@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/limits.h"
 #include "codec/text.h"
 #include "policy/serialize.h"
 
@@ -14,6 +15,7 @@ constexpr std::int64_t kRefreshMin = 10;  // seconds
 constexpr std::int64_t kRefreshMax = 24 * 3600;
 constexpr std::int64_t kFirstFetchMin = 100 * kNanosPerMilli;
 constexpr std::size_t kFetchesMax = 8;
+constexpr std::size_t kCallMost = Limits{}.bytes;  // what the control plane reads at once
 
 const codec::Json* fact_of(const contract::Entity& entity, std::string_view name) {
   for (const contract::Fact& fact : entity.attributes) {
@@ -195,6 +197,10 @@ void Federation::fetched(const std::string& domain, Result<std::string> document
   if (!parsed) return failed(domain, parsed.error(), false);
   codec::Json call = codec::Json::object();
   call.set("op", "bundle.fetched").set("trust_domain", std::string_view(domain)).set("bundle", *document);
+  // Escaped it is larger than it came; a call that cannot be read costs the link, which all domains share.
+  if (call.to_string().size() > kCallMost) {
+    return failed(domain, fail(ErrorKind::kExhausted, "bundle_size", "the bundle is too large to be handed up"), false);
+  }
   // Until there is an answer the next fetch is that after a failure: an answer may never come.
   fetch_after(domain, next_fetch(parsed->refresh_after_s(), 1, parts_.random.number()));
   subscriber_->call(call, [this, domain, after = parsed->refresh_after_s()](Result<codec::Json> reply) {

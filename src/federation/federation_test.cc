@@ -135,6 +135,20 @@ TEST_CASE("what is no bundle is not handed up, and what is refused above is a fa
   CHECK(world.count("bundle.fetched") == 2);
 }
 
+TEST_CASE("a bundle that is too large to be handed up is a failure, and costs nobody the link") {
+  World world;
+  world.entities = {World::domain("b.test", world.other.bundle(1), kSpiffeEndpoint)};
+  std::string quotes;
+  for (int i = 0; i < 450'000; ++i) quotes += "\\\"";
+  world.document.insert(world.document.size() - 1, ",\"x\":\"" + quotes + "\"");
+  world.open_federation();
+  world.run(2);
+  CHECK(world.asked == 1);
+  CHECK(world.count("bundle.fetched") == 0);
+  CHECK(world.failure() == "bundle_size");
+  CHECK(world.publisher->subscribers() == 1);
+}
+
 TEST_CASE("a domain that is gone is fetched no more, also while its answer is on its way") {
   World world;
   world.is_mute = true;

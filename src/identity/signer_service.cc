@@ -12,7 +12,7 @@ constexpr std::uint8_t kRequest = 1;
 constexpr std::uint8_t kAnswer = 2;
 constexpr std::int64_t kCallTime = 5 * kNanosPerSecond;
 constexpr std::size_t kCallersMax = 64;
-constexpr link::FrameLimits kLimits{.frame_bytes = 64 * 1024, .queued_bytes = 1024 * 1024};
+constexpr link::FrameLimits kLimits{.frame_bytes = 64 * 1024, .taken_bytes = 64 * 1024, .queued_bytes = 1024 * 1024};
 
 codec::Json to_json(const Error& error) {
   codec::Json out = codec::Json::object();
@@ -104,11 +104,21 @@ Result<codec::Json> SignerClient::call(const codec::Json& request) {
 }
 
 Result<codec::Json> SignerClient::call_once(const codec::Json& request) {
+  const std::string text = request.to_string();
+  if (text.size() > kLimits.frame_bytes) {
+    return fail(ErrorKind::kInvalid, "signer_request_size", "the signer takes no request of this size")
+        .expected("at most " + std::to_string(kLimits.frame_bytes) + " bytes")
+        .found(std::to_string(text.size()));
+  }
+  // It may have closed behind its last answer.
+  if (frames_ && !frames_->is_open()) frames_.reset();
   std::optional<Result<codec::Json>> outcome;
+  bool runs = false;
   const auto finish = [&](Result<codec::Json> result) {
     if (outcome) return;
     outcome.emplace(std::move(result));
-    loop_->stop();
+    // A loop that is stopped before it runs does not run the next time.
+    if (runs) loop_->stop();
   };
   const auto unavailable = [&](const Error& why) {
     return fail(ErrorKind::kUnavailable, "signer_unavailable", "the signer does not answer").at(path_).found(why.code);
@@ -116,7 +126,7 @@ Result<codec::Json> SignerClient::call_once(const codec::Json& request) {
   const auto begin = [&] {
     frames_->start([&](std::uint8_t, ByteView payload) { finish(codec::parse_json(as_text(payload))); },
                    [&](const Error& why) { finish(unavailable(why)); });
-    const Status sent = frames_->send(kRequest, as_bytes(request.to_string()));
+    const Status sent = frames_->send(kRequest, as_bytes(text));
     if (!sent) finish(unavailable(sent.error()));
   };
   const io::TimerId timer = loop_->after(kCallTime, [&] {
@@ -131,6 +141,7 @@ Result<codec::Json> SignerClient::call_once(const codec::Json& request) {
       begin();
     });
   }
+  runs = true;
   if (!outcome) loop_->run();
   loop_->cancel(timer);
   if (!*outcome) frames_.reset();

@@ -118,6 +118,16 @@ TEST_CASE("a token is signed for the control plane by a key that is published") 
   CHECK(edge.sign_jwt("spiffe://local/orders", {"billing"}, 60).error().code == "signer_unavailable");
 }
 
+TEST_CASE("what is too large for the signer is refused, and the next call is answered") {
+  Machine machine;
+  SignerClient control(*machine.clock, machine.control());
+  for (int i = 0; i < 2; ++i) {
+    CHECK(control.sign_jwt("spiffe://local/orders", {std::string(70'000, 'x')}, 60).error().code ==
+          "signer_request_size");
+    CHECK(control.sign_jwt("spiffe://local/orders", {"billing"}, 60).ok());
+  }
+}
+
 TEST_CASE("a forbidden operation closes the connection, and the next call gets a new one") {
   Machine machine;
   SignerClient edge(*machine.clock, machine.edge());

@@ -92,7 +92,7 @@ bool FrameStream::read_some() {
 // False when the connection failed and this object may be gone.
 bool FrameStream::deliver() {
   while (!closing_) {
-    auto frame = decode_frame(ByteView(in_).subspan(in_at_), limits_.frame_bytes);
+    auto frame = decode_frame(ByteView(in_).subspan(in_at_), limits_.taken_bytes);
     if (!frame) {
       fail_with(std::move(frame).error());
       return false;

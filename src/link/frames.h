@@ -21,6 +21,7 @@ namespace wary::link {
 
 struct FrameLimits {
   std::size_t frame_bytes = std::size_t{64} << 20;
+  std::size_t taken_bytes = std::size_t{64} << 20;  // of a frame that comes: it is held until it is whole
   std::size_t queued_bytes = std::size_t{256} << 20;
 };
 

@@ -10,11 +10,13 @@ constexpr std::size_t kSubscribersMax = 1024;
 constexpr std::size_t kDeltasMax = 1024;
 constexpr std::size_t kViewDeltasMax = 64;
 constexpr std::size_t kDeltaBytesMax = std::size_t{64} << 20;
+constexpr std::size_t kTakenOfNode = std::size_t{1} << 20;  // calls; only this machine's edge has events to tell of
 
 }  // namespace
 
 struct Publisher::Peer {
-  explicit Peer(std::unique_ptr<io::Stream> stream) : frames(std::move(stream), FrameLimits{}) {}
+  explicit Peer(std::unique_ptr<io::Stream> stream, const FrameLimits& limits = {})
+      : frames(std::move(stream), limits) {}
   FrameStream frames;
   std::string bound;  // the only node it may be, where that is known
   std::string node;
@@ -53,7 +55,7 @@ void Publisher::adopt(std::unique_ptr<io::Stream> stream, const std::string& nod
   for (const auto& other : peers_) {
     if (other->bound == node) other->frames.close();
   }
-  const auto peer = std::make_shared<Peer>(std::move(stream));
+  const auto peer = std::make_shared<Peer>(std::move(stream), FrameLimits{.taken_bytes = kTakenOfNode});
   peer->bound = node;
   begin(peer);
 }
@@ -265,7 +267,7 @@ std::size_t Publisher::deciders() const {
 std::optional<std::uint64_t> Publisher::acknowledged() const {
   std::optional<std::uint64_t> lowest;
   for (const auto& peer : peers_) {
-    if (peer->greeted) lowest = std::min(lowest.value_or(peer->acknowledged), peer->acknowledged);
+    if (peer->greeted && peer->view.empty()) lowest = std::min(lowest.value_or(peer->acknowledged), peer->acknowledged);
   }
   return lowest;
 }

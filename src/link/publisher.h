@@ -8,7 +8,8 @@
 // Not everybody gets everything: a node's view is named by hooks.view_of, "" is the whole. What a view's content is, is
 // asked for when it changes; equal contents are signed once. A view that nobody is connected with is forgotten.
 //
-// Thread rule: its loop's. Limits: 1,024 subscribers; 1,024 kept deltas or 64 MiB of them for the whole, 64 for a view.
+// Thread rule: its loop's. Limits: 1,024 subscribers; 1,024 kept deltas or 64 MiB of them for the whole, 64 for a view;
+// 1 MiB a frame of one that is adopted.
 #pragma once
 
 #include <cstdint>
@@ -56,7 +57,8 @@ class Publisher {
   void adopt(std::unique_ptr<io::Stream> stream, const std::string& node);
   Status commit(std::uint64_t from, std::uint64_t to, Monotonic committed, std::string content);
   void set_ledger_available(bool available);
-  // The lowest revision every connected subscriber has acknowledged; nothing while none is connected.
+  // The lowest revision that every connected subscriber to the whole has acknowledged; nothing while none is connected.
+  // Others decide nothing by it, and one that hangs keeps nobody waiting.
   std::optional<std::uint64_t> acknowledged() const;
   std::size_t subscribers() const { return peers_.size(); }
   std::size_t deciders() const;  // those that got the whole, and decide by it

@@ -225,6 +225,10 @@ void Membership::show_evidence() {
   const Answer done = [this](Result<Json> answer) { answered(std::move(answer)); };
   if (!show.chain_file.empty()) return show_certificate(done);
   if (!show.tpm.empty()) return show_tpm(done);
+  if (show.join_token.empty()) {
+    return done(fail(ErrorKind::kInvalid, "node_evidence", "nothing is shown why this machine may join")
+                    .next("give --token-file, --x509pop-chain with --x509pop-key, or --tpm"));
+  }
   Json body = Json::object({{"method", Json("join_token")}});
   body.set("token", std::string_view(show.join_token)).set("csr", codec::encode_base64(csr_));
   ask(std::move(body), done);

@@ -11,7 +11,8 @@
 // the roots it gave at the last renewal, at first by those named here.
 //
 // Thread rule: the loop's; a TPM's work (seconds) blocks it while it joins. Files: node.key (PKCS#8), node.json, both
-// for their owner alone. Errors: node_state (unreadable files), node_answer, those of the server and of the connection.
+// for their owner alone. Errors: node_state (unreadable files), node_answer, node_evidence (nothing to show), those of
+// the server and of the connection.
 #pragma once
 
 #include <functional>

@@ -177,6 +177,14 @@ TEST_CASE("however long the control plane is away, the key is enough when it is 
   CHECK(world.count("join_token") == 1);
 }
 
+TEST_CASE("a machine that has nothing to show asks nobody, and is told what to show") {
+  MembershipWorld world;
+  world.begin("");
+  world.run(2);
+  CHECK(world.told == std::vector<std::string>{"node_evidence"});
+  CHECK(world.asked.empty());
+}
+
 TEST_CASE("a refusal is told, tried again slowly, and never by force") {
   MembershipWorld world;
   world.refuses = "node_token";

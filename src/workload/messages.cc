@@ -1,5 +1,6 @@
 #include "workload/messages.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "codec/protobuf.h"
@@ -11,7 +12,9 @@ namespace {
 using codec::append_proto_bytes;
 using codec::Json;
 
-constexpr std::size_t kAudiencesMax = 64;
+// As the signer: what it refuses is not to be asked for again and again.
+constexpr std::size_t kAudiencesMax = 16;
+constexpr std::size_t kAudienceMax = 256;
 constexpr std::size_t kTextMax = 4096;
 constexpr std::size_t kTokenMax = 16 * 1024;
 
@@ -134,6 +137,8 @@ Result<JwtRequest> decode_jwt_request(std::string_view message) {
     }
     if (out.audiences.size() == kAudiencesMax) return malformed("there are too many audiences");
     if (field->bytes.empty()) return malformed("an audience is empty");
+    if (field->bytes.size() > kAudienceMax) return malformed("an audience is too long");
+    if (std::ranges::count(out.audiences, field->bytes) != 0) return malformed("an audience is named twice");
     out.audiences.emplace_back(field->bytes);
   }
   if (!reader.ok()) return malformed("the message is cut off or malformed");

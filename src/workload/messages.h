@@ -3,7 +3,8 @@
 //   std::string reply = encode_x509_svids(svids, federated);
 //   WARY_ASSIGN_OR_RETURN(const JwtRequest request, decode_jwt_request(message));
 //
-// Pure; any thread. Limits: 64 audiences, 4 KiB of text each, tokens of 16 KiB. Error: workload_message.
+// Pure; any thread. Limits: 16 audiences of 256 bytes, 4 KiB of other text each, tokens of 16 KiB. Error:
+// workload_message.
 #pragma once
 
 #include <map>

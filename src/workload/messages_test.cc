@@ -61,12 +61,13 @@ TEST_CASE("requests are read within their limits") {
   REQUIRE(good.ok());
   CHECK(good->audiences == std::vector<std::string>{"a", "b"});
   CHECK(good->spiffe_id == "spiffe://a/b");
+  CHECK(decode_jwt_request(texts(1, {std::string(256, 'x')})).ok());
   std::string many;
-  for (int i = 0; i < 65; ++i) many += texts(1, {"a"});
+  for (int i = 0; i < 17; ++i) many += texts(1, {"a" + std::to_string(i)});
   std::string number;
   codec::append_proto_varint(number, 1, 7);
-  for (const std::string& bad :
-       {std::string(), texts(1, {""}), texts(1, {std::string(4097, 'x')}), many, number, texts(1, {"a"}) + "\x0a"}) {
+  for (const std::string& bad : {std::string(), texts(1, {""}), texts(1, {std::string(257, 'x')}), texts(1, {"a", "a"}),
+                                 many, number, texts(1, {"a"}) + "\x0a"}) {
     CHECK(decode_jwt_request(bad).error().code == "workload_message");
   }
   CHECK(decode_validate_request(texts(1, {"a"}) + texts(2, {"t"}))->token == "t");
