@@ -260,8 +260,8 @@ void Publisher::set_ledger_available(bool available) {
 }
 
 std::size_t Publisher::deciders() const {
-  return static_cast<std::size_t>(std::count_if(
-      peers_.begin(), peers_.end(), [](const auto& peer) { return peer->greeted && peer->view.empty(); }));
+  return static_cast<std::size_t>(std::count_if(peers_.begin(), peers_.end(),
+                                                [](const auto& peer) { return peer->greeted && peer->view.empty(); }));
 }
 
 std::optional<std::uint64_t> Publisher::acknowledged() const {
