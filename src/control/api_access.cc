@@ -359,7 +359,7 @@ void Api::health(const Caller&, const ExchangePtr& exchange, const std::string&)
   if (!plane_.is_ledger_available())
     answer.set("ledger_error", to_json(plane_.ledger_refusal("the ledger takes no event")));
   answer.set("revision", static_cast<std::int64_t>(plane_.snapshot()->revision()));
-  answer.set("enforcement_points", static_cast<std::int64_t>(plane_.subscribers()));
+  answer.set("enforcement_points", static_cast<std::int64_t>(plane_.enforcement_points()));
   const auto applied = plane_.acknowledged();
   answer.set("acknowledged_revision", static_cast<std::int64_t>(applied.value_or(0)));
   answer.set("objects", static_cast<std::int64_t>(plane_.objects().all().size()));

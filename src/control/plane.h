@@ -96,7 +96,7 @@ class Plane {
   Error ledger_refusal(std::string_view message) const;
   // The link of a node that came over the network, as a WebSocket; `rest` came behind its request.
   void adopt(std::unique_ptr<io::Stream> stream, std::string_view rest, const std::string& node);
-  std::size_t subscribers() const { return publisher_->subscribers(); }
+  std::size_t enforcement_points() const { return publisher_->enforcement_points(); }
   std::optional<std::uint64_t> acknowledged() const { return publisher_->acknowledged(); }
   std::uint64_t on_event(OnEvent listener);
   void remove_listener(std::uint64_t id) { listeners_.erase(id); }
