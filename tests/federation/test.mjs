@@ -270,7 +270,7 @@ function refused() {
     ["bundle_syntax", trustDomain("c.test", { bundle: "{}" })],
     ["resource_name", trustDomain("C.test", { bundle: '{"keys":[]}' })],
     ["schema_enum", trustDomain("c.test", { bundleEndpoint: { url: "https://c.test/", profile: "https" } })],
-    ["workload_reserved", { kind: "Workload", metadata: { name: "federation", namespace: "wary" }, spec: {} }],
+    ["namespace_reserved", { kind: "Workload", metadata: { name: "federation", namespace: "wary" }, spec: {} }],
   ];
   for (const [code, document] of cases) {
     const done = apply(a, document);
