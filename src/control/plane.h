@@ -16,7 +16,6 @@
 #include <map>
 #include <memory>
 #include <set>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -97,7 +96,7 @@ class Plane {
   Error ledger_refusal(std::string_view message) const;
   // The link of a node that came over the network, as a WebSocket; `rest` came behind its request.
   void adopt(std::unique_ptr<io::Stream> stream, std::string_view rest, const std::string& node);
-  std::size_t enforcement_points() const { return publisher_->deciders(); }
+  std::size_t enforcement_points() const { return publisher_->enforcement_points(); }
   std::optional<std::uint64_t> acknowledged() const { return publisher_->acknowledged(); }
   std::uint64_t on_event(OnEvent listener);
   void remove_listener(std::uint64_t id) { listeners_.erase(id); }
@@ -128,7 +127,7 @@ class Plane {
   void set_ledger_available(bool available, const Error* why = nullptr);
   void begin_gap();
   void probe_ledger();
-  void announce(const std::vector<ledger::Receipt>& receipts, std::span<const contract::Event> events);
+  void announce(const std::vector<ledger::Receipt>& receipts, const std::vector<contract::Event>& events);
   contract::Event stamped(contract::Event event);
 
   PlaneParts parts_;

@@ -111,6 +111,7 @@ TEST_CASE("a new enforcement point gets a snapshot, then every commit as a delta
   world.run();
   CHECK(world.seen == Texts{"snapshot at 1", "delta to 2", "delta to 3"});
   CHECK(world.publisher->acknowledged() == 3);
+  CHECK(world.publisher->enforcement_points() == 1);
 }
 
 TEST_CASE("who says it is a node that it may not be gets nothing") {
@@ -152,6 +153,8 @@ TEST_CASE("a node with a view of its own gets that and nothing else") {
   world.run();
   CHECK(world.seen.back() == "mine at 5");
   CHECK(!world.publisher->acknowledged());  // it decides nothing by it: nobody waits for it
+  CHECK(world.publisher->subscribers() == 1);
+  CHECK(world.publisher->enforcement_points() == 0);
 }
 
 TEST_CASE("a connection that is adopted is that node and no other, and takes the place of the one before") {

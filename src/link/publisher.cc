@@ -29,7 +29,7 @@ Publisher::Publisher(io::Loop& loop, PublisherHooks hooks, Log& log, Metrics& me
     : loop_(loop),
       hooks_(std::move(hooks)),
       log_(log),
-      subscribers_metric_(metrics.gauge("wary_link_subscribers", "Enforcement points connected")),
+      subscribers_metric_(metrics.gauge("wary_link_subscribers", "Edges, agents and others connected")),
       snapshots_sent_(metrics.counter("wary_link_snapshots_sent_total", "Whole snapshots sent")),
       deltas_sent_(metrics.counter("wary_link_deltas_sent_total", "Deltas sent")) {}
 
@@ -259,9 +259,9 @@ void Publisher::set_ledger_available(bool available) {
   for (const auto& peer : peers_) (void)peer->frames.send(kLedgerStateMessage, {&state, 1});
 }
 
-std::size_t Publisher::deciders() const {
-  return static_cast<std::size_t>(std::count_if(peers_.begin(), peers_.end(),
-                                                [](const auto& peer) { return peer->greeted && peer->view.empty(); }));
+std::size_t Publisher::enforcement_points() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(peers_, [](const auto& peer) { return peer->greeted && peer->view.empty(); }));
 }
 
 std::optional<std::uint64_t> Publisher::acknowledged() const {

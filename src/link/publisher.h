@@ -61,7 +61,8 @@ class Publisher {
   // Others decide nothing by it, and one that hangs keeps nobody waiting.
   std::optional<std::uint64_t> acknowledged() const;
   std::size_t subscribers() const { return peers_.size(); }
-  std::size_t deciders() const;  // those that got the whole, and decide by it
+  // Of those, who decides by the whole.
+  std::size_t enforcement_points() const;
 
  private:
   struct Peer;
