@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -127,7 +128,7 @@ class Plane {
   void set_ledger_available(bool available, const Error* why = nullptr);
   void begin_gap();
   void probe_ledger();
-  void announce(const std::vector<ledger::Receipt>& receipts, const std::vector<contract::Event>& events);
+  void announce(const std::vector<ledger::Receipt>& receipts, std::span<const contract::Event> events);
   contract::Event stamped(contract::Event event);
 
   PlaneParts parts_;
