@@ -10,7 +10,7 @@
 //
 // Each is decided by policy (Wary::Action::"svid.issue") and answered once its record is durable. Errors:
 // svid_unknown, svid_node, svid_not_placed, svid_denied, svid_ttl, svid_audience (1 to 16, of 256 bytes each),
-// svid_rate (100 a second of one node, 1,000 at once), and the signer's. Thread rule: the loop's.
+// svid_rate (100 a second of a node elsewhere, 1,000 at once), and the signer's. Thread rule: the loop's.
 #pragma once
 
 #include <functional>
@@ -46,7 +46,7 @@ class WorkloadIdentity {
 
   Plane& plane_;
   WorkloadIdentityParts parts_;
-  RateByKey<std::string> calls_;  // of each node
+  RateByKey<std::string> calls_;  // of each node elsewhere; this machine's agent holds its own users back
 };
 
 }  // namespace wary::control
