@@ -298,11 +298,8 @@ void Api::issue_workload(const Caller& caller, const ExchangePtr& exchange, cons
                                     .found(name_space + "/" + name)
                                     .next("describe it as a Workload and apply it"));
   }
-  for (const contract::Fact& fact : workload->attributes) {
-    const bool barred =
-        (fact.name == "revoked" || fact.name == "disabled") && fact.value.is_bool() && fact.value.as_bool();
-    if (barred)
-      return send_error(exchange, fail(ErrorKind::kDenied, "workload_disabled", "this workload has no access now"));
+  if (is_barred(*workload)) {
+    return send_error(exchange, fail(ErrorKind::kDenied, "workload_disabled", "this workload has no access now"));
   }
   const auto issued = parts_.issue_workload(std::string(body->string_or("csr", "")), id.id);
   if (!issued) return send_error(exchange, issued.error());

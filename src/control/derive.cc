@@ -391,4 +391,10 @@ std::vector<policy::PolicyText> derive_policies(const Objects& objects) {
   return out;
 }
 
+bool is_barred(const contract::Entity& entity) {
+  return std::any_of(entity.attributes.begin(), entity.attributes.end(), [](const contract::Fact& fact) {
+    return (fact.name == "revoked" || fact.name == "disabled") && !(fact.value.is_bool() && !fact.value.as_bool());
+  });
+}
+
 }  // namespace wary::control

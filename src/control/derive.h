@@ -66,6 +66,9 @@ std::vector<policy::PolicyText> derive_policies(const Objects& objects);
 std::string policy_text_id(const store::Key& key);
 policy::PolicyText derive_policy(const store::Key& key, const codec::Json& spec);
 
+// Revoked or disabled; a fact of these that is no plain false bars too.
+bool is_barred(const contract::Entity& entity);
+
 // A TrustDomain's own word of its bundle, given as text or as JSON; empty without.
 std::string applied_bundle(const codec::Json& spec);
 std::string spiffe_id_of(const Settings& settings, std::string_view name_space, std::string_view name);

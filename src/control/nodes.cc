@@ -108,12 +108,6 @@ std::vector<Voucher> vouchers(const Objects& objects, std::string_view method) {
   return out;
 }
 
-bool is_barred(const contract::Entity& entity) {
-  return std::any_of(entity.attributes.begin(), entity.attributes.end(), [](const contract::Fact& fact) {
-    return (fact.name == "revoked" || fact.name == "disabled") && !(fact.value.is_bool() && !fact.value.as_bool());
-  });
-}
-
 }  // namespace
 
 std::vector<Write> node_writes(const Objects& objects, const store::Key& deleted) {

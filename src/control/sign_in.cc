@@ -48,13 +48,8 @@ Status SignIn::check_user(const std::string& user) const {
         .found(std::string_view(user))
         .next("wary get users lists them");
   }
-  for (const contract::Fact& fact : entity->attributes) {
-    const bool barred = fact.name == "disabled" || fact.name == "revoked";
-    if (barred && fact.value.is_bool() && fact.value.as_bool()) {
-      return fail(ErrorKind::kDenied, "user_disabled", "this user has no access now").found(fact.name);
-    }
-  }
-  return {};
+  if (!is_barred(*entity)) return {};
+  return fail(ErrorKind::kDenied, "user_disabled", "this user has no access now").found(std::string_view(user));
 }
 
 Write SignIn::credential(const std::string& token, const std::string& session, const std::string& host) const {

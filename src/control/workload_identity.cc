@@ -75,11 +75,8 @@ Status WorkloadIdentity::check_node(const std::string& node, const contract::Ent
   if (name != kLocalNode && entity == nullptr) {
     return fail(ErrorKind::kDenied, "svid_node", "there is no such node").found(name);
   }
-  for (const contract::Fact& fact : entity != nullptr ? entity->attributes : std::vector<contract::Fact>()) {
-    const bool bars = fact.name == "revoked" || fact.name == "disabled";
-    if (bars && !(fact.value.is_bool() && !fact.value.as_bool())) {
-      return fail(ErrorKind::kDenied, "svid_node", "this node was revoked or disabled").found(name);
-    }
+  if (entity != nullptr && is_barred(*entity)) {
+    return fail(ErrorKind::kDenied, "svid_node", "this node was revoked or disabled").found(name);
   }
   if (is_placed(*plane_.snapshot(), trust_domain, workload, name)) return {};
   return fail(ErrorKind::kDenied, "svid_not_placed", "this workload is not placed on the node that asks").found(name);
