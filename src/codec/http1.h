@@ -98,6 +98,17 @@ HeadResult parse_request_head(std::string_view buffer, HeadScan& scan, RequestHe
 HeadResult parse_response_head(std::string_view buffer, HeadScan& scan, std::string_view request_method,
                                ResponseHead& head);
 
+// What HTTP/2 carries beside method, target and fields.
+struct CarriedParts {
+  std::string_view authority;  // empty: Host says it
+  std::string_view scheme;
+  std::string_view protocol;  // of extended CONNECT (RFC 8441)
+  bool ends = false;          // the request has no body
+};
+// A request that another framing carried: its method, target and fields are set, and are held to what a head of HTTP/1.1
+// is held to; the rest of `head` is filled in. An extended CONNECT to a WebSocket is what its GET would have been.
+HeadResult check_carried_request(const CarriedParts& parts, RequestHead& head);
+
 // The value of the only field of that name; nothing if there is none or more than one.
 std::optional<std::string_view> find_field(const std::vector<Field>& fields, std::string_view name);
 // Whether a comma-separated field value has this token, ASCII case apart.

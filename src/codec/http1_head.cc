@@ -333,6 +333,82 @@ HeadResult parse_response_head(std::string_view buffer, HeadScan& scan, std::str
   return result;
 }
 
+namespace {
+
+HeadResult check_carried_fields(const std::vector<Field>& fields, Seen& seen) {
+  if (fields.size() > limits::kHttpHeaderFields) return refuse(431, "http_fields_count", "the head has too many fields");
+  for (const Field& field : fields) {
+    if (!is_token(field.name)) return refuse(400, "http_field_name", "a field's name is a token");
+    const bool trimmed = field.value.empty() || (field.value == trim(field.value));
+    if (!is_all(field.value, kValueByte) || !trimmed) {
+      return refuse(400, "http_field_value", "a field value has no control characters, and no white space around it");
+    }
+    if (equals_ignoring_case(field.name, "connection") || equals_ignoring_case(field.name, "transfer-encoding") ||
+        equals_ignoring_case(field.name, "upgrade") || equals_ignoring_case(field.name, "keep-alive") ||
+        equals_ignoring_case(field.name, "proxy-connection") ||
+        (equals_ignoring_case(field.name, "te") && !equals_ignoring_case(field.value, "trailers"))) {
+      return refuse(400, "http_connection_field", "a field of the connection's has no place in HTTP/2");
+    }
+    if (HeadResult noted = note_field(field, seen); noted.progress == Progress::kRefused) return noted;
+  }
+  return {};
+}
+
+HeadResult check_carried_method(const CarriedParts& parts, RequestHead& head) {
+  if (head.method.size() > kMethodBytes || !is_token(head.method)) {
+    return refuse(400, "http_method", "the method is a short token");
+  }
+  head.upgrade = Upgrade::kNone;
+  if (parts.protocol.empty()) {
+    if (head.method == "CONNECT") return refuse(405, "http_connect", "CONNECT without a protocol is not served here");
+    return {};
+  }
+  if (head.method != "CONNECT") return refuse(400, "http_protocol", ":protocol belongs to CONNECT");
+  if (parts.protocol != "websocket") return refuse(501, "http_protocol", "only WebSockets are tunnelled");
+  head.upgrade = Upgrade::kWebSocket;
+  head.method = "GET";
+  return {};
+}
+
+}  // namespace
+
+HeadResult check_carried_request(const CarriedParts& parts, RequestHead& head) {
+  Seen seen;
+  HeadResult result = check_carried_method(parts, head);
+  if (result.progress == Progress::kRefused) return result;
+  if (parts.scheme != "https" && parts.scheme != "http") return refuse(400, "http_scheme", "the scheme is https");
+  std::string_view none;
+  if (head.target != "*" && !head.target.starts_with('/')) {
+    return refuse(400, "http_target", "the target is of no form of this method");
+  }
+  result = parse_target(head, none);
+  if (result.progress == Progress::kRefused) return result;
+  result = check_carried_fields(head.fields, seen);
+  if (result.progress == Progress::kRefused) return result;
+  if (!parts.authority.empty() && !is_authority(parts.authority)) {
+    return refuse(400, "http_host", "the authority is a name or address and a port");
+  }
+  if (!seen.host && parts.authority.empty()) return refuse(400, "http_host", "a request names its host");
+  result = check_host(seen, parts.authority, head);
+  if (!seen.host) result = {};
+  if (result.progress == Progress::kRefused) return result;
+  head.host = seen.host ? *seen.host : parts.authority;
+  result = parse_framing(seen, 1, head.framing);
+  if (result.progress == Progress::kRefused) return result;
+  if (!seen.content_length) head.framing.kind = parts.ends ? BodyKind::kNone : BodyKind::kChunked;
+  head.keep_alive = true;
+  head.expects_continue = seen.expect.has_value();
+  if (seen.expect && !equals_ignoring_case(*seen.expect, "100-continue")) {
+    return refuse(417, "http_expect", "only 100-continue can be expected");
+  }
+  if (head.upgrade != Upgrade::kWebSocket) return {};
+  head.framing = {};
+  if (!seen.websocket_version || *seen.websocket_version != "13" || seen.content_length) {
+    return refuse(400, "http_websocket", "a WebSocket is of version 13 and has no length");
+  }
+  return {};
+}
+
 Error to_error(const Refusal& refusal) {
   return fail(refusal.status == 501 ? ErrorKind::kUnsupported : ErrorKind::kInvalid, refusal.code, refusal.message);
 }

@@ -166,6 +166,7 @@ std::optional<Entity> derive_app(const Objects& objects, const EntityId& id) {
   entity.attributes.push_back(fact("hosts", std::move(hosts), "resource"));
   entity.attributes.push_back(fact("upstream", spec.string_or("upstream", ""), "resource"));
   entity.attributes.push_back(fact("sign_in", spec.string_or("signIn", "session"), "resource"));
+  entity.attributes.push_back(fact("protocol", spec.string_or("protocol", "http1"), "resource"));
   entity.attributes.push_back(fact("record", spec.string_or("record", "with"), "resource"));
   return entity;
 }
@@ -323,7 +324,7 @@ std::vector<Entity> built_in_entities(const Settings& settings) {
   Entity console = base({"Wary::App", std::string(kConsole)});
   console.attributes = {fact("hosts", Json::array({Json(settings.console_host)}), "built-in"),
                         fact("upstream", "unix:" + settings.console_socket, "built-in"),
-                        fact("sign_in", "none", "built-in"), fact("record", "with", "built-in")};
+                        fact("sign_in", "none", "built-in"), fact("protocol", "http1", "built-in"), fact("record", "with", "built-in")};
   out.push_back(std::move(console));
   out.push_back(console_route("console-sign-in", "/api/signin", kConsole));
   out.push_back(console_route("console-sign-out", "/api/signout", kConsole));

@@ -251,7 +251,7 @@ Status Edge::renew_certificate(const std::vector<std::string>& names) {
   site.identity.chain = std::move(certificate.chain);
   site.identity.key = std::make_shared<const crypto::PrivateKey>(std::move(key));
   tls.sites.push_back(std::move(site));
-  tls.alpn = {"http/1.1"};
+  tls.alpn = {"h2", "http/1.1"};
   tls.client_auth = crypto::ClientAuth::kOptional;
   tls.verify_client =
       crypto::verify_svid(std::move(roots), options_.trust_domain, crypto::VerifyOptions::Use::kClient, parts_.clock);

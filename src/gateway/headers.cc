@@ -134,4 +134,13 @@ void forward_response_fields(const http1::ResponseHead& head, bool is_console, s
   }
 }
 
+void forward_trailers(const std::vector<http1::Field>& trailers, std::vector<http1::Field>& out) {
+  for (const http1::Field& field : trailers) {
+    const bool routes = codec::equals_ignoring_case(field.name, "content-length") ||
+                        codec::equals_ignoring_case(field.name, "host") ||
+                        codec::equals_ignoring_case(field.name, "set-cookie");
+    if (!routes && !http1::is_hop_by_hop(field.name) && !is_reserved_response(field.name)) out.push_back(field);
+  }
+}
+
 }  // namespace wary::gateway

@@ -24,6 +24,8 @@ void forward_request_fields(const codec::http1::RequestHead& head, std::string& 
 // Appends what of a response goes on: no hop-by-hop field, and no cookie of ours but from the console, which signs in.
 void forward_response_fields(const codec::http1::ResponseHead& head, bool is_console,
                              std::vector<codec::http1::Field>& out);
+// Appends what of an answer's trailers goes on: nothing that a head would have had to say.
+void forward_trailers(const std::vector<codec::http1::Field>& trailers, std::vector<codec::http1::Field>& out);
 // A Cookie value without the cookies of ours.
 std::string strip_own_cookies(std::string_view value);
 

@@ -7,7 +7,9 @@
 #include "crypto/hash.h"
 #include "crypto/random_id.h"
 #include "gateway/connection.h"
+#include "gateway/exchange.h"
 #include "gateway/headers.h"
+#include "gateway/outgoing.h"
 #include "gateway/pages.h"
 
 namespace wary::gateway {
@@ -26,13 +28,6 @@ codec::Json entity_reference(const contract::EntityId& id) {
   codec::Json target = codec::Json::object();
   target.set("type", std::string_view(id.type)).set("id", std::string_view(id.id));
   return codec::Json::object({{"__entity", std::move(target)}});
-}
-
-// "127.0.0.1:5000" and "[::1]:5000" without the port.
-std::string client_address(std::string_view peer) {
-  peer = peer.substr(0, peer.rfind(':'));
-  if (peer.starts_with('[') && peer.ends_with(']')) peer = peer.substr(1, peer.size() - 2);
-  return std::string(peer);
 }
 
 // W3C Trace Context: version 00, 32 hex digits of trace id that are not all zero; or nothing.
@@ -101,51 +96,32 @@ std::string safe_return_path(std::string_view path) {
 
 }  // namespace
 
-bool Connection::take_head() {
-  if (in_at_ == in_.size()) return false;
-  const std::string_view buffer = std::string_view(in_).substr(in_at_);
-  const http1::HeadResult result = http1::parse_request_head(buffer, scan_, head_);
-  if (result.progress == http1::Progress::kNeedMore) return false;
-  if (result.progress == http1::Progress::kRefused) {
-    method_ = "GET";  // unknown: the answer has its body
-    refuse(result.refusal);
-    return false;
-  }
-  scan_ = {};
-  in_at_ += result.consumed;  // the head's views stay valid: in_ is cleared at the end of the turn only
-  handle(head_);
-  return state_ == State::kHead;
-}
-
-void Connection::refuse(const http1::Refusal& refusal) {
-  keep_alive_ = false;
-  request_body_.emplace(http1::Framing{});
+void Exchange::refuse(const http1::Refusal& refusal) {
+  if (is_grpc_) return respond_grpc(refusal.status, refusal.message);
   std::string_view next = "Send a request that follows RFC 9112.";
   if (refusal.status == 503) next = "Try again in a few seconds; the operator sees the cause with `wary status`.";
   if (refusal.status == 421) next = "Use a name that is served here; the operator lists them with `wary get apps`.";
   if (refusal.code.starts_with("sign_in_")) next = "Open the application's own address again, in this browser.";
   const Notice notice{refusal.status, refusal.code, refusal.message, next, ""};
-  answer(refusal.status, {{"Content-Type", "application/json"}}, render_json(notice));
+  respond(refusal.status, {{"Content-Type", "application/json"}}, render_json(notice), true);
 }
 
-void Connection::handle(const http1::RequestHead& head) {
+void Exchange::begin(const http1::RequestHead& head) {
   method_ = head.method;
-  client_is_1_1_ = head.minor_version >= 1;
-  keep_alive_ = head.keep_alive;
   wants_upgrade_ = head.upgrade == http1::Upgrade::kWebSocket;
-  request_framing_ = head.framing;
-  request_body_.emplace(head.framing);
-  request_body_ended_ = any_body_sent_ = false;
+  has_body_ = head.framing.kind != http1::BodyKind::kNone;
+  body_ended_ = any_body_sent_ = answered_ = false;
   expects_continue_ = head.expects_continue;
+  is_grpc_ = http1::find_field(head.fields, "content-type").value_or("").starts_with("application/grpc");
   decision_id_.clear();
   // Under every name: that this process answers, for who watches it. It says nothing of anybody, so nothing is decided.
   if (head.path == kLivePath && (head.method == "GET" || head.method == "HEAD")) {
-    return answer(200, {{"Content-Type", "text/plain"}, {"Cache-Control", "no-store"}}, "ok\n");
+    return respond(200, {{"Content-Type", "text/plain"}, {"Cache-Control", "no-store"}}, "ok\n");
   }
   if (!worker_.site()) return refuse({503, "not_ready", "the gateway has not been told yet what it serves"});
   site_ = worker_.site();
   app_ = site_->find_app(head.host);
-  const std::string_view name = tls_.server_name();
+  const std::string_view name = client_.connection().tls().server_name();
   // The name of the handshake and of the request lead to one app, or a certificate for one would answer for another.
   if (app_ == nullptr || (!name.empty() && site_->find_app(name) != app_)) {
     return refuse({421, "host_unknown", "nothing is served here under this name"});
@@ -153,7 +129,7 @@ void Connection::handle(const http1::RequestHead& head) {
   if (head.form == http1::TargetForm::kAsterisk) return refuse({400, "target_asterisk", "this target is not served"});
   auto path = codec::normalise_path(head.path);
   if (!path) return refuse({400, path.error().code, path.error().message});
-  if (*path == kContinuePath) return continue_sign_in(head, *app_);
+  if (*path == kContinuePath) return continue_sign_in(head);
   if (certificate_has_expired()) {
     return refuse(
         {401, "certificate_expired", "this connection's certificate has expired: connect again with a new one"});
@@ -161,11 +137,11 @@ void Connection::handle(const http1::RequestHead& head) {
   decide(head, *app_, *path);
 }
 
-void Connection::decide(const http1::RequestHead& head, const App& app, const std::string& path) {
+void Exchange::decide(const http1::RequestHead& head, const App& app, const std::string& path) {
   enforce::Point& point = worker_.point();
-  const auto subject = point.identify(session_token(head), head.host, tls_.peer_spiffe_id());
+  const auto subject = point.identify(session_token(head), head.host, client_.connection().tls().peer_spiffe_id());
   const Route& route = app.find_route(path);
-  const std::string client = client_address(client_->peer_address());
+  const std::string client = client_.connection().client_address();
 
   request_ = contract::Request{};
   request_.tenant = app.tenant;
@@ -184,8 +160,7 @@ void Connection::decide(const http1::RequestHead& head, const App& app, const st
   const contract::Decision& decision = made.decision;
   decision_id_ = decision.id;
   if (!decision.is_allowed()) {
-    worker_.live().remove(*this);
-    valid_until_.reset();
+    leave_live();
     if (decision.reason_code == "ledger_unavailable" || decision.reason_code.starts_with("snapshot_")) {
       return refuse({503, decision.reason_code == "ledger_unavailable" ? "ledger_unavailable" : "policy_unavailable",
                      "no access is given while it cannot be decided and recorded"});
@@ -193,25 +168,24 @@ void Connection::decide(const http1::RequestHead& head, const App& app, const st
     return deny(head, app, path, subject, decision);
   }
   live_under(decision);
-  if (!prepare_upstream(head, path, subject, client, "00-" + trace.id + "-" + trace.parent + "-01")) return;
+  if (!prepare(head, path, subject, client, "00-" + trace.id + "-" + trace.parent + "-01")) return;
   if (route.record == contract::Record::kBefore) {
     state_ = State::kWaiting;
     waits_for_receipt_ = made.sequence;
     set_deadline(kReceiptTime);
-    worker_.when_durable(made.sequence, id_);
+    worker_.when_durable(made.sequence, connection_, stream_);
     return;
   }
-  connect_upstream(true);
+  connect(true);
 }
 
-void Connection::on_durable(std::uint64_t sequence) {
+void Exchange::on_durable(std::uint64_t sequence) {
   if (state_ != State::kWaiting || waits_for_receipt_ != sequence) return;
   waits_for_receipt_ = 0;
-  connect_upstream(true);
-  drive();
+  connect(true);
 }
 
-bool Connection::prepare_upstream(const http1::RequestHead& head, const std::string& path,
+bool Exchange::prepare(const http1::RequestHead& head, const std::string& path,
                                   const enforce::Point::Subject& subject, const std::string& client,
                                   const std::string& traceparent) {
   std::string cookies;
@@ -227,21 +201,18 @@ bool Connection::prepare_upstream(const http1::RequestHead& head, const std::str
   fields.push_back({"X-Forwarded-Host", head.host});
   fields.push_back({"traceparent", traceparent});
 
-  http1::RequestParts parts;
-  parts.method = head.method;
-  parts.path = path;
-  parts.query = head.query;
-  parts.host = head.host;
-  parts.framing = head.framing;
-  parts.upgrade = head.upgrade;
-  upstream_head_.clear();
-  const Status written = http1::append_request_head(upstream_head_, parts, fields);
+  outgoing_.method = head.method;
+  outgoing_.has_body = has_body_;
+  outgoing_.upgrades = wants_upgrade_;
+  outgoing_.is_http2 = app_->is_http2;
+  const bool written = app_->is_http2 ? write_http2_request(head, path, fields, is_grpc_, outgoing_)
+                                      : write_http1_request(head, path, fields, worker_.random(), outgoing_);
   if (written) return true;
   refuse({400, "request_unwritable", "this request cannot be written as one message"});
   return false;
 }
 
-void Connection::deny(const http1::RequestHead& head, const App& app, const std::string& path,
+void Exchange::deny(const http1::RequestHead& head, const App& app, const std::string& path,
                       const enforce::Point::Subject& subject, const contract::Decision& decision) {
   const bool browser = prefers_html(http1::find_field(head.fields, "accept").value_or(""));
   const bool navigates = browser && (head.method == "GET" || head.method == "HEAD");
@@ -250,7 +221,7 @@ void Connection::deny(const http1::RequestHead& head, const App& app, const std:
   if (head.query) back += "?" + std::string(*head.query);
   if (has_ended && navigates) {
     // The same again without the cookie: from there on as anybody who is not signed in.
-    return answer(
+    return respond(
         303, {{"Location", safe_return_path(back)}, {"Set-Cookie", kClearSession}, {"Cache-Control", "no-store"}}, "");
   }
   if (subject.is_anonymous && app.signs_in && navigates) {
@@ -261,7 +232,7 @@ void Connection::deny(const http1::RequestHead& head, const App& app, const std:
     const std::string location =
         worker_.options().console_origin + "/continue?host=" + codec::encode_percent(head.host) +
         "&path=" + codec::encode_percent(back) + "&state=" + codec::encode_hex(crypto::sha256(as_bytes(state)));
-    return answer(303, {{"Location", location}, {"Set-Cookie", cookie}, {"Cache-Control", "no-store"}}, "");
+    return respond(303, {{"Location", location}, {"Set-Cookie", cookie}, {"Cache-Control", "no-store"}}, "");
   }
   Notice notice;
   notice.reference = decision_id_;
@@ -282,8 +253,9 @@ void Connection::deny(const http1::RequestHead& head, const App& app, const std:
     notice.title = "You may not do this.";
     notice.next = "If you need this access, send the reference to the owner of this application.";
   }
+  if (is_grpc_) return respond_grpc(notice.status, notice.title);
   const std::string body = browser ? render_html(notice) : render_json(notice);
-  answer(notice.status,
+  respond(notice.status,
          {{"Content-Type", browser ? "text/html; charset=utf-8" : "application/json"},
           {"Cache-Control", "no-store"},
           {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
@@ -291,7 +263,7 @@ void Connection::deny(const http1::RequestHead& head, const App& app, const std:
          body);
 }
 
-void Connection::continue_sign_in(const http1::RequestHead& head, const App&) {
+void Exchange::continue_sign_in(const http1::RequestHead& head) {
   const std::string_view query = head.query.value_or("");
   const auto code = parameter(query, "code");
   const auto path = parameter(query, "path");
@@ -309,12 +281,14 @@ void Connection::continue_sign_in(const http1::RequestHead& head, const App&) {
   const std::string back = safe_return_path(path.value_or("/"));
   Worker& worker = worker_;
   worker.redeem()(*code, host, codec::encode_hex(crypto::sha256(as_bytes(*state))),
-                  [&worker, id = id_, wait, back](Result<Redeemed> result) {
-                    if (Connection* connection = worker.find(id)) connection->redeemed(wait, std::move(result), back);
+                  [&worker, connection = connection_, stream = stream_, wait, back](Result<Redeemed> result) {
+                    if (Exchange* exchange = worker.find(connection, stream)) {
+                      exchange->redeemed(wait, std::move(result), back);
+                    }
                   });
 }
 
-void Connection::redeemed(std::uint64_t wait, Result<Redeemed> result, const std::string& path) {
+void Exchange::redeemed(std::uint64_t wait, Result<Redeemed> result, const std::string& path) {
   if (state_ != State::kWaiting || wait != waits_) return;
   ++waits_;
   if (!result) {
@@ -323,27 +297,34 @@ void Connection::redeemed(std::uint64_t wait, Result<Redeemed> result, const std
     const std::string session =
         std::string(kSessionCookie) + "=" + result->token + "; Path=/; Secure; HttpOnly; SameSite=Lax";
     const std::string clear = std::string(kStateCookie) + "=; Path=/; Secure; HttpOnly; Max-Age=0";
-    answer(303, {{"Location", path}, {"Set-Cookie", session}, {"Set-Cookie", clear}, {"Cache-Control", "no-store"}},
+    respond(303, {{"Location", path}, {"Set-Cookie", session}, {"Set-Cookie", clear}, {"Cache-Control", "no-store"}},
            "");
   }
-  drive();
 }
 
-// Answers the request at hand from here. Body bytes that the client still sends are not read: such a connection ends.
-void Connection::answer(int status, std::vector<http1::Field> fields, std::string_view body) {
-  keep_alive_ = keep_alive_ && request_body_->is_done();
-  http1::ResponseParts parts;
-  parts.status = status;
-  parts.framing = {http1::BodyKind::kLength, body.size()};
-  parts.keep_alive = keep_alive_;
-  const Status written = http1::append_response_head(plain_, parts, fields);
-  WARY_CHECK(written.ok());  // every field is this program's own, or was checked
-  if (method_ != "HEAD") plain_ += body;
+// Answers the request at hand from here. Body bytes that the client still sends are not read.
+void Exchange::respond(int status, std::vector<http1::Field> fields, std::string_view body, bool closes) {
+  state_ = State::kIdle;
+  ++waits_;
   app_ = nullptr;
   site_.reset();
-  if (!keep_alive_) return end_gracefully();
-  state_ = State::kHead;
-  set_deadline(kKeepAliveTime);
+  const bool written = client_.answer({status, fields, body.size(), !body.empty() && method_ != "HEAD", false, true, closes});
+  WARY_CHECK(written);  // every field is this program's own, or was checked
+  answered_ = true;
+  if (method_ != "HEAD") client_.data(body);
+  client_.end({});
+}
+
+// gRPC has its own words for it: the answer is its trailers alone, and HTTP's status is 200.
+void Exchange::respond_grpc(int status, std::string_view message) {
+  const std::string_view code = status == 401 ? "16" : status == 403 ? "7" : status == 404 || status == 421 ? "12"
+                                : status == 504 ? "4" : status == 429 ? "8" : status >= 500 ? "14" : "13";
+  const std::string escaped = codec::encode_percent(message);
+  const std::string decision = decision_id_;
+  std::vector<http1::Field> fields = {
+      {"content-type", "application/grpc"}, {"grpc-status", code}, {"grpc-message", escaped}};
+  if (!decision.empty()) fields.push_back({"wary-decision", decision});
+  respond(200, std::move(fields), "");
 }
 
 }  // namespace wary::gateway

@@ -45,6 +45,8 @@ Result<std::unique_ptr<App>> make_app(const contract::Entity& entity) {
     app->hosts.push_back(codec::to_lower(std::string_view(host.as_string())));
   }
   WARY_ASSIGN_OR_RETURN(app->upstream, parse_upstream(text_fact(entity, "upstream", "")));
+  app->is_http2 = text_fact(entity, "protocol", "http1") == "http2";
+  app->upstream_key = (app->is_http2 ? "h2 " : "h1 ") + app->upstream.to_string();
   app->signs_in = text_fact(entity, "sign_in", "session") == "session";
   app->fallback = {entity.id, "/", true, record_of(entity, contract::Record::kWith)};
   return app;

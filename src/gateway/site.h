@@ -4,7 +4,8 @@
 //   const App* app = site->find_app("metrics.localhost");
 //   const Route& route = app->find_route("/api/v1/query");
 //
-// Attributes of Wary::App: hosts (set of names), upstream ("http://127.0.0.1:9090" or "unix:/path"), record
+// Attributes of Wary::App: hosts (set of names), upstream ("http://127.0.0.1:9090" or "unix:/path"), protocol
+// ("http1" | "http2"), record
 // ("with" | "before"), sign_in ("session" | "none"). Of Wary::Route: app (entity), path ("/exact", or
 // "/api/*" for "/api" and all below), record.
 // A path that no route names is the app's own: its resource is the App. Immutable; any thread.
@@ -35,6 +36,8 @@ struct App {
   std::string tenant;
   std::vector<std::string> hosts;  // lower case, without port
   io::Address upstream;
+  std::string upstream_key;  // what its connections are kept under
+  bool is_http2 = false;     // the application speaks HTTP/2 (without TLS: with prior knowledge)
   bool is_console = false;  // wary's own: the only app that may set wary's cookies
   bool signs_in = true;     // an unknown browser is sent to sign in; otherwise it is refused
   Route fallback;

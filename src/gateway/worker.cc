@@ -1,14 +1,18 @@
 #include "gateway/worker.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "gateway/connection.h"
+#include "gateway/exchange.h"
+#include "gateway/upstream_pool.h"
 
 namespace wary::gateway {
 
 namespace {
 
 constexpr std::int64_t kSweepEvery = kNanosPerSecond / 2;
-constexpr std::int64_t kIdleUpstream = 15 * kNanosPerSecond;
-constexpr std::size_t kIdlePerUpstream = 64;
+constexpr std::size_t kTurnEnds = 100'000;  // of one turn: who marks another for ever waits for the next
 
 }  // namespace
 
@@ -23,7 +27,12 @@ Worker::Worker(io::Loop& loop, Clock& clock, Random& random, enforce::Shared& sh
       redeem_(std::move(redeem)),
       connections_metric_(metrics.gauge("wary_gateway_connections", "Open client connections")),
       refused_metric_(
-          metrics.counter("wary_gateway_refused_total", "Connections refused at the limit or without a key")) {}
+          metrics.counter("wary_gateway_refused_total", "Connections refused at the limit or without a key")),
+      upstreams_(std::make_unique<UpstreamPool>(*this)) {}
+
+TurnEnd::~TurnEnd() {
+  if (marked_ != nullptr) marked_->forget(*this);
+}
 
 Worker::~Worker() = default;
 
@@ -48,9 +57,57 @@ void Worker::accepted(std::unique_ptr<io::Stream> stream) {
   raw->begin();
 }
 
-Connection* Worker::find(std::uint64_t id) {
-  const auto found = connections_.find(id);
-  return found == connections_.end() ? nullptr : found->second.get();
+Exchange* Worker::find(std::uint64_t connection, std::int32_t stream) {
+  const auto found = connections_.find(connection);
+  return found == connections_.end() ? nullptr : found->second->exchange(stream);
+}
+
+void Worker::post_end() {
+  if (std::exchange(end_posted_, true)) return;
+  loop_.post([this] { end_turn(); });
+}
+
+void Worker::at_turn_end(TurnEnd& what) {
+  if (what.marked_ != nullptr) return;
+  what.marked_ = this;
+  marked_.push_back(&what);
+  post_end();
+}
+
+void Worker::forget(TurnEnd& what) {
+  what.marked_ = nullptr;
+  std::replace(marked_.begin(), marked_.end(), &what, static_cast<TurnEnd*>(nullptr));
+}
+
+void Worker::end_turn() {
+  end_posted_ = false;
+  std::size_t done = 0;
+  for (; done < marked_.size() && done < kTurnEnds; ++done) {
+    TurnEnd* what = marked_[done];
+    if (what == nullptr) continue;
+    marked_[done] = nullptr;
+    what->marked_ = nullptr;
+    what->turn_end();
+  }
+  marked_.erase(marked_.begin(), marked_.begin() + static_cast<std::ptrdiff_t>(done));
+  // Nobody stands in what has ended; and it may mark others as it goes.
+  const auto connections = std::move(ended_);
+  const auto clients = std::move(ended_clients_);
+  const auto calls = std::move(ended_calls_);
+  ended_.clear();
+  ended_clients_.clear();
+  ended_calls_.clear();
+  if (!marked_.empty()) post_end();
+}
+
+void Worker::bury(std::unique_ptr<ClientSide> client) {
+  ended_clients_.push_back(std::move(client));
+  post_end();
+}
+
+void Worker::bury(std::unique_ptr<UpstreamCall> call) {
+  ended_calls_.push_back(std::move(call));
+  post_end();
 }
 
 std::size_t Worker::held_bytes() const {
@@ -62,34 +119,22 @@ std::size_t Worker::held_bytes() const {
 void Worker::finished(std::uint64_t id) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
-  if (ended_.empty()) loop_.post([this] { ended_.clear(); });
   ended_.push_back(std::move(found->second));
   connections_.erase(found);
+  post_end();
   connections_metric_.add(-1);
 }
 
+// Deadlines; and a decision that ends by itself is made again when it does: nobody tells of a fact that merely expires.
 void Worker::sweep() {
   const std::int64_t now = loop_.now().nanos;
-  std::vector<Connection*> late;
-  for (const auto& [id, connection] : connections_) {
-    if (connection->deadline() <= now) late.push_back(connection.get());
-  }
-  for (Connection* connection : late) connection->on_deadline();
-  decide_expired();
-  for (auto& [address, list] : idle_) {
-    std::erase_if(list, [&](const Idle& idle) { return now - idle.since > kIdleUpstream; });
-  }
+  const UnixTime wall = clock_.unix_time();
+  std::vector<Connection*> open;
+  open.reserve(connections_.size());
+  for (const auto& [id, connection] : connections_) open.push_back(connection.get());
+  for (Connection* connection : open) connection->sweep(now, wall);
+  upstreams_->sweep(now);
   loop_.after(kSweepEvery, [this] { sweep(); });
-}
-
-// A decision that ends by itself is made again when it does: nobody tells of a fact that merely expires.
-void Worker::decide_expired() {
-  const UnixTime now = clock_.unix_time();
-  std::vector<Connection*> expired;
-  for (const auto& [id, connection] : connections_) {
-    if (connection->valid_until() && *connection->valid_until() <= now) expired.push_back(connection.get());
-  }
-  for (Connection* connection : expired) connection->reconsider(0);
 }
 
 void Worker::post_site(std::shared_ptr<const Site> site) {
@@ -107,11 +152,11 @@ void Worker::post_changed(std::shared_ptr<const std::vector<contract::EntityId>>
 
 void Worker::changed(const std::vector<contract::EntityId>& list, bool everything, std::int64_t committed) {
   const auto sessions = everything ? live_.all() : live_.affected(list);
-  for (enforce::LiveSession* session : sessions) static_cast<Connection*>(session)->reconsider(committed);
+  for (enforce::LiveSession* session : sessions) static_cast<Exchange*>(session)->reconsider(committed);
 }
 
-void Worker::when_durable(std::uint64_t sequence, std::uint64_t connection) {
-  waiting_for_receipt_.emplace(sequence, connection);
+void Worker::when_durable(std::uint64_t sequence, std::uint64_t connection, std::int32_t stream) {
+  waiting_for_receipt_.emplace(sequence, std::pair(connection, stream));
   if (point_.on_awaited) point_.on_awaited();
 }
 
@@ -119,35 +164,11 @@ void Worker::post_receipt(std::uint64_t boot, std::uint64_t sequence) {
   if (boot != point_.boot()) return;
   loop_.post([this, sequence] {
     while (!waiting_for_receipt_.empty() && waiting_for_receipt_.begin()->first <= sequence) {
-      const auto [waited, id] = *waiting_for_receipt_.begin();
+      const auto [waited, who] = *waiting_for_receipt_.begin();
       waiting_for_receipt_.erase(waiting_for_receipt_.begin());
-      if (Connection* connection = find(id)) connection->on_durable(waited);
+      if (Exchange* exchange = find(who.first, who.second)) exchange->on_durable(waited);
     }
   });
-}
-
-std::unique_ptr<io::Stream> Worker::take_idle(const io::Address& address) {
-  auto& list = idle_[address.to_string()];
-  while (!list.empty()) {
-    auto stream = std::move(list.back().stream);
-    list.pop_back();
-    // Bytes that came after its last answer belong to nobody: they must not open the next one's.
-    std::uint8_t unasked = 0;
-    if (stream->read({&unasked, 1}).state == io::IoCount::State::kWouldBlock) return stream;
-  }
-  return nullptr;
-}
-
-void Worker::give_idle(const io::Address& address, std::unique_ptr<io::Stream> stream) {
-  auto& list = idle_[address.to_string()];
-  if (list.size() >= kIdlePerUpstream) return;
-  // Whatever an idle upstream says, its end or bytes nobody asked for, it is not used again.
-  io::Stream* raw = stream.get();
-  stream->on_ready([this, key = address.to_string(), raw](bool, bool) {
-    std::erase_if(idle_[key], [&](const Idle& idle) { return idle.stream.get() == raw; });
-  });
-  stream->want(true, false);
-  list.push_back({std::move(stream), loop_.now().nanos});
 }
 
 }  // namespace wary::gateway

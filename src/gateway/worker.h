@@ -2,7 +2,7 @@
 // Nothing on a request's path is shared with another thread but immutable values.
 //
 // The link's thread talks to it by post(): a new site, a new snapshot with what changed, receipts. Thread rule: its
-// loop's, but for the post_* functions. Limits: 16,384 connections, 64 idle upstream connections an app.
+// loop's, but for the post_* functions. Limits: 16,384 connections.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,26 @@
 
 namespace wary::gateway {
 
+class ClientSide;
 class Connection;
+class Exchange;
+class UpstreamCall;
+class UpstreamPool;
+class Worker;
+
+// What has something to do once a turn, after all that became ready in it.
+class TurnEnd {
+ public:
+  TurnEnd() = default;
+  TurnEnd(const TurnEnd&) = delete;
+  TurnEnd& operator=(const TurnEnd&) = delete;
+  virtual ~TurnEnd();
+  virtual void turn_end() = 0;
+
+ private:
+  friend class Worker;
+  Worker* marked_ = nullptr;
+};
 
 struct WorkerOptions {
   io::Address listen;
@@ -63,10 +82,17 @@ class Worker {
   const std::shared_ptr<const Site>& site() const { return site_; }
   const WorkerOptions& options() const { return options_; }
   const Redeem& redeem() const { return redeem_; }
-  Connection* find(std::uint64_t id);
-  void finished(std::uint64_t id);  // destroys the connection at the end of this turn
+  // The exchange of this connection and stream, if it still runs.
+  Exchange* find(std::uint64_t connection, std::int32_t stream);
+  UpstreamPool& upstreams() { return *upstreams_; }
+  void at_turn_end(TurnEnd& what);
+  void forget(TurnEnd& what);
+  // Destroyed at the end of this turn: who calls may stand in it.
+  void finished(std::uint64_t id);
+  void bury(std::unique_ptr<ClientSide> client);
+  void bury(std::unique_ptr<UpstreamCall> call);
   // Calls back on this thread once the event is durable.
-  void when_durable(std::uint64_t sequence, std::uint64_t connection);
+  void when_durable(std::uint64_t sequence, std::uint64_t connection, std::int32_t stream);
 
   // Where reads of this thread land; what lies there is good until the next one. Not on the stack, where the compiler
   // would clear it for every read.
@@ -76,20 +102,13 @@ class Worker {
   std::size_t connections() const { return connections_.size(); }
   std::size_t held_bytes() const;
 
-  std::unique_ptr<io::Stream> take_idle(const io::Address& address);
-  void give_idle(const io::Address& address, std::unique_ptr<io::Stream> stream);
-
  private:
   static constexpr std::size_t kReadBytes = 32 * 1024;
   void accepted(std::unique_ptr<io::Stream> stream);
   void sweep();
-  void decide_expired();
+  void end_turn();
+  void post_end();
   void changed(const std::vector<contract::EntityId>& changed, bool everything, std::int64_t committed);
-
-  struct Idle {
-    std::unique_ptr<io::Stream> stream;
-    std::int64_t since;
-  };
 
   io::Loop& loop_;
   Clock& clock_;
@@ -104,14 +123,19 @@ class Worker {
   std::shared_ptr<const Site> site_;
   std::shared_ptr<const crypto::TlsServerContext> context_;  // shared: sessions keep the one they began with
   std::unique_ptr<io::Listener> listener_;
+  std::vector<TurnEnd*> marked_;  // before those that take themselves out
+  std::unique_ptr<UpstreamPool> upstreams_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<Connection>> ended_;
+  std::vector<std::unique_ptr<ClientSide>> ended_clients_;
+  std::vector<std::unique_ptr<UpstreamCall>> ended_calls_;
+  bool end_posted_ = false;
   std::uint64_t last_connection_ = 0;
   std::unique_ptr<std::uint8_t[]> socket_buffer_ =
       std::make_unique_for_overwrite<std::uint8_t[]>(kReadBytes);                                              // NOLINT
   std::unique_ptr<std::uint8_t[]> plain_buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(kReadBytes);  // NOLINT
-  std::unordered_map<std::string, std::vector<Idle>> idle_;
-  std::multimap<std::uint64_t, std::uint64_t> waiting_for_receipt_;  // sequence → connection
+  // sequence → connection, stream
+  std::multimap<std::uint64_t, std::pair<std::uint64_t, std::int32_t>> waiting_for_receipt_;
 };
 
 }  // namespace wary::gateway

@@ -1,0 +1,313 @@
+#include "gateway/client_http2.h"
+
+#include <algorithm>
+
+#include "codec/text.h"
+
+namespace wary::gateway {
+
+namespace http1 = codec::http1;
+
+namespace {
+
+constexpr std::size_t kStreamHeld = 128 * 1024;   // of one answer
+constexpr std::size_t kFlushedAtOnce = 64 * 1024;  // framed and encrypted, so that a cut has little to hold back
+constexpr std::string_view kPolicyCloseFrame{"\x88\x02\x03\xf0", 4};  // RFC 6455: close, code 1008
+
+}  // namespace
+
+class Http2Client::Stream final : public ClientSide {
+ public:
+  Stream(Http2Client& owner, std::int32_t id)
+      : exchange(owner.connection_.worker(), *this, owner.connection_.id(), id), owner_(owner), id_(id) {}
+
+  Connection& connection() override { return owner_.connection_; }
+  bool answer(const AnswerHead& head) override;
+  void data(std::string_view bytes) override {
+    owner_.session_.write(id_, bytes);
+    owner_.connection_.mark();
+  }
+  void end(const std::vector<http1::Field>& trailers) override {
+    if (!ended_) {
+      ended_ = true;
+      owner_.session_.end(id_, trailers, !body_ended);
+    }
+    owner_.connection_.mark();
+  }
+  void abort() override {
+    exchange.give_up(true);
+    owner_.session_.reset(id_, is_websocket_ ? http::kHttp2Cancel : http::kHttp2InternalError);
+    owner_.connection_.mark();
+  }
+  void cut() override;
+  std::size_t room() const override {
+    const std::size_t held = owner_.session_.queued(id_);
+    const bool full = owner_.session_.queued() >= kAnswerHeld * 4;
+    return held < kStreamHeld && !full ? kStreamHeld - held : 0;
+  }
+  void ask_for_body() override {
+    owner_.session_.submit_interim(id_, 100);
+    owner_.connection_.mark();
+  }
+  // What came of the body and was not taken yet. True when something moved.
+  bool pump();
+
+  Exchange exchange;
+  std::string pending;
+  http1::RequestHead head;
+  bool body_ended = false;       // by the client
+  bool waits = false;            // is in waiting_
+  std::uint64_t sent_at = 0;     // flushes_ when its last bytes were framed
+
+ private:
+  Http2Client& owner_;
+  const std::int32_t id_;
+  bool told_body_end_ = false;
+  bool ended_ = false;
+  bool is_websocket_ = false;
+};
+
+bool Http2Client::Stream::answer(const AnswerHead& head) {
+  std::vector<http1::Field> fields;
+  fields.reserve(head.fields.size() + 1);
+  for (const http1::Field& field : head.fields) {
+    if (!http1::is_token(field.name) || !http1::is_field_value(field.value)) return false;
+    if (head.switches && codec::equals_ignoring_case(field.name, "sec-websocket-accept")) continue;
+    fields.push_back(field);
+  }
+  if (head.status < 200 && !head.switches) return false;
+  is_websocket_ = head.switches;
+  std::string length;
+  const bool bodiless = head.status < 200 || head.status == 204 || head.status == 304;
+  if (head.length && !bodiless) {
+    length = std::to_string(*head.length);
+    fields.push_back({"content-length", length});
+  }
+  ended_ = !head.has_body && !head.switches && body_ended;
+  owner_.session_.submit_answer(id_, head.switches ? 200 : head.status, fields, ended_);
+  owner_.connection_.mark();
+  return true;
+}
+
+// Access has ended. A gRPC call and a WebSocket hear why in their own words, where nothing waits in a queue; what may be
+// queued ends with the whole connection, for a record that is encrypted cannot be taken apart.
+void Http2Client::Stream::cut() {
+  http::Http2Session& session = owner_.session_;
+  Connection& connection = owner_.connection_;
+  if (owner_.resting_.get() == this) {
+    if (!owner_.streams_.empty()) return;
+    session.shut_down(http::kHttp2NoError);
+    owner_.drive();
+    connection.flush();
+    return connection.end_now(false);
+  }
+  if (owner_.may_be_queued(*this)) return connection.end_now(true);
+  const bool quiet = session.queued(id_) == 0 && !ended_;
+  const bool speaks = exchange.may_speak();
+  const bool answered = exchange.has_answered();
+  const bool is_grpc = exchange.is_grpc();
+  exchange.give_up(true);
+  const std::vector<http1::Field> why = {{"grpc-status", "7"}, {"grpc-message", "access has ended"}};
+  if (quiet && speaks) {
+    session.write(id_, kPolicyCloseFrame);
+    session.end(id_, {}, !body_ended);
+  } else if (quiet && is_grpc && answered) {
+    session.end(id_, why, !body_ended);
+  } else if (quiet && is_grpc) {
+    std::vector<http1::Field> fields = why;
+    fields.push_back({"content-type", "application/grpc"});
+    session.submit_answer(id_, 200, fields, false);
+    session.end(id_, {}, !body_ended);
+  } else {
+    session.reset(id_, http::kHttp2Cancel);
+  }
+  owner_.drive();
+  connection.flush();
+}
+
+bool Http2Client::Stream::pump() {
+  bool moved = false;
+  if (!pending.empty()) {
+    const std::size_t size = std::min(exchange.body_room(), pending.size());
+    if (size > 0) {
+      exchange.body(std::string_view(pending).substr(0, size));
+      pending.erase(0, size);
+      owner_.session_.consume(id_, size);
+      moved = true;
+    }
+  }
+  if (body_ended && pending.empty() && !told_body_end_ && !exchange.is_idle() && exchange.body_room() > 0) {
+    told_body_end_ = true;
+    exchange.body_end();
+    moved = true;
+  }
+  return moved;
+}
+
+Http2Client::Http2Client(Connection& connection) : connection_(connection), session_(http::Http2Role::kServer, *this) {
+  connection_.mark();  // our settings go first
+}
+
+Http2Client::~Http2Client() = default;
+
+Http2Client::Stream* Http2Client::find(std::int32_t id) {
+  const auto found = streams_.find(id);
+  return found == streams_.end() ? nullptr : found->second.get();
+}
+
+Exchange* Http2Client::exchange(std::int32_t stream) {
+  Stream* found = find(stream);
+  return found == nullptr ? nullptr : &found->exchange;
+}
+
+void Http2Client::receive(std::string_view bytes) {
+  session_.receive(bytes);
+  connection_.mark();
+}
+
+bool Http2Client::may_read() const {
+  // Flow control bounds what bodies bring; answers that nobody reads bound what requests may ask.
+  return connection_.unsent() < kAnswerHeld;
+}
+
+bool Http2Client::may_be_queued(const Stream& stream) const {
+  return stream.sent_at == flushes_ && !connection_.is_flushed();
+}
+
+bool Http2Client::drive() {
+  if (connection_.is_flushed()) ++flushes_;
+  bool moved = false;
+  for (auto& [id, stream] : streams_) {
+    if (stream->exchange.is_idle()) continue;
+    if (!stream->pending.empty() || stream->body_ended) moved = stream->pump() || moved;
+    if (connection_.is_over()) return false;
+  }
+  std::vector<std::int32_t> waiting;
+  waiting.swap(waiting_);
+  for (const std::int32_t id : waiting) {
+    Stream* stream = find(id);
+    if (stream == nullptr) continue;
+    stream->waits = false;
+    moved = stream->exchange.client_has_room() || moved;
+  }
+  if (connection_.unsent() < kFlushedAtOnce) {
+    const std::size_t before = connection_.out().size();
+    session_.flush(connection_.out(), kFlushedAtOnce);
+    moved = moved || connection_.out().size() != before;
+  }
+  if (session_.is_over() || (draining_ && streams_.empty() && !session_.wants_to_send())) {
+    connection_.end_gracefully();
+    return false;
+  }
+  return moved;
+}
+
+void Http2Client::on_block(std::int32_t id, const http::Http2Block& block, bool ends) {
+  if (block.is_trailer) {
+    if (ends) on_end(id);
+    return;
+  }
+  auto made = std::make_unique<Stream>(*this, id);
+  Stream& stream = *made;
+  streams_[id] = std::move(made);
+  stream.body_ended = ends;
+  stream.sent_at = ~std::uint64_t{0};
+  if (block.is_too_large) {
+    stream.exchange.refuse({431, "http_head_size", "the head is too long"});
+    return;
+  }
+  http1::RequestHead& head = stream.head;
+  head.method = block.method;
+  head.target = block.path;
+  head.fields = block.fields;
+  head.minor_version = 1;
+  const http1::HeadResult checked =
+      http1::check_carried_request({block.authority, block.scheme, block.protocol, ends}, head);
+  if (checked.progress == http1::Progress::kRefused) return stream.exchange.refuse(checked.refusal);
+  stream.exchange.begin(head);
+}
+
+void Http2Client::on_data(std::int32_t id, std::string_view bytes) {
+  Stream* stream = find(id);
+  if (stream == nullptr || (stream->exchange.is_idle() && stream->exchange.has_answered())) {
+    return session_.consume(id, bytes.size());  // nobody reads it any more
+  }
+  // Straight on where nothing waits before it.
+  if (stream->pending.empty() && stream->exchange.body_room() >= bytes.size()) {
+    stream->exchange.body(bytes);
+    return session_.consume(id, bytes.size());
+  }
+  stream->pending += bytes;
+}
+
+void Http2Client::on_end(std::int32_t id) {
+  if (Stream* stream = find(id)) stream->body_ended = true;
+  connection_.mark();
+}
+
+void Http2Client::on_closed(std::int32_t id, std::uint32_t error) {
+  const auto found = streams_.find(id);
+  if (found == streams_.end()) return;
+  std::unique_ptr<Stream> stream = std::move(found->second);
+  streams_.erase(found);
+  if (!stream->exchange.is_idle()) stream->exchange.give_up(error != http::kHttp2NoError);
+  std::swap(resting_, stream);
+  if (stream) connection_.worker().bury(std::move(stream));  // it may be the one that is calling
+  if (streams_.empty()) connection_.set_deadline(kKeepAliveTime);
+}
+
+void Http2Client::on_sent(std::int32_t id) {
+  Stream* stream = find(id);
+  if (stream == nullptr) return;
+  stream->sent_at = flushes_;
+  if (stream->waits) return;
+  stream->waits = true;
+  waiting_.push_back(id);
+}
+
+void Http2Client::on_deadlines(std::int64_t now) {
+  std::vector<std::int32_t> late;
+  for (const auto& [id, stream] : streams_) {
+    if (!stream->exchange.is_idle() && stream->exchange.deadline() <= now) late.push_back(id);
+  }
+  for (const std::int32_t id : late) {
+    if (Stream* stream = find(id)) stream->exchange.on_deadline();
+  }
+}
+
+void Http2Client::on_expired(UnixTime now) {
+  std::vector<std::int32_t> expired;
+  for (const auto& [id, stream] : streams_) {
+    if (stream->exchange.valid_until() && *stream->exchange.valid_until() <= now) expired.push_back(id);
+  }
+  for (const std::int32_t id : expired) {
+    Stream* stream = connection_.is_over() ? nullptr : find(id);
+    if (stream != nullptr) stream->exchange.reconsider(0);
+  }
+  if (connection_.is_over() || !resting_) return;
+  if (resting_->exchange.valid_until() && *resting_->exchange.valid_until() <= now) resting_->exchange.reconsider(0);
+}
+
+void Http2Client::on_idle() {
+  if (!streams_.empty()) return;
+  drain();
+}
+
+void Http2Client::give_up(bool reset) {
+  for (auto& [id, stream] : streams_) stream->exchange.give_up(reset);
+  if (resting_) resting_->exchange.give_up(reset);
+}
+
+void Http2Client::drain() {
+  if (std::exchange(draining_, true)) return;
+  session_.shut_down(http::kHttp2NoError);
+  connection_.mark();
+}
+
+std::size_t Http2Client::held_bytes() const {
+  std::size_t held = session_.held_bytes();
+  for (const auto& [id, stream] : streams_) held += stream->pending.capacity() + stream->exchange.held_bytes();
+  return held;
+}
+
+}  // namespace wary::gateway

@@ -1,0 +1,249 @@
+#include "gateway/exchange.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "gateway/connection.h"
+#include "gateway/headers.h"
+#include "gateway/pages.h"
+#include "gateway/upstream_pool.h"
+
+namespace wary::gateway {
+
+namespace http1 = codec::http1;
+
+namespace {
+
+constexpr std::int64_t kConnectTime = 5 * kNanosPerSecond;
+constexpr std::int64_t kAnswerTime = 60 * kNanosPerSecond;  // to the first byte of an answer
+constexpr std::int64_t kBodyIdleTime = 300 * kNanosPerSecond;
+constexpr std::int64_t kTunnelIdleTime = 3600 * kNanosPerSecond;
+
+bool is_idempotent(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "PUT" || method == "DELETE";
+}
+
+// How long the answer's body is, where the application says so. The answer to HEAD says what the one to GET would, and
+// has no body (RFC 9110 section 9.3.2).
+std::optional<std::uint64_t> length_of(const http1::ResponseHead& head, std::string_view method) {
+  if (method != "HEAD" || head.status == 204 || head.status == 304) {
+    if (head.framing.kind == http1::BodyKind::kLength || head.framing.kind == http1::BodyKind::kNone) {
+      return head.framing.length;
+    }
+    return std::nullopt;
+  }
+  const auto length = http1::find_field(head.fields, "content-length");
+  std::uint64_t value = 0;
+  if (!length) return std::nullopt;
+  const auto parsed = std::from_chars(length->data(), length->data() + length->size(), value);
+  if (parsed.ec != std::errc() || parsed.ptr != length->data() + length->size()) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+Exchange::Exchange(Worker& worker, ClientSide& client, std::uint64_t connection, std::int32_t stream)
+    : worker_(worker), client_(client), connection_(connection), stream_(stream) {}
+
+Exchange::~Exchange() { release_upstream(false); }
+
+void Exchange::set_deadline(std::int64_t nanos) { deadline_ = worker_.loop().now().nanos + nanos; }
+
+std::size_t Exchange::held_bytes() const {
+  return outgoing_.text.capacity() + (upstream_ ? upstream_->held_bytes() : 0);
+}
+
+std::size_t Exchange::body_room() const {
+  if (state_ != State::kRunning && state_ != State::kTunnel) return 0;
+  const std::size_t queued = upstream_->queued();
+  return queued < kRequestQueued ? kRequestQueued - queued : 0;
+}
+
+void Exchange::body(std::string_view bytes) {
+  if (!upstream_ || bytes.empty()) return;
+  any_body_sent_ = true;
+  set_deadline(state_ == State::kTunnel ? kTunnelIdleTime : kAnswerTime);
+  upstream_->data(bytes);
+}
+
+void Exchange::body_end() {
+  if (!upstream_ || std::exchange(body_ended_, true)) return;
+  if (state_ == State::kTunnel) return on_upstream_sent();
+  upstream_->end();
+}
+
+// Half a request is with the application: it must never look whole there.
+void Exchange::body_refused(const http1::Refusal& refusal) {
+  release_upstream(true);
+  if (answered_) {
+    give_up(true);
+    return client_.abort();
+  }
+  refuse(refusal);
+}
+
+bool Exchange::client_has_room() { return upstream_ && upstream_->resume(); }
+
+void Exchange::release_upstream(bool reset) {
+  if (upstream_) worker_.upstreams().give_back(std::move(upstream_), reset);
+}
+
+void Exchange::leave_live() {
+  worker_.live().remove(*this);
+  valid_until_.reset();
+}
+
+void Exchange::give_up(bool reset) {
+  state_ = State::kIdle;
+  leave_live();
+  release_upstream(reset);
+  app_ = nullptr;
+  site_.reset();
+}
+
+void Exchange::connect(bool may_reuse) {
+  state_ = State::kConnecting;
+  set_deadline(kConnectTime);
+  if (std::exchange(expects_continue_, false) && has_body_) client_.ask_for_body();
+  // A connection that was used before may be closing while we write: a request that cannot be repeated gets a fresh
+  // one.
+  const bool repeatable = is_idempotent(method_) && !has_body_ && !wants_upgrade_;
+  if (auto call = worker_.upstreams().take(*app_, may_reuse && repeatable)) return adopt(std::move(call));
+  worker_.upstreams().connect(*app_, kConnectTime, {connection_, stream_, ++waits_});
+}
+
+void Exchange::connected(std::uint64_t wait, Result<std::unique_ptr<UpstreamCall>> call) {
+  if (state_ != State::kConnecting || wait != waits_) return;
+  if (call) return adopt(std::move(call).value());
+  worker_.log().warn("gateway.upstream_unreachable", {{"app", app_->id.id}, {"code", call.error().code}});
+  upstream_failed(502, "upstream_unreachable", "the application cannot be reached");
+}
+
+void Exchange::adopt(std::unique_ptr<UpstreamCall> call) {
+  upstream_ = std::move(call);
+  state_ = State::kRunning;
+  body_ended_ = !has_body_;
+  set_deadline(kAnswerTime);
+  upstream_->begin(outgoing_, *this);
+  client_.connection().mark();  // what the client has sent of its body goes on
+}
+
+void Exchange::on_answer(const http1::ResponseHead& head, bool has_body) {
+  const bool switches = head.status == 101;
+  std::vector<http1::Field> fields;
+  forward_response_fields(head, app_->is_console, fields);
+  fields.push_back({"Wary-Decision", decision_id_});
+  if (!client_.answer({head.status, fields, length_of(head, method_), has_body, switches, false})) {
+    return upstream_failed(502, "upstream_answer_invalid",
+                           "the application's answer cannot be written as one message");
+  }
+  answered_ = true;
+  set_deadline(switches ? kTunnelIdleTime : kBodyIdleTime);
+  if (!switches) return;
+  state_ = State::kTunnel;
+  body_ended_ = false;
+  frames_down_ = {};
+  client_.connection().mark();
+}
+
+void Exchange::on_answer_data(std::string_view bytes) {
+  if (state_ == State::kTunnel) {
+    frames_down_.take(bytes);
+    set_deadline(kTunnelIdleTime);
+  } else {
+    set_deadline(kBodyIdleTime);
+  }
+  client_.data(bytes);
+}
+
+void Exchange::on_answer_end(const std::vector<http1::Field>& trailers) {
+  std::vector<http1::Field> kept;
+  forward_trailers(trailers, kept);
+  finish();
+  client_.end(kept);
+}
+
+// It stays live until the connection's last byte of it is with the kernel, or its next request.
+void Exchange::finish() {
+  release_upstream(false);
+  state_ = State::kIdle;
+  app_ = nullptr;
+  site_.reset();
+}
+
+void Exchange::on_upstream_failed(std::string_view code, std::string_view message, bool is_repeatable) {
+  if (is_repeatable && !answered_ && !any_body_sent_ && is_idempotent(method_)) {
+    release_upstream(false);
+    return connect(false);
+  }
+  if (code != "upstream_closed") {
+    worker_.log().warn("gateway.upstream_refused", {{"app", app_->id.id}, {"code", code}});
+    code = "upstream_answer_invalid";
+  }
+  upstream_failed(502, code, message);
+}
+
+void Exchange::on_upstream_sent() {
+  // The client's last bytes are with the application before it sees the end.
+  if (state_ == State::kTunnel && body_ended_ && upstream_->queued() == 0) {
+    finish();
+    return client_.end({});
+  }
+  client_.connection().mark();
+}
+
+std::size_t Exchange::answer_room() const { return client_.room(); }
+
+void Exchange::upstream_failed(int status, std::string_view code, std::string_view message) {
+  release_upstream(true);
+  if (answered_) {
+    give_up(true);
+    return client_.abort();
+  }
+  if (is_grpc_) return respond_grpc(status, message);
+  const Notice notice{status, code, message, "Try again; if it stays like this, tell the application's owner.",
+                      decision_id_};
+  respond(status, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}}, render_json(notice));
+}
+
+void Exchange::on_deadline() {
+  switch (state_) {
+    case State::kIdle: return;
+    case State::kWaiting: return upstream_failed(504, "record_timeout", "this access could not be recorded in time");
+    case State::kConnecting:
+    case State::kRunning:
+      return upstream_failed(504, "upstream_timeout", "the application did not answer in time");
+    case State::kTunnel:
+      finish();
+      return client_.abort();
+  }
+}
+
+// TLS looked at the client's certificate once, when the connection began.
+bool Exchange::certificate_has_expired() const {
+  const auto& peer = client_.connection().tls().peer();
+  return peer && peer->not_after <= worker_.clock().unix_time();
+}
+
+void Exchange::live_under(const contract::Decision& decision) {
+  worker_.live().put(*this, decision.depends_on);
+  valid_until_ = decision.valid_until;
+  const auto& peer = client_.connection().tls().peer();
+  if (!peer) return;
+  valid_until_ = valid_until_ ? std::min(*valid_until_, peer->not_after) : peer->not_after;
+}
+
+void Exchange::reconsider(std::int64_t committed) {
+  const contract::Decision decision = certificate_has_expired() ? contract::Decision::deny("certificate_expired")
+                                                                : worker_.point().reconsider(request_);
+  if (decision.is_allowed()) return live_under(decision);
+  const contract::Request request = request_;
+  const std::string first = decision_id_;
+  leave_live();
+  client_.cut();
+  // Read again after the descriptors are closed: this is when the last byte was handed over.
+  worker_.point().record_cut(request, decision, first, committed, worker_.clock().monotonic().nanos);
+}
+
+}  // namespace wary::gateway
