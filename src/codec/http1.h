@@ -105,8 +105,9 @@ struct CarriedParts {
   std::string_view protocol;  // of extended CONNECT (RFC 8441)
   bool ends = false;          // the request has no body
 };
-// A request that another framing carried: its method, target and fields are set, and are held to what a head of HTTP/1.1
-// is held to; the rest of `head` is filled in. An extended CONNECT to a WebSocket is what its GET would have been.
+// A request that another framing carried: its method, target and fields are set, and are held to what a head of
+// HTTP/1.1 is held to; the rest of `head` is filled in. An extended CONNECT to a WebSocket is what its GET would have
+// been.
 HeadResult check_carried_request(const CarriedParts& parts, RequestHead& head);
 
 // The value of the only field of that name; nothing if there is none or more than one.

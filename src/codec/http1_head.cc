@@ -336,7 +336,8 @@ HeadResult parse_response_head(std::string_view buffer, HeadScan& scan, std::str
 namespace {
 
 HeadResult check_carried_fields(const std::vector<Field>& fields, Seen& seen) {
-  if (fields.size() > limits::kHttpHeaderFields) return refuse(431, "http_fields_count", "the head has too many fields");
+  if (fields.size() > limits::kHttpHeaderFields)
+    return refuse(431, "http_fields_count", "the head has too many fields");
   for (const Field& field : fields) {
     if (!is_token(field.name)) return refuse(400, "http_field_name", "a field's name is a token");
     const bool trimmed = field.value.empty() || (field.value == trim(field.value));

@@ -11,8 +11,8 @@ namespace http1 = codec::http1;
 
 namespace {
 
-constexpr std::size_t kRequestsHeld = 128 * 1024;      // one head at its limit, and a piece of body
-constexpr std::size_t kKeptForNext = 2 * 1024;         // of a buffer, between two requests
+constexpr std::size_t kRequestsHeld = 128 * 1024;                // one head at its limit, and a piece of body
+constexpr std::size_t kKeptForNext = 2 * 1024;                   // of a buffer, between two requests
 constexpr std::string_view kPolicyClose{"\x88\x02\x03\xf0", 4};  // RFC 6455: close, code 1008
 
 }  // namespace
@@ -22,9 +22,7 @@ Http1Client::Http1Client(Connection& connection)
 
 void Http1Client::receive(std::string_view bytes) { in_ += bytes; }
 
-bool Http1Client::may_read() const {
-  return in_.size() - in_at_ < kRequestsHeld;
-}
+bool Http1Client::may_read() const { return in_.size() - in_at_ < kRequestsHeld; }
 
 bool Http1Client::outlives_client_end() {
   client_ended_ = true;

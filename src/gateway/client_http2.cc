@@ -10,7 +10,7 @@ namespace http1 = codec::http1;
 
 namespace {
 
-constexpr std::size_t kStreamHeld = 128 * 1024;   // of one answer
+constexpr std::size_t kStreamHeld = 128 * 1024;    // of one answer
 constexpr std::size_t kFlushedAtOnce = 64 * 1024;  // framed and encrypted, so that a cut has little to hold back
 constexpr std::string_view kPolicyCloseFrame{"\x88\x02\x03\xf0", 4};  // RFC 6455: close, code 1008
 
@@ -55,9 +55,9 @@ class Http2Client::Stream final : public ClientSide {
   Exchange exchange;
   std::string pending;
   http1::RequestHead head;
-  bool body_ended = false;       // by the client
-  bool waits = false;            // is in waiting_
-  std::uint64_t sent_at = 0;     // flushes_ when its last bytes were framed
+  bool body_ended = false;    // by the client
+  bool waits = false;         // is in waiting_
+  std::uint64_t sent_at = 0;  // flushes_ when its last bytes were framed
 
  private:
   Http2Client& owner_;
@@ -89,8 +89,8 @@ bool Http2Client::Stream::answer(const AnswerHead& head) {
   return true;
 }
 
-// Access has ended. A gRPC call and a WebSocket hear why in their own words, where nothing waits in a queue; what may be
-// queued ends with the whole connection, for a record that is encrypted cannot be taken apart.
+// Access has ended. A gRPC call and a WebSocket hear why in their own words, where nothing waits in a queue; what may
+// be queued ends with the whole connection, for a record that is encrypted cannot be taken apart.
 void Http2Client::Stream::cut() {
   http::Http2Session& session = owner_.session_;
   Connection& connection = owner_.connection_;

@@ -1,6 +1,6 @@
 // Http2Client: what a client speaks that agreed on HTTP/2: many requests at once, WebSockets among them (RFC 8441).
-// Private to gateway/. Thread rule: its worker's. Limits: http/http2_session.h; 128 KiB of an answer held a stream, 1 MiB
-// a connection.
+// Private to gateway/. Thread rule: its worker's. Limits: http/http2_session.h; 128 KiB of an answer held a stream, 1
+// MiB a connection.
 #pragma once
 
 #include <memory>
@@ -45,9 +45,9 @@ class Http2Client final : public ClientProtocol, private http::Http2SessionEvent
   Connection& connection_;
   http::Http2Session session_;
   std::unordered_map<std::int32_t, std::unique_ptr<Stream>> streams_;
-  std::unique_ptr<Stream> resting_;      // the last that ended: the connection is open under its decision
-  std::vector<std::int32_t> waiting_;    // streams that have something to do at the end of the turn
-  std::uint64_t flushes_ = 0;            // how often all that was put was with the kernel
+  std::unique_ptr<Stream> resting_;    // the last that ended: the connection is open under its decision
+  std::vector<std::int32_t> waiting_;  // streams that have something to do at the end of the turn
+  std::uint64_t flushes_ = 0;          // how often all that was put was with the kernel
   bool draining_ = false;
 };
 

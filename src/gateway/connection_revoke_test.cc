@@ -103,7 +103,7 @@ TEST_CASE("an expired certificate ends what is open under it, and is nobody's on
   streaming->send(World::get("/data", "", ""));
   world.run(100);
   REQUIRE(streaming->received.find("c\r\n") != std::string::npos);  // its chunks are cut as its bytes arrive
-  world.sim.jump_wall_clock(10'000'001 * kNanosPerSecond);  // past the workload's certificate
+  world.sim.jump_wall_clock(10'000'001 * kNanosPerSecond);          // past the workload's certificate
   later->send(World::get("/data", "", ""));
   world.run(1'000);
   CHECK(streaming->was_reset);

@@ -128,6 +128,7 @@ class World {
   ~World();
   void run(std::int64_t millis) { sim.run_for(millis * kNanosPerMilli); }
   std::unique_ptr<Client> client(const std::string& name = "site.test", bool as_workload = false);
+  std::unique_ptr<Client> http2_client(const std::string& name = "site.test", bool as_workload = false);
   // GET /path with alice's cookie, on a connection of its own that has shaken hands.
   std::unique_ptr<Client> ask(const std::string& path, const std::string& more = "");
   static std::string get(const std::string& path, const std::string& more = "",
@@ -154,7 +155,7 @@ class World {
   std::function<void(Result<Redeemed>)> redeem_later;
   bool redeem_holds = false;
   std::unique_ptr<Worker> worker;
-  std::unique_ptr<crypto::TlsClientContext> anonymous_context, workload_context;
+  std::unique_ptr<crypto::TlsClientContext> anonymous_context, workload_context, http2_context, http2_workload_context;
   std::string policies;
 };
 

@@ -19,6 +19,7 @@ namespace {
 constexpr std::string_view kPolicies = R"(
 permit (principal == Wary::User::"alice", action, resource in Wary::App::"demo/site");
 permit (principal == Wary::User::"alice", action, resource in Wary::App::"demo/chat");
+permit (principal == Wary::User::"alice", action, resource in Wary::App::"demo/grpc");
 permit (principal == Wary::User::"carol", action, resource in Wary::App::"demo/site");
 permit (principal == Wary::Workload::"spiffe://local/demo/reader", action == Wary::Action::"GET",
         resource in Wary::App::"demo/site");
@@ -42,8 +43,10 @@ std::vector<Entity> entities() {
     out.push_back(
         make_entity("Wary::Session", session,
                     {make_fact("user", make_reference("Wary::User", name)), active, make_fact("revoked", false)}));
-    for (const std::string_view host : {"site.test", "chat.test"}) {
-      const std::string token = std::string(name) + (host == "site.test" ? "-token" : "-chat-token");
+    for (const std::string_view host : {"site.test", "chat.test", "grpc.test"}) {
+      const std::string token = std::string(name) + (host == "site.test"   ? "-token"
+                                                     : host == "chat.test" ? "-chat-token"
+                                                                           : "-grpc-token");
       out.push_back(
           make_entity("Wary::Credential", enforce::credential_id(token),
                       {make_fact("session", make_reference("Wary::Session", session)), make_fact("host", host)}));
@@ -58,6 +61,8 @@ std::vector<Entity> entities() {
   app("demo/site", "site.test", "http://127.0.0.1:9000");
   app("demo/chat", "chat.test", "http://127.0.0.1:9001");
   app("demo/gone", "gone.test", "http://127.0.0.1:9999");
+  app("demo/grpc", "grpc.test", "http://127.0.0.1:9002");
+  out.back().attributes.push_back(make_fact("protocol", "http2"));
   const auto route = [&](std::string_view id, std::string_view path, std::string_view record) {
     out.push_back(make_entity("Wary::Route", id,
                               {make_fact("app", make_reference("Wary::App", "demo/site")), make_fact("path", path),
@@ -112,7 +117,7 @@ const Authority& Authority::get() {
       return crypto::TlsIdentity{{*leaf}, own};
     };
     crypto::LeafOptions server, workload;
-    server.dns_names = {"site.test", "chat.test", "gone.test", "unknown.test"};
+    server.dns_names = {"site.test", "chat.test", "gone.test", "grpc.test", "unknown.test"};
     workload.spiffe_id = "spiffe://local/demo/reader";
     crypto::TlsIdentity first = identity(server), second = identity(workload);
     return Authority{std::move(key), std::move(ca), std::move(first), std::move(second)};
@@ -367,8 +372,8 @@ World::World(std::uint64_t seed)
       null_log(), metrics);
   const Authority& authority = Authority::get();
   crypto::TlsServerOptions tls;
-  tls.sites.push_back({{"site.test", "chat.test", "gone.test"}, authority.server});
-  tls.alpn = {"http/1.1"};
+  tls.sites.push_back({{"site.test", "chat.test", "gone.test", "grpc.test"}, authority.server});
+  tls.alpn = {"h2", "http/1.1"};
   tls.client_auth = crypto::ClientAuth::kOptional;
   tls.verify_client = crypto::verify_svid(*crypto::TrustRoots::build({authority.ca}), "local",
                                           crypto::VerifyOptions::Use::kClient, sim.clock());
@@ -380,11 +385,12 @@ World::World(std::uint64_t seed)
       Site::build((*snapshot)->entities_of_type("Wary::App"), (*snapshot)->entities_of_type("Wary::Route"), problems));
   REQUIRE(problems.empty());
   REQUIRE(worker->listen().ok());
-  for (auto* target : {&anonymous_context, &workload_context}) {
+  for (auto* target : {&anonymous_context, &workload_context, &http2_context, &http2_workload_context}) {
     crypto::TlsClientOptions options;
     options.verify_server = crypto::verify_server_name(*crypto::TrustRoots::build({authority.ca}), sim.clock());
-    options.alpn = {"http/1.1"};
-    if (target == &workload_context) options.identity = authority.workload;
+    const bool speaks_http2 = target == &http2_context || target == &http2_workload_context;
+    options.alpn = {speaks_http2 ? "h2" : "http/1.1"};
+    if (target == &workload_context || target == &http2_workload_context) options.identity = authority.workload;
     *target = std::make_unique<crypto::TlsClientContext>(*crypto::TlsClientContext::build(std::move(options)));
   }
   run(1);
@@ -394,6 +400,14 @@ World::~World() { worker.reset(); }
 
 std::unique_ptr<Client> World::client(const std::string& name, bool as_workload) {
   auto made = std::make_unique<Client>(*client_loop, as_workload ? *workload_context : *anonymous_context, name);
+  made->connect(kListen);
+  run(5);
+  REQUIRE(made->is_open());
+  return made;
+}
+
+std::unique_ptr<Client> World::http2_client(const std::string& name, bool as_workload) {
+  auto made = std::make_unique<Client>(*client_loop, as_workload ? *http2_workload_context : *http2_context, name);
   made->connect(kListen);
   run(5);
   REQUIRE(made->is_open());

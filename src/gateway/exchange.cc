@@ -135,8 +135,7 @@ void Exchange::on_answer(const http1::ResponseHead& head, bool has_body) {
   forward_response_fields(head, app_->is_console, fields);
   fields.push_back({"Wary-Decision", decision_id_});
   if (!client_.answer({head.status, fields, length_of(head, method_), has_body, switches, false})) {
-    return upstream_failed(502, "upstream_answer_invalid",
-                           "the application's answer cannot be written as one message");
+    return upstream_failed(502, "upstream_answer_invalid", "the application's answer cannot be written as one message");
   }
   answered_ = true;
   set_deadline(switches ? kTunnelIdleTime : kBodyIdleTime);
@@ -212,11 +211,8 @@ void Exchange::on_deadline() {
     case State::kIdle: return;
     case State::kWaiting: return upstream_failed(504, "record_timeout", "this access could not be recorded in time");
     case State::kConnecting:
-    case State::kRunning:
-      return upstream_failed(504, "upstream_timeout", "the application did not answer in time");
-    case State::kTunnel:
-      finish();
-      return client_.abort();
+    case State::kRunning: return upstream_failed(504, "upstream_timeout", "the application did not answer in time");
+    case State::kTunnel: finish(); return client_.abort();
   }
 }
 

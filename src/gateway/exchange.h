@@ -88,8 +88,8 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   // request.cc: from a head to a decision to an answer or an application's request
   void decide(const codec::http1::RequestHead& head, const App& app, const std::string& path);
   // False when the request cannot be written; it is refused then.
-  bool prepare(const codec::http1::RequestHead& head, const std::string& path,
-               const enforce::Point::Subject& subject, const std::string& client, const std::string& traceparent);
+  bool prepare(const codec::http1::RequestHead& head, const std::string& path, const enforce::Point::Subject& subject,
+               const std::string& client, const std::string& traceparent);
   void deny(const codec::http1::RequestHead& head, const App& app, const std::string& path,
             const enforce::Point::Subject& subject, const contract::Decision& decision);
   void continue_sign_in(const codec::http1::RequestHead& head);

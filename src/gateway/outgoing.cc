@@ -53,8 +53,8 @@ bool write_http1_request(const http1::RequestHead& head, std::string_view path, 
   return http1::append_request_head(out.text, parts, fields).ok();
 }
 
-bool write_http2_request(const http1::RequestHead& head, std::string_view path,
-                         const std::vector<http1::Field>& fields, bool is_grpc, OutgoingRequest& out) {
+bool write_http2_request(const http1::RequestHead& head, std::string_view path, const std::vector<http1::Field>& fields,
+                         bool is_grpc, OutgoingRequest& out) {
   // The other protocol's writer checks and encodes: what it would not write is not sent by this one.
   std::string text;
   if (!http1::append_request_head(text, parts_of(head, path), fields).ok()) return false;

@@ -185,9 +185,8 @@ void Exchange::on_durable(std::uint64_t sequence) {
   connect(true);
 }
 
-bool Exchange::prepare(const http1::RequestHead& head, const std::string& path,
-                                  const enforce::Point::Subject& subject, const std::string& client,
-                                  const std::string& traceparent) {
+bool Exchange::prepare(const http1::RequestHead& head, const std::string& path, const enforce::Point::Subject& subject,
+                       const std::string& client, const std::string& traceparent) {
   std::string cookies;
   std::vector<http1::Field> fields;
   forward_request_fields(head, cookies, fields);
@@ -213,7 +212,7 @@ bool Exchange::prepare(const http1::RequestHead& head, const std::string& path,
 }
 
 void Exchange::deny(const http1::RequestHead& head, const App& app, const std::string& path,
-                      const enforce::Point::Subject& subject, const contract::Decision& decision) {
+                    const enforce::Point::Subject& subject, const contract::Decision& decision) {
   const bool browser = prefers_html(http1::find_field(head.fields, "accept").value_or(""));
   const bool navigates = browser && (head.method == "GET" || head.method == "HEAD");
   const bool has_ended = subject.session && session_has_ended(decision);
@@ -256,11 +255,11 @@ void Exchange::deny(const http1::RequestHead& head, const App& app, const std::s
   if (is_grpc_) return respond_grpc(notice.status, notice.title);
   const std::string body = browser ? render_html(notice) : render_json(notice);
   respond(notice.status,
-         {{"Content-Type", browser ? "text/html; charset=utf-8" : "application/json"},
-          {"Cache-Control", "no-store"},
-          {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
-          {"Wary-Decision", decision_id_}},
-         body);
+          {{"Content-Type", browser ? "text/html; charset=utf-8" : "application/json"},
+           {"Cache-Control", "no-store"},
+           {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+           {"Wary-Decision", decision_id_}},
+          body);
 }
 
 void Exchange::continue_sign_in(const http1::RequestHead& head) {
@@ -298,7 +297,7 @@ void Exchange::redeemed(std::uint64_t wait, Result<Redeemed> result, const std::
         std::string(kSessionCookie) + "=" + result->token + "; Path=/; Secure; HttpOnly; SameSite=Lax";
     const std::string clear = std::string(kStateCookie) + "=; Path=/; Secure; HttpOnly; Max-Age=0";
     respond(303, {{"Location", path}, {"Set-Cookie", session}, {"Set-Cookie", clear}, {"Cache-Control", "no-store"}},
-           "");
+            "");
   }
 }
 
@@ -308,7 +307,8 @@ void Exchange::respond(int status, std::vector<http1::Field> fields, std::string
   ++waits_;
   app_ = nullptr;
   site_.reset();
-  const bool written = client_.answer({status, fields, body.size(), !body.empty() && method_ != "HEAD", false, true, closes});
+  const bool written =
+      client_.answer({status, fields, body.size(), !body.empty() && method_ != "HEAD", false, true, closes});
   WARY_CHECK(written);  // every field is this program's own, or was checked
   answered_ = true;
   if (method_ != "HEAD") client_.data(body);
@@ -317,8 +317,13 @@ void Exchange::respond(int status, std::vector<http1::Field> fields, std::string
 
 // gRPC has its own words for it: the answer is its trailers alone, and HTTP's status is 200.
 void Exchange::respond_grpc(int status, std::string_view message) {
-  const std::string_view code = status == 401 ? "16" : status == 403 ? "7" : status == 404 || status == 421 ? "12"
-                                : status == 504 ? "4" : status == 429 ? "8" : status >= 500 ? "14" : "13";
+  const std::string_view code = status == 401                    ? "16"
+                                : status == 403                  ? "7"
+                                : status == 404 || status == 421 ? "12"
+                                : status == 504                  ? "4"
+                                : status == 429                  ? "8"
+                                : status >= 500                  ? "14"
+                                                                 : "13";
   const std::string escaped = codec::encode_percent(message);
   const std::string decision = decision_id_;
   std::vector<http1::Field> fields = {

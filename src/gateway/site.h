@@ -38,8 +38,8 @@ struct App {
   io::Address upstream;
   std::string upstream_key;  // what its connections are kept under
   bool is_http2 = false;     // the application speaks HTTP/2 (without TLS: with prior knowledge)
-  bool is_console = false;  // wary's own: the only app that may set wary's cookies
-  bool signs_in = true;     // an unknown browser is sent to sign in; otherwise it is refused
+  bool is_console = false;   // wary's own: the only app that may set wary's cookies
+  bool signs_in = true;      // an unknown browser is sent to sign in; otherwise it is refused
   Route fallback;
   std::vector<Route> routes;  // longest path first, exact before prefix
   // `path` is normalised (codec/uri.h).

@@ -18,12 +18,12 @@ namespace wary::gateway {
 struct OutgoingRequest {
   std::string method;
   bool has_body = false;
-  bool upgrades = false;                                     // to a WebSocket
-  bool is_http2 = false;                                     // which of the two below is written
-  std::string text;                                          // HTTP/1.1: the head
-  std::vector<std::pair<std::string, std::string>> fields;   // HTTP/2: pseudo-header fields first
-  std::string websocket_key;                                 // what Sec-WebSocket-Accept must answer
-  bool chunked = false;                                      // HTTP/1.1: how the body is framed
+  bool upgrades = false;                                    // to a WebSocket
+  bool is_http2 = false;                                    // which of the two below is written
+  std::string text;                                         // HTTP/1.1: the head
+  std::vector<std::pair<std::string, std::string>> fields;  // HTTP/2: pseudo-header fields first
+  std::string websocket_key;                                // what Sec-WebSocket-Accept must answer
+  bool chunked = false;                                     // HTTP/1.1: how the body is framed
 };
 
 class UpstreamEvents {

@@ -51,10 +51,9 @@ std::unique_ptr<UpstreamCall> UpstreamPool::take(const App& app, bool may_reuse)
 void UpstreamPool::connect(const App& app, std::int64_t timeout, UpstreamWaiter waiter) {
   Lane& lane = lane_of(app);
   if (!app.is_http2) {
-    worker_.loop().connect(app.upstream, timeout,
-                           [this, &lane, waiter](Result<std::unique_ptr<io::Stream>> stream) {
-                             connected(lane, waiter, std::move(stream));
-                           });
+    worker_.loop().connect(app.upstream, timeout, [this, &lane, waiter](Result<std::unique_ptr<io::Stream>> stream) {
+      connected(lane, waiter, std::move(stream));
+    });
     return;
   }
   lane.waiting.push_back(waiter);

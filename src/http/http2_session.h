@@ -4,7 +4,8 @@
 //   session.receive(bytes);                                  // calls events
 //   session.submit_answer(stream, 200, fields, false); session.write(stream, "hello"); session.end(stream, {});
 //   session.flush(out, 64 * 1024);                           // appends what is to be sent
-//   session.consume(stream, n);                              // n bytes that on_data gave are used: the peer may send more
+//   session.consume(stream, n);                              // n bytes that on_data gave are used: the peer may send
+//   more
 //
 // Framing, header compression, flow control and the checks of RFC 9113 section 8 are libnghttp2's; the bounds are ours.
 // A peer that makes noise (resets, pings, settings, priorities, window updates) instead of requests is ended with
@@ -25,13 +26,13 @@ namespace wary::http {
 enum class Http2Role { kClient, kServer };
 
 struct Http2SessionLimits {
-  std::uint32_t streams = 100;                         // open at once, of the peer's
-  std::size_t header_bytes = std::size_t{64} << 10;    // names and values of one message, as RFC 9113 counts
+  std::uint32_t streams = 100;                       // open at once, of the peer's
+  std::size_t header_bytes = std::size_t{64} << 10;  // names and values of one message, as RFC 9113 counts
   std::size_t header_fields = 100;
-  std::size_t noise = 200;                             // frames beyond a hundred for each request that was answered
-  std::int32_t stream_window = 256 << 10;              // bytes of a body that may be unconsumed
-  std::int32_t connection_window = 1 << 20;            // of all bodies together
-  bool websockets = true;                              // a server offers extended CONNECT (RFC 8441)
+  std::size_t noise = 200;                   // frames beyond a hundred for each request that was answered
+  std::int32_t stream_window = 256 << 10;    // bytes of a body that may be unconsumed
+  std::int32_t connection_window = 1 << 20;  // of all bodies together
+  bool websockets = true;                    // a server offers extended CONNECT (RFC 8441)
 };
 
 // One block of fields. The views hold until the next block of the stream, or its end.
