@@ -74,6 +74,18 @@ void check_identity(const Plane& plane, const Resource& resource, std::size_t ob
 }
 
 // What a schema cannot say: names that must exist, hosts that only one app may have.
+void check_upstream(Bundle& bundle, std::size_t object, const Plane& plane, const std::string& where,
+                    std::string_view text) {
+  auto upstream = gateway::parse_upstream(text);
+  const bool is_own =
+      upstream && upstream->family == io::Address::Family::kUnix && upstream->host == plane.settings().console_socket;
+  if (is_own) {
+    upstream = fail(ErrorKind::kDenied, "upstream_own", "wary's own socket is no application")
+                   .found(std::string_view(plane.settings().console_socket));
+  }
+  if (!upstream) bundle.errors.push_back(at(object, where, std::move(upstream).error()));
+}
+
 void check_references(const Plane& plane, const Objects& next, const Resource& resource, std::size_t object,
                       Bundle& bundle) {
   const auto missing = [&](const std::string& pointer, std::string_view what, std::string_view name) {
@@ -116,14 +128,12 @@ void check_references(const Plane& plane, const Objects& next, const Resource& r
     }
   }
   if (kind != "App") return;
-  auto upstream = gateway::parse_upstream(resource.spec.string_or("upstream", ""));
-  const bool is_own =
-      upstream && upstream->family == io::Address::Family::kUnix && upstream->host == plane.settings().console_socket;
-  if (is_own) {
-    upstream = fail(ErrorKind::kDenied, "upstream_own", "wary's own socket is no application")
-                   .found(std::string_view(plane.settings().console_socket));
+  check_upstream(bundle, object, plane, "/spec/upstream", resource.spec.string_or("upstream", ""));
+  if (const Json* more = resource.spec.find("upstreams")) {
+    for (std::size_t i = 0; i < more->items().size(); ++i) {
+      check_upstream(bundle, object, plane, "/spec/upstreams/" + std::to_string(i), more->items()[i].as_string());
+    }
   }
-  if (!upstream) bundle.errors.push_back(at(object, "/spec/upstream", std::move(upstream).error()));
   const std::string own = resource.key.name_space + "/" + resource.key.name;
   for (const Json& host : resource.spec.find("hosts")->items()) {
     const std::string name = codec::to_lower(host.as_string());

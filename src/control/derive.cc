@@ -166,6 +166,15 @@ std::optional<Entity> derive_app(const Objects& objects, const EntityId& id) {
   entity.attributes.push_back(fact("hosts", std::move(hosts), "resource"));
   entity.attributes.push_back(fact("upstream", spec.string_or("upstream", ""), "resource"));
   entity.attributes.push_back(fact("sign_in", spec.string_or("signIn", "session"), "resource"));
+  if (spec.find("upstreams") != nullptr) {
+    Json upstreams = Json::array();
+    for (std::string& upstream : texts(spec, "upstreams")) upstreams.push(Json(std::move(upstream)));
+    entity.attributes.push_back(fact("upstreams", std::move(upstreams), "resource"));
+  }
+  for (const std::string_view name : {"timeouts", "health", "retries", "rate"}) {
+    if (const Json* record = spec.find(name)) entity.attributes.push_back(fact(name, *record, "resource"));
+  }
+  if (const Json* most = spec.find("maxBodyBytes")) entity.attributes.push_back(fact("max_body", *most, "resource"));
   entity.attributes.push_back(fact("protocol", spec.string_or("protocol", "http1"), "resource"));
   entity.attributes.push_back(fact("record", spec.string_or("record", "with"), "resource"));
   return entity;

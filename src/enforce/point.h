@@ -24,6 +24,7 @@
 #include "contract/decision.h"
 #include "contract/event.h"
 #include "enforce/event_ring.h"
+#include "enforce/rate_table.h"
 #include "policy/decide.h"
 #include "policy/snapshot_cell.h"
 
@@ -37,6 +38,7 @@ struct Shared {
   std::atomic<bool> ledger_available{true};
   // Monotonic nanoseconds when the control plane was last heard; staleness counts from here.
   std::atomic<std::int64_t> control_heard{0};
+  RateTable rates;  // how often each principal may ask, over all threads
 };
 
 struct PointOptions {

@@ -15,9 +15,6 @@ namespace http1 = codec::http1;
 
 namespace {
 
-constexpr std::int64_t kConnectTime = 5 * kNanosPerSecond;
-constexpr std::int64_t kAnswerTime = 60 * kNanosPerSecond;  // to the first byte of an answer
-constexpr std::int64_t kBodyIdleTime = 300 * kNanosPerSecond;
 constexpr std::int64_t kTunnelIdleTime = 3600 * kNanosPerSecond;
 
 bool is_idempotent(std::string_view method) {
@@ -48,7 +45,10 @@ Exchange::Exchange(Worker& worker, ClientSide& client, std::uint64_t connection,
 
 Exchange::~Exchange() { release_upstream(false); }
 
-void Exchange::set_deadline(std::int64_t nanos) { deadline_ = worker_.loop().now().nanos + nanos; }
+void Exchange::set_deadline(std::int64_t nanos) {
+  deadline_ = worker_.loop().now().nanos + nanos;
+  if (call_ends_ != 0) deadline_ = std::min(deadline_, call_ends_);
+}
 
 std::size_t Exchange::held_bytes() const {
   return outgoing_.text.capacity() + (upstream_ ? upstream_->held_bytes() : 0);
@@ -62,8 +62,12 @@ std::size_t Exchange::body_room() const {
 
 void Exchange::body(std::string_view bytes) {
   if (!upstream_ || bytes.empty()) return;
+  body_bytes_ += bytes.size();
+  if (state_ == State::kRunning && app_->reach.max_body != 0 && body_bytes_ > app_->reach.max_body) {
+    return body_refused({413, "request_too_large", "the application takes no request this large"});
+  }
   any_body_sent_ = true;
-  set_deadline(state_ == State::kTunnel ? kTunnelIdleTime : kAnswerTime);
+  set_deadline(state_ == State::kTunnel ? kTunnelIdleTime : app_->reach.answer);
   upstream_->data(bytes);
 }
 
@@ -104,19 +108,26 @@ void Exchange::give_up(bool reset) {
 
 void Exchange::connect(bool may_reuse) {
   state_ = State::kConnecting;
-  set_deadline(kConnectTime);
+  ++attempts_;
+  set_deadline(app_->reach.connect);
   if (std::exchange(expects_continue_, false) && has_body_) client_.ask_for_body();
   // A connection that was used before may be closing while we write: a request that cannot be repeated gets a fresh
   // one.
   const bool repeatable = is_idempotent(method_) && !has_body_ && !wants_upgrade_;
-  if (auto call = worker_.upstreams().take(*app_, may_reuse && repeatable)) return adopt(std::move(call));
-  worker_.upstreams().connect(*app_, kConnectTime, {connection_, stream_, ++waits_});
+  UpstreamLane& lane = worker_.upstreams().choose(*app_, tried_);
+  if (auto call = worker_.upstreams().take(lane, may_reuse && repeatable)) return adopt(std::move(call));
+  tried_.push_back(&lane);
+  worker_.upstreams().connect(lane, app_->reach.connect, {connection_, stream_, ++waits_});
 }
 
 void Exchange::connected(std::uint64_t wait, Result<std::unique_ptr<UpstreamCall>> call) {
   if (state_ != State::kConnecting || wait != waits_) return;
   if (call) return adopt(std::move(call).value());
   worker_.log().warn("gateway.upstream_unreachable", {{"app", app_->id.id}, {"code", call.error().code}});
+  // Nothing of the request has gone anywhere: another place may have it, whatever its method.
+  if (app_->endpoints.size() > 1 && attempts_ < app_->reach.attempts && worker_.upstreams().may_retry(*app_)) {
+    return connect(true);
+  }
   upstream_failed(502, "upstream_unreachable", "the application cannot be reached");
 }
 
@@ -124,7 +135,8 @@ void Exchange::adopt(std::unique_ptr<UpstreamCall> call) {
   upstream_ = std::move(call);
   state_ = State::kRunning;
   body_ended_ = !has_body_;
-  set_deadline(kAnswerTime);
+  tried_.clear();
+  set_deadline(app_->reach.answer);
   upstream_->begin(outgoing_, *this);
   client_.connection().mark();  // what the client has sent of its body goes on
 }
@@ -138,7 +150,7 @@ void Exchange::on_answer(const http1::ResponseHead& head, bool has_body) {
     return upstream_failed(502, "upstream_answer_invalid", "the application's answer cannot be written as one message");
   }
   answered_ = true;
-  set_deadline(switches ? kTunnelIdleTime : kBodyIdleTime);
+  set_deadline(switches ? kTunnelIdleTime : app_->reach.idle);
   if (!switches) return;
   state_ = State::kTunnel;
   body_ended_ = false;
@@ -151,7 +163,7 @@ void Exchange::on_answer_data(std::string_view bytes) {
     frames_down_.take(bytes);
     set_deadline(kTunnelIdleTime);
   } else {
-    set_deadline(kBodyIdleTime);
+    set_deadline(app_->reach.idle);
   }
   client_.data(bytes);
 }
@@ -172,7 +184,7 @@ void Exchange::finish() {
 }
 
 void Exchange::on_upstream_failed(std::string_view code, std::string_view message, bool is_repeatable) {
-  if (is_repeatable && !answered_ && !any_body_sent_ && is_idempotent(method_)) {
+  if (is_repeatable && !answered_ && !any_body_sent_ && is_idempotent(method_) && attempts_ <= app_->reach.attempts) {
     release_upstream(false);
     return connect(false);
   }

@@ -72,6 +72,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   void finish();
   void release_upstream(bool reset);
   void set_deadline(std::int64_t nanos);
+  bool is_over_rate(const enforce::Point::Subject& subject);
   void live_under(const contract::Decision& decision);
   void leave_live();
   void upstream_failed(int status, std::string_view code, std::string_view message);
@@ -115,6 +116,10 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   bool expects_continue_ = false;
   bool body_ended_ = false;
   bool any_body_sent_ = false;
+  std::int64_t call_ends_ = 0;    // by the deadline that a gRPC client gave; 0: none
+  std::uint64_t body_bytes_ = 0;  // of the request, so far
+  int attempts_ = 0;
+  std::vector<const UpstreamLane*> tried_;  // places that could not be connected to
   bool answered_ = false;  // the answer's head is with the client's side
 
   std::shared_ptr<const Site> site_;  // keeps app_ valid while this exchange runs

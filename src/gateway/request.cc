@@ -1,6 +1,7 @@
 // The client's request: from a head to a decision, and from the decision to an answer or an upstream's request.
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "codec/text.h"
 #include "codec/uri.h"
@@ -50,6 +51,25 @@ Trace make_trace(const http1::RequestHead& head, Random& random) {
   const std::string_view given = trace_id_of(head);
   return {given.empty() ? codec::encode_hex(ByteView(bytes).first(16)) : std::string(given),
           codec::encode_hex(ByteView(bytes).subspan(16))};
+}
+
+// "100m": eight digits at most and a unit (gRPC over HTTP/2); 0 when there is none.
+std::int64_t grpc_timeout(std::string_view text) {
+  std::int64_t value = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (parsed.ec != std::errc() || text.size() > 9 || value < 0 || parsed.ptr + 1 != text.data() + text.size()) return 0;
+  std::int64_t unit = 0;
+  switch (text.back()) {
+    case 'H': unit = 3600 * kNanosPerSecond; break;
+    case 'M': unit = 60 * kNanosPerSecond; break;
+    case 'S': unit = kNanosPerSecond; break;
+    case 'm': unit = kNanosPerMilli; break;
+    case 'u': unit = 1000; break;
+    case 'n': unit = 1; break;
+    default: return 0;
+  }
+  constexpr std::int64_t kMost = 24LL * 3600 * kNanosPerSecond;
+  return value > kMost / unit ? kMost : std::max<std::int64_t>(value * unit, 1);
 }
 
 std::string_view session_token(const http1::RequestHead& head) {
@@ -114,6 +134,11 @@ void Exchange::begin(const http1::RequestHead& head) {
   expects_continue_ = head.expects_continue;
   is_grpc_ = http1::find_field(head.fields, "content-type").value_or("").starts_with("application/grpc");
   decision_id_.clear();
+  body_bytes_ = 0;
+  attempts_ = 0;
+  tried_.clear();
+  const std::int64_t timeout = is_grpc_ ? grpc_timeout(http1::find_field(head.fields, "grpc-timeout").value_or("")) : 0;
+  call_ends_ = timeout == 0 ? 0 : worker_.loop().now().nanos + timeout;
   // Under every name: that this process answers, for who watches it. It says nothing of anybody, so nothing is decided.
   if (head.path == kLivePath && (head.method == "GET" || head.method == "HEAD")) {
     return respond(200, {{"Content-Type", "text/plain"}, {"Cache-Control", "no-store"}}, "ok\n");
@@ -134,12 +159,38 @@ void Exchange::begin(const http1::RequestHead& head) {
     return refuse(
         {401, "certificate_expired", "this connection's certificate has expired: connect again with a new one"});
   }
+  if (app_->reach.max_body != 0 && head.framing.length > app_->reach.max_body) {
+    return refuse({413, "request_too_large", "the application takes no request this large"});
+  }
   decide(head, *app_, *path);
+}
+
+// How often one principal may ask one application is counted for all threads of the process.
+bool Exchange::is_over_rate(const enforce::Point::Subject& subject) {
+  const Reach& reach = app_->reach;
+  if (reach.rate <= 0) return false;
+  const std::string who = subject.is_anonymous ? client_.connection().client_address() : subject.principal.id;
+  const std::hash<std::string_view> hash;
+  const std::uint64_t key = hash(who) * 0x9e3779b97f4a7c15ULL ^ hash(app_->id.id);
+  const auto taken = worker_.rates().take(key, reach.rate, reach.burst, worker_.loop().now().nanos);
+  if (taken.allowed) return false;
+  const std::string seconds = std::to_string(taken.wait_nanos / kNanosPerSecond + 1);
+  worker_.count_over_rate();
+  if (is_grpc_) {
+    respond_grpc(429, "too many requests");
+    return true;
+  }
+  const Notice notice{429, "rate_exceeded", "You ask more often than this application allows.",
+                      "Wait as many seconds as Retry-After says, and ask again.", ""};
+  respond(429, {{"Content-Type", "application/json"}, {"Retry-After", seconds}, {"Cache-Control", "no-store"}},
+          render_json(notice));
+  return true;
 }
 
 void Exchange::decide(const http1::RequestHead& head, const App& app, const std::string& path) {
   enforce::Point& point = worker_.point();
   const auto subject = point.identify(session_token(head), head.host, client_.connection().tls().peer_spiffe_id());
+  if (is_over_rate(subject)) return;
   const Route& route = app.find_route(path);
   const std::string client = client_.connection().client_address();
 

@@ -1,6 +1,7 @@
 #include "gateway/site.h"
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 
 #include "codec/text.h"
@@ -33,8 +34,68 @@ contract::Record record_of(const contract::Entity& entity, contract::Record fall
   return fallback;
 }
 
+Status add_endpoint(App& app, std::string_view text) {
+  constexpr std::size_t kEndpointsMost = 256;
+  WARY_ASSIGN_OR_RETURN(io::Address address, parse_upstream(text));
+  Endpoint endpoint{std::move(address), ""};
+  endpoint.key = (app.is_http2 ? "h2 " : "h1 ") + endpoint.address.to_string();
+  const bool known = std::any_of(app.endpoints.begin(), app.endpoints.end(),
+                                 [&](const Endpoint& other) { return other.key == endpoint.key; });
+  if (app.endpoints.size() >= kEndpointsMost) {
+    return fail(ErrorKind::kInvalid, "site_entity", "an app has at most 256 upstreams").at(app.id.to_string());
+  }
+  if (!known) app.endpoints.push_back(std::move(endpoint));
+  return {};
+}
+
+// What is given in milliseconds, within bounds: a time of nought or of a year helps nobody.
+std::int64_t nanos_of(const codec::Json& record, std::string_view name, std::int64_t fallback) {
+  constexpr std::int64_t kLeast = 10, kMost = 24LL * 3600 * 1000;
+  const std::int64_t millis = record.integer_or(name, fallback / kNanosPerMilli);
+  return std::clamp(millis, kLeast, kMost) * kNanosPerMilli;
+}
+
+Reach reach_of(const contract::Entity& entity) {
+  Reach reach;
+  const auto record = [&](std::string_view name) -> const codec::Json* {
+    const codec::Json* value = find_fact(entity, name);
+    return value != nullptr && value->is_object() ? value : nullptr;
+  };
+  if (const codec::Json* times = record("timeouts")) {
+    reach.connect = nanos_of(*times, "connect", reach.connect);
+    reach.answer = nanos_of(*times, "answer", reach.answer);
+    reach.idle = nanos_of(*times, "idle", reach.idle);
+  }
+  if (const codec::Json* retries = record("retries")) {
+    reach.attempts = static_cast<int>(std::clamp<std::int64_t>(retries->integer_or("attempts", reach.attempts), 1, 5));
+    reach.retry_share =
+        static_cast<double>(std::clamp<std::int64_t>(retries->integer_or("percent", 20), 0, 100)) / 100;
+  }
+  if (const codec::Json* rate = record("rate")) {
+    reach.rate = static_cast<double>(std::clamp<std::int64_t>(rate->integer_or("perSecond", 0), 0, 1'000'000));
+    reach.burst = std::max(
+        reach.rate, static_cast<double>(std::clamp<std::int64_t>(rate->integer_or("burst", 0), 0, 10'000'000)));
+  }
+  if (const codec::Json* most = find_fact(entity, "max_body"); most != nullptr && most->is_integer()) {
+    reach.max_body = static_cast<std::uint64_t>(std::max<std::int64_t>(0, most->as_integer()));
+  }
+  const codec::Json* health = record("health");
+  if (health != nullptr && health->string_or("path", "").starts_with('/')) {
+    HealthCheck check;
+    check.path = health->string_or("path", "");
+    check.interval = nanos_of(*health, "interval", check.interval);
+    check.timeout = nanos_of(*health, "timeout", check.timeout);
+    check.unhealthy = static_cast<int>(std::clamp<std::int64_t>(health->integer_or("unhealthy", 3), 1, 100));
+    check.healthy = static_cast<int>(std::clamp<std::int64_t>(health->integer_or("healthy", 2), 1, 100));
+    reach.health = std::move(check);
+  }
+  return reach;
+}
+
 Result<std::unique_ptr<App>> make_app(const contract::Entity& entity) {
   auto app = std::make_unique<App>();
+  static std::atomic<std::uint64_t> tokens{0};  // NOLINT: a number that is never given twice
+  app->token = ++tokens;
   app->id = entity.id;
   app->tenant = entity.tenant;
   app->is_console = entity.id.id == kConsoleApp;
@@ -44,9 +105,15 @@ Result<std::unique_ptr<App>> make_app(const contract::Entity& entity) {
     if (!host.is_string()) return broken(entity, "a host is a name");
     app->hosts.push_back(codec::to_lower(std::string_view(host.as_string())));
   }
-  WARY_ASSIGN_OR_RETURN(app->upstream, parse_upstream(text_fact(entity, "upstream", "")));
   app->is_http2 = text_fact(entity, "protocol", "http1") == "http2";
-  app->upstream_key = (app->is_http2 ? "h2 " : "h1 ") + app->upstream.to_string();
+  WARY_RETURN_IF_ERROR(add_endpoint(*app, text_fact(entity, "upstream", "")));
+  if (const codec::Json* more = find_fact(entity, "upstreams"); more != nullptr && more->is_array()) {
+    for (const codec::Json& one : more->items()) {
+      if (!one.is_string()) return broken(entity, "an upstream is text");
+      WARY_RETURN_IF_ERROR(add_endpoint(*app, one.as_string()));
+    }
+  }
+  app->reach = reach_of(entity);
   app->signs_in = text_fact(entity, "sign_in", "session") == "session";
   app->fallback = {entity.id, "/", true, record_of(entity, contract::Record::kWith)};
   return app;

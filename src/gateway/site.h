@@ -4,10 +4,10 @@
 //   const App* app = site->find_app("metrics.localhost");
 //   const Route& route = app->find_route("/api/v1/query");
 //
-// Attributes of Wary::App: hosts (set of names), upstream ("http://127.0.0.1:9090" or "unix:/path"), protocol
-// ("http1" | "http2"), record
-// ("with" | "before"), sign_in ("session" | "none"). Of Wary::Route: app (entity), path ("/exact", or
-// "/api/*" for "/api" and all below), record.
+// Attributes of Wary::App: hosts (set of names), upstream ("http://127.0.0.1:9090" or "unix:/path") and upstreams (more
+// of them, served alike), protocol ("http1" | "http2"), record ("with" | "before"), sign_in ("session" | "none"), and
+// how it is reached: timeouts, health, retries, rate, max_body (schema/wary.cedarschema has them). Of Wary::Route: app
+// (entity), path ("/exact", or "/api/*" for "/api" and all below), record.
 // A path that no route names is the app's own: its resource is the App. Immutable; any thread.
 #pragma once
 
@@ -20,6 +20,7 @@
 
 #include "contract/decision.h"
 #include "contract/entity.h"
+#include "base/time.h"
 #include "io/loop.h"
 
 namespace wary::gateway {
@@ -31,12 +32,39 @@ struct Route {
   contract::Record record = contract::Record::kWith;
 };
 
+// One of the places that serve an application, all alike.
+struct Endpoint {
+  io::Address address;
+  std::string key;  // what its connections are kept under
+};
+
+struct HealthCheck {
+  std::string path;
+  std::int64_t interval = 5 * kNanosPerSecond;
+  std::int64_t timeout = 2 * kNanosPerSecond;
+  int unhealthy = 3;  // answers in a row that make it so
+  int healthy = 2;
+};
+
+// How an application is reached; nanoseconds.
+struct Reach {
+  std::int64_t connect = 5 * kNanosPerSecond;
+  std::int64_t answer = 60 * kNanosPerSecond;  // to the first byte of an answer, and between two of a request
+  std::int64_t idle = 300 * kNanosPerSecond;   // between two bytes of an answer
+  int attempts = 2;                            // of a request that may be repeated
+  double retry_share = 0.2;                    // of the application's requests, at most
+  std::uint64_t max_body = 0;                  // of a request; 0: as much as it wants
+  double rate = 0, burst = 0;                  // requests of one principal per second; 0: as many as it wants
+  std::optional<HealthCheck> health;
+};
+
 struct App {
   contract::EntityId id;
+  std::uint64_t token = 0;  // of this very value: no other App of the process ever has it
   std::string tenant;
   std::vector<std::string> hosts;  // lower case, without port
-  io::Address upstream;
-  std::string upstream_key;  // what its connections are kept under
+  std::vector<Endpoint> endpoints;  // at least one
+  Reach reach;
   bool is_http2 = false;     // the application speaks HTTP/2 (without TLS: with prior knowledge)
   bool is_console = false;   // wary's own: the only app that may set wary's cookies
   bool signs_in = true;      // an unknown browser is sent to sign in; otherwise it is refused
@@ -57,6 +85,7 @@ class Site {
   // `host` may carry a port; case does not matter.
   const App* find_app(std::string_view host) const;
   std::vector<std::string> hosts() const;
+  const std::vector<std::unique_ptr<App>>& apps() const { return apps_; }
 
  private:
   std::vector<std::unique_ptr<App>> apps_;

@@ -1,5 +1,8 @@
 #include "gateway/upstream_http1.h"
 
+#include <utility>
+
+#include "gateway/upstream_lane.h"
 #include "http/websocket_stream.h"
 
 namespace wary::gateway {
@@ -15,8 +18,16 @@ constexpr std::string_view kUnclear = "the application's answer cannot be unders
 
 }  // namespace
 
-Http1Upstream::Http1Upstream(Worker& worker, std::unique_ptr<io::Stream> stream)
-    : worker_(worker), stream_(std::move(stream)) {}
+Http1Upstream::Http1Upstream(Worker& worker, UpstreamLane& lane, std::unique_ptr<io::Stream> stream)
+    : worker_(worker), lane_(lane), stream_(std::move(stream)) {}
+
+void Http1Upstream::use() {
+  if (!std::exchange(in_use_, true)) ++lane_.active;
+}
+
+void Http1Upstream::stop_using() {
+  if (std::exchange(in_use_, false)) --lane_.active;
+}
 
 void Http1Upstream::begin(const OutgoingRequest& request, UpstreamEvents& events) {
   events_ = &events;
@@ -190,6 +201,7 @@ void Http1Upstream::fail(std::string_view code, std::string_view message) {
 
 bool Http1Upstream::release(bool reset) {
   events_ = nullptr;
+  stop_using();
   if (!stream_) return false;
   if (!reset && is_whole_ && reusable_ && !ended_) {
     was_used = true;

@@ -12,9 +12,12 @@
 
 namespace wary::gateway {
 
+struct UpstreamLane;
+
 class Http1Upstream final : public UpstreamCall, public TurnEnd {
  public:
-  Http1Upstream(Worker& worker, std::unique_ptr<io::Stream> stream);
+  Http1Upstream(Worker& worker, UpstreamLane& lane, std::unique_ptr<io::Stream> stream);
+  ~Http1Upstream() override { stop_using(); }
   void begin(const OutgoingRequest& request, UpstreamEvents& events) override;
   void data(std::string_view bytes) override;
   void end() override;
@@ -26,7 +29,8 @@ class Http1Upstream final : public UpstreamCall, public TurnEnd {
 
   // In the pool: false when it cannot be used again.
   bool is_quiet();
-  void* lane = nullptr;  // the pool's
+  UpstreamLane& lane() { return lane_; }
+  void use();
   std::int64_t idle_since = 0;
   bool was_used = false;  // for an earlier request: it may be closing while we write
   void watch_idle(std::function<void()> spoke);
@@ -40,7 +44,11 @@ class Http1Upstream final : public UpstreamCall, public TurnEnd {
   void finish();
   void interest();
 
+  void stop_using();
+
   Worker& worker_;
+  UpstreamLane& lane_;
+  bool in_use_ = false;
   std::unique_ptr<io::Stream> stream_;
   UpstreamEvents* events_ = nullptr;
   std::string method_;

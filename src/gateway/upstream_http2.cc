@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "codec/text.h"
+#include "gateway/upstream_lane.h"
 
 namespace wary::gateway {
 
@@ -22,8 +22,8 @@ http::Http2SessionLimits application_limits() {
 
 }  // namespace
 
-Http2Upstream::Http2Upstream(Worker& worker, std::unique_ptr<io::Stream> stream)
-    : worker_(worker), stream_(std::move(stream)), session_(http::Http2Role::kClient, *this, application_limits()) {}
+Http2Upstream::Http2Upstream(Worker& worker, UpstreamLane& lane, std::unique_ptr<io::Stream> stream)
+    : worker_(worker), lane_(lane), stream_(std::move(stream)), session_(http::Http2Role::kClient, *this, application_limits()) {}
 
 void Http2Upstream::start() {
   stream_->on_ready([this](bool readable, bool) {
@@ -122,6 +122,10 @@ void Http2Upstream::lose(std::string_view code, std::string_view message) {
 }
 
 void Http2Upstream::close() { stream_.reset(); }
+
+Http2Call::Http2Call(std::shared_ptr<Http2Upstream> upstream) : upstream_(std::move(upstream)) {
+  ++upstream_->lane_.active;
+}
 
 void Http2Call::begin(const OutgoingRequest& request, UpstreamEvents& events) {
   events_ = &events;
@@ -237,6 +241,7 @@ void Http2Call::take_closed(std::uint32_t error) {
 
 bool Http2Call::release(bool) {
   events_ = nullptr;
+  if (std::exchange(in_use_, false)) --upstream_->lane_.active;
   if (stream_ >= 0) {
     upstream_->calls_.erase(stream_);
     if (upstream_->calls_.empty()) upstream_->idle_since = upstream_->worker_.loop().now().nanos;

@@ -12,6 +12,7 @@
 
 namespace wary::gateway {
 
+struct UpstreamLane;
 class Http2Call;
 
 // Shared by the pool and the calls on it, whichever goes last.
@@ -19,7 +20,7 @@ class Http2Upstream final : public TurnEnd,
                             private http::Http2SessionEvents,
                             public std::enable_shared_from_this<Http2Upstream> {
  public:
-  Http2Upstream(Worker& worker, std::unique_ptr<io::Stream> stream);
+  Http2Upstream(Worker& worker, UpstreamLane& lane, std::unique_ptr<io::Stream> stream);
   void start();
   bool takes_calls() const;
   bool is_idle() const { return calls_.empty(); }
@@ -43,6 +44,7 @@ class Http2Upstream final : public TurnEnd,
   }
 
   Worker& worker_;
+  UpstreamLane& lane_;
   std::unique_ptr<io::Stream> stream_;
   http::Http2Session session_;
   std::unordered_map<std::int32_t, Http2Call*> calls_;
@@ -54,7 +56,7 @@ class Http2Upstream final : public TurnEnd,
 
 class Http2Call final : public UpstreamCall {
  public:
-  explicit Http2Call(std::shared_ptr<Http2Upstream> upstream) : upstream_(std::move(upstream)) {}
+  explicit Http2Call(std::shared_ptr<Http2Upstream> upstream);
   ~Http2Call() override { (void)release(true); }
   void begin(const OutgoingRequest& request, UpstreamEvents& events) override;
   void data(std::string_view bytes) override;
@@ -75,6 +77,7 @@ class Http2Call final : public UpstreamCall {
   std::shared_ptr<Http2Upstream> upstream_;
   UpstreamEvents* events_ = nullptr;
   std::int32_t stream_ = -1;
+  bool in_use_ = true;
   std::string method_;
   bool upgrades_ = false;
   bool request_ended_ = false;

@@ -23,11 +23,13 @@ Worker::Worker(io::Loop& loop, Clock& clock, Random& random, enforce::Shared& sh
       random_(random),
       log_(log),
       point_(shared, ring, clock, random, std::move(point), metrics),
+      rates_(shared.rates),
       options_(std::move(options)),
       redeem_(std::move(redeem)),
       connections_metric_(metrics.gauge("wary_gateway_connections", "Open client connections")),
       refused_metric_(
           metrics.counter("wary_gateway_refused_total", "Connections refused at the limit or without a key")),
+      over_rate_metric_(metrics.counter("wary_gateway_over_rate_total", "Requests refused for their principal's rate")),
       upstreams_(std::make_unique<UpstreamPool>(*this)) {}
 
 TurnEnd::~TurnEnd() {
@@ -138,7 +140,10 @@ void Worker::sweep() {
 }
 
 void Worker::post_site(std::shared_ptr<const Site> site) {
-  loop_.post([this, site = std::move(site)] { site_ = site; });
+  loop_.post([this, site = std::move(site)] {
+    site_ = site;
+    upstreams_->on_site(*site_);
+  });
 }
 
 void Worker::post_context(std::shared_ptr<const crypto::TlsServerContext> context) {

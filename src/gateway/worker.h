@@ -28,6 +28,7 @@ class Connection;
 class Exchange;
 class UpstreamCall;
 class UpstreamPool;
+struct UpstreamLane;
 class Worker;
 
 // What has something to do once a turn, after all that became ready in it.
@@ -78,6 +79,7 @@ class Worker {
   Random& random() { return random_; }
   Log& log() { return log_; }
   enforce::Point& point() { return point_; }
+  enforce::RateTable& rates() { return rates_; }
   enforce::LiveSessions& live() { return live_; }
   const std::shared_ptr<const Site>& site() const { return site_; }
   const WorkerOptions& options() const { return options_; }
@@ -98,6 +100,7 @@ class Worker {
   // would clear it for every read.
   std::span<std::uint8_t> socket_buffer() { return {socket_buffer_.get(), kReadBytes}; }
   std::span<std::uint8_t> plain_buffer() { return {plain_buffer_.get(), kReadBytes}; }
+  void count_over_rate() { over_rate_metric_.add(); }
   // What is open, and how many bytes lie in its queues.
   std::size_t connections() const { return connections_.size(); }
   std::size_t held_bytes() const;
@@ -115,10 +118,12 @@ class Worker {
   Random& random_;
   Log& log_;
   enforce::Point point_;
+  enforce::RateTable& rates_;  // of the process
   WorkerOptions options_;
   Redeem redeem_;
   Metric& connections_metric_;
   Metric& refused_metric_;
+  Metric& over_rate_metric_;
   enforce::LiveSessions live_;  // before the connections, which take themselves out
   std::shared_ptr<const Site> site_;
   std::shared_ptr<const crypto::TlsServerContext> context_;  // shared: sessions keep the one they began with
