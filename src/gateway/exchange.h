@@ -120,7 +120,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   std::uint64_t body_bytes_ = 0;  // of the request, so far
   int attempts_ = 0;
   std::vector<const UpstreamLane*> tried_;  // places that could not be connected to
-  bool answered_ = false;  // the answer's head is with the client's side
+  bool answered_ = false;                   // the answer's head is with the client's side
 
   std::shared_ptr<const Site> site_;  // keeps app_ valid while this exchange runs
   const App* app_ = nullptr;

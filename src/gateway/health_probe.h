@@ -15,8 +15,8 @@ namespace wary::gateway {
 class HealthProbe {
  public:
   using Done = std::function<void(bool well)>;
-  HealthProbe(io::Loop& loop, const io::Address& address, const HealthCheck& check, std::string host, bool connects_only,
-              std::int64_t now, Done done);
+  HealthProbe(io::Loop& loop, const io::Address& address, const HealthCheck& check, std::string host,
+              bool connects_only, std::int64_t now, Done done);
   ~HealthProbe();
   void start();
   void sweep(std::int64_t now);

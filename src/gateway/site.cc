@@ -68,13 +68,12 @@ Reach reach_of(const contract::Entity& entity) {
   }
   if (const codec::Json* retries = record("retries")) {
     reach.attempts = static_cast<int>(std::clamp<std::int64_t>(retries->integer_or("attempts", reach.attempts), 1, 5));
-    reach.retry_share =
-        static_cast<double>(std::clamp<std::int64_t>(retries->integer_or("percent", 20), 0, 100)) / 100;
+    reach.retry_share = static_cast<double>(std::clamp<std::int64_t>(retries->integer_or("percent", 20), 0, 100)) / 100;
   }
   if (const codec::Json* rate = record("rate")) {
     reach.rate = static_cast<double>(std::clamp<std::int64_t>(rate->integer_or("perSecond", 0), 0, 1'000'000));
-    reach.burst = std::max(
-        reach.rate, static_cast<double>(std::clamp<std::int64_t>(rate->integer_or("burst", 0), 0, 10'000'000)));
+    reach.burst = std::max(reach.rate,
+                           static_cast<double>(std::clamp<std::int64_t>(rate->integer_or("burst", 0), 0, 10'000'000)));
   }
   if (const codec::Json* most = find_fact(entity, "max_body"); most != nullptr && most->is_integer()) {
     reach.max_body = static_cast<std::uint64_t>(std::max<std::int64_t>(0, most->as_integer()));

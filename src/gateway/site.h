@@ -18,9 +18,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/time.h"
 #include "contract/decision.h"
 #include "contract/entity.h"
-#include "base/time.h"
 #include "io/loop.h"
 
 namespace wary::gateway {
@@ -62,12 +62,12 @@ struct App {
   contract::EntityId id;
   std::uint64_t token = 0;  // of this very value: no other App of the process ever has it
   std::string tenant;
-  std::vector<std::string> hosts;  // lower case, without port
+  std::vector<std::string> hosts;   // lower case, without port
   std::vector<Endpoint> endpoints;  // at least one
   Reach reach;
-  bool is_http2 = false;     // the application speaks HTTP/2 (without TLS: with prior knowledge)
-  bool is_console = false;   // wary's own: the only app that may set wary's cookies
-  bool signs_in = true;      // an unknown browser is sent to sign in; otherwise it is refused
+  bool is_http2 = false;    // the application speaks HTTP/2 (without TLS: with prior knowledge)
+  bool is_console = false;  // wary's own: the only app that may set wary's cookies
+  bool signs_in = true;     // an unknown browser is sent to sign in; otherwise it is refused
   Route fallback;
   std::vector<Route> routes;  // longest path first, exact before prefix
   // `path` is normalised (codec/uri.h).

@@ -23,7 +23,10 @@ http::Http2SessionLimits application_limits() {
 }  // namespace
 
 Http2Upstream::Http2Upstream(Worker& worker, UpstreamLane& lane, std::unique_ptr<io::Stream> stream)
-    : worker_(worker), lane_(lane), stream_(std::move(stream)), session_(http::Http2Role::kClient, *this, application_limits()) {}
+    : worker_(worker),
+      lane_(lane),
+      stream_(std::move(stream)),
+      session_(http::Http2Role::kClient, *this, application_limits()) {}
 
 void Http2Upstream::start() {
   stream_->on_ready([this](bool readable, bool) {

@@ -46,8 +46,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::size_t piece = data[1] % 64U + 1U;
   std::string out;
   if (is_client) {
-    const std::vector<Field> request = {
-        {":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}};
+    const std::vector<Field> request = {{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}};
     (void)owner.session.submit_request(request, true);
     const std::int32_t second = owner.session.submit_request(request, false);
     owner.session.write(second, std::string(40'000, 'y'));
