@@ -171,8 +171,8 @@ std::optional<Entity> derive_app(const Objects& objects, const EntityId& id) {
     for (std::string& upstream : texts(spec, "upstreams")) upstreams.push(Json(std::move(upstream)));
     entity.attributes.push_back(fact("upstreams", std::move(upstreams), "resource"));
   }
-  for (const std::string_view name : {"timeouts", "health", "retries", "rate"}) {
-    if (const Json* record = spec.find(name)) entity.attributes.push_back(fact(name, *record, "resource"));
+  for (const std::string_view part : {"timeouts", "health", "retries", "rate"}) {
+    if (const Json* record = spec.find(part)) entity.attributes.push_back(fact(part, *record, "resource"));
   }
   if (const Json* most = spec.find("maxBodyBytes")) entity.attributes.push_back(fact("max_body", *most, "resource"));
   entity.attributes.push_back(fact("protocol", spec.string_or("protocol", "http1"), "resource"));

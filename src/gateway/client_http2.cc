@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::size_t kStreamHeld = 128 * 1024;    // of one answer
 constexpr std::size_t kFlushedAtOnce = 64 * 1024;  // framed and encrypted, so that a cut has little to hold back
+constexpr std::int64_t kStopAfter = kNanosPerSecond;
+constexpr std::size_t kStopBeyond = 64 * 1024;                        // of a request that was answered already
 constexpr std::string_view kPolicyCloseFrame{"\x88\x02\x03\xf0", 4};  // RFC 6455: close, code 1008
 
 }  // namespace
@@ -30,7 +32,7 @@ class Http2Client::Stream final : public ClientSide {
   void end(const std::vector<http1::Field>& trailers) override {
     if (!ended_) {
       ended_ = true;
-      owner_.session_.end(id_, trailers, !body_ended);
+      owner_.session_.end(id_, trailers);
     }
     owner_.connection_.mark();
   }
@@ -49,6 +51,8 @@ class Http2Client::Stream final : public ClientSide {
     owner_.session_.submit_interim(id_, 100);
     owner_.connection_.mark();
   }
+  // The answer is whole, and what the client still sends of its request is thrown away.
+  bool is_answered() const { return ended_; }
   // What came of the body and was not taken yet. True when something moved.
   bool pump();
 
@@ -58,6 +62,7 @@ class Http2Client::Stream final : public ClientSide {
   bool body_ended = false;    // by the client
   bool waits = false;         // is in waiting_
   std::uint64_t sent_at = 0;  // flushes_ when its last bytes were framed
+  std::int64_t stop_at = 0;   // when a client that goes on after its answer is told to stop
 
  private:
   Http2Client& owner_;
@@ -83,7 +88,7 @@ bool Http2Client::Stream::answer(const AnswerHead& head) {
     length = std::to_string(*head.length);
     fields.push_back({"content-length", length});
   }
-  ended_ = !head.has_body && !head.switches && body_ended;
+  ended_ = !head.has_body && !head.switches;
   owner_.session_.submit_answer(id_, head.switches ? 200 : head.status, fields, ended_);
   owner_.connection_.mark();
   return true;
@@ -110,18 +115,22 @@ void Http2Client::Stream::cut() {
   const std::vector<http1::Field> why = {{"grpc-status", "7"}, {"grpc-message", "access has ended"}};
   if (quiet && speaks) {
     session.write(id_, kPolicyCloseFrame);
-    session.end(id_, {}, !body_ended);
+    session.end(id_, {});
   } else if (quiet && is_grpc && answered) {
-    session.end(id_, why, !body_ended);
+    session.end(id_, why);
   } else if (quiet && is_grpc) {
     std::vector<http1::Field> fields = why;
     fields.push_back({"content-type", "application/grpc"});
-    session.submit_answer(id_, 200, fields, false);
-    session.end(id_, {}, !body_ended);
+    session.submit_answer(id_, 200, fields, true);
   } else {
     session.reset(id_, http::kHttp2Cancel);
   }
   owner_.drive();
+  // What it still has to say is not wanted.
+  if (owner_.find(id_) == this && !body_ended) {
+    session.reset(id_, http::kHttp2NoError);
+    owner_.drive();
+  }
   connection.flush();
 }
 
@@ -229,9 +238,9 @@ void Http2Client::on_block(std::int32_t id, const http::Http2Block& block, bool 
 
 void Http2Client::on_data(std::int32_t id, std::string_view bytes) {
   Stream* stream = find(id);
-  if (stream == nullptr || (stream->exchange.is_idle() && stream->exchange.has_answered())) {
-    return session_.consume(id, bytes.size());  // nobody reads it any more
-  }
+  if (stream == nullptr) return session_.consume(id, bytes.size());
+  if (stream->exchange.is_idle() && stream->exchange.has_answered())
+    return;  // nobody reads it, and no more is asked for
   // Straight on where nothing waits before it.
   if (stream->pending.empty() && stream->exchange.body_room() >= bytes.size()) {
     stream->exchange.body(bytes);
@@ -265,7 +274,21 @@ void Http2Client::on_sent(std::int32_t id) {
   waiting_.push_back(id);
 }
 
+// Who goes on sending after the answer came is told to stop (RFC 9113 section 8.1), but not at once: common clients
+// take that for an error while they are at it.
+void Http2Client::stop_answered(std::int64_t now) {
+  std::vector<std::int32_t> late;
+  for (const auto& [id, stream] : streams_) {
+    if (!stream->is_answered() || stream->body_ended || session_.queued(id) > 0 || !connection_.is_flushed()) continue;
+    if (stream->stop_at == 0) stream->stop_at = now + kStopAfter;
+    if (stream->stop_at <= now || session_.unconsumed(id) > kStopBeyond) late.push_back(id);
+  }
+  for (const std::int32_t id : late) session_.reset(id, http::kHttp2NoError);
+  if (!late.empty()) connection_.mark();
+}
+
 void Http2Client::on_deadlines(std::int64_t now) {
+  stop_answered(now);
   std::vector<std::int32_t> late;
   for (const auto& [id, stream] : streams_) {
     if (!stream->exchange.is_idle() && stream->exchange.deadline() <= now) late.push_back(id);

@@ -42,7 +42,6 @@ struct OpenStream {
   bool deferred = false;
   std::vector<std::pair<std::string, std::string>> trailers;
   std::size_t unconsumed = 0;
-  bool stops_peer = false;
   bool is_malformed = false;
   bool told_head = false;  // what comes next is trailers
 
@@ -84,7 +83,6 @@ struct Http2Session::Impl {
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, frame);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, close);
-    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, sent);
     nghttp2_session_callbacks_set_send_callback(callbacks, send);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
     nghttp2_option_set_max_outbound_ack(option, 100);
@@ -261,14 +259,6 @@ struct Http2Session::Impl {
     return 0;
   }
 
-  static int sent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
-    const bool carries = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
-    if (!carries || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
-    const OpenStream* stream = static_cast<Impl*>(user)->find(frame->hd.stream_id);
-    if (stream == nullptr || !stream->stops_peer) return 0;
-    return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
-  }
-
   static ssize_t send(nghttp2_session*, const std::uint8_t* bytes, std::size_t size, int, void* user) {
     auto& self = *static_cast<Impl*>(user);
     if (self.sink->size() >= self.sink_most) return NGHTTP2_ERR_WOULDBLOCK;
@@ -405,11 +395,10 @@ void Http2Session::write(std::int32_t id, std::string_view bytes) {
   if (std::exchange(stream->deferred, false)) nghttp2_session_resume_data(impl_->session, id);
 }
 
-void Http2Session::end(std::int32_t id, const std::vector<Field>& trailers, bool stops_peer) {
+void Http2Session::end(std::int32_t id, const std::vector<Field>& trailers) {
   OpenStream* stream = impl_->find(id);
   if (stream == nullptr || stream->out_ended) return;
   stream->out_ended = true;
-  stream->stops_peer = stops_peer;
   for (const Field& field : trailers) stream->trailers.emplace_back(field.name, field.value);
   if (std::exchange(stream->deferred, false)) nghttp2_session_resume_data(impl_->session, id);
 }
@@ -435,6 +424,11 @@ void Http2Session::consume(std::int32_t id, std::size_t bytes) {
 std::size_t Http2Session::queued(std::int32_t id) const {
   const OpenStream* stream = impl_->find(id);
   return stream == nullptr ? 0 : stream->out.size() - stream->out_at;
+}
+
+std::size_t Http2Session::unconsumed(std::int32_t id) const {
+  const OpenStream* stream = impl_->find(id);
+  return stream == nullptr ? 0 : stream->unconsumed;
 }
 
 std::size_t Http2Session::queued() const { return impl_->queued; }

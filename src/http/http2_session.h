@@ -77,12 +77,12 @@ class Http2Session {
   void submit_answer(std::int32_t stream, int status, const std::vector<codec::http1::Field>& fields, bool ends);
   void submit_interim(std::int32_t stream, int status);
   void write(std::int32_t stream, std::string_view bytes);
-  // `stops_peer`: once that is sent, a peer that has not ended its own side is told to stop.
-  void end(std::int32_t stream, const std::vector<codec::http1::Field>& trailers, bool stops_peer = false);
+  void end(std::int32_t stream, const std::vector<codec::http1::Field>& trailers);
   void reset(std::int32_t stream, std::uint32_t error);
   void consume(std::int32_t stream, std::size_t bytes);
   std::size_t queued(std::int32_t stream) const;
   std::size_t queued() const;  // of all streams
+  std::size_t unconsumed(std::int32_t stream) const;
 
   // Says that no new stream is taken; those that are open go on. Again, with `last` streams taken: the final word.
   void announce_shutdown();

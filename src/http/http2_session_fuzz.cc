@@ -22,7 +22,7 @@ struct Owner final : wary::http::Http2SessionEvents {
     if ((behaves & 2) != 0) session.submit_interim(stream, 100);
     session.submit_answer(stream, 200, {{"x-a", "b"}}, (behaves & 4) != 0);
     session.write(stream, std::string(3'000, 'x'));
-    if (ends || (behaves & 8) != 0) session.end(stream, {{"x-t", "t"}}, (behaves & 8) != 0);
+    if (ends || (behaves & 8) != 0) session.end(stream, {{"x-t", "t"}});
   }
   void on_data(std::int32_t stream, std::string_view bytes) override {
     given += bytes.size();

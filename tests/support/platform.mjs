@@ -94,7 +94,7 @@ export class Platform {
   }
   // Runs curl against an application; the answer's status, headers and body.
   curl(url, ...extra) {
-    const done = spawnSync("curl", ["-sS", "-i", "--max-time", "10", "--cacert", join(this.data, "ca.pem"), ...extra, url], { encoding: "utf8" });
+    const done = spawnSync("curl", ["-sS", "-i", "--max-time", "10", "--cacert", join(this.data, "ca.pem"), ...extra, url], { encoding: "utf8", maxBuffer: 1 << 28 });
     if (done.status !== 0) return { status: 0, head: "", body: "", error: done.stderr.trim() };
     // The last answer of a chain of redirects, past interim ones.
     const parts = done.stdout.split(/\r\n\r\n/);

@@ -1,0 +1,119 @@
+#!/usr/bin/env node
+// The gateway by programs that nobody here wrote: curl and nghttp over both protocols, h2load, Google's gRPC for Python and grpc-js,
+// npm's ws at both ends, node's own HTTP/2.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { run, saw, skip, step } from "../support/checks.mjs";
+import { Platform, root } from "../support/platform.mjs";
+import { cleanUp, freePort, makeScratch, start, until } from "../support/processes.mjs";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const python = "/usr/bin/python3";
+const scratch = makeScratch("gateway");
+
+function hasModules() {
+  if (existsSync(join(here, "node_modules/ws"))) return true;
+  return spawnSync("npm", ["ci", "--silent", "--no-audit", "--no-fund"], { cwd: here, stdio: "ignore" }).status === 0;
+}
+
+// Its lines of findings, as they come; resolves at `ready` and at its end.
+function client(name, program, words) {
+  const child = start(name, program, words);
+  let at = 0;
+  const turn = () => {
+    const lines = child.text.split("\n");
+    for (; at + 1 < lines.length; ++at) {
+      let line;
+      try {
+        line = JSON.parse(lines[at]);
+      } catch {
+        continue;
+      }
+      if (line.what) saw(line.what, line.held, line.found);
+    }
+    return child.text.includes('{"ready":true}') || child.text.includes('{"ready": true}');
+  };
+  return { child, turn };
+}
+
+await run(async () => {
+  const hasNpm = hasModules();
+  if (!hasNpm) return skip("npm's packages cannot be fetched");
+  const application = start("application", process.execPath, [join(here, "application.mjs")]);
+  const site = Number(await until("the application listens", () => application.text.trim()));
+  const server = start("grpc", python, [join(here, "grpc_server.py")]);
+  const grpc = Number(await until("the gRPC application listens", () => server.text.trim(), 20000));
+  const wary = new Platform(scratch, await freePort());
+  await wary.start();
+  const object = (kind, name, spec, scope = ", namespace: test") => `apiVersion: wary.dev/v1\nkind: ${kind}\nmetadata: {name: ${name}${scope}}\nspec: ${spec}\n`;
+  mkdirSync(join(scratch, "resources"), { recursive: true });
+  writeFileSync(join(scratch, "resources/all.yaml"), [
+    object("Namespace", "test", "{owners: [owners]}", ""),
+    object("User", "alice", "{displayName: Alice}", ""),
+    object("App", "site", `{hosts: [site.localhost], upstream: "http://127.0.0.1:${site}"}`),
+    object("App", "grpc", `{hosts: [grpc.localhost], upstream: "http://127.0.0.1:${grpc}", protocol: http2}`),
+    object("App", "limited", `{hosts: [limited.localhost], upstream: "http://127.0.0.1:9", upstreams: ["http://127.0.0.1:${site}"], rate: {perSecond: 1, burst: 3}, maxBodyBytes: 1000}`),
+  ].join("---\n"));
+  writeFileSync(join(scratch, "resources/all.cedar"), '@id("alice")\npermit (principal == Wary::User::"alice", action, resource in Wary::Namespace::"test");\n');
+  const applied = wary.cli("apply", "-f", join(scratch, "resources"), "-n", "test");
+  saw("the applications are applied", applied.code === 0, applied.text);
+  wary.signIn("alice");
+  const cookies = {};
+  for (const host of ["site", "grpc", "limited"]) {
+    wary.browse("alice", wary.url(host, "/"));
+    cookies[host] = wary.cookieOf("alice", host);
+  }
+  saw("alice is signed in to all three", Object.values(cookies).every((cookie) => cookie !== ""), JSON.stringify(cookies));
+  const ca = join(wary.data, "ca.pem");
+
+  step("curl and nghttp");
+  for (const version of ["--http1.1", "--http2"]) {
+    const answer = wary.curl(wary.url("site", "/a?b=1"), version, "-b", cookies.site, "-H", "Wary-Principal: forged", "-H", "X-Forwarded-For: 9.9.9.9");
+    const seen = answer.status === 200 ? JSON.parse(answer.body) : {};
+    saw(`curl ${version}`, answer.head.startsWith(version === "--http2" ? "HTTP/2 200" : "HTTP/1.1 200") && seen.url === "/a?b=1" && seen.headers["wary-principal"] === 'Wary::User::"alice"' &&
+      seen.headers["x-forwarded-for"] === "127.0.0.1" && seen.headers.cookie === undefined, answer.head || answer.error);
+    writeFileSync(join(scratch, "body"), Buffer.alloc(3_000_000, "y"));
+    const posted = wary.curl(wary.url("site", "/up"), version, "-b", cookies.site, "--data-binary", `@${join(scratch, "body")}`);
+    saw(`curl ${version} sends three megabytes`, posted.status === 200 && JSON.parse(posted.body).bytes === 3_000_000, posted.head || posted.error);
+    const large = wary.curl(wary.url("site", "/large/5000000"), version, "-b", cookies.site);
+    saw(`curl ${version} receives five`, large.status === 200 && large.body.length === 5_000_000, large.error ?? large.body.length);
+    const nobody = wary.curl(wary.url("site", "/"), version);
+    saw(`curl ${version} without a session`, nobody.status === 401 && JSON.parse(nobody.body).error.code === "unauthenticated", nobody.head);
+  }
+  const nghttp = spawnSync("nghttp", ["-v", "-H", `cookie: ${cookies.site}`, "-H", `:authority: site.localhost:${wary.port}`, `https://127.0.0.1:${wary.port}/n1`, `https://127.0.0.1:${wary.port}/n2`], { encoding: "utf8", timeout: 20000 });
+  if (nghttp.error) skip("nghttp is not installed");
+  else saw("nghttp: two requests on one connection", (nghttp.stdout.match(/:status: 200/g) ?? []).length === 2, nghttp.stdout.slice(-500));
+  const load = spawnSync("h2load", ["-n", "2000", "-c", "4", "-m", "25", "-H", `cookie: ${cookies.site}`, "-H", `:authority: site.localhost:${wary.port}`, `https://127.0.0.1:${wary.port}/load`], { encoding: "utf8", timeout: 60000 });
+  if (load.error) skip("h2load is not installed");
+  else saw("h2load: 2,000 requests, a hundred at once, none failed", /2000 succeeded, 0 failed, 0 errored, 0 timeout/.test(load.stdout), load.stdout.slice(-700));
+
+  step("an application's limits");
+  const limited = [];
+  for (let i = 0; i < 6; ++i) limited.push(wary.curl(wary.url("limited", "/x"), "-b", cookies.limited));
+  saw("a place that is down costs nobody their request", limited[0].status === 200, limited[0].head);
+  saw("more than the rate is 429, with when to ask again", limited.some((answer) => answer.status === 429 && /retry-after: 1/i.test(answer.head)), limited.map((answer) => answer.status).join(" "));
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  const large = wary.curl(wary.url("limited", "/up"), "-b", cookies.limited, "--data-binary", "x".repeat(1001));
+  saw("a body beyond the limit is 413", large.status === 413 && JSON.parse(large.body).error.code === "request_too_large", large.head || large.error);
+
+  step("gRPC, WebSockets");
+  const byPython = client("grpc_client.py", python, [join(here, "grpc_client.py"), `127.0.0.1:${wary.port}`, ca, cookies.grpc, "grpc.localhost"]);
+  const byNode = client("client-js.mjs", process.execPath, [join(here, "client-js.mjs"), String(wary.port), ca, cookies.site, cookies.grpc]);
+  await until("python's stream is open", () => byPython.turn(), 40000);
+  await until("the WebSockets are open", () => byNode.turn(), 40000);
+  const before = wary.events(2000).length;
+  saw("alice is revoked", wary.cli("revoke", "user", "alice", "--reason", "test").code === 0);
+  for (const one of [byPython, byNode]) {
+    await Promise.race([one.child.ended, new Promise((resolve) => setTimeout(resolve, 15000))]);
+    one.turn();
+  }
+  saw("both clients ended by themselves", byPython.child.exitCode === 0 && byNode.child.exitCode === 0, `${byPython.child.text.slice(-300)} ${byNode.child.text.slice(-300)}`);
+  const cuts = await until("the cuts are recorded", () => {
+    const found = wary.events(2000).filter((event) => event.action === "session.cut");
+    return found.length >= 3 ? found : null;
+  }, 5000);
+  saw("each cut is an event", cuts.length >= 3 && before > 20, cuts.length);
+  await wary.stop();
+}, cleanUp);
