@@ -25,10 +25,11 @@ def unary(request, context):
 def watch(request, context):
     yield b"first for " + who(context)
     count = 0
-    while context.is_active() and (request == b"forever" or count < 20):
+    while request == b"silent" and context.is_active():
+        time.sleep(0.05)
+    while context.is_active() and count < 20:
         yield b"message %d" % count
         count += 1
-        time.sleep(0.05 if request == b"forever" else 0)
 
 
 def gather(requests, context):
