@@ -333,7 +333,8 @@ std::vector<Entity> built_in_entities(const Settings& settings) {
   Entity console = base({"Wary::App", std::string(kConsole)});
   console.attributes = {fact("hosts", Json::array({Json(settings.console_host)}), "built-in"),
                         fact("upstream", "unix:" + settings.console_socket, "built-in"),
-                        fact("sign_in", "none", "built-in"), fact("protocol", "http1", "built-in"), fact("record", "with", "built-in")};
+                        fact("sign_in", "none", "built-in"), fact("protocol", "http1", "built-in"),
+                        fact("record", "with", "built-in")};
   out.push_back(std::move(console));
   out.push_back(console_route("console-sign-in", "/api/signin", kConsole));
   out.push_back(console_route("console-sign-out", "/api/signout", kConsole));

@@ -156,6 +156,9 @@ void Worker::post_changed(std::shared_ptr<const std::vector<contract::EntityId>>
 }
 
 void Worker::changed(const std::vector<contract::EntityId>& list, bool everything, std::int64_t committed) {
+  // What came before this turn learned of the change goes out first, in the order in which it came: an answer that ends
+  // the session it is for (signing out) is read, and a queue that is empty lets a stream hear why it ends.
+  end_turn();
   const auto sessions = everything ? live_.all() : live_.affected(list);
   for (enforce::LiveSession* session : sessions) static_cast<Exchange*>(session)->reconsider(committed);
 }
