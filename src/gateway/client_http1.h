@@ -33,6 +33,7 @@ class Http1Client final : public ClientProtocol, private ClientSide {
   void end(const std::vector<codec::http1::Field>& trailers) override;
   void abort() override;
   void cut() override;
+  bool is_quiet() const override { return connection_.is_flushed(); }
   std::size_t room() const override;
   void ask_for_body() override;
 

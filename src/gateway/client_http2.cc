@@ -42,6 +42,7 @@ class Http2Client::Stream final : public ClientSide {
     owner_.connection_.mark();
   }
   void cut() override;
+  bool is_quiet() const override { return !owner_.may_be_queued(*this) && owner_.session_.queued(id_) == 0; }
   std::size_t room() const override {
     const std::size_t held = owner_.session_.queued(id_);
     const bool full = owner_.session_.queued() >= kAnswerHeld * 4;

@@ -35,6 +35,8 @@ class ClientSide {
   virtual void abort() = 0;
   // Access has ended: nothing that is queued goes out. Where it can be said why, it is.
   virtual void cut() = 0;
+  // Nothing of this request's, nor of one before it, waits for the kernel.
+  virtual bool is_quiet() const = 0;
   // How many bytes of an answer are taken now.
   virtual std::size_t room() const = 0;
   // The application wants the body that the client announced (100).

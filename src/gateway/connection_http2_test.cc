@@ -236,7 +236,7 @@ TEST_CASE("a revoked gRPC stream ends with its reason, others go on") {
   CHECK(cuts_of(world) == 1);
 }
 
-TEST_CASE("a revoked request over HTTP/2 is reset, and an idle connection of the revoked is closed") {
+TEST_CASE("a revoked request over HTTP/2 is told so or reset, and an idle connection of the revoked is closed") {
   World world;
   world.site->on_request = [](AppStream&, const AppRequest&) {};  // never answers
   Http2TestClient client(world);
@@ -244,10 +244,25 @@ TEST_CASE("a revoked request over HTTP/2 is reset, and an idle connection of the
   client.run(20);
   world.revoke("alice");
   client.run(20);
-  CHECK(client.answer(stream).closed);
-  CHECK(client.answer(stream).error == http::kHttp2Cancel);
+  CHECK(client.answer(stream).status == 403);
+  CHECK(client.answer(stream).body.find("access_ended") != std::string::npos);
   CHECK(world.site->streams.at(0)->ended);
   CHECK(cuts_of(world) == 1);
+
+  World half;
+  half.site->on_request = [](AppStream& app, const AppRequest&) {
+    app.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+  };
+  Http2TestClient reader(half);
+  const auto begun = reader.send(reader.head("GET", "/half"));
+  reader.run(20);
+  REQUIRE(reader.answer(begun).body == "half");
+  half.revoke("alice");
+  reader.run(20);
+  CHECK(reader.answer(begun).closed);
+  CHECK(reader.answer(begun).error == http::kHttp2Cancel);
+  CHECK(half.site->streams.at(0)->ended);
+  CHECK(cuts_of(half) == 1);
 
   World other;
   Http2TestClient idle(other);

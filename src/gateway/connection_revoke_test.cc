@@ -20,6 +20,8 @@ std::size_t cuts(const World& world) {
 
 void check_cut(World& world, Client& client) {
   world.run(20);
+  client.close();
+  world.run(20);
   CHECK(client.ended_);
   CHECK(world.worker->connections() == 0);
   CHECK(world.worker->live().size() == 0);
@@ -78,7 +80,10 @@ TEST_CASE("revocation cuts while an answer is awaited") {
   const auto client = world.ask("/");
   world.revoke("alice");
   check_cut(world, *client);
-  CHECK(client->received.empty());
+  // Nothing waited in a queue, so it is told why.
+  REQUIRE(client->answers().size() == 1);
+  CHECK(client->answers()[0].status == 403);
+  CHECK(client->received.find("access_ended") != std::string::npos);
   CHECK(world.site->streams.at(0)->ended);
 }
 
@@ -334,4 +339,33 @@ TEST_CASE("published framing cases: nothing that must be refused reaches an appl
   }
   MESSAGE(ran, " framing cases");
   CHECK(ran > 0);
+}
+
+TEST_CASE("who signs out gets the answer that says so, and nothing after it") {
+  World world;
+  world.set_policies("permit (principal == Wary::User::\"alice\", action, resource);");
+  auto console = make_entity("Wary::App", "wary/console",
+                             {make_fact("hosts", codec::Json::array({codec::Json("site.test")})),
+                              make_fact("upstream", "http://127.0.0.1:9000")});
+  std::vector<Error> problems;
+  world.worker->post_site(gateway::Site::build({&console}, {}, problems));
+  world.change({console});
+  world.site->on_request = [](AppStream&, const AppRequest&) {};
+  const auto leaving = world.ask("/api/signout"), reading = world.ask("/api/me");
+  REQUIRE(world.site->streams.size() == 2);
+  world.revoke("alice");
+  world.run(20);
+  REQUIRE(reading->answers().size() == 1);
+  CHECK(reading->answers()[0].status == 403);
+  CHECK(leaving->answers().empty());
+  AppStream& stream = *world.site->streams.at(0);
+  stream.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nout\n");
+  world.run(20);
+  REQUIRE(leaving->answers().size() == 1);
+  CHECK(leaving->answers()[0].status == 200);
+  CHECK(leaving->answers()[0].body == "out\n");
+  leaving->send(World::get("/api/me"));
+  world.run(20);
+  REQUIRE(leaving->answers().size() == 2);
+  CHECK(leaving->answers()[1].status == 403);
 }

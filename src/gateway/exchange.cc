@@ -249,7 +249,15 @@ void Exchange::reconsider(std::int64_t committed) {
   const contract::Request request = request_;
   const std::string first = decision_id_;
   leave_live();
-  client_.cut();
+  // Who signs out ends the session that the answer is for; the answer says no more than that.
+  if (is_sign_out_ && !answered_ && !is_idle()) return;
+  if (!answered_ && !is_idle() && client_.is_quiet()) {
+    release_upstream(true);
+    refuse({403, "access_ended", "access ended while this was under way"});
+    client_.connection().turn_end();
+  } else {
+    client_.cut();
+  }
   // Read again after the descriptors are closed: this is when the last byte was handed over.
   worker_.point().record_cut(request, decision, first, committed, worker_.clock().monotonic().nanos);
 }

@@ -114,6 +114,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   bool wants_upgrade_ = false;
   bool has_body_ = false;
   bool expects_continue_ = false;
+  bool is_sign_out_ = false;  // of the console
   bool body_ended_ = false;
   bool any_body_sent_ = false;
   std::int64_t call_ends_ = 0;    // by the deadline that a gRPC client gave; 0: none

@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::int64_t kReceiptTime = 2 * kNanosPerSecond;
 constexpr std::string_view kContinuePath = "/.wary/continue";
+constexpr std::string_view kSignOutPath = "/api/signout";
 constexpr std::string_view kLivePath = "/.wary/live";
 
 contract::EntityId action_of(std::string_view method) { return {"Wary::Action", std::string(method)}; }
@@ -121,6 +122,8 @@ void Exchange::refuse(const http1::Refusal& refusal) {
   std::string_view next = "Send a request that follows RFC 9112.";
   if (refusal.status == 503) next = "Try again in a few seconds; the operator sees the cause with `wary status`.";
   if (refusal.status == 421) next = "Use a name that is served here; the operator lists them with `wary get apps`.";
+  if (refusal.code == "access_ended")
+    next = "Whether it was done is for the application to say; sign in again if you may.";
   if (refusal.code.starts_with("sign_in_")) next = "Open the application's own address again, in this browser.";
   const Notice notice{refusal.status, refusal.code, refusal.message, next, ""};
   respond(refusal.status, {{"Content-Type", "application/json"}}, render_json(notice), true);
@@ -194,6 +197,7 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, const std:
   const Route& route = app.find_route(path);
   const std::string client = client_.connection().client_address();
 
+  is_sign_out_ = app.is_console && path == kSignOutPath;
   request_ = contract::Request{};
   request_.tenant = app.tenant;
   request_.principal = subject.principal;
