@@ -15,7 +15,7 @@ namespace {
 constexpr std::int64_t kReadyTime = 10 * kNanosPerSecond;
 constexpr std::int64_t kRestartMin = 50 * kNanosPerMilli;
 constexpr std::int64_t kRestartMax = 2 * kNanosPerSecond;
-constexpr int kStopMillis = 3000;
+constexpr int kStopMillis = 3000;  // after a kill
 constexpr std::size_t kLineMax = 64 * 1024;
 
 Error error_of(const codec::Json& line) {
@@ -154,7 +154,7 @@ void Supervisor::stop_all() {
   for (auto child = children_.rbegin(); child != children_.rend(); ++child) {
     if (!(*child)->process) continue;
     (void)(*child)->process->signal(SIGTERM);
-    if (!(*child)->process->wait(kStopMillis)) (void)(*child)->process->signal(SIGKILL);
+    if (!(*child)->process->wait((*child)->program.stop_millis)) (void)(*child)->process->signal(SIGKILL);
     (*child)->process->wait(kStopMillis);
     on_output(**child);
   }

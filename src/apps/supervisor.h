@@ -23,6 +23,7 @@ struct Program {
   std::string name;
   std::vector<std::string> arguments;  // the program's path first
   std::optional<io::Identity> identity;
+  int stop_millis = 3000;  // that it has to end by itself
 };
 
 class Supervisor {

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <cstdlib>
 
 #include "apps/process.h"
@@ -66,7 +67,9 @@ struct Machine {
   std::string listen;
   std::string console_origin;
   std::string workers;
-  std::string pep_uids;  // whose programs may ask for decisions, beside the edge's own user and root
+  std::string proxy_from;
+  std::int64_t drain = 2;  // seconds that open connections have to end
+  std::string pep_uids;    // whose programs may ask for decisions, beside the edge's own user and root
   std::string trust_domain;
   std::vector<std::string> federation_options;
   std::string refresh_hint;
@@ -154,8 +157,10 @@ Status start_processes(Supervisor& supervisor, const Machine& machine) {
   return supervisor.start(
       {"wary-edge",
        {programs + "/wary-edge", "--directory", machine.data + "/edge", "--run", run, "--listen", machine.listen,
-        "--console-origin", machine.console_origin, "--workers", machine.workers, "--pep-uids", machine.pep_uids},
-       machine.edge});
+        "--console-origin", machine.console_origin, "--workers", machine.workers, "--pep-uids", machine.pep_uids,
+        "--proxy-from", machine.proxy_from, "--drain", std::to_string(machine.drain)},
+       machine.edge,
+       static_cast<int>(machine.drain) * 1000 + 1000});
 }
 
 // For clients that need a file: curl --cacert, NSS, and `wary ledger verify`.
@@ -233,6 +238,20 @@ Status read_federation(cli::Context& context, const cli::Arguments& arguments, M
   return {};
 }
 
+Result<std::int64_t> drain_of(const cli::Arguments& arguments) {
+  constexpr std::int64_t kMost = 300;
+  const std::string text = arguments.flag("--drain", "2");
+  std::int64_t seconds = -1;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() && seconds >= 0 && seconds <= kMost) {
+    return seconds;
+  }
+  return fail(ErrorKind::kInvalid, "drain_seconds", "this is no time to drain")
+      .at("--drain")
+      .expected("seconds, 0 to 300")
+      .found(text);
+}
+
 Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
   block_signals();
   Runtime runtime = make_runtime("wary");
@@ -241,6 +260,8 @@ Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
   machine.listen = arguments.flag("--listen", "127.0.0.1:7443");
   machine.workers = arguments.flag("--workers", "2");
   machine.pep_uids = arguments.flag("--pep-uids", "");
+  machine.proxy_from = arguments.flag("--proxy-from", "");
+  WARY_ASSIGN_OR_RETURN(machine.drain, drain_of(arguments));
   const auto listen = gateway::parse_upstream("http://" + machine.listen);
   if (!listen) {
     return fail(ErrorKind::kInvalid, "listen_syntax", "this is no address to listen on")
@@ -339,6 +360,9 @@ std::vector<cli::Command> table() {
        "Start everything on this machine, on loopback",
        {{"--listen", "ADDRESS:PORT", "where the edge listens (default 127.0.0.1:7443)", false},
         {"--workers", "COUNT", "threads of the edge", false, true},
+        {"--proxy-from", "ADDRESS,...", "load balancers whose connections begin with the PROXY protocol, version 2",
+         false},
+        {"--drain", "SECONDS", "that open connections have to end when it stops (default 2)", false, true},
         {"--pep-uids", "UID,...", "users whose programs may ask for decisions (docs/plugs.md)", false},
         {"--trust-domain", "NAME", "of a new data directory (default local)", false},
         {"--federation-listen", "ADDRESS:PORT", "serve the trust bundle by https_spiffe (docs/workloads.md)", false},

@@ -62,6 +62,16 @@ Status serve_decisions(const Options& options, Runtime& runtime, Parts& parts) {
   return parts.decisions->listen();
 }
 
+std::vector<std::string> list_of(std::string_view text) {
+  std::vector<std::string> out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(','), text.size());
+    if (end > 0) out.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
 Status start(const Options& options, Runtime& runtime, Metrics& metrics, identity::SignerClient& signer, Parts& parts) {
   WARY_RETURN_IF_ERROR(io::harden_process());
   io::use_descriptors(20'000);  // a connection is one, an application's another
@@ -75,6 +85,7 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
   edge_options.console_origin = options.text("--console-origin");
   edge_options.trust_domain = keys.trust_domain;
   edge_options.snapshot_key = keys.snapshot;
+  edge_options.proxy_peers = list_of(options.text("--proxy-from"));
   edge_options.workers = static_cast<std::size_t>(options.number("--workers", 2));
   const auto issue = [&signer](ByteView csr,
                                const std::vector<std::string>& names) -> Result<gateway::ServerCertificate> {
@@ -113,7 +124,8 @@ int main(int count, char** arguments) {
   apps::block_signals();
   apps::Runtime runtime = apps::make_runtime("wary-edge");
   const auto options = apps::Options::parse(
-      count, arguments, {"--directory", "--run", "--listen", "--workers", "--console-origin", "--pep-uids"});
+      count, arguments,
+      {"--directory", "--run", "--listen", "--workers", "--console-origin", "--pep-uids", "--proxy-from", "--drain"});
   if (!options) return apps::report_failure(*runtime.log, options.error());
   Metrics metrics;
   identity::SignerClient signer(*runtime.clock, options->text("--run") + "/signer/edge.sock");
@@ -121,6 +133,10 @@ int main(int count, char** arguments) {
   const Status started = apps::start(*options, runtime, metrics, signer, parts);
   if (!started) return apps::report_failure(*runtime.log, started.error());
   apps::run_until_signal(runtime);
+  // What runs ends as its protocol has it, within the time; a second signal does not wait for it.
+  parts.edge->drain([&runtime] { runtime.loop->stop(); });
+  runtime.loop->after(options->number("--drain", 2) * kNanosPerSecond, [&runtime] { runtime.loop->stop(); });
+  runtime.loop->run();
   parts.edge->stop();
   return 0;
 }

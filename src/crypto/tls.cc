@@ -270,4 +270,8 @@ std::string_view TlsSession::cipher() const {
   return name == nullptr ? std::string_view() : std::string_view(name);
 }
 
+std::string_view TlsSession::version() const { return SSL_get_version(impl_->ssl.get()); }
+
+bool TlsSession::is_resumed() const { return SSL_session_reused(impl_->ssl.get()) == 1; }
+
 }  // namespace wary::crypto

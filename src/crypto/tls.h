@@ -6,12 +6,13 @@
 //   close to_socket(session.output()); session.consume_output(sent); if (session.is_open()) {
 //   WARY_ASSIGN_OR_RETURN(std::size_t n, session.read(buffer)); ... session.write(answer); }
 //
-// TLS 1.3 only; X25519 and P-256; AES-GCM and ChaCha20-Poly1305; no tickets, no resumption, no early data, so that
-// every connection proves its identity anew. Contexts are immutable and shareable; a session belongs to one thread at a
-// time. Idle sessions hold no record buffers. Limits: 256 KiB of ciphertext fed and not yet read (tls_backpressure:
-// read first); the plaintext written and not yet taken is bounded by the caller, who sees output().size(). Errors:
-// tls_option, tls_handshake, tls_protocol, tls_peer (the verifier's own error is passed on instead when there is one),
-// tls_alpn, tls_backpressure, tls_closed, tls_truncated.
+// TLS 1.3, and 1.2 where a server allows it; X25519 and P-256; AES-GCM and ChaCha20-Poly1305 with an ephemeral key; no
+// renegotiation, no early data. Whoever proves an identity by a certificate does so anew on every connection; others
+// may resume a TLS 1.3 session where a server allows it. Contexts are immutable and shareable; a session belongs to one
+// thread at a time. Idle sessions hold no record buffers. Limits: 256 KiB of ciphertext fed and not yet read
+// (tls_backpressure: read first); the plaintext written and not yet taken is bounded by the caller, who sees
+// output().size(). Errors: tls_option, tls_handshake, tls_protocol, tls_peer (the verifier's own error is passed on
+// instead when there is one), tls_alpn, tls_backpressure, tls_closed, tls_truncated.
 #pragma once
 
 #include <functional>
@@ -54,6 +55,8 @@ struct TlsServerOptions {
   std::vector<Site> sites;            // the first one answers names that none has
   bool refuse_unknown_names = false;  // then such a name is refused (unrecognized_name); no name at all is served
   std::vector<std::string> alpn;      // in the order of preference; empty: none is spoken
+  bool allows_tls12 = false;          // ECDHE with AES-GCM or ChaCha20-Poly1305 alone
+  bool resumes = false;               // TLS 1.3, of clients without a certificate; an hour
   ClientAuth client_auth = ClientAuth::kNone;
   VerifyPeer verify_client;  // needed unless kNone
 };
@@ -120,6 +123,8 @@ class TlsSession {
   std::string_view alpn() const;
   std::string_view server_name() const;  // what the client asked for
   std::string_view cipher() const;
+  std::string_view version() const;  // "TLSv1.3"
+  bool is_resumed() const;
 
  private:
   struct Impl;

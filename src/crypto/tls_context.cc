@@ -61,6 +61,7 @@ int verify_callback(X509_STORE_CTX* store, void*) {
     auto peer = (*state->verify)(chain, state->server_name);
     if (peer.ok()) {
       state->peer = std::move(peer).value();
+      SSL_set_num_tickets(ssl, 0);
       X509_STORE_CTX_set_error(store, X509_V_OK);
       return 1;
     }
@@ -111,6 +112,42 @@ Result<SslContextHandle> new_context(const SSL_METHOD* method) {
   SSL_CTX_set_max_cert_list(raw, 128 * 1024);
   SSL_CTX_set_cert_verify_callback(raw, verify_callback, nullptr);
   return context;
+}
+
+// A ticket holds no chain that could be verified again: whoever had a certificate shakes hands anew. In TLS 1.2 a
+// ticket is made before that is known, so none is taken there.
+SSL_TICKET_RETURN take_ticket(SSL*, SSL_SESSION* session, const unsigned char*, std::size_t, SSL_TICKET_STATUS status,
+                              void*) {
+  const bool is_good = status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW;
+  if (!is_good || SSL_SESSION_get0_peer(session) != nullptr ||
+      SSL_SESSION_get_protocol_version(session) < TLS1_3_VERSION) {
+    return SSL_TICKET_RETURN_IGNORE;
+  }
+  return SSL_TICKET_RETURN_USE_RENEW;
+}
+
+int make_ticket(SSL*, void*) { return 1; }
+
+Status allow_resumption(SSL_CTX* context) {
+  constexpr std::string_view kSessions = "wary";
+  constexpr long kTicketSeconds = 3600;
+  SSL_CTX_clear_options(context, SSL_OP_NO_TICKET);
+  SSL_CTX_set_timeout(context, kTicketSeconds);
+  const bool done = SSL_CTX_set_num_tickets(context, 1) == 1 &&
+                    SSL_CTX_set_session_id_context(context, as_bytes(kSessions).data(),
+                                                   static_cast<unsigned int>(kSessions.size())) == 1 &&
+                    SSL_CTX_set_session_ticket_cb(context, make_ticket, take_ticket, nullptr) == 1;
+  return done ? Status() : openssl_option_error("session tickets were not set up");
+}
+
+Status allow_tls12(SSL_CTX* context) {
+  constexpr const char* kCiphers =
+      "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:"
+      "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-CHACHA20-POLY1305";
+  SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+  const bool done =
+      SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 && SSL_CTX_set_cipher_list(context, kCiphers) == 1;
+  return done ? Status() : openssl_option_error("TLS 1.2 was not set up");
 }
 
 Status use_identity(SSL_CTX* context, const TlsIdentity& identity) {
@@ -166,6 +203,8 @@ Result<TlsServerContext> TlsServerContext::build(TlsServerOptions options) {
     WARY_ASSIGN_OR_RETURN(SslContextHandle context, new_context(TLS_server_method()));
     SSL_CTX* raw = context.get();
     WARY_RETURN_IF_ERROR(use_identity(raw, site.identity));
+    if (options.allows_tls12) WARY_RETURN_IF_ERROR(allow_tls12(raw));
+    if (options.resumes) WARY_RETURN_IF_ERROR(allow_resumption(raw));
     int mode = SSL_VERIFY_NONE;
     if (options.client_auth != ClientAuth::kNone) mode = SSL_VERIFY_PEER;
     if (options.client_auth == ClientAuth::kRequired) mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;

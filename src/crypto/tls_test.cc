@@ -264,6 +264,103 @@ TEST_CASE("a TLS 1.2 client is refused") {
   CHECK(server.output()[6] == 70);
 }
 
+namespace {
+
+// A client of OpenSSL's own, over memory: what ours does not speak (TLS 1.2, resumption).
+struct OpenSslClient {
+  explicit OpenSslClient(SSL_CTX* context, SSL_SESSION* session = nullptr) : ssl(SSL_new(context)) {
+    in = BIO_new(BIO_s_mem());
+    out = BIO_new(BIO_s_mem());
+    SSL_set_bio(ssl.get(), in, out);
+    SSL_set_connect_state(ssl.get());
+    SSL_set_tlsext_host_name(ssl.get(), "a.example");
+    if (session != nullptr) SSL_set_session(ssl.get(), session);
+  }
+  bool shake_hands(TlsSession& server) {
+    for (int i = 0; i < 10; ++i) {
+      (void)SSL_do_handshake(ssl.get());
+      char* bytes = nullptr;
+      const long size = BIO_get_mem_data(out, &bytes);
+      if (size > 0 && !server.feed(as_bytes({bytes, static_cast<std::size_t>(size)})).ok()) return false;
+      (void)BIO_reset(out);
+      const ByteView answer = server.output();
+      if (!answer.empty()) BIO_write(in, answer.data(), static_cast<int>(answer.size()));
+      server.consume_output(answer.size());
+    }
+    // The ticket comes after the handshake, and is read with the first bytes.
+    char byte = 0;
+    (void)SSL_read(ssl.get(), &byte, 1);
+    return SSL_is_init_finished(ssl.get()) == 1 && server.is_open();
+  }
+  SslHandle ssl;
+  BIO* in = nullptr;
+  BIO* out = nullptr;
+};
+
+}  // namespace
+
+TEST_CASE("a server that allows TLS 1.2 speaks it with ephemeral keys and authenticated ciphers alone") {
+  World world;
+  TlsServerOptions options = world.server_options();
+  options.allows_tls12 = true;
+  options.resumes = true;
+  const TlsServerContext context = *TlsServerContext::build(std::move(options));
+  const auto shakes = [&](const char* ciphers, int most) {
+    const SslContextHandle old(SSL_CTX_new(TLS_client_method()));
+    REQUIRE(SSL_CTX_set_max_proto_version(old.get(), most) == 1);
+    SSL_CTX_set_min_proto_version(old.get(), 0);
+    SSL_CTX_set_security_level(old.get(), 0);
+    REQUIRE(SSL_CTX_set_cipher_list(old.get(), ciphers) == 1);
+    TlsSession server(context);
+    OpenSslClient client(old.get());
+    return client.shake_hands(server) ? std::string(server.version()) + " " + std::string(server.cipher()) : "refused";
+  };
+  CHECK(shakes("ALL", TLS1_2_VERSION) == "TLSv1.2 ECDHE-ECDSA-AES128-GCM-SHA256");
+  CHECK(shakes("ECDHE-ECDSA-CHACHA20-POLY1305", TLS1_2_VERSION) == "TLSv1.2 ECDHE-ECDSA-CHACHA20-POLY1305");
+  CHECK(shakes("ECDHE-ECDSA-AES128-SHA256", TLS1_2_VERSION) == "refused");
+  CHECK(shakes("ECDHE-ECDSA-AES128-CCM8", TLS1_2_VERSION) == "refused");
+  CHECK(shakes("ALL:@SECLEVEL=0", TLS1_1_VERSION) == "refused");
+  CHECK(shakes("ALL", TLS1_3_VERSION).starts_with("TLSv1.3"));
+}
+
+TEST_CASE("a session is resumed by who showed no certificate, in TLS 1.3, and by nobody else") {
+  World world;
+  for (const bool resumes : {true, false}) {
+    for (const int version : {TLS1_3_VERSION, TLS1_2_VERSION}) {
+      TlsServerOptions options = world.mutual_options();
+      options.client_auth = ClientAuth::kOptional;
+      options.allows_tls12 = true;
+      options.resumes = resumes;
+      const TlsServerContext context = *TlsServerContext::build(std::move(options));
+      const SslContextHandle own(SSL_CTX_new(TLS_client_method()));
+      REQUIRE(SSL_CTX_set_max_proto_version(own.get(), version) == 1);
+      TlsSession first(context);
+      OpenSslClient client(own.get());
+      REQUIRE(client.shake_hands(first));
+      CHECK_FALSE(first.is_resumed());
+      SSL_SESSION* session = SSL_get1_session(client.ssl.get());
+      TlsSession second(context);
+      OpenSslClient again(own.get(), session);
+      REQUIRE(again.shake_hands(second));
+      CHECK(second.is_resumed() == (resumes && version == TLS1_3_VERSION));
+      CHECK_FALSE(second.peer());
+      SSL_SESSION_free(session);
+    }
+  }
+  // With a certificate no ticket is given, and one from elsewhere would not be taken.
+  TlsServerOptions options = world.mutual_options();
+  options.resumes = true;
+  const TlsServerContext context = *TlsServerContext::build(std::move(options));
+  TlsClientOptions with_identity = world.client_options();
+  with_identity.identity = world.workload("spiffe://local/ns/payments");
+  TlsSession client(*TlsClientContext::build(std::move(with_identity)), "a.example");
+  TlsSession server(context);
+  carry(client, server);
+  REQUIRE(server.is_open());
+  CHECK(server.peer().has_value());
+  CHECK_FALSE(server.is_resumed());
+}
+
 TEST_CASE("garbage ends a session and nothing else") {
   World world;
   const TlsServerContext context = *TlsServerContext::build(world.mutual_options());

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kRequestsHeld = 128 * 1024;                // one head at its limit, and a piece of body
 constexpr std::size_t kKeptForNext = 2 * 1024;                   // of a buffer, between two requests
+constexpr std::string_view kGoingAway{"\x88\x02\x03\xe9", 4};    // RFC 6455: close, code 1001
 constexpr std::string_view kPolicyClose{"\x88\x02\x03\xf0", 4};  // RFC 6455: close, code 1008
 
 }  // namespace
@@ -190,8 +191,15 @@ void Http1Client::on_idle() {
   exchange_.refuse({408, "http_head_timeout", "the request's head did not arrive in time"});
 }
 
+// A WebSocket hears that the server goes away; a request that runs is answered, and the connection closed after it.
 void Http1Client::drain() {
   draining_ = true;
+  keep_alive_ = false;
+  if (exchange_.may_speak()) {
+    connection_.out() += kGoingAway;
+    exchange_.give_up(false);
+    return connection_.end_gracefully();
+  }
   connection_.mark();
 }
 

@@ -14,6 +14,7 @@ constexpr std::size_t kStreamHeld = 128 * 1024;    // of one answer
 constexpr std::size_t kFlushedAtOnce = 64 * 1024;  // framed and encrypted, so that a cut has little to hold back
 constexpr std::int64_t kStopAfter = kNanosPerSecond;
 constexpr std::size_t kStopBeyond = 64 * 1024;                        // of a request that was answered already
+constexpr std::string_view kGoingAwayFrame{"\x88\x02\x03\xe9", 4};    // RFC 6455: close, code 1001
 constexpr std::string_view kPolicyCloseFrame{"\x88\x02\x03\xf0", 4};  // RFC 6455: close, code 1008
 
 }  // namespace
@@ -51,6 +52,13 @@ class Http2Client::Stream final : public ClientSide {
   void ask_for_body() override {
     owner_.session_.submit_interim(id_, 100);
     owner_.connection_.mark();
+  }
+  // A WebSocket hears that the server goes away.
+  void say_going_away() {
+    if (!exchange.may_speak()) return;
+    exchange.give_up(false);
+    data(kGoingAwayFrame);
+    end({});
   }
   // The answer is whole, and what the client still sends of its request is thrown away.
   bool is_answered() const { return ended_; }
@@ -325,6 +333,7 @@ void Http2Client::give_up(bool reset) {
 void Http2Client::drain() {
   if (std::exchange(draining_, true)) return;
   session_.shut_down(http::kHttp2NoError);
+  for (auto& [id, stream] : streams_) stream->say_going_away();
   connection_.mark();
 }
 

@@ -1,5 +1,8 @@
 #include "gateway/connection.h"
 
+#include <algorithm>
+
+#include "codec/proxy_protocol.h"
 #include "gateway/client_http1.h"
 #include "gateway/client_http2.h"
 
@@ -10,13 +13,23 @@ namespace {
 constexpr std::int64_t kHandshakeTime = 5 * kNanosPerSecond;
 constexpr std::int64_t kEndingTime = 5 * kNanosPerSecond;  // without progress
 constexpr std::int64_t kDrainingTime = 2 * kNanosPerSecond;
+// "127.0.0.1:5000" and "[::1]:5000" without the port.
+std::string host_of(std::string_view address) {
+  address = address.substr(0, address.rfind(':'));
+  if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
+  return std::string(address);
+}
+
 constexpr int kTurns = 64;  // of one connection, before the others have theirs
 
 }  // namespace
 
 Connection::Connection(Worker& worker, std::uint64_t id, std::unique_ptr<io::Stream> stream,
                        const crypto::TlsServerContext& context)
-    : worker_(worker), id_(id), client_(std::move(stream)), tls_(context) {}
+    : worker_(worker), id_(id), client_(std::move(stream)), tls_(context), address_(host_of(client_->peer_address())) {
+  const auto& proxies = worker_.options().proxy_peers;
+  if (std::find(proxies.begin(), proxies.end(), address_) != proxies.end()) state_ = State::kProxyHeader;
+}
 
 Connection::~Connection() = default;
 
@@ -27,14 +40,6 @@ void Connection::begin() {
 }
 
 void Connection::set_deadline(std::int64_t nanos) { deadline_ = worker_.loop().now().nanos + nanos; }
-
-std::string Connection::client_address() const {
-  // "127.0.0.1:5000" and "[::1]:5000" without the port.
-  const std::string peer = client_->peer_address();
-  std::string_view host = std::string_view(peer).substr(0, peer.rfind(':'));
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  return std::string(host);
-}
 
 std::size_t Connection::held_bytes() const {
   return plain_.capacity() + tls_.output().size() + (protocol_ ? protocol_->held_bytes() : 0);
@@ -57,6 +62,7 @@ void Connection::ready() {
 
 bool Connection::client_may_read() const {
   switch (state_) {
+    case State::kProxyHeader:
     case State::kHandshake:
     case State::kDraining: return true;
     case State::kOpen: return protocol_->may_read();
@@ -68,7 +74,7 @@ bool Connection::client_may_read() const {
 
 // False when the connection has ended.
 bool Connection::read() {
-  const std::span<std::uint8_t> buffer = worker_.socket_buffer(), plain = worker_.plain_buffer();
+  const std::span<std::uint8_t> buffer = worker_.socket_buffer();
   for (int i = 0; i < 4 && client_may_read() && !client_ended_; ++i) {
     const io::IoCount got = client_->read(buffer);
     if (got.state == io::IoCount::State::kWouldBlock) break;
@@ -76,19 +82,7 @@ bool Connection::read() {
       client_ended_ = true;
       break;
     }
-    if (const Status fed = tls_.feed(buffer.first(got.count)); !fed) {
-      flush();  // the alert says why
-      end_now(false);
-      return false;
-    }
-    if (state_ == State::kHandshake && tls_.is_open()) choose_protocol();
-    for (;;) {
-      const auto read = tls_.read(plain);
-      if (!read || *read == 0) break;
-      if (state_ == State::kOpen) protocol_->receive(as_text(plain.first(*read)));
-      if (state_ == State::kEnded) return false;
-    }
-    if (tls_.is_closed_by_peer()) client_ended_ = true;
+    if (!take(buffer.first(got.count))) return false;
     if (got.count < buffer.size()) break;
   }
   // A client that has gone cannot be answered; what it had asked for before is dropped with it. A tunnel carries its
@@ -97,6 +91,45 @@ bool Connection::read() {
     end_now(false);
     return false;
   }
+  return true;
+}
+
+// False when it has ended, for it was none.
+bool Connection::take_proxy_header(ByteView& bytes) {
+  append(proxy_header_, bytes);
+  bytes = {};
+  const auto header = codec::parse_proxy_v2(proxy_header_);
+  if (!header) {
+    worker_.log().warn("gateway.proxy_header", {{"peer", address_}, {"why", header.error().message}});
+    end_now(false);
+    return false;
+  }
+  if (!header->has_value()) return true;
+  state_ = State::kHandshake;
+  if (!(*header)->source.empty()) address_ = host_of((*header)->source);
+  bytes = ByteView(proxy_header_).subspan((*header)->size);
+  return true;
+}
+
+// False when the connection has ended.
+bool Connection::take(ByteView bytes) {
+  if (state_ == State::kProxyHeader && !take_proxy_header(bytes)) return false;
+  if (bytes.empty()) return true;
+  if (const Status fed = tls_.feed(bytes); !fed) {
+    flush();  // the alert says why
+    end_now(false);
+    return false;
+  }
+  Bytes().swap(proxy_header_);
+  if (state_ == State::kHandshake && tls_.is_open()) choose_protocol();
+  const std::span<std::uint8_t> plain = worker_.plain_buffer();
+  for (;;) {
+    const auto read = tls_.read(plain);
+    if (!read || *read == 0) break;
+    if (state_ == State::kOpen) protocol_->receive(as_text(plain.first(*read)));
+    if (state_ == State::kEnded) return false;
+  }
+  if (tls_.is_closed_by_peer()) client_ended_ = true;
   return true;
 }
 
@@ -193,7 +226,8 @@ void Connection::end_saying(std::string_view last) {
 }
 
 void Connection::drain() {
-  if (state_ == State::kOpen) protocol_->drain();
+  if (state_ == State::kOpen) return protocol_->drain();
+  if (state_ == State::kHandshake || state_ == State::kProxyHeader) end_now(false);
 }
 
 void Connection::sweep(std::int64_t now, UnixTime wall) {

@@ -1,9 +1,9 @@
 // Connection: one client of the gateway: its TLS, and the protocol that was agreed on over it. Private to gateway/.
 //
-// States: handshake to open to ending (what is queued goes out) to draining (the client hangs up first, or its last
-// bytes would reset what it has not read yet). What is put for the client is encrypted and sent once at the end of the
-// worker's turn. Thread rule: its worker's. Limits: 128 KiB of requests and 256 KiB of answers held here;
-// backpressure beyond.
+// States: (proxy header, of a peer that says one, to) handshake to open to ending (what is queued goes out) to draining
+// (the client hangs up first, or its last bytes would reset what it has not read yet). What is put for the client is
+// encrypted and sent once at the end of the worker's turn. Thread rule: its worker's. Limits: 128 KiB of requests and
+// 256 KiB of answers held here; backpressure beyond.
 #pragma once
 
 #include <memory>
@@ -59,7 +59,8 @@ class Connection final : public TurnEnd {
   Worker& worker() { return worker_; }
   std::uint64_t id() const { return id_; }
   const crypto::TlsSession& tls() const { return tls_; }
-  std::string client_address() const;
+  // Numeric, without a port.
+  const std::string& client_address() const { return address_; }
   // Plaintext for the client: append, then mark().
   std::string& out() { return plain_; }
   void mark();
@@ -74,9 +75,11 @@ class Connection final : public TurnEnd {
   bool is_over() const { return state_ == State::kEnding || state_ == State::kDraining || state_ == State::kEnded; }
 
  private:
-  enum class State { kHandshake, kOpen, kEnding, kDraining, kEnded };
+  enum class State { kProxyHeader, kHandshake, kOpen, kEnding, kDraining, kEnded };
   void ready();
   bool read();
+  bool take_proxy_header(ByteView& bytes);
+  bool take(ByteView bytes);
   void choose_protocol();
   void drain_client();
   void interest();
@@ -88,6 +91,8 @@ class Connection final : public TurnEnd {
   std::unique_ptr<io::Stream> client_;
   crypto::TlsSession tls_;
   State state_ = State::kHandshake;
+  Bytes proxy_header_;   // as much of it as has come
+  std::string address_;  // whose connection it is
   std::int64_t deadline_ = 0;
   bool client_ended_ = false;
   std::string plain_;  // plaintext for the client, encrypted once a turn

@@ -448,3 +448,48 @@ TEST_CASE("an application of HTTP/2 that goes away is answered for, and the next
   CHECK(client.answer(next).status == 204);
   CHECK(app.peers.size() == 2);
 }
+
+TEST_CASE("a worker that drains says GOAWAY, finishes what runs, and tells a WebSocket that it goes") {
+  World world;
+  world.site->on_bytes = [](AppStream& stream) {
+    if (stream.parsed != 0 || stream.received.find("\r\n\r\n") == std::string::npos) return;
+    stream.parsed = 1;
+    const std::size_t at = stream.received.find("Sec-WebSocket-Key: ");
+    if (at == std::string::npos) return;
+    stream.send(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " +
+        http::websocket_accept(stream.received.substr(at + 19, 24)) + "\r\n\r\n");
+  };
+  Http2TestClient client(world), idle(world);
+  client.run(3);
+  const auto slow = client.send(client.head("GET", "/slow"));
+  client.run(20);
+  const auto tunnel = client.send({{":method", "CONNECT"},
+                                   {":protocol", "websocket"},
+                                   {":scheme", "https"},
+                                   {":authority", "site.test"},
+                                   {":path", "/ws"},
+                                   {"cookie", "__Host-wary_session=alice-token"},
+                                   {"sec-websocket-version", "13"}},
+                                  "", false);
+  client.run(20);
+  REQUIRE(client.answer(tunnel).status == 200);
+  bool drained = false;
+  world.worker->post_drain([&] { drained = true; });
+  client.run(20);
+  idle.run(5);
+  CHECK(idle.client().ended_);
+  CHECK(client.session().is_shutting_down());
+  CHECK(client.answer(tunnel).body == std::string("\x88\x02\x03\xe9", 4));
+  CHECK_FALSE(drained);
+  world.site->streams.at(0)->send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  client.run(20);
+  CHECK(client.answer(slow).body == "ok");
+  CHECK(client.answer(slow).whole);
+  client.run(3'000);  // the stream of the WebSocket, which its client leaves half open, is stopped
+  CHECK(client.client().ended_);
+  idle.client().close();
+  client.client().close();
+  client.run(20);
+  CHECK(drained);
+}

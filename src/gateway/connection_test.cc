@@ -457,3 +457,54 @@ TEST_CASE("a path as long as the parser takes is decided and recorded") {
   REQUIRE(client->answers().size() == 1);
   CHECK(client->answers()[0].status == 200);
 }
+
+TEST_CASE("a load balancer that is named says whose connection it is, others cannot") {
+  for (const bool is_named : {true, false}) {
+    World world(1, is_named ? std::vector<std::string>{"127.0.0.1"} : std::vector<std::string>{});
+    std::string header("\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", 16);
+    header += std::string("\xc0\x00\x02\x09\xc6\x33\x64\x02\xdc\x04\x01\xbb", 12);
+    Client client(*world.client_loop, *world.anonymous_context, "site.test");
+    client.send_raw(header);
+    client.connect(io::Address::tcp("127.0.0.1", 7443));
+    world.run(20);
+    CHECK(client.is_open() == is_named);
+    if (!is_named) continue;
+    client.send(World::get("/x"));
+    world.run(20);
+    REQUIRE(world.site->requests.size() == 1);
+    CHECK(world.site->requests[0].field("x-forwarded-for") == "192.0.2.9");
+    CHECK(world.events().at(0).detail.find("\"client\":\"192.0.2.9\"") != std::string::npos);
+    // One that says nothing, or something else, is not served.
+    Client silent(*world.client_loop, *world.anonymous_context, "site.test");
+    silent.connect(io::Address::tcp("127.0.0.1", 7443));
+    Client wrong(*world.client_loop, *world.anonymous_context, "site.test");
+    wrong.send_raw("PROXY TCP4 192.0.2.9 198.51.100.2 56324 443\r\n");
+    wrong.connect(io::Address::tcp("127.0.0.1", 7443));
+    world.run(20);
+    CHECK(silent.ended_);
+    CHECK(wrong.ended_);
+    CHECK(world.site->requests.size() == 1);
+  }
+}
+
+TEST_CASE("a worker that drains lets what runs end with its protocol's own words") {
+  World world;
+  world.site->on_request = [](AppStream&, const AppRequest&) {};  // answered below
+  const auto idle = world.client(), running = world.ask("/slow");
+  bool drained = false;
+  world.worker->post_drain([&] { drained = true; });
+  world.run(20);
+  CHECK(idle->ended_);
+  CHECK(idle->said_goodbye());
+  CHECK_FALSE(drained);
+  CHECK_FALSE(running->ended_);
+  world.site->streams.at(0)->send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  world.run(20);
+  REQUIRE(running->answers().size() == 1);
+  CHECK(running->answers()[0].whole);
+  CHECK(running->answers()[0].field("connection") == "close");
+  running->close();
+  world.run(20);
+  CHECK(drained);
+  CHECK(world.worker->connections() == 0);
+}

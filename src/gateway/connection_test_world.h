@@ -124,7 +124,7 @@ class Client {
 
 class World {
  public:
-  explicit World(std::uint64_t seed = 1);
+  explicit World(std::uint64_t seed = 1, std::vector<std::string> proxy_peers = {});
   ~World();
   void run(std::int64_t millis) { sim.run_for(millis * kNanosPerMilli); }
   std::unique_ptr<Client> client(const std::string& name = "site.test", bool as_workload = false);

@@ -335,7 +335,7 @@ std::vector<Client::Answer> Client::answers(std::vector<std::string> methods) co
   return out;
 }
 
-World::World(std::uint64_t seed)
+World::World(std::uint64_t seed, std::vector<std::string> proxy_peers)
     : sim(seed),
       edge_loop(sim.make_loop()),
       client_loop(sim.make_loop()),
@@ -358,7 +358,9 @@ World::World(std::uint64_t seed)
   point.source = "edge/test/0";
   point.tenant = "local";
   worker = std::make_unique<Worker>(
-      *edge_loop, sim.clock(), random, shared, *ring, point, WorkerOptions{kListen, "https://console.test:7443"},
+      *edge_loop, sim.clock(), random, shared, *ring, point,
+      WorkerOptions{
+          .listen = kListen, .console_origin = "https://console.test:7443", .proxy_peers = std::move(proxy_peers)},
       [this](const std::string& code, const std::string& host, const std::string& state, auto done) {
         redeemed.push_back(code + "|" + host + "|" + state);
         if (redeem_holds) {

@@ -95,7 +95,8 @@ Status Edge::start() {
     io::Loop& back = *lane.loop;
     lane.worker = std::make_unique<Worker>(
         *lane.loop, parts_.clock, parts_.random, shared_, *lane.ring, std::move(point),
-        WorkerOptions{options_.listen, options_.console_origin},
+        WorkerOptions{
+            .listen = options_.listen, .console_origin = options_.console_origin, .proxy_peers = options_.proxy_peers},
         [this, &back](const std::string& code, const std::string& host, const std::string& state,
                       std::function<void(Result<Redeemed>)> done) { redeem(code, host, state, back, std::move(done)); },
         parts_.log, parts_.metrics);
@@ -136,6 +137,17 @@ Status Edge::check_port() {
   WARY_ASSIGN_OR_RETURN([[maybe_unused]] const auto alone,
                         parts_.loop.listen(options_.listen, {}, [](std::unique_ptr<io::Stream>) {}));
   return {};
+}
+
+void Edge::drain(std::function<void()> done) {
+  const auto left = std::make_shared<std::size_t>(lanes_.size());  // counted on the main loop
+  for (const auto& lane : lanes_) {
+    lane->worker->post_drain([this, left, done] {
+      parts_.loop.post([left, done] {
+        if (--*left == 0) done();
+      });
+    });
+  }
 }
 
 void Edge::stop() {
@@ -252,6 +264,8 @@ Status Edge::renew_certificate(const std::vector<std::string>& names) {
   site.identity.key = std::make_shared<const crypto::PrivateKey>(std::move(key));
   tls.sites.push_back(std::move(site));
   tls.alpn = {"h2", "http/1.1"};
+  tls.allows_tls12 = true;
+  tls.resumes = true;
   tls.client_auth = crypto::ClientAuth::kOptional;
   tls.verify_client =
       crypto::verify_svid(std::move(roots), options_.trust_domain, crypto::VerifyOptions::Use::kClient, parts_.clock);

@@ -61,7 +61,8 @@ struct EdgeOptions {
   io::Address link;
   std::string console_origin;
   std::string trust_domain;
-  Bytes snapshot_key;  // Ed25519, 32 bytes
+  Bytes snapshot_key;                    // Ed25519, 32 bytes
+  std::vector<std::string> proxy_peers;  // addresses of load balancers that say whose connection it is
   std::size_t workers = 2;
   std::size_t ring_bytes = std::size_t{8} << 20;
 };
@@ -72,6 +73,8 @@ class Edge {
   ~Edge();
   Status open();
   Status start();
+  // Takes no new connection, and says on the main loop when nothing is open any more.
+  void drain(std::function<void()> done);
   void stop();
   // For other enforcement points, on the main loop's thread and after open(): a point of its own ring that decides by
   // the same snapshot, and what a host and path are here.

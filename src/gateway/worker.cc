@@ -125,6 +125,7 @@ void Worker::finished(std::uint64_t id) {
   connections_.erase(found);
   post_end();
   connections_metric_.add(-1);
+  if (connections_.empty() && drained_) std::exchange(drained_, nullptr)();
 }
 
 // Deadlines; and a decision that ends by itself is made again when it does: nobody tells of a fact that merely expires.
@@ -153,6 +154,18 @@ void Worker::post_context(std::shared_ptr<const crypto::TlsServerContext> contex
 void Worker::post_changed(std::shared_ptr<const std::vector<contract::EntityId>> list, bool everything,
                           std::int64_t committed) {
   loop_.post([this, list = std::move(list), everything, committed] { changed(*list, everything, committed); });
+}
+
+void Worker::post_drain(std::function<void()> done) {
+  loop_.post([this, done = std::move(done)] {
+    listener_.reset();
+    drained_ = done;
+    std::vector<Connection*> open;
+    open.reserve(connections_.size());
+    for (const auto& [id, connection] : connections_) open.push_back(connection.get());
+    for (Connection* connection : open) connection->drain();
+    if (connections_.empty() && drained_) std::exchange(drained_, nullptr)();
+  });
 }
 
 void Worker::changed(const std::vector<contract::EntityId>& list, bool everything, std::int64_t committed) {

@@ -49,6 +49,7 @@ struct WorkerOptions {
   io::Address listen;
   std::string console_origin;  // "https://console.localhost:7443": where sign-in happens
   std::size_t connections_max = 16'384;
+  std::vector<std::string> proxy_peers = {};  // addresses whose connections begin with a PROXY protocol header
 };
 
 // Asks the control plane to redeem a one-time code; the answer comes on the worker's thread.
@@ -72,6 +73,9 @@ class Worker {
   void post_changed(std::shared_ptr<const std::vector<contract::EntityId>> changed, bool everything,
                     std::int64_t committed);
   void post_receipt(std::uint64_t boot, std::uint64_t sequence);
+  // Takes no new connection, lets what runs end with the words its protocol has for it, and says when nothing is open
+  // (on the worker's thread).
+  void post_drain(std::function<void()> done);
 
   // For connections, on the loop's thread.
   io::Loop& loop() { return loop_; }
@@ -135,6 +139,7 @@ class Worker {
   std::vector<std::unique_ptr<ClientSide>> ended_clients_;
   std::vector<std::unique_ptr<UpstreamCall>> ended_calls_;
   bool end_posted_ = false;
+  std::function<void()> drained_;  // while it drains
   std::uint64_t last_connection_ = 0;
   std::unique_ptr<std::uint8_t[]> socket_buffer_ =
       std::make_unique_for_overwrite<std::uint8_t[]>(kReadBytes);                                              // NOLINT
