@@ -1,5 +1,7 @@
 #include "control/trust_domains.h"
 
+#include <doctest/doctest.h>
+
 #include "control/control_test_world.h"
 #include "crypto/jose_test_world.h"
 #include "link/subscriber.h"
