@@ -145,7 +145,7 @@ std::optional<std::pair<std::string, Error>> check_node_authority(const Json& sp
 }
 
 Nodes::Nodes(Plane& plane, NodesParts parts)
-    : plane_(plane), parts_(std::move(parts)), joins_({.per_second = 10, .at_once = 50}) {}
+    : plane_(plane), parts_(std::move(parts)), refusals_(parts_.log), joins_({.per_second = 10, .at_once = 50}) {}
 
 Result<Json> Nodes::create_token(const Caller& by, const std::string& node, std::int64_t ttl_seconds) {
   if (!is_name(node) || node == kLocalNode || node.starts_with("x509pop-") || node.starts_with("tpm-")) {
@@ -212,7 +212,8 @@ void Nodes::join(const Api::ExchangePtr& exchange) {
 }
 
 void Nodes::refused(const std::string& client, const Error& error) {
-  parts_.log.warn("node.refused", {{"client", client}, {"code", error.code}, {"found", error.found_text}});
+  refusals_.warn(parts_.clock.monotonic(), "node.refused", client,
+                 {{"client", client}, {"code", error.code}, {"found", error.found_text}});
   if (error.kind != ErrorKind::kDenied && error.kind != ErrorKind::kNotFound) return;
   contract::Event event;
   event.class_uid = contract::EventClass::kAuthentication;

@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "base/rate.h"
+#include "base/seldom_log.h"
 #include "control/api.h"
 #include "control/plane.h"
 #include "crypto/csr.h"
@@ -96,6 +97,7 @@ class Nodes {
 
   Plane& plane_;
   NodesParts parts_;
+  SeldomLog refusals_;
   crypto::CsrChecker checker_;
   RateByKey<std::string> joins_;
   std::map<std::string, Challenge> challenges_;

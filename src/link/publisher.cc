@@ -29,6 +29,7 @@ Publisher::Publisher(io::Loop& loop, PublisherHooks hooks, Log& log, Metrics& me
     : loop_(loop),
       hooks_(std::move(hooks)),
       log_(log),
+      refusals_(log),
       subscribers_metric_(metrics.gauge("wary_link_subscribers", "Edges, agents and others connected")),
       snapshots_sent_(metrics.counter("wary_link_snapshots_sent_total", "Whole snapshots sent")),
       deltas_sent_(metrics.counter("wary_link_deltas_sent_total", "Deltas sent")) {}
@@ -44,14 +45,16 @@ Status Publisher::listen(const io::Address& address, const io::ListenOptions& op
 
 void Publisher::accepted(std::unique_ptr<io::Stream> stream) {
   if (!hooks_.is_allowed(stream->peer_credentials(), "") || peers_.size() >= kSubscribersMax) {
-    log_.warn("link.refused", {{"uid", std::int64_t{stream->peer_credentials().uid}}});
+    refusals_.warn(loop_.now(), "link.refused", std::to_string(stream->peer_credentials().uid),
+                   {{"uid", std::int64_t{stream->peer_credentials().uid}}});
     return;
   }
   begin(std::make_shared<Peer>(std::move(stream)));
 }
 
 void Publisher::adopt(std::unique_ptr<io::Stream> stream, const std::string& node) {
-  if (peers_.size() >= kSubscribersMax) return log_.warn("link.refused", {{"node", node}, {"why", "too many"}});
+  if (peers_.size() >= kSubscribersMax)
+    return refusals_.warn(loop_.now(), "link.refused", node, {{"node", node}, {"why", "too many"}});
   for (const auto& other : peers_) {
     if (other->bound == node) other->frames.close();
   }
@@ -75,7 +78,7 @@ void Publisher::begin(const std::shared_ptr<Peer>& peer) {
 }
 
 void Publisher::drop(Peer& peer, const Error& why) {
-  log_.info("link.closed", {{"node", peer.node}, {"code", why.code}});
+  refusals_.info(loop_.now(), "link.closed", peer.node, {{"node", peer.node}, {"code", why.code}});
   for (auto at = peers_.begin(); at != peers_.end(); ++at) {
     if (at->get() != &peer) continue;
     peers_.erase(at);
@@ -97,8 +100,9 @@ void Publisher::on_frame(Peer& peer, std::uint8_t type, ByteView payload) {
       if (payload.size() == 8) peer.acknowledged = read_big_endian<std::uint64_t>(payload.data());
       return;
     case kNackMessage:
-      log_.error("link.nack",
-                 {{"node", peer.node}, {"why", as_text(payload.subspan(std::min<std::size_t>(8, payload.size())))}});
+      refusals_.error(
+          loop_.now(), "link.nack", peer.node,
+          {{"node", peer.node}, {"why", as_text(payload.subspan(std::min<std::size_t>(8, payload.size())))}});
       return;
     default: peer.frames.close();
   }
@@ -107,7 +111,9 @@ void Publisher::on_frame(Peer& peer, std::uint8_t type, ByteView payload) {
 void Publisher::on_hello(Peer& peer, ByteView payload) {
   const auto hello = decode_hello(payload);
   if (!hello || peer.greeted || !is_allowed(peer, hello->node)) {
-    if (hello) log_.warn("link.refused", {{"uid", std::int64_t{peer.frames.peer().uid}}, {"node", hello->node}});
+    if (hello)
+      refusals_.warn(loop_.now(), "link.refused", hello->node,
+                     {{"uid", std::int64_t{peer.frames.peer().uid}}, {"node", hello->node}});
     peer.frames.close();
     return;
   }
@@ -115,7 +121,7 @@ void Publisher::on_hello(Peer& peer, ByteView payload) {
   peer.node = hello->node;
   if (hooks_.view_of) peer.view = hooks_.view_of(peer.node);
   View& view = peer.view.empty() ? whole_ : views_[peer.view];
-  log_.info("link.hello", {{"node", peer.node}, {"revision", hello->revision}});
+  refusals_.info(loop_.now(), "link.hello", peer.node, {{"node", peer.node}, {"revision", hello->revision}});
   const std::uint8_t state = ledger_available_ ? 1 : 0;
   (void)peer.frames.send(kLedgerStateMessage, {&state, 1});
 
@@ -153,7 +159,7 @@ Result<Bytes> Publisher::snapshot_for(const std::string& name, View& view) {
 void Publisher::on_events(Peer& peer, ByteView payload) {
   auto batch = decode_event_batch(payload);
   if (!batch) {
-    log_.warn("link.events_refused", {{"node", peer.node}, {"code", batch.error().code}});
+    refusals_.warn(loop_.now(), "link.events_refused", peer.node, {{"node", peer.node}, {"code", batch.error().code}});
     peer.frames.close();
     return;
   }
@@ -191,7 +197,7 @@ void Publisher::on_call(Peer& peer, ByteView payload) {
 void Publisher::send_update(Peer& peer, const Bytes& wire) {
   const Status sent = peer.frames.send(kUpdateMessage, wire);
   if (sent) return;
-  log_.warn("link.slow", {{"node", peer.node}, {"code", sent.error().code}});
+  refusals_.warn(loop_.now(), "link.slow", peer.node, {{"node", peer.node}, {"code", sent.error().code}});
   peer.frames.close();
 }
 

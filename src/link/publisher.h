@@ -23,6 +23,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/seldom_log.h"
 #include "codec/json.h"
 #include "io/loop.h"
 #include "link/frames.h"
@@ -93,6 +94,7 @@ class Publisher {
   io::Loop& loop_;
   PublisherHooks hooks_;
   Log& log_;
+  SeldomLog refusals_;
   Metric& subscribers_metric_;
   Metric& snapshots_sent_;
   Metric& deltas_sent_;

@@ -19,7 +19,7 @@ Service::Service(io::Loop& loop, Clock& clock, Random& random, io::Files& files,
                  ServiceParts parts)
     : loop_(loop),
       clock_(clock),
-      log_(log),
+      refusals_(log),
       parts_(std::move(parts)),
       attestor_(files),
       svids_(loop, clock, random, parts_.issue, [this](const std::string&) { refresh_all(); }),
@@ -54,9 +54,9 @@ void Service::accepted(std::unique_ptr<io::Stream> stream) {
   const bool full =
       connections_.size() >= kConnectionsMax || static_cast<std::size_t>(of_user) >= kConnectionsOfUserMax;
   if (!connected || full) {
-    log_.warn("workload.refused",
-              {{"uid", std::int64_t{credentials.uid}},
-               {"code", connected ? std::string_view("workload_connections") : connected.error().code}});
+    refusals_.warn(loop_.now(), "workload.refused", std::to_string(credentials.uid),
+                   {{"uid", std::int64_t{credentials.uid}},
+                    {"code", connected ? std::string_view("workload_connections") : connected.error().code}});
     return;
   }
   const std::uint64_t number = ++last_;

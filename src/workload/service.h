@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/rate.h"
+#include "base/seldom_log.h"
 #include "codec/json.h"
 #include "io/loop.h"
 #include "workload/entries.h"
@@ -75,7 +76,7 @@ class Service {
 
   io::Loop& loop_;
   Clock& clock_;
-  Log& log_;
+  SeldomLog refusals_;
   ServiceParts parts_;
   Attestor attestor_;
   Svids svids_;
