@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "control/control_test_world.h"
+#include "control/views.h"
 #include "crypto/jose_test_world.h"
 #include "link/subscriber.h"
 #include "policy/validate.h"
@@ -253,7 +254,8 @@ TEST_CASE("an edge tells of accesses, and no other node does") {
     hooks.on_ledger_state = [](bool) {};
     hooks.on_connection = [](bool) {};
     const std::unique_ptr<io::Loop> loop = world.sim.make_loop();
-    link::Subscriber subscriber(*loop, world.files, {node + "/test", address, node, 8}, hooks, null_log());
+    link::Subscriber subscriber(
+        *loop, world.files, {node + "/test", address, node, 8, nullptr, view_of(node + "/test")}, hooks, null_log());
     REQUIRE(subscriber.start().ok());
     world.run(200);
     contract::Event event;

@@ -71,7 +71,9 @@ Status Federation::start() {
     parts_.log.info(connected ? "federation.connected" : "federation.disconnected", {{"node", options_.node}});
   };
   subscriber_ = std::make_unique<link::Subscriber>(
-      parts_.loop, parts_.files, link::SubscriberOptions{options_.node, options_.link, options_.directory},
+      parts_.loop, parts_.files,
+      link::SubscriberOptions{
+          .node = options_.node, .address = options_.link, .directory = options_.directory, .view = "federation/"},
       std::move(hooks), parts_.log);
   return subscriber_->start();
 }

@@ -149,8 +149,9 @@ Result<Bytes> Publisher::snapshot_for(const std::string& name, View& view) {
   const std::uint64_t current = hooks_.revision();
   if (view.snapshot_wire.empty() || view.snapshot_revision != current) {
     std::string content = name.empty() ? hooks_.snapshot() : hooks_.snapshot_of(name);
-    WARY_ASSIGN_OR_RETURN(view.snapshot_wire,
-                          signed_wire({hooks_.history, 0, current, hooks_.now().nanos, 0, std::move(content), {}}));
+    WARY_ASSIGN_OR_RETURN(
+        view.snapshot_wire,
+        signed_wire({hooks_.history, name, 0, current, hooks_.now().nanos, 0, std::move(content), {}, {}}));
     view.snapshot_revision = current;
   }
   return view.snapshot_wire;
@@ -208,7 +209,8 @@ Result<Bytes> Publisher::signed_wire(Update update) const {
 
 Status Publisher::commit(std::uint64_t from, std::uint64_t to, Monotonic committed, std::string content) {
   WARY_ASSIGN_OR_RETURN(
-      Bytes wire, signed_wire({hooks_.history, from, to, hooks_.now().nanos, committed.nanos, std::move(content), {}}));
+      Bytes wire,
+      signed_wire({hooks_.history, "", from, to, hooks_.now().nanos, committed.nanos, std::move(content), {}, {}}));
   // A send may close a peer, which leaves the set in a later turn only.
   for (const auto& peer : peers_) {
     if (peer->greeted && peer->view.empty()) send_update(*peer, wire);
@@ -232,29 +234,38 @@ void Publisher::commit_views(std::uint64_t from, std::uint64_t to, Monotonic com
   std::erase_if(views_, [&](const auto& view) {
     return std::none_of(peers_.begin(), peers_.end(), [&](const auto& peer) { return peer->view == view.first; });
   });
-  std::map<std::string, Bytes> wires;  // by content
+  std::vector<Update> steps;
   for (auto& [name, view] : views_) {
-    auto content = hooks_.delta_of(name);
-    Result<Bytes> wire = Bytes();
-    if (!content) {
-      view.deltas.clear();
-      view.kept_bytes = 0;
-      wire = snapshot_for(name, view);
-    } else if (const auto known = wires.find(*content); known != wires.end()) {
-      wire = known->second;
-    } else {
-      wire = signed_wire({hooks_.history, from, to, hooks_.now().nanos, committed.nanos, *content, {}});
-      if (wire) wires.emplace(*content, *wire);
+    if (auto content = hooks_.delta_of(name)) {
+      steps.push_back(
+          {hooks_.history, name, from, to, hooks_.now().nanos, committed.nanos, std::move(*content), {}, {}});
+      continue;
     }
-    for (const auto& peer : peers_) {
-      if (!peer->greeted || peer->view != name) continue;
-      // Without this step the next would not follow: it comes again, for a snapshot.
-      if (!wire) peer->frames.close();
-      if (wire) send_update(*peer, *wire);
+    view.deltas.clear();
+    view.kept_bytes = 0;
+    send_to_view(name, snapshot_for(name, view));
+  }
+  if (const Status given = sign_together(steps, hooks_.sign); !given) {
+    for (const Update& step : steps) {
+      views_[step.view].deltas.clear();
+      send_to_view(step.view, given.error());
     }
-    if (!wire) log_.error("link.unsigned", {{"view", name}, {"code", wire.error().code}});
-    if (content && wire) keep(view, kViewDeltasMax, {from, to, std::move(wire).value()});
-    if (content && !wire) view.deltas.clear();
+    return;
+  }
+  for (const Update& step : steps) {
+    Bytes wire = encode(step);
+    send_to_view(step.view, wire);
+    keep(views_[step.view], kViewDeltasMax, {from, to, std::move(wire)});
+  }
+}
+
+// Without this step the next would not follow: who cannot have it comes again, for a snapshot.
+void Publisher::send_to_view(const std::string& name, const Result<Bytes>& wire) {
+  if (!wire) log_.error("link.unsigned", {{"view", name}, {"code", wire.error().code}});
+  for (const auto& peer : peers_) {
+    if (!peer->greeted || peer->view != name) continue;
+    if (wire) send_update(*peer, *wire);
+    if (!wire) peer->frames.close();
   }
 }
 

@@ -6,7 +6,8 @@
 //   publisher.commit(revision, delta_json);     // signed once, encoded once, sent to every subscriber now
 //
 // Not everybody gets everything: a node's view is named by hooks.view_of, "" is the whole. What a view's content is, is
-// asked for when it changes; equal contents are signed once. A view that nobody is connected with is forgotten.
+// asked for when it changes; the steps of all views are signed by one signature, each named as whose it is. A view that
+// nobody is connected with is forgotten.
 //
 // Thread rule: its loop's. Limits: 1,024 subscribers; 1,024 kept deltas or 64 MiB of them for the whole, 64 for a view;
 // 1 MiB a frame of one that is adopted.
@@ -81,6 +82,7 @@ class Publisher {
   bool is_allowed(const Peer& peer, std::string_view node) const;
   Result<Bytes> snapshot_for(const std::string& name, View& view);
   void keep(View& view, std::size_t deltas_most, Kept kept);
+  void send_to_view(const std::string& name, const Result<Bytes>& wire);
   void commit_views(std::uint64_t from, std::uint64_t to, Monotonic committed);
   void accepted(std::unique_ptr<io::Stream> stream);
   void on_frame(Peer& peer, std::uint8_t type, ByteView payload);

@@ -60,11 +60,13 @@ Status Agent::start() {
   hooks.on_connection = [this](bool connected) {
     parts_.log.info(connected ? "agent.connected" : "agent.disconnected", {{"node", options_.node}});
   };
-  subscriber_ = std::make_unique<link::Subscriber>(
-      parts_.loop, parts_.files,
-      link::SubscriberOptions{
-          .node = options_.node, .address = options_.link, .directory = options_.directory, .dial = options_.dial},
-      std::move(hooks), parts_.log);
+  subscriber_ = std::make_unique<link::Subscriber>(parts_.loop, parts_.files,
+                                                   link::SubscriberOptions{.node = options_.node,
+                                                                           .address = options_.link,
+                                                                           .directory = options_.directory,
+                                                                           .dial = options_.dial,
+                                                                           .view = options_.node},
+                                                   std::move(hooks), parts_.log);
   WARY_RETURN_IF_ERROR(subscriber_->start());
   return service_->listen(options_.socket);
 }
