@@ -23,6 +23,7 @@ Service::Service(io::Loop& loop, Clock& clock, Random& random, io::Files& files,
       parts_(std::move(parts)),
       attestor_(files),
       svids_(loop, clock, random, parts_.issue, [this](const std::string&) { refresh_all(); }),
+      tokens_({.per_second = 20, .at_once = 100}, parts_.tokens_of_all),
       calls_(metrics.counter("wary_workload_calls_total", "Calls of the Workload API")),
       denied_(metrics.counter("wary_workload_denied_total", "Calls by processes that are no workload")),
       secrets_refused_(
