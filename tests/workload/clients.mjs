@@ -94,6 +94,9 @@ async function spiffeHelper() {
   writeFileSync(config, `agent_address = "${socket}"\ncmd = "${script}"\ncmd_args = ""\ncert_dir = "${files}"\nrenew_signal = "SIGUSR1"\n` +
     'svid_file_name = "svid.pem"\nsvid_key_file_name = "svid_key.pem"\nsvid_bundle_file_name = "bundle.pem"\n' +
     'jwt_svids = [{jwt_audience="db", jwt_svid_file_name="jwt.token"}]\njwt_bundle_file_name = "bundle.json"\n');
+  // Begun anew, so that what it gets is of that life.
+  const short = applyOrders("  ttlSeconds: 60\n") && ["revoke", "restore"].every((verb) => wary.cli(verb, "workload", "shop/orders", "--reason", "test").code === 0);
+  saw("the workload's SVIDs live a minute", short);
   const helper = start("spiffe-helper", program, ["-config", config]);
   const read = (name) => readFileSync(join(files, name), "utf8");
   const has = (...names) => names.every((name) => existsSync(join(files, name)) && statSync(join(files, name)).size > 0);
@@ -107,16 +110,15 @@ async function spiffeHelper() {
   const claims = JSON.parse(Buffer.from(read("jwt.token").split(".")[1], "base64url"));
   saw("the token is for whom it was asked", claims.sub === id && [claims.aud].flat().includes("db"), JSON.stringify(claims));
   saw("the JWT bundle has keys", JSON.stringify(read("bundle.json")).length > 40, read("bundle.json"));
-  const serial = () => new X509Certificate(read("svid.pem")).serialNumber;
   const signals = () => helper.text.split("signalled").length - 1;
-  const renewed = async (what, cause) => {
-    const [before, signalled] = [serial(), signals()];
-    if (cause) saw("the workload's life is changed", cause());
-    await until(what, () => !isRunning(helper) || (serial() !== before && signals() > signalled), 60000);
-    saw(what, isRunning(helper) && serial() !== before && signals() > signalled, helper.text.slice(-400));
+  const renewed = async (what, file, cause) => {
+    const [before, signalled] = [read(file), signals()];
+    if (cause) saw("the root is rotated", cause());
+    await until(what, () => !isRunning(helper) || (read(file) !== before && signals() > signalled), 60000);
+    saw(what, isRunning(helper) && read(file) !== before && signals() > signalled, helper.text.slice(-400));
   };
-  await renewed("an SVID of a shorter life is written, and signalled", () => applyOrders("  ttlSeconds: 60\n"));
-  await renewed("renewed by its age, and signalled", null);
+  await renewed("the SVID is renewed by its age, and signalled", "svid.pem", null);
+  await renewed("a pushed root is written, and signalled", "bundle.pem", () => wary.cli("ca", "rotate", "root", "--at-once", "--grace", "600", "--reason", "test").code === 0);
   helper.kill("SIGTERM");
   await until("it ends", () => !isRunning(helper), 10000);
   const child = Number(/begun (\d+)/.exec(helper.text)?.[1]); // its program is left to whoever comes after it
