@@ -173,7 +173,8 @@ Result<Json> Nodes::create_token(const Caller& by, const std::string& node, std:
   if (!is_name(node) || node == kLocalNode || node.starts_with("x509pop-") || node.starts_with("tpm-")) {
     return fail(ErrorKind::kInvalid, "node_name", "a token cannot be for a node of this name")
         .expected("1 to 63 of a-z, 0-9, -; not local, x509pop-... or tpm-...")
-        .found(node);
+        .found(node)
+        .next("choose another name, as web-1");
   }
   if (ttl_seconds < kTokenLifeLeast || ttl_seconds > kTokenLifeMost) {
     return fail(ErrorKind::kInvalid, "node_token_ttl", "a token cannot live that long")
@@ -431,6 +432,7 @@ Result<Json> Nodes::identity(const std::string& name, ByteView csr) {
   const std::string id = node_entity(plane_.settings().trust_domain, name).id;
   WARY_ASSIGN_OR_RETURN(const std::vector<Bytes> chain, parts_.issue(csr, id, kNodeLife));
   WARY_ASSIGN_OR_RETURN(const std::vector<Bytes> roots, parts_.roots());
+  saw(name, chain);
   const auto list = [](const std::vector<Bytes>& certificates) {
     Json items = Json::array();
     for (const Bytes& certificate : certificates) items.push(Json(codec::encode_base64(certificate)));
@@ -503,6 +505,53 @@ void Nodes::link(const Api::ExchangePtr& exchange) {
                                          plane_.adopt(std::move(stream), rest, "agent/" + name);
                                        });
   if (!taken) send_error(exchange, fail(ErrorKind::kInvalid, "node_link", "a link is a WebSocket"));
+}
+
+void Nodes::saw(const std::string& name, const std::vector<Bytes>& chain) {
+  // Those that are gone leave when one is added.
+  if (!seen_.contains(name)) {
+    std::erase_if(seen_, [&](const auto& each) {
+      return plane_.objects().find(key_of(kTenantWide, "Node", each.first)) == nullptr;
+    });
+  }
+  Seen& seen = seen_[name];
+  seen.last = parts_.clock.unix_time();
+  if (chain.empty()) return;
+  if (const auto leaf = crypto::parse_certificate(chain.front())) seen.certificate_ends = leaf->not_after;
+}
+
+Json Nodes::status_of(const std::string& name) const {
+  const contract::Entity* entity = plane_.snapshot()->find_entity(node_entity(plane_.settings().trust_domain, name));
+  const bool revoked = plane_.objects().find(key_of(kTenantWide, "Revocation", "node.-." + name)) != nullptr;
+  const Json* key = spec_of_key(plane_.objects(), name);
+  const std::string agent = "agent/" + name;
+  const std::string_view state = revoked                                   ? "revoked"
+                                 : entity != nullptr && is_barred(*entity) ? "disabled"
+                                 : key == nullptr                          ? "new"
+                                 : plane_.is_linked(agent)                 ? "linked"
+                                                                           : "away";
+  Json out = Json::object({{"state", Json(state)}});
+  std::string summary(state);
+  const auto add = [&](const char* member, std::string_view words, std::string value) {
+    summary += std::string(words) + value;
+    out.set(member, std::move(value));
+  };
+  if (key != nullptr) {
+    std::string how(key->string_or("method", ""));
+    if (const std::string_view by = key->string_or("authority", ""); !by.empty()) how += " " + std::string(by);
+    if (const std::string_view of = key->string_or("subject", ""); !of.empty()) how += " " + std::string(of);
+    add("joinedBy", "  by ", std::move(how));
+    out.set("joined", to_rfc3339({key->integer_or("joined", 0)}));
+  }
+  const auto seen = seen_.find(name);
+  UnixTime last = seen == seen_.end() ? UnixTime{} : seen->second.last;
+  if (const auto linked = plane_.last_linked(agent)) last = std::max(last, *linked);
+  if (last.nanos != 0) add("lastSeen", "  seen ", to_rfc3339(last));
+  if (seen != seen_.end() && seen->second.certificate_ends.nanos != 0) {
+    add("certificateEnds", "  until ", to_rfc3339(seen->second.certificate_ends));
+  }
+  out.set("summary", std::move(summary));
+  return out;
 }
 
 // A certificate that an earlier key of the node has until it ends opens no link: that key may be in other hands.

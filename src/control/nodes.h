@@ -64,6 +64,9 @@ class Nodes {
   Result<codec::Json> create_token(const Caller& by, const std::string& node, std::int64_t ttl_seconds);
   void join(const Api::ExchangePtr& exchange);
   void link(const Api::ExchangePtr& exchange);
+  // As `status` of a Node: state (linked, away, new: never joined, disabled, revoked), joinedBy, joined, lastSeen,
+  // certificateEnds, summary. The last two times are known since this process began.
+  codec::Json status_of(const std::string& name) const;
 
  private:
   // Who it is, once that is shown.
@@ -99,6 +102,7 @@ class Nodes {
   Result<codec::Json> identity(const std::string& name, ByteView csr);
   Status check_standing(const std::string& name) const;
   void refused(const std::string& client, const Error& error);
+  void saw(const std::string& name, const std::vector<Bytes>& chain);
   Status check_link_key(const std::string& name, const http::Request& request) const;
 
   Plane& plane_;
@@ -107,6 +111,10 @@ class Nodes {
   crypto::CsrChecker checker_;
   RateByKey<std::string> joins_;
   NodeChallenges challenges_;
+  struct Seen {
+    UnixTime last, certificate_ends;
+  };
+  std::map<std::string, Seen> seen_;  // of nodes that are there: as many as Nodes
 };
 
 }  // namespace wary::control

@@ -181,6 +181,7 @@ TEST_CASE("tokens end, are for good names, and cannot be guessed without end") {
   CHECK(it.join(it.by_token(secret)) == "node_token");
   for (const char* name : {"local", "x509pop-1", "tpm-1", "Web", ""}) {
     CHECK(it.nodes.create_token(owner(), name, 600).error().code == "node_name");
+    CHECK(!it.nodes.create_token(owner(), name, 600).error().next_step.empty());
   }
   CHECK(it.nodes.create_token(owner(), "web-2", 5).error().code == "node_token_ttl");
   CHECK(it.nodes.create_token(owner(), "web-2", 86'401).error().code == "node_token_ttl");
@@ -381,6 +382,45 @@ TEST_CASE("the link is for nodes that joined, by the key they joined with last")
   CHECK(link(web, &it.key) == "node_link");
   REQUIRE(it.world.put(key_of(kTenantWide, "Node", "web-1"), R"({"disabled":true})").ok());
   CHECK(link(web, &it.key) == "node_revoked");
+}
+
+TEST_CASE("what is known of a node is told: its state, how it joined, when it was seen") {
+  NodesWorld it;
+  REQUIRE(it.world.put(key_of(kTenantWide, "Node", "web-2"), "{}").ok());
+  CHECK(it.nodes.status_of("web-2").to_string() == R"({"state":"new","summary":"new"})");
+  CHECK(it.join(it.by_token(it.token("web-1"))) == "");
+  codec::Json status = it.nodes.status_of("web-1");
+  CHECK(status.string_or("state", "") == "away");
+  CHECK(status.string_or("joinedBy", "") == "join_token");
+  const std::string first(status.string_or("lastSeen", ""));
+  CHECK(first.starts_with("20"));
+  it.world.run(60'000);
+  CHECK(it.join_by_key("web-1") == "");
+  CHECK(std::string(it.nodes.status_of("web-1").string_or("lastSeen", "")) > first);
+  REQUIRE(it.world.put(key_of(kTenantWide, "Node", "web-1"), R"({"disabled":true})").ok());
+  CHECK(it.nodes.status_of("web-1").string_or("state", "") == "disabled");
+}
+
+TEST_CASE("a thousand refused joins write a few lines, each with what is left out") {
+  NodesWorld it;
+  std::size_t lines = 0;
+  Log log(it.world.sim.clock(), "p", [&](std::string_view) { ++lines; }, 1, 2);
+  Nodes nodes{
+      *it.world.plane,
+      {it.world.sim.clock(), it.world.random, log,
+       [](ByteView, const std::string&, std::int64_t) -> Result<std::vector<Bytes>> { return std::vector<Bytes>(); },
+       []() -> Result<std::vector<Bytes>> { return std::vector<Bytes>(); }, Bytes(32, 7)}};
+  for (int i = 0; i < 1000; ++i) {
+    http::Request request;
+    request.method = "POST";
+    request.path = "/nodes/join";
+    request.headers = {{"X-Forwarded-For", "10.0." + std::to_string(i % 100)}};
+    request.body = it.by_token("wrong").to_string();
+    nodes.join(std::make_shared<TestExchange>(std::move(request)));
+  }
+  it.world.run(50);
+  CHECK(lines > 10);
+  CHECK(lines <= 60);
 }
 
 TEST_CASE("a node's key signs the exchange each time") {

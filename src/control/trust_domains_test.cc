@@ -237,6 +237,12 @@ TEST_CASE("a list of trust domains says how each fares") {
   const codec::Json status = it.domains.status_of("b.test");
   CHECK(status.string_or("summary", "").starts_with("https_web https://b.test/bundle  sequence 5  fetched "));
   CHECK(status.integer_or("refreshAfterSeconds", 0) == 300);
+  for (const auto& [hint, shown] : {std::pair(1, 10), std::pair(1'000'000, 86'400)}) {
+    codec::Json document = *codec::parse_json(bundle_with(5));
+    document.set("spiffe_refresh_hint", std::int64_t{hint}).set("spiffe_sequence", std::int64_t{hint + 10});
+    CHECK(it.fetched("b.test", document.to_string()) == "");
+    CHECK(it.domains.status_of("b.test").integer_or("refreshAfterSeconds", 0) == shown);
+  }
   CHECK(status.integer_or("jwtAuthorities", 0) == 1);
 }
 

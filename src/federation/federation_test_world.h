@@ -8,6 +8,7 @@
 
 #include "codec/text.h"
 #include "federation/federation.h"
+#include "http/tls_stream.h"
 #include "io/sim_files.h"
 #include "io/sim_loop.h"
 #include "link/publisher.h"

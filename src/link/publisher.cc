@@ -10,6 +10,7 @@ constexpr std::size_t kSubscribersMax = 1024;
 constexpr std::size_t kDeltasMax = 1024;
 constexpr std::size_t kViewDeltasMax = 64;
 constexpr std::size_t kDeltaBytesMax = std::size_t{64} << 20;
+constexpr std::size_t kLeftMost = 4096;
 constexpr std::size_t kTakenOfNode = std::size_t{1} << 20;  // calls; only this machine's edge has events to tell of
 
 }  // namespace
@@ -79,6 +80,9 @@ void Publisher::begin(const std::shared_ptr<Peer>& peer) {
 
 void Publisher::drop(Peer& peer, const Error& why) {
   refusals_.info(loop_.now(), "link.closed", peer.node, {{"node", peer.node}, {"code", why.code}});
+  if (!peer.bound.empty() && peer.greeted && (left_.size() < kLeftMost || left_.contains(peer.bound))) {
+    left_[peer.bound] = hooks_.now();
+  }
   for (auto at = peers_.begin(); at != peers_.end(); ++at) {
     if (at->get() != &peer) continue;
     peers_.erase(at);
@@ -274,6 +278,16 @@ void Publisher::set_ledger_available(bool available) {
   ledger_available_ = available;
   const std::uint8_t state = available ? 1 : 0;
   for (const auto& peer : peers_) (void)peer->frames.send(kLedgerStateMessage, {&state, 1});
+}
+
+bool Publisher::is_connected(std::string_view node) const {
+  return std::ranges::any_of(peers_, [&](const auto& peer) { return peer->greeted && peer->node == node; });
+}
+
+std::optional<UnixTime> Publisher::last_connected(std::string_view node) const {
+  if (is_connected(node)) return hooks_.now();
+  const auto left = left_.find(node);
+  return left == left_.end() ? std::nullopt : std::optional(left->second);
 }
 
 std::size_t Publisher::enforcement_points() const {

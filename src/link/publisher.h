@@ -9,8 +9,8 @@
 // asked for when it changes; the steps of all views are signed by one signature, each named as whose it is. A view that
 // nobody is connected with is forgotten.
 //
-// Thread rule: its loop's. Limits: 1,024 subscribers; 1,024 kept deltas or 64 MiB of them for the whole, 64 for a view;
-// 1 MiB a frame of one that is adopted.
+// Thread rule: its loop's. Limits: 1,024 subscribers, 4,096 remembered ones that have left; 1,024 kept deltas or 64 MiB
+// of them for the whole, 64 for a view; 1 MiB a frame of one that is adopted.
 #pragma once
 
 #include <cstdint>
@@ -63,6 +63,9 @@ class Publisher {
   // Others decide nothing by it, and one that hangs keeps nobody waiting.
   std::optional<std::uint64_t> acknowledged() const;
   std::size_t subscribers() const { return peers_.size(); }
+  // When a node that is adopted was last connected: now, while it is; nothing: not since this process began.
+  std::optional<UnixTime> last_connected(std::string_view node) const;
+  bool is_connected(std::string_view node) const;
   // Of those, who decides by the whole.
   std::size_t enforcement_points() const;
 
@@ -103,6 +106,7 @@ class Publisher {
   std::unique_ptr<io::Listener> listener_;
   // Shared with callbacks that answer later and must find out that the peer has gone.
   std::set<std::shared_ptr<Peer>> peers_;
+  std::map<std::string, UnixTime, std::less<>> left_;  // adopted nodes that are gone
   View whole_;
   std::map<std::string, View> views_;  // by name: those that somebody is connected with
   bool ledger_available_ = true;
