@@ -2,7 +2,7 @@
 // Machines that join a real wary over its edge: by a token, a device certificate, a TPM. Each is an agent with a data directory of
 // its own, as on another machine; what its programs get is asked for by Google's gRPC.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run, saw, skip, step } from "../support/checks.mjs";
 import { Platform, root } from "../support/platform.mjs";
@@ -148,6 +148,22 @@ async function revoked() {
   await web.stop();
 }
 
+async function anotherKey() {
+  step("a node joins with another key");
+  const stolen = new Node("stolen"), anew = new Node("anew");
+  cpSync(join(web.data, "agent"), join(stolen.data, "agent"), { recursive: true });
+  rmSync(join(stolen.data, "agent/api.sock"), { force: true });
+  await anew.joins("--token-file", token("web-1"));
+  await until("the new one is linked", () => /^web-1 +linked /m.test(wary.cli("get", "nodes").out), 20000);
+  stolen.join();
+  await until("the earlier key is refused", () => existsSync(join(stolen.data, "log/wary-agent.log")) && /link.not_reached.*node_link_key/.test(stolen.log()), 20000);
+  saw("the earlier key's certificate opens no link", true);
+  saw("and is not renewed", /node_key/.test(stolen.log()) || !/node.renewed/.test(stolen.log()));
+  saw("the new one stays linked", /^web-1 +linked /m.test(wary.cli("get", "nodes").out));
+  await stolen.stop();
+  await anew.stop();
+}
+
 async function refusals() {
   step("what does not join");
   const foreign = join(scratch, "foreign.pem");
@@ -241,6 +257,7 @@ await run(async () => {
   await pushed();
   await throughOutages();
   await revoked();
+  await anotherKey();
   await refusals();
   await byCertificate();
   await byTpm();
