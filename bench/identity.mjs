@@ -78,15 +78,16 @@ class Spire {
   }
   async start() {
     this.port = await freePort();
+    // Logs go to files: a pipe that nobody reads while a client is waited for would stop the server.
     const plugin = (kind, name, values = "") => `  ${kind} "${name}" {\n    plugin_data {\n${values}    }\n  }\n`;
     writeFileSync(join(this.home, "server.conf"), `server {
   bind_address = "127.0.0.1"\n  bind_port = "${this.port}"\n  socket_path = "${this.serverSocket}"
-  trust_domain = "local"\n  data_dir = "${this.home}/server"\n  log_level = "ERROR"
+  trust_domain = "local"\n  data_dir = "${this.home}/server"\n  log_level = "ERROR"\n  log_file = "${this.home}/server.log"
   ratelimit {\n    signing = false\n    attestation = false\n  }\n}\nplugins {
 ${plugin("DataStore", "sql", `database_type = "sqlite3"\nconnection_string = "${this.home}/spire.sqlite3"\n`)}${plugin("NodeAttestor", "join_token")}${plugin("KeyManager", "memory")}}\n`);
     writeFileSync(join(this.home, "agent.conf"), `agent {
   data_dir = "${this.home}/agent"\n  server_address = "127.0.0.1"\n  server_port = "${this.port}"\n  socket_path = "${this.agentSocket}"
-  trust_domain = "local"\n  insecure_bootstrap = true\n  log_level = "ERROR"\n}\nplugins {
+  trust_domain = "local"\n  insecure_bootstrap = true\n  log_level = "ERROR"\n  log_file = "${this.home}/agent.log"\n}\nplugins {
 ${plugin("NodeAttestor", "join_token")}${plugin("KeyManager", "memory")}${plugin("WorkloadAttestor", "unix")}}\n`);
     this.process = start("spire-server", this.server, ["run", "-config", join(this.home, "server.conf")]);
     const ready = () => spawnSync(this.server, ["healthcheck", "-socketPath", this.serverSocket]).status === 0;

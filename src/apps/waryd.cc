@@ -351,8 +351,9 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
         return rotated;
       },
       [&control](const store::Key& key) {
-        const bool is_domain = key.kind == "TrustDomain" && control.trust_domains;
-        return is_domain ? control.trust_domains->status_of(key.name) : codec::Json::object();
+        if (key.kind == "TrustDomain" && control.trust_domains) return control.trust_domains->status_of(key.name);
+        if (key.kind == "Node" && control.nodes) return control.nodes->status_of(key.name);
+        return codec::Json::object();
       }};
   control.api = std::make_unique<control::Api>(*control.plane, *control.sign_in, std::move(parts));
   WARY_RETURN_IF_ERROR(serve_nodes(runtime, control, keys.snapshot));

@@ -22,8 +22,13 @@ Status create_node_token(Context& context, const Arguments& arguments) {
     context.out(answer.to_string() + "\n");
     return {};
   }
-  // The token alone on standard output, for a file.
-  context.out(std::string(answer.string_or("token", "")) + "\n");
+  const std::string token = std::string(answer.string_or("token", "")) + "\n";
+  const std::string path = arguments.flag("--out", "");
+  if (path.empty()) {
+    context.out(token);
+  } else {
+    WARY_RETURN_IF_ERROR(io::write_file_atomically(context.files, path, as_bytes(token)));  // made with mode 0600
+  }
   context.err("lets one machine in as " + arguments.positional[0] + ", once, until " +
               std::string(answer.string_or("expires", "")) +
               "; there: wary node join --server URL --ca FILE --token-file FILE\n");
@@ -36,8 +41,10 @@ std::vector<Command> node_commands() {
   return {{{"node", "token"},
            {"NAME"},
            "Print a token that lets one machine join as a node",
-           {{"--ttl", "SECONDS", "how long it is good (default 600, at most 86400)"}},
-           "It is shown once. Machines with a device certificate or a TPM need none: apply a NodeAuthority.",
+           {{"--ttl", "SECONDS", "how long it is good (default 600, at most 86400)"},
+            {"--out", "FILE", "write it to a file that its owner alone may read"}},
+           "It is shown once; without --out on standard output, where a file gets the mode of your umask.\n"
+           "Machines with a device certificate or a TPM need none: apply a NodeAuthority.",
            create_node_token}};
 }
 

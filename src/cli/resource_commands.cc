@@ -1,6 +1,8 @@
 // apply, get, delete, watch: resources as files and as a table.
 #include <algorithm>
 
+#include <span>
+
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "codec/text.h"
@@ -177,6 +179,38 @@ std::string namespace_query(const Arguments& arguments) {
   return arguments.has("--namespace") ? "namespace=" + codec::encode_percent(arguments.flag("--namespace")) : "";
 }
 
+struct StatusColumn {
+  const char* title;
+  const char* member;  // of the object's status
+  std::size_t width;
+};
+// What a kind's status is shown as, where a summary is not enough.
+std::span<const StatusColumn> columns_of(std::string_view kind) {
+  static constexpr StatusColumn kNode[] = {{"STATE", "state", 10},
+                                           {"LAST SEEN", "lastSeen", 26},
+                                           {"CERTIFICATE UNTIL", "certificateEnds", 26},
+                                           {"JOINED BY", "joinedBy", 0}};
+  if (kind == "Node") return kNode;
+  return {};
+}
+
+std::string table_of(const codec::Json& objects, std::span<const StatusColumn> columns) {
+  std::string out = padded("NAME", 24);
+  for (const StatusColumn& column : columns) out += padded(column.title, column.width);
+  out += "\n";
+  for (const codec::Json& object : objects.items()) {
+    // A space at least, however long a name is.
+    out += padded(std::string(object.find("metadata")->string_or("name", "")) + " ", 24);
+    const codec::Json* status = object.find("status");
+    for (const StatusColumn& column : columns) {
+      const std::string_view text = status != nullptr ? status->string_or(column.member, "-") : "-";
+      out += padded(std::string(text) + (column.width > 0 ? " " : ""), column.width);
+    }
+    out += "\n";
+  }
+  return out;
+}
+
 Status get(Context& context, const Arguments& arguments) {
   if (arguments.positional.size() > 2)
     return fail(ErrorKind::kInvalid, "usage", "get takes a kind and at most one name")
@@ -187,6 +221,11 @@ Status get(Context& context, const Arguments& arguments) {
   const codec::Json* objects = answer.find("objects");
   if (context.is_json || objects == nullptr) {
     context.out(answer.to_pretty_string() + "\n");
+    return {};
+  }
+  const std::string kind = objects->items().empty() ? "" : std::string(objects->items()[0].string_or("kind", ""));
+  if (const auto columns = columns_of(kind); !columns.empty()) {
+    context.out(table_of(*objects, columns));
     return {};
   }
   context.out(padded("NAMESPACE", 16) + padded("NAME", 24) + padded("REVISION", 10) + "SUMMARY\n");

@@ -93,6 +93,9 @@ class Plane {
   void record(contract::Event event, std::function<void(const Status&)> done);
 
   bool is_ledger_available() const { return ledger_available_; }
+  // Of "agent/NAME": whether its link is open, and when it last was (link/publisher.h).
+  bool is_linked(std::string_view node) const { return publisher_->is_connected(node); }
+  std::optional<UnixTime> last_linked(std::string_view node) const { return publisher_->last_connected(node); }
   // Why not, with the file and the next step, for who is refused meanwhile.
   Error ledger_refusal(std::string_view message) const;
   // The link of a node that came over the network, as a WebSocket; `rest` came behind its request.

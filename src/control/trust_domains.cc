@@ -247,7 +247,9 @@ Json TrustDomains::status_of(const std::string& name) const {
       summary += "  sequence " + std::to_string(*held->sequence);
       out.set("sequence", *held->sequence);
     }
-    out.set("refreshAfterSeconds", held->refresh_after_s());
+    // As it is fetched, not as its document asks for.
+    out.set("refreshAfterSeconds",
+            std::clamp(held->refresh_after_s(), federation::kRefreshLeast, federation::kRefreshMost));
     out.set("x509Authorities", static_cast<std::int64_t>(held->x509_authorities.size()));
     out.set("jwtAuthorities", static_cast<std::int64_t>(held->jwt_authorities.size()));
   } else {

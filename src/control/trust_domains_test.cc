@@ -1,6 +1,9 @@
 #include "control/trust_domains.h"
 
+#include <doctest/doctest.h>
+
 #include "control/control_test_world.h"
+#include "control/views.h"
 #include "crypto/jose_test_world.h"
 #include "link/subscriber.h"
 #include "policy/validate.h"
@@ -234,6 +237,12 @@ TEST_CASE("a list of trust domains says how each fares") {
   const codec::Json status = it.domains.status_of("b.test");
   CHECK(status.string_or("summary", "").starts_with("https_web https://b.test/bundle  sequence 5  fetched "));
   CHECK(status.integer_or("refreshAfterSeconds", 0) == 300);
+  for (const auto& [hint, shown] : {std::pair(1, 10), std::pair(1'000'000, 86'400)}) {
+    codec::Json document = *codec::parse_json(bundle_with(5));
+    document.set("spiffe_refresh_hint", std::int64_t{hint}).set("spiffe_sequence", std::int64_t{hint + 10});
+    CHECK(it.fetched("b.test", document.to_string()) == "");
+    CHECK(it.domains.status_of("b.test").integer_or("refreshAfterSeconds", 0) == shown);
+  }
   CHECK(status.integer_or("jwtAuthorities", 0) == 1);
 }
 
@@ -251,7 +260,8 @@ TEST_CASE("an edge tells of accesses, and no other node does") {
     hooks.on_ledger_state = [](bool) {};
     hooks.on_connection = [](bool) {};
     const std::unique_ptr<io::Loop> loop = world.sim.make_loop();
-    link::Subscriber subscriber(*loop, world.files, {node + "/test", address, node, 8}, hooks, null_log());
+    link::Subscriber subscriber(
+        *loop, world.files, {node + "/test", address, node, 8, nullptr, view_of(node + "/test")}, hooks, null_log());
     REQUIRE(subscriber.start().ok());
     world.run(200);
     contract::Event event;

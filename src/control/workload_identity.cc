@@ -48,7 +48,7 @@ Result<std::vector<std::string>> audiences_of(const Json& call) {
 }  // namespace
 
 WorkloadIdentity::WorkloadIdentity(Plane& plane, WorkloadIdentityParts parts)
-    : plane_(plane), parts_(std::move(parts)), calls_({.per_second = 100, .at_once = 1000}) {}
+    : plane_(plane), parts_(std::move(parts)), refusals_(parts_.log), calls_({.per_second = 100, .at_once = 1000}) {}
 
 Status WorkloadIdentity::publish(const std::string& bundle) {
   const store::Key key = key_of(kTenantWide, "TrustDomain", plane_.settings().trust_domain);
@@ -155,8 +155,8 @@ void WorkloadIdentity::handle(const std::string& node, const Json& call, std::fu
   if (!event) return reply(svid_error(event.error()));
   auto answer = is_token(call) ? sign_jwt(call, *event) : issue(call, *event);
   if (!answer) {
-    parts_.log.warn("svid.not_issued",
-                    {{"node", node}, {"code", answer.error().code}, {"why", answer.error().message}});
+    refusals_.warn(parts_.clock.monotonic(), "svid.not_issued", node,
+                   {{"node", node}, {"code", answer.error().code}, {"why", answer.error().message}});
     return reply(svid_error(answer.error()));
   }
   // Nothing is given away that is not recorded.

@@ -17,6 +17,7 @@
 #include <string>
 
 #include "base/rate.h"
+#include "base/seldom_log.h"
 #include "control/plane.h"
 
 namespace wary::control {
@@ -46,6 +47,7 @@ class WorkloadIdentity {
 
   Plane& plane_;
   WorkloadIdentityParts parts_;
+  SeldomLog refusals_;
   RateByKey<std::string> calls_;  // of each node elsewhere; this machine's agent holds its own users back
 };
 

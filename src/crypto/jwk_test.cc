@@ -1,5 +1,7 @@
 #include "crypto/jwk.h"
 
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <array>
 

@@ -1,5 +1,7 @@
 #include "crypto/jws.h"
 
+#include <doctest/doctest.h>
+
 #include "crypto/jose_test_world.h"
 
 namespace wary::crypto {

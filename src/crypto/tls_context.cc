@@ -241,7 +241,8 @@ VerifyPeer verify_server_name(TrustRoots roots, Clock& clock) {
   return [roots = std::move(roots), &clock](const std::vector<Bytes>& chain,
                                             std::string_view server_name) -> Result<Certificate> {
     if (server_name.empty()) {
-      return fail(ErrorKind::kUnauthenticated, "x509_name", "no server name was asked for, so none can be checked");
+      return fail(ErrorKind::kUnauthenticated, "x509_name", "no server name was asked for, so none can be checked")
+          .next("ask by the server's DNS name");
     }
     VerifyOptions rules;
     rules.dns_name = server_name;

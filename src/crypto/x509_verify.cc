@@ -56,6 +56,17 @@ int purpose_of(VerifyOptions::Use use) {
   return X509_PURPOSE_ANY;
 }
 
+// What it was asked by, and what it has.
+void name_mismatch(const Certificate& leaf, const std::string& wanted, Error& error) {
+  constexpr std::size_t kNamesShown = 3;
+  error.expected_text = wanted;
+  for (std::size_t i = 0; i < std::min(leaf.dns_names.size(), kNamesShown); ++i) {
+    error.found_text += (i == 0 ? "" : ", ") + leaf.dns_names[i];
+  }
+  error.next_step = leaf.dns_names.empty() ? "have a certificate issued for that name: this one has no DNS name"
+                                           : "ask by a name that its certificate has";
+}
+
 }  // namespace
 
 Result<TrustRoots> TrustRoots::build(const std::vector<Bytes>& roots) {
@@ -103,13 +114,18 @@ Result<Certificate> TrustRoots::verify(const std::vector<Bytes>& chain, UnixTime
     X509_VERIFY_PARAM_set_hostflags(rules, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     if (X509_VERIFY_PARAM_set1_host(rules, options.dns_name.data(), options.dns_name.size()) != 1) {
       ERR_clear_error();
-      return fail(ErrorKind::kInvalid, "x509_name", "the expected name is malformed").found(options.dns_name);
+      return fail(ErrorKind::kInvalid, "x509_name", "the expected name is malformed")
+          .found(options.dns_name)
+          .next("give the server's DNS name alone, without port or path");
     }
   }
   if (X509_verify_cert(context.get()) != 1) {
     const int reason = X509_STORE_CTX_get_error(context.get());
     ERR_clear_error();
-    return fail(ErrorKind::kUnauthenticated, code_of(reason), X509_verify_cert_error_string(reason)).at(shown.subject);
+    Error error =
+        fail(ErrorKind::kUnauthenticated, code_of(reason), X509_verify_cert_error_string(reason)).at(shown.subject);
+    if (reason == X509_V_ERR_HOSTNAME_MISMATCH) name_mismatch(shown, options.dns_name, error);
+    return error;
   }
   if (options.svid) WARY_RETURN_IF_ERROR(check_signers(context.get(), options.trust_domain));
   return shown;

@@ -9,6 +9,7 @@
 // federation_redirect.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +22,8 @@ namespace wary::federation {
 
 // Where wary serves its own bundle, on either door.
 constexpr std::string_view kBundlePath = "/.well-known/spiffe-bundle";
+// How often a bundle is fetched at most and at least, whatever its hint; seconds.
+constexpr std::int64_t kRefreshLeast = 10, kRefreshMost = 24 * 3600;
 
 enum class Profile { kWeb, kSpiffe };
 

@@ -11,8 +11,6 @@ namespace wary::federation {
 namespace {
 
 constexpr std::string_view kTrustDomainEntity = "Wary::TrustDomain";
-constexpr std::int64_t kRefreshMin = 10;  // seconds
-constexpr std::int64_t kRefreshMax = 24 * 3600;
 constexpr std::int64_t kFirstFetchMin = 100 * kNanosPerMilli;
 constexpr std::size_t kFetchesMax = 8;
 constexpr std::size_t kCallMost = Limits{}.bytes;  // what the control plane reads at once
@@ -36,8 +34,8 @@ std::optional<Error> refusal_in(const Result<codec::Json>& reply) {
 }  // namespace
 
 std::int64_t next_fetch(std::int64_t refresh_after_s, int failures, std::uint64_t random) {
-  const std::int64_t refresh = std::clamp(refresh_after_s, kRefreshMin, kRefreshMax);
-  const std::int64_t seconds = failures == 0 ? refresh : std::min(kRefreshMin << std::min(failures - 1, 14), refresh);
+  const std::int64_t refresh = std::clamp(refresh_after_s, kRefreshLeast, kRefreshMost);
+  const std::int64_t seconds = failures == 0 ? refresh : std::min(kRefreshLeast << std::min(failures - 1, 14), refresh);
   const std::int64_t whole = seconds * kNanosPerSecond;
   return whole - static_cast<std::int64_t>(random % static_cast<std::uint64_t>(whole / 10));
 }
@@ -71,7 +69,9 @@ Status Federation::start() {
     parts_.log.info(connected ? "federation.connected" : "federation.disconnected", {{"node", options_.node}});
   };
   subscriber_ = std::make_unique<link::Subscriber>(
-      parts_.loop, parts_.files, link::SubscriberOptions{options_.node, options_.link, options_.directory},
+      parts_.loop, parts_.files,
+      link::SubscriberOptions{
+          .node = options_.node, .address = options_.link, .directory = options_.directory, .view = "federation/"},
       std::move(hooks), parts_.log);
   return subscriber_->start();
 }

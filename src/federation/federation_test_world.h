@@ -8,6 +8,7 @@
 
 #include "codec/text.h"
 #include "federation/federation.h"
+#include "http/tls_stream.h"
 #include "io/sim_files.h"
 #include "io/sim_loop.h"
 #include "link/publisher.h"
@@ -74,6 +75,7 @@ struct World {
   // The control plane.
   std::uint64_t revision = 1;
   std::vector<contract::Entity> entities;
+  std::string last_delta;
   std::vector<codec::Json> calls;
   std::string refuses;  // the code of what is handed up
   std::unique_ptr<link::Publisher> publisher;
@@ -121,6 +123,9 @@ struct World {
       content.entities = entities;
       return policy::serialize_snapshot(content);
     };
+    hooks.view_of = [](std::string_view) { return std::string("federation/"); };
+    hooks.snapshot_of = [whole = hooks.snapshot](const std::string&) { return whole(); };
+    hooks.delta_of = [this](const std::string&) -> std::optional<std::string> { return last_delta; };
     hooks.sign = [this](ByteView message) { return key.sign(message); };
     hooks.is_allowed = [](const io::PeerCredentials&, std::string_view node) {
       return node.empty() || node == "federation/test";
@@ -179,7 +184,8 @@ struct World {
     delta.to = revision + 1;
     delta.upserts = std::move(upserts);
     delta.removals = std::move(removals);
-    REQUIRE(publisher->commit(delta.from, delta.to, {1}, policy::serialize_delta(delta)).ok());
+    last_delta = policy::serialize_delta(delta);
+    REQUIRE(publisher->commit(delta.from, delta.to, {1}, last_delta).ok());
     ++revision;
   }
   std::size_t count(std::string_view operation) const {

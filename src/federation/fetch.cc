@@ -32,55 +32,38 @@ void Fetch::ask(const codec::Uri& url) {
   parts_.resolver.find(url_.host, [this, alive = std::weak_ptr<int>(alive_)](Result<std::vector<std::string>> found) {
     if (alive.expired() || !done_) return;
     if (!found) return finish(std::move(found).error());
-    addresses_ = std::move(found).value();
-    if (addresses_.size() > kAddressesTried) addresses_.resize(kAddressesTried);
-    std::ranges::reverse(addresses_);  // the first one last, where it is taken from
-    connect();
+    call(*found);
   });
 }
 
-void Fetch::connect() {
-  const io::Address address = io::Address::tcp(addresses_.back(), url_.port);
-  addresses_.pop_back();
-  parts_.loop.connect(address, kConnectTime,
-                      [this, alive = std::weak_ptr<int>(alive_)](Result<std::unique_ptr<io::Stream>> stream) {
-                        if (alive.expired() || !done_) return;
-                        if (stream) return connected(std::move(stream).value());
-                        if (!addresses_.empty()) return connect();
-                        finish(std::move(stream).error());
-                      });
-}
-
-void Fetch::connected(std::unique_ptr<io::Stream> stream) {
+void Fetch::call(const std::vector<std::string>& addresses) {
   crypto::TlsClientOptions options;
   options.verify_server = verify_;
   const auto context = crypto::TlsClientContext::build(std::move(options));
   if (!context) return finish(context.error());
   const std::string_view host = url_.host;
   const bool is_literal = host.size() > 2 && host.front() == '[';
-  const std::string_view name = is_literal ? host.substr(1, host.size() - 2) : host;
+  http::TlsServer server{io::Address::tcp(addresses.front(), url_.port),
+                         std::string(is_literal ? host.substr(1, host.size() - 2) : host)};
+  for (std::size_t i = 1; i < std::min(addresses.size(), kAddressesTried); ++i) {
+    server.others.push_back(io::Address::tcp(addresses[i], url_.port));
+  }
   http::ClientRequest request;
   request.path = url_.path;
   request.query = url_.query.value_or("");
   request.host = authority_of(url_);
   request.headers = {{"Accept", "application/json"}, {"User-Agent", "wary"}};
-  call_ = std::make_unique<http::Call>(
-      std::move(request), http::CallLimits{.body_bytes = kDocumentMax}, [this](Result<http::ClientResponse> response) {
-        // From inside the stream's turn: what follows may end the call.
-        if (secure_ != nullptr && secure_->failure() && !response) response = *secure_->failure();
-        parts_.loop.post([this, alive = std::weak_ptr<int>(alive_), response = std::move(response)] {
-          if (!alive.expired() && done_) answered(response);
-        });
-      });
-  if (Status prepared = call_->prepare(); !prepared) return finish(std::move(prepared).error());
-  auto secure = std::make_unique<http::TlsStream>(parts_.loop, std::move(stream), crypto::TlsSession(*context, name));
-  secure_ = secure.get();
-  call_->begin(std::move(secure));
+  request.timeout_nanos = kFetchTime;  // the fetch's own began before
+  const auto told = [this, alive = std::weak_ptr<int>(alive_)](Result<http::TlsReply> reply) {
+    if (alive.expired() || !done_) return;
+    if (!reply) return answered(std::move(reply).error());
+    answered(std::move(reply->response));
+  };
+  calling_ = http::call_tls(parts_.loop, server, *context, request, told,
+                            {.body_bytes = kDocumentMax, .connect_nanos = kConnectTime});
 }
 
 void Fetch::answered(Result<http::ClientResponse> response) {
-  secure_ = nullptr;
-  call_.reset();
   if (!response) return finish(std::move(response).error());
   if (response->status == 200) return finish(std::move(response->body));
   if (!is_redirect(response->status)) {
@@ -120,7 +103,8 @@ crypto::VerifyPeer verify_web_server(crypto::TrustRoots roots, Clock& clock) {
         (!address.empty() && std::ranges::find(leaf.ip_addresses, address) == leaf.ip_addresses.end())) {
       return fail(ErrorKind::kUnauthenticated, "x509_name", "the certificate is not for that address")
           .at(leaf.subject)
-          .expected(name);
+          .expected(name)
+          .next("use a name that its certificate has in the endpoint's URL");
     }
     return leaf;
   };

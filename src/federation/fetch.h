@@ -16,8 +16,7 @@
 
 #include "crypto/tls.h"
 #include "federation/endpoint.h"
-#include "http/call.h"
-#include "http/tls_stream.h"
+#include "http/tls_call.h"
 #include "io/resolver.h"
 
 namespace wary::federation {
@@ -40,8 +39,7 @@ class Fetch {
 
  private:
   void ask(const codec::Uri& url);
-  void connect();
-  void connected(std::unique_ptr<io::Stream> stream);
+  void call(const std::vector<std::string>& addresses);
   void answered(Result<http::ClientResponse> response);
   void finish(Result<std::string> result);
 
@@ -49,11 +47,9 @@ class Fetch {
   codec::Uri url_;
   crypto::VerifyPeer verify_;
   Done done_;
-  std::vector<std::string> addresses_;  // not tried yet
   int redirects_ = 0;
   io::TimerId timer_ = 0;
-  std::unique_ptr<http::Call> call_;
-  http::TlsStream* secure_ = nullptr;  // the call's
+  std::shared_ptr<void> calling_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 

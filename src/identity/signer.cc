@@ -20,7 +20,7 @@ constexpr std::size_t kOriginRandom = 8;
 constexpr std::int64_t kNamesLifeMax = 24 * 3600;  // seconds; no key that lives longer enters the edge
 constexpr std::int64_t kWorkloadLifeMax = 3600;
 constexpr std::int64_t kBackdate = 60 * kNanosPerSecond;  // for clocks a little behind
-constexpr std::string_view kSnapshotDomain = "wary snapshot v1\n";
+constexpr std::string_view kSnapshotDomain = "wary snapshot v2\n";
 
 Error invalid(std::string_view code, std::string_view message) { return fail(ErrorKind::kInvalid, code, message); }
 

@@ -69,9 +69,9 @@ TEST_CASE("each role gets what its table allows, over its own socket") {
   const auto keys = control.public_keys();
   REQUIRE(keys.ok());
   const auto key = crypto::PublicKey::from_raw(crypto::KeyType::kEd25519, keys->snapshot);
-  const auto signature = control.sign("snapshot.sign", as_bytes("wary snapshot v1\nmessage"));
+  const auto signature = control.sign("snapshot.sign", as_bytes("wary snapshot v2\nmessage"));
   REQUIRE(signature.ok());
-  CHECK(key->verify(as_bytes("wary snapshot v1\nmessage"), *signature));
+  CHECK(key->verify(as_bytes("wary snapshot v2\nmessage"), *signature));
   const auto own = crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256);
   const auto issued = edge.issue_names(*crypto::make_csr(*own, "edge"), {"site.localhost"});
   REQUIRE(issued.ok());
@@ -172,5 +172,5 @@ TEST_CASE("a client goes on after the signer was started again, with the same ke
   CHECK(after->ca == before->ca);
   machine.stop();
   machine.start();
-  CHECK(control.sign("snapshot.sign", as_bytes("wary snapshot v1\nm")).ok());  // asked once more, unseen by the caller
+  CHECK(control.sign("snapshot.sign", as_bytes("wary snapshot v2\nm")).ok());  // asked once more, unseen by the caller
 }

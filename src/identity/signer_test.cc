@@ -57,9 +57,9 @@ std::string code_of(const Result<codec::Json>& result) { return result.ok() ? "o
 TEST_CASE("the table: each role has its own operations and no others") {
   Fixture f;
   CHECK(code_of(f.sign(Role::kControl, "ledger.sign", f.checkpoint(1))) == "ok");
-  CHECK(code_of(f.sign(Role::kControl, "snapshot.sign", "wary snapshot v1\nx")) == "ok");
+  CHECK(code_of(f.sign(Role::kControl, "snapshot.sign", "wary snapshot v2\nx")) == "ok");
   CHECK(code_of(f.sign(Role::kEdge, "ledger.sign", f.checkpoint(2))) == "signer_forbidden");
-  CHECK(code_of(f.sign(Role::kEdge, "snapshot.sign", "wary snapshot v1\nx")) == "signer_forbidden");
+  CHECK(code_of(f.sign(Role::kEdge, "snapshot.sign", "wary snapshot v2\nx")) == "signer_forbidden");
   CHECK(code_of(f.signer->handle(Role::kEdge, f.ask("ca.export"))) == "signer_forbidden");
   CHECK(code_of(f.signer->handle(Role::kControl, codec::Json::array())) == "signer_forbidden");
   CHECK(code_of(f.signer->handle(Role::kEdge, f.ask("public"))) == "ok");
@@ -67,7 +67,7 @@ TEST_CASE("the table: each role has its own operations and no others") {
 
 TEST_CASE("no key signs in another's place, and a log never shrinks") {
   Fixture f;
-  CHECK(code_of(f.sign(Role::kControl, "ledger.sign", "wary snapshot v1\nx")) == "signer_checkpoint");
+  CHECK(code_of(f.sign(Role::kControl, "ledger.sign", "wary snapshot v2\nx")) == "signer_checkpoint");
   CHECK(code_of(f.sign(Role::kControl, "snapshot.sign", f.checkpoint(1))) == "signer_snapshot");
   CHECK(code_of(f.sign(Role::kControl, "ledger.sign", "other/log\n1\nAA==\n")) == "signer_checkpoint");
   CHECK(code_of(f.sign(Role::kControl, "ledger.sign", f.checkpoint(1) + "extra\n")) == "signer_checkpoint");

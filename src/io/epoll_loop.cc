@@ -43,6 +43,12 @@ Error system_error(std::string_view code, std::string_view what, const std::stri
   return fail(kind, code, what).at(where).found(std::strerror(error));
 }
 
+Error nobody_listens(const std::string& where, int error) {
+  return system_error("connect_refused", "cannot connect", where, error)
+      .next(where.find(':') == std::string::npos ? "see whether the process that serves this socket runs"
+                                                 : "see whether a server listens at this address and port");
+}
+
 Result<SocketAddress> to_system(const Address& address) {
   SocketAddress out;
   if (address.family == Address::Family::kUnix) {
@@ -512,7 +518,8 @@ void EpollLoop::connect(const Address& address, std::int64_t timeout_nanos, Conn
   if (error != 0) {
     const bool refused = error == ECONNREFUSED || error == ENOENT;
     post([attempt, name, error, refused] {
-      attempt->connected(system_error(refused ? "connect_refused" : "connect_failed", "cannot connect", name, error));
+      attempt->connected(refused ? nobody_listens(name, error)
+                                 : system_error("connect_failed", "cannot connect", name, error));
     });
     return;
   }
@@ -532,8 +539,8 @@ void EpollLoop::connect(const Address& address, std::int64_t timeout_nanos, Conn
     if (late) {
       done(fail(ErrorKind::kTimeout, "connect_timeout", "no connection in time").at(name));
     } else if (outcome != 0) {
-      done(system_error(outcome == ECONNREFUSED ? "connect_refused" : "connect_failed", "cannot connect", name,
-                        outcome));
+      done(outcome == ECONNREFUSED ? nobody_listens(name, outcome)
+                                   : system_error("connect_failed", "cannot connect", name, outcome));
     } else {
       done(std::unique_ptr<Stream>(std::make_unique<SocketStream>(*this, std::move(attempt->descriptor), name)));
     }

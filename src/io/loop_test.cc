@@ -210,13 +210,15 @@ TEST_CASE("nobody listens: the connection is refused, not late") {
     auto listener = loop->listen(Address::tcp("127.0.0.1", 0), {}, [](std::unique_ptr<Stream>) {});
     address = (*listener)->address();
   }
-  std::string code;
+  std::string code, next;
   loop->connect(address, kNanosPerSecond, [&](Result<std::unique_ptr<Stream>> s) {
     code = s.error().code;
+    next = s.error().next_step;
     loop->stop();
   });
   loop->run();
   CHECK(code == "connect_refused");
+  CHECK(next == "see whether a server listens at this address and port");
 }
 
 TEST_CASE("a name is not an address") {

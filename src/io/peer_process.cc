@@ -20,7 +20,8 @@ constexpr std::size_t kGroupsMax = 1024;
 
 Error gone(int error) {
   if (error == ENOENT || error == ESRCH) {
-    return fail(ErrorKind::kNotFound, "process_gone", "the process has ended");
+    return fail(ErrorKind::kNotFound, "process_gone", "the process has ended")
+        .next("ask about one that runs; a program connects anew when it starts again");
   }
   return fail(ErrorKind::kDenied, "process_unreadable", "the kernel does not show this process")
       .found(std::strerror(error))

@@ -84,6 +84,7 @@ TEST_CASE("who connected is known by a pidfd, and its end is seen") {
   REQUIRE((*child)->wait(10'000));
   CHECK(!(*peer)->is_running());
   CHECK(read_process((*peer)->pid()).error().code == "process_gone");
+  CHECK(!read_process((*peer)->pid()).error().next_step.empty());
 }
 
 TEST_CASE("a connection over TCP has no process") {

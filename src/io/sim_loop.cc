@@ -271,7 +271,9 @@ void SimLoop::connect(const Address& address, std::int64_t, Connected connected)
   after(kLatencyMin, [this, address, connected = std::move(connected)] {
     const auto found = world_.listeners.find(address.to_string());
     if (found == world_.listeners.end()) {
-      connected(fail(ErrorKind::kUnavailable, "connect_refused", "cannot connect").at(address.to_string()));
+      connected(fail(ErrorKind::kUnavailable, "connect_refused", "cannot connect")
+                    .at(address.to_string())
+                    .next("see whether a server listens at this address and port"));
       return;
     }
     const auto connection = std::make_shared<Connection>();

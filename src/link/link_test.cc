@@ -67,8 +67,9 @@ struct World {
     hooks.on_receipt = [this](const Receipt& receipt) { receipts.push_back(receipt.sequence); };
     hooks.on_ledger_state = [this](bool available) { ledger_states.push_back(available); };
     hooks.on_connection = [this](bool connected) { connections.push_back(connected); };
-    subscriber = std::make_unique<Subscriber>(*edge, files, SubscriberOptions{"edge/test", address, "edge", 8}, hooks,
-                                              null_log());
+    subscriber = std::make_unique<Subscriber>(
+        *edge, files, SubscriberOptions{"edge/test", address, "edge", 8, nullptr, has_views ? own_view : ""}, hooks,
+        null_log());
     REQUIRE(subscriber->start().ok());
   }
 
@@ -89,6 +90,7 @@ struct World {
   bool refuse_updates = false;
   std::string refused_node = "nobody";
   bool has_views = false, view_begins_again = false;
+  std::string own_view = "mine";
   std::vector<std::string> seen, events;
   std::vector<std::uint64_t> receipts;
   std::vector<bool> ledger_states, connections;
@@ -155,6 +157,73 @@ TEST_CASE("a node with a view of its own gets that and nothing else") {
   CHECK(!world.publisher->acknowledged());  // it decides nothing by it: nobody waits for it
   CHECK(world.publisher->subscribers() == 1);
   CHECK(world.publisher->enforcement_points() == 0);
+}
+
+TEST_CASE("what is signed for one view is none for another, also when its contents are the same") {
+  World world(3);
+  world.publisher.reset();
+  world.has_views = true;
+  world.own_view = "another";
+  world.open_publisher();
+  world.open_subscriber();
+  world.run();
+  CHECK(world.seen.empty());
+  CHECK(world.subscriber->revision() == 0);
+}
+
+TEST_CASE("one signature covers the step of every view, and each is checked by its own way to the root") {
+  const auto key = *crypto::PrivateKey::generate(crypto::KeyType::kEd25519);
+  std::size_t signatures = 0;
+  const auto sign = [&](ByteView message) {
+    ++signatures;
+    return key.sign(message);
+  };
+  const auto is_good = [&](const Update& update) {
+    return key.public_key().verify(signed_part(update), update.signature);
+  };
+  for (std::size_t count = 1; count <= 33; ++count) {
+    std::vector<Update> updates;
+    for (std::size_t i = 0; i < count; ++i) {
+      updates.push_back({"h", "agent/" + std::to_string(i), 1, 2, 3, 4, "the same for all", {}, {}});
+    }
+    signatures = 0;
+    REQUIRE(sign_together(updates, sign).ok());
+    CHECK(signatures == 1);
+    for (const Update& update : updates) {
+      CHECK(is_good(update));
+      const auto read = decode_update(encode(update));
+      REQUIRE(read.ok());
+      CHECK(read->path == update.path);
+      CHECK(is_good(*read));
+      Update other = update;
+      other.view += "0";
+      CHECK_FALSE(is_good(other));
+      other = update;
+      other.content += ".";
+      CHECK_FALSE(is_good(other));
+      other = update;
+      other.to += 1;
+      CHECK_FALSE(is_good(other));
+      for (std::size_t i = 0; i < update.path.size(); ++i) {
+        other = update;
+        other.path[i].is_left = !other.path[i].is_left;
+        CHECK_FALSE(is_good(other));
+        other = update;
+        other.path[i].digest[5] ^= 1;
+        CHECK_FALSE(is_good(other));
+      }
+    }
+    // A way of another leaf leads elsewhere.
+    if (count > 1) {
+      std::swap(updates[0].path, updates[1].path);
+      CHECK_FALSE(is_good(updates[0]));
+    }
+  }
+  Update long_way{"h", "v", 1, 2, 3, 4, "c", std::vector<PathStep>(17), {}};
+  CHECK(decode_update(encode(long_way)).error().code == "update_syntax");
+  std::vector<Update> refused(2);
+  const auto away = [](ByteView) -> Result<Bytes> { return fail(ErrorKind::kUnavailable, "away", "no"); };
+  CHECK(sign_together(refused, away).error().code == "away");
 }
 
 TEST_CASE("a connection that is adopted is that node and no other, and takes the place of the one before") {
@@ -368,7 +437,7 @@ TEST_CASE("what is no frame ends the connection") {
   CHECK(decode_frame(to_bytes(std::string("\0\0\0\0\1", 5)), 100).error().code == "frame_too_large");
   CHECK(decode_frame(to_bytes(std::string("\0\0\1\0\1", 5)), 100).error().code == "frame_too_large");
   CHECK(decode_frame(to_bytes(std::string("\0\0\0\2\1", 5)), 100)->size == 0);
-  CHECK(decode_update(to_bytes("WUP1")).error().code == "update_syntax");
+  CHECK(decode_update(to_bytes("WUP2")).error().code == "update_syntax");
   CHECK(decode_hello(Bytes(100)).error().code == "update_syntax");
   CHECK(decode_event_batch(Bytes(20, 0xff)).error().code == "update_syntax");
   CHECK(decode_receipt(Bytes(17)).error().code == "update_syntax");

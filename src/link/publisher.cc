@@ -10,6 +10,7 @@ constexpr std::size_t kSubscribersMax = 1024;
 constexpr std::size_t kDeltasMax = 1024;
 constexpr std::size_t kViewDeltasMax = 64;
 constexpr std::size_t kDeltaBytesMax = std::size_t{64} << 20;
+constexpr std::size_t kLeftMost = 4096;
 constexpr std::size_t kTakenOfNode = std::size_t{1} << 20;  // calls; only this machine's edge has events to tell of
 
 }  // namespace
@@ -29,6 +30,7 @@ Publisher::Publisher(io::Loop& loop, PublisherHooks hooks, Log& log, Metrics& me
     : loop_(loop),
       hooks_(std::move(hooks)),
       log_(log),
+      refusals_(log),
       subscribers_metric_(metrics.gauge("wary_link_subscribers", "Edges, agents and others connected")),
       snapshots_sent_(metrics.counter("wary_link_snapshots_sent_total", "Whole snapshots sent")),
       deltas_sent_(metrics.counter("wary_link_deltas_sent_total", "Deltas sent")) {}
@@ -44,14 +46,16 @@ Status Publisher::listen(const io::Address& address, const io::ListenOptions& op
 
 void Publisher::accepted(std::unique_ptr<io::Stream> stream) {
   if (!hooks_.is_allowed(stream->peer_credentials(), "") || peers_.size() >= kSubscribersMax) {
-    log_.warn("link.refused", {{"uid", std::int64_t{stream->peer_credentials().uid}}});
+    refusals_.warn(loop_.now(), "link.refused", std::to_string(stream->peer_credentials().uid),
+                   {{"uid", std::int64_t{stream->peer_credentials().uid}}});
     return;
   }
   begin(std::make_shared<Peer>(std::move(stream)));
 }
 
 void Publisher::adopt(std::unique_ptr<io::Stream> stream, const std::string& node) {
-  if (peers_.size() >= kSubscribersMax) return log_.warn("link.refused", {{"node", node}, {"why", "too many"}});
+  if (peers_.size() >= kSubscribersMax)
+    return refusals_.warn(loop_.now(), "link.refused", node, {{"node", node}, {"why", "too many"}});
   for (const auto& other : peers_) {
     if (other->bound == node) other->frames.close();
   }
@@ -75,7 +79,10 @@ void Publisher::begin(const std::shared_ptr<Peer>& peer) {
 }
 
 void Publisher::drop(Peer& peer, const Error& why) {
-  log_.info("link.closed", {{"node", peer.node}, {"code", why.code}});
+  refusals_.info(loop_.now(), "link.closed", peer.node, {{"node", peer.node}, {"code", why.code}});
+  if (!peer.bound.empty() && peer.greeted && (left_.size() < kLeftMost || left_.contains(peer.bound))) {
+    left_[peer.bound] = hooks_.now();
+  }
   for (auto at = peers_.begin(); at != peers_.end(); ++at) {
     if (at->get() != &peer) continue;
     peers_.erase(at);
@@ -97,8 +104,9 @@ void Publisher::on_frame(Peer& peer, std::uint8_t type, ByteView payload) {
       if (payload.size() == 8) peer.acknowledged = read_big_endian<std::uint64_t>(payload.data());
       return;
     case kNackMessage:
-      log_.error("link.nack",
-                 {{"node", peer.node}, {"why", as_text(payload.subspan(std::min<std::size_t>(8, payload.size())))}});
+      refusals_.error(
+          loop_.now(), "link.nack", peer.node,
+          {{"node", peer.node}, {"why", as_text(payload.subspan(std::min<std::size_t>(8, payload.size())))}});
       return;
     default: peer.frames.close();
   }
@@ -107,7 +115,9 @@ void Publisher::on_frame(Peer& peer, std::uint8_t type, ByteView payload) {
 void Publisher::on_hello(Peer& peer, ByteView payload) {
   const auto hello = decode_hello(payload);
   if (!hello || peer.greeted || !is_allowed(peer, hello->node)) {
-    if (hello) log_.warn("link.refused", {{"uid", std::int64_t{peer.frames.peer().uid}}, {"node", hello->node}});
+    if (hello)
+      refusals_.warn(loop_.now(), "link.refused", hello->node,
+                     {{"uid", std::int64_t{peer.frames.peer().uid}}, {"node", hello->node}});
     peer.frames.close();
     return;
   }
@@ -115,7 +125,7 @@ void Publisher::on_hello(Peer& peer, ByteView payload) {
   peer.node = hello->node;
   if (hooks_.view_of) peer.view = hooks_.view_of(peer.node);
   View& view = peer.view.empty() ? whole_ : views_[peer.view];
-  log_.info("link.hello", {{"node", peer.node}, {"revision", hello->revision}});
+  refusals_.info(loop_.now(), "link.hello", peer.node, {{"node", peer.node}, {"revision", hello->revision}});
   const std::uint8_t state = ledger_available_ ? 1 : 0;
   (void)peer.frames.send(kLedgerStateMessage, {&state, 1});
 
@@ -143,8 +153,9 @@ Result<Bytes> Publisher::snapshot_for(const std::string& name, View& view) {
   const std::uint64_t current = hooks_.revision();
   if (view.snapshot_wire.empty() || view.snapshot_revision != current) {
     std::string content = name.empty() ? hooks_.snapshot() : hooks_.snapshot_of(name);
-    WARY_ASSIGN_OR_RETURN(view.snapshot_wire,
-                          signed_wire({hooks_.history, 0, current, hooks_.now().nanos, 0, std::move(content), {}}));
+    WARY_ASSIGN_OR_RETURN(
+        view.snapshot_wire,
+        signed_wire({hooks_.history, name, 0, current, hooks_.now().nanos, 0, std::move(content), {}, {}}));
     view.snapshot_revision = current;
   }
   return view.snapshot_wire;
@@ -153,7 +164,7 @@ Result<Bytes> Publisher::snapshot_for(const std::string& name, View& view) {
 void Publisher::on_events(Peer& peer, ByteView payload) {
   auto batch = decode_event_batch(payload);
   if (!batch) {
-    log_.warn("link.events_refused", {{"node", peer.node}, {"code", batch.error().code}});
+    refusals_.warn(loop_.now(), "link.events_refused", peer.node, {{"node", peer.node}, {"code", batch.error().code}});
     peer.frames.close();
     return;
   }
@@ -191,7 +202,7 @@ void Publisher::on_call(Peer& peer, ByteView payload) {
 void Publisher::send_update(Peer& peer, const Bytes& wire) {
   const Status sent = peer.frames.send(kUpdateMessage, wire);
   if (sent) return;
-  log_.warn("link.slow", {{"node", peer.node}, {"code", sent.error().code}});
+  refusals_.warn(loop_.now(), "link.slow", peer.node, {{"node", peer.node}, {"code", sent.error().code}});
   peer.frames.close();
 }
 
@@ -202,7 +213,8 @@ Result<Bytes> Publisher::signed_wire(Update update) const {
 
 Status Publisher::commit(std::uint64_t from, std::uint64_t to, Monotonic committed, std::string content) {
   WARY_ASSIGN_OR_RETURN(
-      Bytes wire, signed_wire({hooks_.history, from, to, hooks_.now().nanos, committed.nanos, std::move(content), {}}));
+      Bytes wire,
+      signed_wire({hooks_.history, "", from, to, hooks_.now().nanos, committed.nanos, std::move(content), {}, {}}));
   // A send may close a peer, which leaves the set in a later turn only.
   for (const auto& peer : peers_) {
     if (peer->greeted && peer->view.empty()) send_update(*peer, wire);
@@ -226,29 +238,38 @@ void Publisher::commit_views(std::uint64_t from, std::uint64_t to, Monotonic com
   std::erase_if(views_, [&](const auto& view) {
     return std::none_of(peers_.begin(), peers_.end(), [&](const auto& peer) { return peer->view == view.first; });
   });
-  std::map<std::string, Bytes> wires;  // by content
+  std::vector<Update> steps;
   for (auto& [name, view] : views_) {
-    auto content = hooks_.delta_of(name);
-    Result<Bytes> wire = Bytes();
-    if (!content) {
-      view.deltas.clear();
-      view.kept_bytes = 0;
-      wire = snapshot_for(name, view);
-    } else if (const auto known = wires.find(*content); known != wires.end()) {
-      wire = known->second;
-    } else {
-      wire = signed_wire({hooks_.history, from, to, hooks_.now().nanos, committed.nanos, *content, {}});
-      if (wire) wires.emplace(*content, *wire);
+    if (auto content = hooks_.delta_of(name)) {
+      steps.push_back(
+          {hooks_.history, name, from, to, hooks_.now().nanos, committed.nanos, std::move(*content), {}, {}});
+      continue;
     }
-    for (const auto& peer : peers_) {
-      if (!peer->greeted || peer->view != name) continue;
-      // Without this step the next would not follow: it comes again, for a snapshot.
-      if (!wire) peer->frames.close();
-      if (wire) send_update(*peer, *wire);
+    view.deltas.clear();
+    view.kept_bytes = 0;
+    send_to_view(name, snapshot_for(name, view));
+  }
+  if (const Status given = sign_together(steps, hooks_.sign); !given) {
+    for (const Update& step : steps) {
+      views_[step.view].deltas.clear();
+      send_to_view(step.view, given.error());
     }
-    if (!wire) log_.error("link.unsigned", {{"view", name}, {"code", wire.error().code}});
-    if (content && wire) keep(view, kViewDeltasMax, {from, to, std::move(wire).value()});
-    if (content && !wire) view.deltas.clear();
+    return;
+  }
+  for (const Update& step : steps) {
+    Bytes wire = encode(step);
+    send_to_view(step.view, wire);
+    keep(views_[step.view], kViewDeltasMax, {from, to, std::move(wire)});
+  }
+}
+
+// Without this step the next would not follow: who cannot have it comes again, for a snapshot.
+void Publisher::send_to_view(const std::string& name, const Result<Bytes>& wire) {
+  if (!wire) log_.error("link.unsigned", {{"view", name}, {"code", wire.error().code}});
+  for (const auto& peer : peers_) {
+    if (!peer->greeted || peer->view != name) continue;
+    if (wire) send_update(*peer, *wire);
+    if (!wire) peer->frames.close();
   }
 }
 
@@ -257,6 +278,16 @@ void Publisher::set_ledger_available(bool available) {
   ledger_available_ = available;
   const std::uint8_t state = available ? 1 : 0;
   for (const auto& peer : peers_) (void)peer->frames.send(kLedgerStateMessage, {&state, 1});
+}
+
+bool Publisher::is_connected(std::string_view node) const {
+  return std::ranges::any_of(peers_, [&](const auto& peer) { return peer->greeted && peer->node == node; });
+}
+
+std::optional<UnixTime> Publisher::last_connected(std::string_view node) const {
+  if (is_connected(node)) return hooks_.now();
+  const auto left = left_.find(node);
+  return left == left_.end() ? std::nullopt : std::optional(left->second);
 }
 
 std::size_t Publisher::enforcement_points() const {

@@ -6,10 +6,11 @@
 //   publisher.commit(revision, delta_json);     // signed once, encoded once, sent to every subscriber now
 //
 // Not everybody gets everything: a node's view is named by hooks.view_of, "" is the whole. What a view's content is, is
-// asked for when it changes; equal contents are signed once. A view that nobody is connected with is forgotten.
+// asked for when it changes; the steps of all views are signed by one signature, each named as whose it is. A view that
+// nobody is connected with is forgotten.
 //
-// Thread rule: its loop's. Limits: 1,024 subscribers; 1,024 kept deltas or 64 MiB of them for the whole, 64 for a view;
-// 1 MiB a frame of one that is adopted.
+// Thread rule: its loop's. Limits: 1,024 subscribers, 4,096 remembered ones that have left; 1,024 kept deltas or 64 MiB
+// of them for the whole, 64 for a view; 1 MiB a frame of one that is adopted.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/seldom_log.h"
 #include "codec/json.h"
 #include "io/loop.h"
 #include "link/frames.h"
@@ -61,6 +63,9 @@ class Publisher {
   // Others decide nothing by it, and one that hangs keeps nobody waiting.
   std::optional<std::uint64_t> acknowledged() const;
   std::size_t subscribers() const { return peers_.size(); }
+  // When a node that is adopted was last connected: now, while it is; nothing: not since this process began.
+  std::optional<UnixTime> last_connected(std::string_view node) const;
+  bool is_connected(std::string_view node) const;
   // Of those, who decides by the whole.
   std::size_t enforcement_points() const;
 
@@ -80,6 +85,7 @@ class Publisher {
   bool is_allowed(const Peer& peer, std::string_view node) const;
   Result<Bytes> snapshot_for(const std::string& name, View& view);
   void keep(View& view, std::size_t deltas_most, Kept kept);
+  void send_to_view(const std::string& name, const Result<Bytes>& wire);
   void commit_views(std::uint64_t from, std::uint64_t to, Monotonic committed);
   void accepted(std::unique_ptr<io::Stream> stream);
   void on_frame(Peer& peer, std::uint8_t type, ByteView payload);
@@ -93,12 +99,14 @@ class Publisher {
   io::Loop& loop_;
   PublisherHooks hooks_;
   Log& log_;
+  SeldomLog refusals_;
   Metric& subscribers_metric_;
   Metric& snapshots_sent_;
   Metric& deltas_sent_;
   std::unique_ptr<io::Listener> listener_;
   // Shared with callbacks that answer later and must find out that the peer has gone.
   std::set<std::shared_ptr<Peer>> peers_;
+  std::map<std::string, UnixTime, std::less<>> left_;  // adopted nodes that are gone
   View whole_;
   std::map<std::string, View> views_;  // by name: those that somebody is connected with
   bool ledger_available_ = true;

@@ -119,6 +119,11 @@ Status Subscriber::apply(const Update& update) {
   if (!hooks_.verify(signed_part(update), update.signature)) {
     return fail(ErrorKind::kDenied, "update_signature", "an update is not signed by the control plane's key");
   }
+  if (update.view != options_.view) {
+    return fail(ErrorKind::kDenied, "update_view", "an update is of somebody else's view")
+        .expected(options_.view)
+        .found(update.view);
+  }
   if (!update.is_snapshot() && (update.history != history_ || update.from != revision_ || update.to <= update.from)) {
     return fail(ErrorKind::kConflict, "update_order", "a delta does not follow what is known here")
         .expected("from " + std::to_string(revision_))

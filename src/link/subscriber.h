@@ -5,7 +5,8 @@
 //   Subscriber subscriber(loop, files, {.node = "edge/a", ...}, hooks, log);
 //   WARY_RETURN_IF_ERROR(subscriber.start());   // replays the last good state through on_update first
 //
-// An update whose signature, history or revision does not fit is refused (update_signature, update_order), and the
+// An update whose signature, view, history or revision does not fit is refused (update_signature, update_view,
+// update_order), and the
 // connection starts over with a whole snapshot. Thread rule: its loop's. Limits: one connection; back-off 20 ms to 1 s.
 #pragma once
 
@@ -33,7 +34,8 @@ struct SubscriberOptions {
   io::Address address;
   std::string directory;  // holds "updates": the last good snapshot and the deltas since
   std::size_t deltas_kept_max = 4096;
-  Dial dial = nullptr;  // instead of the address
+  Dial dial = nullptr;    // instead of the address
+  std::string view = "";  // whose updates are taken; "": the whole
 };
 
 struct SubscriberHooks {

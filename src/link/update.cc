@@ -1,5 +1,8 @@
 #include "link/update.h"
 
+#include <algorithm>
+#include <span>
+
 #include "base/limits.h"
 #include "crypto/hash.h"
 
@@ -7,8 +10,9 @@ namespace wary::link {
 
 namespace {
 
-constexpr std::string_view kMagic = "WUP1";
-constexpr std::string_view kDomain = "wary snapshot v1\n";
+constexpr std::string_view kMagic = "WUP2";
+constexpr std::string_view kDomain = "wary snapshot v2\n";
+constexpr std::size_t kPathMost = 16;
 constexpr std::size_t kNameBytes = 128;
 constexpr std::size_t kSignatureBytes = 64;
 constexpr std::size_t kEventsPerBatch = 4096;
@@ -45,10 +49,17 @@ class Cursor {
     at_ = expected.size();
     return {};
   }
+  Status fill(std::span<std::uint8_t> out) {
+    if (bytes_.size() - at_ < out.size()) return short_message();
+    std::copy_n(bytes_.begin() + static_cast<std::ptrdiff_t>(at_), out.size(), out.begin());
+    at_ += out.size();
+    return {};
+  }
   Status end() {
     if (at_ != bytes_.size()) return short_message();
     return {};
   }
+  Error refuse() const { return short_message(); }
 
  private:
   Error short_message() const {
@@ -59,27 +70,77 @@ class Cursor {
   std::size_t at_ = 0;
 };
 
+crypto::Digest leaf_of(const Update& update) {
+  Bytes out{0};
+  append_text(out, update.view);
+  append(out, crypto::sha256(as_bytes(update.content)));
+  return crypto::sha256(out);
+}
+
+crypto::Digest node_of(const crypto::Digest& left, const crypto::Digest& right) {
+  Bytes out{1};
+  append(out, left);
+  append(out, right);
+  return crypto::sha256(out);
+}
+
 }  // namespace
 
 Bytes signed_part(const Update& update) {
+  crypto::Digest root = leaf_of(update);
+  for (const PathStep& step : update.path) {
+    root = step.is_left ? node_of(step.digest, root) : node_of(root, step.digest);
+  }
   Bytes out = to_bytes(kDomain);
   append_text(out, update.history);
   append_big_endian(out, update.from);
   append_big_endian(out, update.to);
   append_big_endian(out, static_cast<std::uint64_t>(update.published));
   append_big_endian(out, static_cast<std::uint64_t>(update.committed));
-  append(out, crypto::sha256(as_bytes(update.content)));
+  append(out, root);
   return out;
+}
+
+Status sign_together(std::vector<Update>& updates, const std::function<Result<Bytes>(ByteView message)>& sign) {
+  if (updates.empty()) return {};
+  std::vector<crypto::Digest> row;
+  std::vector<std::size_t> place;  // of each update's ancestor in the row
+  for (Update& update : updates) {
+    update.path.clear();
+    place.push_back(row.size());
+    row.push_back(leaf_of(update));
+  }
+  while (row.size() > 1) {
+    std::vector<crypto::Digest> above;
+    for (std::size_t i = 0; i < row.size(); i += 2) {
+      above.push_back(i + 1 < row.size() ? node_of(row[i], row[i + 1]) : row[i]);
+    }
+    for (std::size_t i = 0; i < updates.size(); ++i) {
+      const std::size_t sibling = place[i] ^ 1U;
+      if (sibling < row.size()) updates[i].path.push_back({(place[i] & 1U) != 0, row[sibling]});
+      place[i] /= 2;
+    }
+    row = std::move(above);
+  }
+  WARY_ASSIGN_OR_RETURN(const Bytes signature, sign(signed_part(updates.front())));
+  for (Update& update : updates) update.signature = signature;
+  return {};
 }
 
 Bytes encode(const Update& update) {
   Bytes out = to_bytes(kMagic);
   append_text(out, update.history);
+  append_text(out, update.view);
   append_big_endian(out, update.from);
   append_big_endian(out, update.to);
   append_big_endian(out, static_cast<std::uint64_t>(update.published));
   append_big_endian(out, static_cast<std::uint64_t>(update.committed));
   append_text(out, update.content);
+  out.push_back(static_cast<std::uint8_t>(update.path.size()));
+  for (const PathStep& step : update.path) {
+    out.push_back(step.is_left ? 1 : 0);
+    append(out, step.digest);
+  }
   append_text(out, as_text(update.signature));
   return out;
 }
@@ -89,6 +150,7 @@ Result<Update> decode_update(ByteView bytes) {
   Update update;
   WARY_RETURN_IF_ERROR(cursor.magic(kMagic));
   WARY_ASSIGN_OR_RETURN(update.history, cursor.text(kNameBytes));
+  WARY_ASSIGN_OR_RETURN(update.view, cursor.text(kNameBytes));
   WARY_ASSIGN_OR_RETURN(update.from, cursor.number<std::uint64_t>());
   WARY_ASSIGN_OR_RETURN(update.to, cursor.number<std::uint64_t>());
   WARY_ASSIGN_OR_RETURN(const std::uint64_t published, cursor.number<std::uint64_t>());
@@ -96,6 +158,16 @@ Result<Update> decode_update(ByteView bytes) {
   WARY_ASSIGN_OR_RETURN(const std::uint64_t committed, cursor.number<std::uint64_t>());
   update.committed = static_cast<std::int64_t>(committed);
   WARY_ASSIGN_OR_RETURN(update.content, cursor.text(limits::kFrameBytes));
+  WARY_ASSIGN_OR_RETURN(const std::uint8_t steps, cursor.number<std::uint8_t>());
+  if (steps > kPathMost) return cursor.refuse();
+  for (std::uint8_t i = 0; i < steps; ++i) {
+    PathStep step;
+    WARY_ASSIGN_OR_RETURN(const std::uint8_t side, cursor.number<std::uint8_t>());
+    if (side > 1) return cursor.refuse();
+    step.is_left = side == 1;
+    WARY_RETURN_IF_ERROR(cursor.fill(step.digest));
+    update.path.push_back(step);
+  }
   WARY_ASSIGN_OR_RETURN(const ByteView signature, cursor.bytes(kSignatureBytes));
   update.signature.assign(signature.begin(), signature.end());
   WARY_RETURN_IF_ERROR(cursor.end());

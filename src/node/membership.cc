@@ -155,14 +155,8 @@ void Membership::plan(std::int64_t nanos) {
 }
 
 void Membership::renew() {
-  if (has_joined_ && !shows_evidence_)
-    return ask(by_key(), [this](Result<Json> answer) { answered(std::move(answer)); });
+  if (has_joined_ && !shows_evidence_) return show_key([this](Result<Json> answer) { answered(std::move(answer)); });
   show_evidence();
-}
-
-Json Membership::by_key() const {
-  Json body = Json::object({{"method", Json("key")}});
-  return body.set("node", std::string_view(identity_.name)).set("csr", codec::encode_base64(csr_));
 }
 
 void Membership::answered(Result<Json> answer) {
@@ -246,30 +240,53 @@ Result<Bytes> Membership::statement(Method method, const Nonce& own, const Json&
   return statement_of(method, parts);
 }
 
+void Membership::exchange(Method method, Json evidence, Prove prove, const Answer& done) {
+  Nonce nonce;
+  parts_.random.fill(nonce);
+  evidence.set("csr", codec::encode_base64(csr_)).set("nonce", codec::encode_base64(nonce));
+  ask(evidence, [this, method, done, nonce, prove = std::move(prove), evidence](Result<Json> challenge) {
+    if (!challenge) return done(std::move(challenge).error());
+    const auto said = statement(method, nonce, *challenge);
+    if (!said) return done(said.error());
+    Json answer = evidence;
+    answer.set("challenge", challenge->string_or("challenge", ""));
+    if (Status proved = prove(*challenge, *said, answer); !proved) return done(std::move(proved).error());
+    ask(std::move(answer), done);
+  });
+}
+
+void Membership::show_key(const Answer& done) {
+  Json evidence = Json::object({{"method", Json("key")}});
+  evidence.set("node", std::string_view(identity_.name));
+  exchange(
+      Method::kKey, std::move(evidence),
+      [key = key_](const Json&, const Bytes& said, Json& answer) -> Status {
+        WARY_ASSIGN_OR_RETURN(const Bytes signature, key->sign(said));
+        answer.set("signature", codec::encode_base64(signature));
+        return {};
+      },
+      done);
+}
+
 void Membership::show_certificate(const Answer& done) {
   auto chain_text = io::read_file(parts_.files, options_.show.chain_file, kEvidenceMost);
   if (!chain_text) return done(std::move(chain_text).error());
   auto chain = decode_device_chain(as_text(*chain_text));
   if (!chain) return done(std::move(chain).error().at(options_.show.chain_file));
-  Nonce nonce;
-  parts_.random.fill(nonce);
-  Json body = Json::object({{"method", Json("x509pop")}});
-  body.set("csr", codec::encode_base64(csr_)).set("nonce", codec::encode_base64(nonce)).set("chain", encoded(*chain));
-  ask(std::move(body), [this, done, nonce](Result<Json> challenge) {
-    if (!challenge) return done(std::move(challenge).error());
-    const auto said = statement(Method::kX509Pop, nonce, *challenge);
-    if (!said) return done(said.error());
-    auto text = io::read_file(parts_.files, options_.show.key_file, kEvidenceMost);
-    if (!text) return done(std::move(text).error());
-    auto key = decode_device_key(as_text(*text));
-    wipe(text->data(), text->size());
-    if (!key) return done(std::move(key).error().at(options_.show.key_file));
-    const auto signature = prove(*key, *said);
-    if (!signature) return done(signature.error());
-    Json answer = Json::object();
-    answer.set("challenge", challenge->string_or("challenge", ""));
-    ask(answer.set("signature", codec::encode_base64(*signature)), done);
-  });
+  Json evidence = Json::object({{"method", Json("x509pop")}});
+  evidence.set("chain", encoded(*chain));
+  exchange(
+      Method::kX509Pop, std::move(evidence),
+      [this](const Json&, const Bytes& said, Json& answer) -> Status {
+        WARY_ASSIGN_OR_RETURN(Bytes text, io::read_file(parts_.files, options_.show.key_file, kEvidenceMost));
+        auto key = decode_device_key(as_text(text));
+        wipe(text.data(), text.size());
+        if (!key) return std::move(key).error().at(options_.show.key_file);
+        WARY_ASSIGN_OR_RETURN(const Bytes signature, node::prove(*key, said));
+        answer.set("signature", codec::encode_base64(signature));
+        return {};
+      },
+      done);
 }
 
 void Membership::show_tpm(const Answer& done) {
@@ -285,30 +302,25 @@ void Membership::show_tpm(const Answer& done) {
     if (!others) return done(std::move(others).error().at(options_.show.endorsement_chain_file));
     chain.insert(chain.end(), others->begin(), others->end());
   }
-  Nonce nonce;
-  parts_.random.fill(nonce);
-  Json body = Json::object({{"method", Json("tpm")}});
-  body.set("csr", codec::encode_base64(csr_)).set("nonce", codec::encode_base64(nonce));
-  body.set("endorsement_key", codec::encode_base64(device->endorsement_public()));
-  body.set("endorsement_certificates", encoded(chain));
-  body.set("attestation_key", codec::encode_base64(device->attestation_public()));
-  ask(std::move(body), [this, done, nonce, device](Result<Json> challenge) {
-    if (!challenge) return done(std::move(challenge).error());
-    const auto said = statement(Method::kTpm, nonce, *challenge);
-    const auto blob = codec::decode_base64(challenge->string_or("credential", ""));
-    const auto sealed = codec::decode_base64(challenge->string_or("secret", ""));
-    if (!said || !blob || !sealed) return done(bad_answer("challenge"));
-    const auto secret = device->activate(*blob, *sealed);
-    if (!secret) return done(secret.error());
-    constexpr unsigned kQuoted[] = {0, 1, 2, 3, 4, 5, 6, 7};  // firmware, its configuration, secure boot
-    const auto quote = device->quote(crypto::sha256(*said), kQuoted);
-    if (!quote) return done(quote.error());
-    Json answer = Json::object();
-    answer.set("challenge", challenge->string_or("challenge", ""));
-    answer.set("activated", codec::encode_base64(secret->reveal()));
-    answer.set("attested", codec::encode_base64(quote->attested));
-    ask(answer.set("signature", codec::encode_base64(quote->signature)), done);
-  });
+  Json evidence = Json::object({{"method", Json("tpm")}});
+  evidence.set("endorsement_key", codec::encode_base64(device->endorsement_public()));
+  evidence.set("endorsement_certificates", encoded(chain));
+  evidence.set("attestation_key", codec::encode_base64(device->attestation_public()));
+  exchange(
+      Method::kTpm, std::move(evidence),
+      [device](const Json& challenge, const Bytes& said, Json& answer) -> Status {
+        const auto blob = codec::decode_base64(challenge.string_or("credential", ""));
+        const auto sealed = codec::decode_base64(challenge.string_or("secret", ""));
+        if (!blob || !sealed) return bad_answer("challenge");
+        WARY_ASSIGN_OR_RETURN(const Secret secret, device->activate(*blob, *sealed));
+        constexpr unsigned kQuoted[] = {0, 1, 2, 3, 4, 5, 6, 7};  // firmware, its configuration, secure boot
+        WARY_ASSIGN_OR_RETURN(const auto quote, device->quote(crypto::sha256(said), kQuoted));
+        answer.set("activated", codec::encode_base64(secret.reveal()));
+        answer.set("attested", codec::encode_base64(quote.attested));
+        answer.set("signature", codec::encode_base64(quote.signature));
+        return {};
+      },
+      done);
 }
 
 // TLS with the node's certificate, then a WebSocket.
@@ -325,7 +337,17 @@ Dial Membership::dialler() {
     http::ClientRequest request;
     request.path = "/nodes/link";
     request.host = options_.server.host;
-    request.headers = {{"Accept", "application/json"}, {"Sec-WebSocket-Version", "13"}, {"Sec-WebSocket-Key", key}};
+    // The certificate may be of an earlier key: that this is the one it joined with last is shown here.
+    const std::string own = "spiffe://" + identity_.trust_domain + "/wary/node/" + identity_.name;
+    const auto proof = key_->sign(link_statement_of(own, key));
+    if (!proof) {
+      parts_.loop.post([connected, error = proof.error()] { connected(error); });
+      return nullptr;
+    }
+    request.headers = {{"Accept", "application/json"},
+                       {"Sec-WebSocket-Version", "13"},
+                       {"Sec-WebSocket-Key", key},
+                       {"Node-Proof", codec::encode_base64(*proof)}};
     request.asks_for_websocket = true;
     request.timeout_nanos = kStepTime;
     const auto opened = [this, key, connected](Result<http::TlsReply> reply) {

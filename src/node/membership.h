@@ -94,7 +94,10 @@ class Membership {
   void renew();
   void plan(std::int64_t nanos);
   void ask(codec::Json body, Answer answer);
-  codec::Json by_key() const;
+  void show_key(const Answer& done);
+  // Asks for a challenge, answers it: what `evidence` says both times, and what `prove` adds to the answer.
+  using Prove = std::function<Status(const codec::Json& challenge, const Bytes& statement, codec::Json& answer)>;
+  void exchange(Method method, codec::Json evidence, Prove prove, const Answer& done);
   void show_evidence();
   void show_certificate(const Answer& done);
   void show_tpm(const Answer& done);

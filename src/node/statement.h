@@ -20,7 +20,7 @@ namespace wary::node {
 
 using Nonce = std::array<std::uint8_t, 32>;
 
-enum class Method { kX509Pop, kTpm };
+enum class Method { kX509Pop, kTpm, kKey };
 
 struct StatementParts {
   Nonce server_nonce{};
@@ -29,5 +29,8 @@ struct StatementParts {
   std::string_view trust_domain;  // the server's
 };
 Bytes statement_of(Method method, const StatementParts& parts);
+
+// What a node signs with its key when it opens its link: this request for a WebSocket, by its own name.
+Bytes link_statement_of(std::string_view spiffe_id, std::string_view websocket_key);
 
 }  // namespace wary::node

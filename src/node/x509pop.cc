@@ -117,7 +117,7 @@ Result<X509PopIdentity> check_x509pop(const std::vector<Bytes>& chain_der, const
   if (signature.size() > kSignatureMax || !key->verify(*algorithm, statement, signature)) {
     return pop_refusal("x509pop_signature", "the device's key did not sign this exchange").at(leaf.subject);
   }
-  return X509PopIdentity{codec::encode_hex(crypto::sha256(leaf.der)), leaf.common_name};
+  return X509PopIdentity{codec::encode_hex(crypto::sha256(leaf.der)), leaf.subject, leaf.common_name};
 }
 
 }  // namespace wary::node

@@ -41,6 +41,7 @@ Result<Bytes> prove(const crypto::SigningKey& key, ByteView statement);
 
 struct X509PopIdentity {
   std::string fingerprint;  // SHA-256 of the leaf's DER, 64 hexadecimal digits
+  std::string subject;      // RFC 2253 text of the leaf's; may be empty
   std::string common_name;  // of the leaf's subject; empty where there is none, or more than one
 };
 // `chain_der`: leaf first, then what leads to a root, in any order.

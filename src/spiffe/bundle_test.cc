@@ -1,5 +1,7 @@
 #include "spiffe/bundle.h"
 
+#include <doctest/doctest.h>
+
 #include "crypto/sign.h"
 #include "spiffe/spiffe_test_world.h"
 

@@ -1,12 +1,11 @@
 // What the tests of spiffe/ share: a moment, trust domains with keys, and their bundles as documents.
 #pragma once
 
-#include <doctest/doctest.h>
-
 #include <map>
 #include <string>
 #include <utility>
 
+#include "base/check.h"
 #include "crypto/crypto_test_world.h"
 #include "crypto/jose_test_world.h"
 #include "spiffe/bundle.h"
@@ -29,7 +28,7 @@ inline const crypto::SigningKey& world_key(const std::string& name) {
   if (const auto at = made.find(name); at != made.end()) return at->second;
   const auto type = types.find(name);
   auto key = crypto::SigningKey::generate(type == types.end() ? JoseKeyType::kP256 : type->second);
-  REQUIRE(key.ok());
+  WARY_CHECK(key.ok());
   return made.emplace(name, std::move(key).value()).first->second;
 }
 
@@ -50,8 +49,8 @@ inline Bundle bundle_of(std::string trust_domain, std::vector<Bytes> x509_author
 
 inline void put_document(BundleSet& set, std::string_view trust_domain, const std::string& text) {
   auto bundle = parse_bundle(trust_domain, text);
-  REQUIRE(bundle.ok());
-  REQUIRE(set.put(std::move(bundle).value()).ok());
+  WARY_CHECK(bundle.ok());
+  WARY_CHECK(set.put(std::move(bundle).value()).ok());
 }
 
 // The trust domains of tests/spiffe/jwt_svid.txt.

@@ -1,9 +1,12 @@
 #include "spiffe/x509_svid.h"
 
+#include <doctest/doctest.h>
+
 #include "crypto/pem.h"
 #include "spiffe/spiffe_test_world.h"
 #include "tests/support/openssl_run.h"
 #include "tests/support/skip.h"
+#include "tests/support/svid_checklist.h"
 
 namespace wary::spiffe {
 namespace {
@@ -231,6 +234,16 @@ TEST_CASE("certificates that openssl makes are accepted or refused rule by rule"
   CHECK(svid_code({leaf}, bundles, later(120)) == "x509_untrusted");
   bundles.remove("local");
   CHECK(svid_code({leaf}, bundles, later(120)) == "x509_svid_trust_domain");
+}
+
+TEST_CASE("each case of the SPIFFE conformance catalogue's checklist has its outcome") {
+  const std::vector<ChecklistRow> rows = run_checklist();
+  for (const ChecklistRow& row : rows) {
+    CAPTURE(row.number);
+    CAPTURE(row.what);
+    CHECK(row.seen == row.expected);
+  }
+  CHECK(missing_numbers(rows).empty());
 }
 
 }  // namespace

@@ -50,6 +50,8 @@ Status Agent::start() {
       },
       [this](const std::string& token, const std::string& audience) { return validate(token, audience); },
       [this] { return revision_ != 0; }};
+  // Elsewhere, of the 100 a second and 1,000 at once that a node has; the rest is for certificates.
+  if (options_.dial) service.tokens_of_all = {.per_second = 80, .at_once = 800};
   service_ = std::make_unique<Service>(parts_.loop, parts_.clock, parts_.random, parts_.files, parts_.log,
                                        parts_.metrics, std::move(service));
   link::SubscriberHooks hooks;
@@ -60,11 +62,13 @@ Status Agent::start() {
   hooks.on_connection = [this](bool connected) {
     parts_.log.info(connected ? "agent.connected" : "agent.disconnected", {{"node", options_.node}});
   };
-  subscriber_ = std::make_unique<link::Subscriber>(
-      parts_.loop, parts_.files,
-      link::SubscriberOptions{
-          .node = options_.node, .address = options_.link, .directory = options_.directory, .dial = options_.dial},
-      std::move(hooks), parts_.log);
+  subscriber_ = std::make_unique<link::Subscriber>(parts_.loop, parts_.files,
+                                                   link::SubscriberOptions{.node = options_.node,
+                                                                           .address = options_.link,
+                                                                           .directory = options_.directory,
+                                                                           .dial = options_.dial,
+                                                                           .view = options_.node},
+                                                   std::move(hooks), parts_.log);
   WARY_RETURN_IF_ERROR(subscriber_->start());
   return service_->listen(options_.socket);
 }

@@ -177,16 +177,16 @@ Result<Attested> Service::Connection::attest() {
   options.program_hash = service_.parts_.entries.ask_for("unix:sha256:");
   auto who = service_.attestor_.attest(*peer_, credentials_, options);
   if (!who) {
-    service_.log_.warn(
-        "workload.unattested",
+    service_.refusals_.warn(
+        service_.loop_.now(), "workload.unattested", std::to_string(credentials_.uid),
         {{"pid", std::int64_t{peer_->pid()}}, {"uid", std::int64_t{credentials_.uid}}, {"code", who.error().code}});
   }
   return who;
 }
 
 http::GrpcResult Service::Connection::no_identity() {
-  service_.log_.info("workload.no_identity",
-                     {{"pid", std::int64_t{peer_->pid()}}, {"uid", std::int64_t{credentials_.uid}}});
+  service_.refusals_.info(service_.loop_.now(), "workload.no_identity", std::to_string(credentials_.uid),
+                          {{"pid", std::int64_t{peer_->pid()}}, {"uid", std::int64_t{credentials_.uid}}});
   return refused(GrpcCode::kPermissionDenied,
                  "no workload of this node has the selectors of this process (wary workload selectors PID shows them)");
 }

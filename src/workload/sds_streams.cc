@@ -40,11 +40,11 @@ void Service::Connection::heard_secrets(std::int32_t number, Open& open, std::st
   const std::string version = open.secrets.version();
   if (open.secrets.hear(*request) == SdsSubscription::Heard::kRefused) {
     service_.secrets_refused_.add();
-    service_.log_.warn("workload.secrets_refused",
-                       {{"pid", std::int64_t{peer_->pid()}},
-                        {"uid", std::int64_t{credentials_.uid}},
-                        {"version", version},
-                        {"reason", std::string_view(request->reason).substr(0, kReasonLogged)}});
+    service_.refusals_.warn(service_.loop_.now(), "workload.secrets_refused", std::to_string(credentials_.uid),
+                            {{"pid", std::int64_t{peer_->pid()}},
+                             {"uid", std::int64_t{credentials_.uid}},
+                             {"version", version},
+                             {"reason", std::string_view(request->reason).substr(0, kReasonLogged)}});
   }
   update(number, open);
 }

@@ -96,7 +96,9 @@ Result<Attested> Attestor::attest(const io::PeerProcess& process, const io::Peer
   selectors.erase(std::unique(selectors.begin(), selectors.end()), selectors.end());
   out.facts = std::move(facts);
   // Last: while it runs, its number was its own, and what was read was of it.
-  if (!process.is_running()) return fail(ErrorKind::kNotFound, "process_gone", "the process has ended");
+  if (!process.is_running())
+    return fail(ErrorKind::kNotFound, "process_gone", "the process has ended")
+        .next("ask about one that runs; a program connects anew when it starts again");
   return out;
 }
 

@@ -19,10 +19,11 @@ Service::Service(io::Loop& loop, Clock& clock, Random& random, io::Files& files,
                  ServiceParts parts)
     : loop_(loop),
       clock_(clock),
-      log_(log),
+      refusals_(log),
       parts_(std::move(parts)),
       attestor_(files),
       svids_(loop, clock, random, parts_.issue, [this](const std::string&) { refresh_all(); }),
+      tokens_({.per_second = 20, .at_once = 100}, parts_.tokens_of_all),
       calls_(metrics.counter("wary_workload_calls_total", "Calls of the Workload API")),
       denied_(metrics.counter("wary_workload_denied_total", "Calls by processes that are no workload")),
       secrets_refused_(
@@ -54,9 +55,9 @@ void Service::accepted(std::unique_ptr<io::Stream> stream) {
   const bool full =
       connections_.size() >= kConnectionsMax || static_cast<std::size_t>(of_user) >= kConnectionsOfUserMax;
   if (!connected || full) {
-    log_.warn("workload.refused",
-              {{"uid", std::int64_t{credentials.uid}},
-               {"code", connected ? std::string_view("workload_connections") : connected.error().code}});
+    refusals_.warn(loop_.now(), "workload.refused", std::to_string(credentials.uid),
+                   {{"uid", std::int64_t{credentials.uid}},
+                    {"code", connected ? std::string_view("workload_connections") : connected.error().code}});
     return;
   }
   const std::uint64_t number = ++last_;

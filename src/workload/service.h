@@ -10,7 +10,8 @@
 // caller again before each message. Its end ends its connection. Codes: INVALID_ARGUMENT without the metadata
 // `workload.spiffe.io: true` (of the Workload API alone), PERMISSION_DENIED for who has no identity here, UNAVAILABLE
 // while there is no answer. Thread rule: the loop's. Limits: 1,024 connections, 64 a user (the newest is refused), 100
-// streams a connection; 20 JWT-SVIDs a second and user, 100 at once (RESOURCE_EXHAUSTED beyond).
+// streams a connection; 20 JWT-SVIDs a second and user, 100 at once, and of what a machine elsewhere gets each user's
+// share at most (RESOURCE_EXHAUSTED beyond).
 #pragma once
 
 #include <functional>
@@ -19,9 +20,10 @@
 #include <string>
 #include <vector>
 
+#include "base/fair_rate.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "base/rate.h"
+#include "base/seldom_log.h"
 #include "codec/json.h"
 #include "io/loop.h"
 #include "workload/entries.h"
@@ -53,6 +55,9 @@ struct ServiceParts {
   std::function<void(const JwtIssueRequest&, std::function<void(Result<std::string>)>)> issue_jwt;
   std::function<Result<ValidatedJwt>(const std::string& token, const std::string& audience)> validate_jwt;
   std::function<bool()> is_ready;  // entries are known at all
+  // JWT-SVIDs for all users together: less than the control plane gives a node elsewhere, so that none of them takes
+  // what is the others'.
+  Rate tokens_of_all{.per_second = 1e6, .at_once = 1e6};
 };
 
 class Service {
@@ -75,7 +80,7 @@ class Service {
 
   io::Loop& loop_;
   Clock& clock_;
-  Log& log_;
+  SeldomLog refusals_;
   ServiceParts parts_;
   Attestor attestor_;
   Svids svids_;
@@ -83,8 +88,8 @@ class Service {
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::uint64_t last_ = 0, looks_ = 0;
   io::TimerId timer_ = 0;
-  RateByKey<uid_t> tokens_{{.per_second = 20, .at_once = 100}};  // JWT-SVIDs that users may have signed
-  bool refreshing_ = false;                                      // planned for the end of this turn
+  FairRate<uid_t> tokens_;   // JWT-SVIDs that users may have signed
+  bool refreshing_ = false;  // planned for the end of this turn
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   Metric& calls_;
   Metric& denied_;

@@ -3,6 +3,8 @@
 // file; what wary has no code for is named as out of scope and never counted as right.
 #include "tests/conform/identity.h"
 
+#include "tests/support/svid_checklist.h"
+
 namespace wary::test {
 namespace {
 
@@ -19,12 +21,27 @@ void run_identity_file(const std::string& path, const std::string& name, Count& 
   if (!known) total.unknown(name);
 }
 
+void run_svid_checklist(Count& total) {
+  const std::vector<spiffe::ChecklistRow> rows = spiffe::run_checklist();
+  std::printf("%-6s %-26s %-26s %s\n", "case", "expected", "seen", "what");
+  for (const spiffe::ChecklistRow& row : rows) {
+    std::printf("%-6s %-26s %-26s %s\n", row.number.c_str(), row.expected.c_str(), row.seen.c_str(), row.what.c_str());
+    total.check(row.seen == row.expected, row.number + " " + row.what + ": " + row.seen);
+  }
+  for (const std::string& number : spiffe::missing_numbers(rows)) total.check(false, number + ": no case");
+}
+
 }  // namespace
 }  // namespace wary::test
 
 int main(int argc, char** argv) {
-  if (argc != 2) return std::fprintf(stderr, "usage: conform_identity DIR\n"), 2;
+  if (argc > 2) return std::fprintf(stderr, "usage: conform_identity [DIR]\n"), 2;
   wary::test::Count count;
+  wary::test::run_svid_checklist(count);
+  if (argc == 1) {
+    count.skip("published cases: no DIR was given and WARY_TESTDATA is not set");
+    return count.close();
+  }
   wary::test::each_file(argv[1], count, [&](const std::string& path, const std::string& name) {
     wary::test::run_identity_file(path, name, count);
   });

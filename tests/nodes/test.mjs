@@ -2,7 +2,7 @@
 // Machines that join a real wary over its edge: by a token, a device certificate, a TPM. Each is an agent with a data directory of
 // its own, as on another machine; what its programs get is asked for by Google's gRPC.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run, saw, skip, step } from "../support/checks.mjs";
 import { Platform, root } from "../support/platform.mjs";
@@ -73,9 +73,8 @@ const tenantWide = (kind, name, spec) => `apiVersion: wary.dev/v1\nkind: ${kind}
 
 function token(name, ...words) {
   const path = join(scratch, `${name}.token`);
-  const made = wary.cli("node", "token", name, ...words);
+  const made = wary.cli("node", "token", name, "--out", path, ...words);
   if (made.code !== 0) throw new Error(made.text);
-  writeFileSync(path, made.out, { mode: 0o600 });
   return path;
 }
 
@@ -84,6 +83,7 @@ const web = new Node("web-1");
 async function byToken() {
   step("a machine joins by a token");
   const file = token("web-1");
+  saw("the token is in a file of its owner's alone", (statSync(file).mode & 0o777) === 0o600 && readFileSync(file, "utf8").trim().length > 20);
   await web.joins("--token-file", file);
   apply("apiVersion: wary.dev/v1\nkind: Namespace\nmetadata: {name: shop}\n", workload("remote", "  nodes: [web-1]\n"), workload("here", ""));
   await until("its program is who it is", () => web.ask().code === "OK", 20000);
@@ -91,7 +91,8 @@ async function byToken() {
   const of = (socket) => (lines(ids(socket).stdout).find((one) => one.what === "x509")?.svids ?? []).map((one) => one.id).join();
   saw("it gets what is placed on it, and nothing else", of(web.socket) === "spiffe://local/shop/remote", of(web.socket));
   saw("this machine gets what names no node", of(join(wary.data, "run/agent/api.sock")) === "spiffe://local/shop/here");
-  saw("it is listed", wary.cli("get", "nodes").out.includes("web-1"));
+  const listed = wary.cli("get", "nodes").out;
+  saw("it is listed, with its state and how it joined", /^web-1 +linked +20\S+Z +20\S+Z +join_token$/m.test(listed), listed);
   saw("its key is its own", (statSync(join(web.data, "agent/node.key")).mode & 0o777) === 0o600);
   const known = readFileSync(join(web.data, "agent/updates"), "utf8");
   saw("it knows nothing of people, policies, sessions or other workloads", !/Wary::(User|Session|Credential|App)|permit|shop\/here/.test(known));
@@ -143,7 +144,24 @@ async function revoked() {
   wary.cli("restore", "node", "web-1", "--reason", "test");
   await until("restored, it learns what it missed", () => (web.ask("all"), readFileSync(join(web.data, "agent/updates"), "utf8").includes("shop/fourth")), 60000);
   saw("restored, it is back", true);
+  saw("and listed as linked", /^web-1 +linked /m.test(wary.cli("get", "nodes").out));
   await web.stop();
+}
+
+async function anotherKey() {
+  step("a node joins with another key");
+  const stolen = new Node("stolen"), anew = new Node("anew");
+  cpSync(join(web.data, "agent"), join(stolen.data, "agent"), { recursive: true });
+  rmSync(join(stolen.data, "agent/api.sock"), { force: true });
+  await anew.joins("--token-file", token("web-1"));
+  await until("the new one is linked", () => /^web-1 +linked /m.test(wary.cli("get", "nodes").out), 20000);
+  stolen.join();
+  await until("the earlier key is refused", () => existsSync(join(stolen.data, "log/wary-agent.log")) && /link.not_reached.*node_link_key/.test(stolen.log()), 20000);
+  saw("the earlier key's certificate opens no link", true);
+  saw("and is not renewed", /node_key/.test(stolen.log()) || !/node.renewed/.test(stolen.log()));
+  saw("the new one stays linked", /^web-1 +linked /m.test(wary.cli("get", "nodes").out));
+  await stolen.stop();
+  await anew.stop();
 }
 
 async function refusals() {
@@ -184,12 +202,25 @@ async function byCertificate() {
   rmSync(join(rack.data, "lock"), { force: true });
   await rack.joins(...how);
   await until("its program is who it is", () => rack.ask().code === "OK", 20000);
-  saw("its name is its certificate's", /x509pop-[0-9a-f]{40}/.test(wary.cli("get", "nodes").out));
+  saw("its name is its certificate's", /^x509pop-[0-9a-f]{40} linked .*x509pop devices CN=rack-7$/m.test(wary.cli("get", "nodes").out), wary.cli("get", "nodes").out);
   // Without its state it is the same node again.
   await rack.stop();
   rmSync(join(rack.data, "agent"), { recursive: true });
   await rack.joins(...how);
   saw("what lost its state is the same node", wary.cli("get", "nodes").out.match(/x509pop-/g).length === 1);
+  await rack.stop();
+  await until("it is seen to be away", () => /^x509pop-\S+ away /m.test(wary.cli("get", "nodes").out), 60000);
+  // A certificate made anew under the same subject is the same node, where the authority is said to give it to one alone.
+  apply(tenantWide("NodeAuthority", "devices", `  method: x509pop\n  identifyBy: subject\n  groups: [racks]\n  certificates: |\n${pem}`));
+  const names = () => new Set(wary.cli("get", "nodes").out.match(/x509pop-[0-9a-f]{40}/g));
+  rmSync(join(rack.data, "agent"), { recursive: true });
+  await rack.joins(...how);
+  const before = names().size;
+  await rack.stop();
+  rmSync(join(rack.data, "agent"), { recursive: true });
+  openssl("x509", "-req", "-in", "device.csr", "-CA", "devices.pem", "-CAkey", "devices.key", "-CAcreateserial", "-days", "3", "-extfile", "device.ext", "-out", "device.pem");
+  await rack.joins(...how);
+  saw("by its subject it is the same node with a certificate made anew", names().size === before && before === 2, wary.cli("get", "nodes").out);
   await rack.stop();
   openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "device.key", "-subj", "/CN=rack-7", "-addext",
     "basicConstraints=critical,CA:FALSE", "-out", "device.pem");
@@ -226,6 +257,7 @@ await run(async () => {
   await pushed();
   await throughOutages();
   await revoked();
+  await anotherKey();
   await refusals();
   await byCertificate();
   await byTpm();

@@ -1,15 +1,17 @@
 // ./dev conform workload-api: programs of the SPIFFE project, built with Go and run unchanged against a wary: go-spiffe, and
-// SPIRE's `spire-agent api`; grpcurl over reflection; Envoy's secrets by Envoy's own types for Go, and by two Envoys that speak
-// mutual TLS with each other. Without Go or pip, or where something cannot be fetched, it is skipped with a notice.
+// SPIRE's `spire-agent api`; spiffe-helper; grpcurl over reflection; Envoy's secrets by Envoy's own types for Go, and by two
+// Envoys that speak mutual TLS with each other. Without Go or pip, or where something cannot be fetched, it is skipped with a
+// notice. Where Go's proxy lacks spiffe-helper, SPIFFE_HELPER_SOURCE names a checkout of it to build.
 import { spawnSync } from "node:child_process";
-import { X509Certificate } from "node:crypto";
-import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run, saw, skip, step } from "../support/checks.mjs";
 import { Platform, root } from "../support/platform.mjs";
-import { cleanUp, freePort, isRunning, makeScratch, start, until } from "../support/processes.mjs";
+import { cleanUp, freePort, isAlive, isRunning, makeScratch, start, until } from "../support/processes.mjs";
 
 const spireVersion = "v1.13.3";
+const helperVersion = "v0.9.1";
 const grpcurlVersion = "v1.9.3";
 const envoyVersion = "1.40.0";
 const peers = join(root, "build/peers/workload");
@@ -22,6 +24,14 @@ function go(directory, ...words) {
   const done = spawnSync("go", words, { cwd: directory, encoding: "utf8", env: { ...process.env, GOBIN: join(peers, "bin"), GOFLAGS: "-mod=mod" } });
   if (done.status !== 0) console.log(done.stderr.split("\n").slice(-4).join("\n"));
   return done.status === 0;
+}
+
+// `more`: further lines of its spec.
+function applyOrders(more) {
+  const path = join(scratch, "objects.yaml");
+  writeFileSync(path, "apiVersion: wary.dev/v1\nkind: Namespace\nmetadata: {name: shop}\n---\napiVersion: wary.dev/v1\nkind: Workload\n" +
+    `metadata: {name: orders, namespace: shop}\nspec:\n  selectors: [["unix:uid:${process.getuid()}"]]\n${more}`);
+  return wary.cli("apply", "-f", path).code === 0;
 }
 
 function goSpiffe() {
@@ -57,6 +67,63 @@ function spireAgent() {
   const valid = ask("validate", "jwt", "-audience", "db", "-svid", token);
   saw("validate jwt", valid.status === 0 && valid.stdout.includes("SVID is valid."), valid.stdout + valid.stderr);
   saw("validate jwt for another audience", ask("validate", "jwt", "-audience", "x", "-svid", token).status !== 0);
+}
+
+function buildHelper() {
+  const program = join(peers, "bin/spiffe-helper");
+  if (existsSync(program)) return program;
+  const source = process.env.SPIFFE_HELPER_SOURCE ?? "";
+  if (source !== "") return go(source, "build", "-mod=readonly", "-o", program, "./cmd/spiffe-helper") ? program : null;
+  const at = join(peers, "spiffe-helper");
+  mkdirSync(at, { recursive: true });
+  writeFileSync(join(at, "go.mod"), "module peers\n\ngo 1.24\n");
+  const name = "github.com/spiffe/spiffe-helper/cmd/spiffe-helper";
+  return go(at, "get", "-tool", `${name}@${helperVersion}`) && go(at, "install", name) ? program : null;
+}
+
+// It writes what it gets to files, starts a program, and signals it whenever they were renewed.
+async function spiffeHelper() {
+  step("spiffe-helper");
+  const program = buildHelper();
+  if (program === null) return skip("spiffe-helper cannot be built here");
+  const files = join(scratch, "helped");
+  mkdirSync(files);
+  const script = join(scratch, "helped.sh");
+  writeFileSync(script, "#!/bin/sh\ntrap 'echo signalled' USR1\necho begun $$\nwhile :; do sleep 0.2; done\n", { mode: 0o755 });
+  const config = join(scratch, "helper.conf");
+  writeFileSync(config, `agent_address = "${socket}"\ncmd = "${script}"\ncmd_args = ""\ncert_dir = "${files}"\nrenew_signal = "SIGUSR1"\n` +
+    'svid_file_name = "svid.pem"\nsvid_key_file_name = "svid_key.pem"\nsvid_bundle_file_name = "bundle.pem"\n' +
+    'jwt_svids = [{jwt_audience="db", jwt_svid_file_name="jwt.token"}]\njwt_bundle_file_name = "bundle.json"\n');
+  // Begun anew, so that what it gets is of that life.
+  const short = applyOrders("  ttlSeconds: 60\n") && ["revoke", "restore"].every((verb) => wary.cli(verb, "workload", "shop/orders", "--reason", "test").code === 0);
+  saw("the workload's SVIDs live a minute", short);
+  const helper = start("spiffe-helper", program, ["-config", config]);
+  const read = (name) => readFileSync(join(files, name), "utf8");
+  const has = (...names) => names.every((name) => existsSync(join(files, name)) && statSync(join(files, name)).size > 0);
+  await until("its files are there", () => !isRunning(helper) || (has("svid.pem", "svid_key.pem", "bundle.pem", "jwt.token", "bundle.json") && helper.text.includes("begun")), 20000);
+  saw("it writes five files and starts its program", isRunning(helper), helper.text.slice(-400));
+  const leaf = new X509Certificate(read("svid.pem"));
+  saw("the SVID is ours", leaf.subjectAltName === `URI:${id}`, leaf.subjectAltName);
+  saw("the key is the SVID's, and its owner's alone", leaf.checkPrivateKey(createPrivateKey(read("svid_key.pem"))) && (statSync(join(files, "svid_key.pem")).mode & 0o777) === 0o600);
+  const checked = spawnSync("openssl", ["verify", "-CAfile", join(files, "bundle.pem"), "-untrusted", join(files, "svid.pem"), join(files, "svid.pem")], { encoding: "utf8" });
+  saw("the bundle vouches for it", checked.status === 0, checked.stderr);
+  const claims = JSON.parse(Buffer.from(read("jwt.token").split(".")[1], "base64url"));
+  saw("the token is for whom it was asked", claims.sub === id && [claims.aud].flat().includes("db"), JSON.stringify(claims));
+  saw("the JWT bundle has keys", JSON.stringify(read("bundle.json")).length > 40, read("bundle.json"));
+  const signals = () => helper.text.split("signalled").length - 1;
+  const renewed = async (what, file, cause) => {
+    const [before, signalled] = [read(file), signals()];
+    if (cause) saw("the root is rotated", cause());
+    await until(what, () => !isRunning(helper) || (read(file) !== before && signals() > signalled), 60000);
+    saw(what, isRunning(helper) && read(file) !== before && signals() > signalled, helper.text.slice(-400));
+  };
+  await renewed("the SVID is renewed by its age, and signalled", "svid.pem", null);
+  await renewed("a pushed root is written, and signalled", "bundle.pem", () => wary.cli("ca", "rotate", "root", "--at-once", "--grace", "600", "--reason", "test").code === 0);
+  helper.kill("SIGTERM");
+  await until("it ends", () => !isRunning(helper), 10000);
+  const child = Number(/begun (\d+)/.exec(helper.text)?.[1]); // its program is left to whoever comes after it
+  if (isAlive(child)) process.kill(child, "SIGKILL");
+  saw("the workload is as it was", applyOrders(""));
 }
 
 function grpcurl() {
@@ -180,17 +247,15 @@ async function twoEnvoys() {
 await run(async () => {
   mkdirSync(peers, { recursive: true });
   await wary.start();
-  const path = join(scratch, "objects.yaml");
-  writeFileSync(path, "apiVersion: wary.dev/v1\nkind: Namespace\nmetadata: {name: shop}\n---\napiVersion: wary.dev/v1\nkind: Workload\n" +
-    `metadata: {name: orders, namespace: shop}\nspec:\n  selectors: [["unix:uid:${process.getuid()}"]]\n`);
-  saw("the workload is taken", wary.cli("apply", "-f", path).code === 0);
+  saw("the workload is taken", applyOrders(""));
   if (spawnSync("go", ["version"]).status === 0) {
     goSpiffe();
     spireAgent();
+    await spiffeHelper();
     grpcurl();
     await envoyTypes();
   } else {
-    skip("go-spiffe, spire-agent, grpcurl and Envoy's types: there is no Go toolchain");
+    skip("go-spiffe, spire-agent, spiffe-helper, grpcurl and Envoy's types: there is no Go toolchain");
   }
   await twoEnvoys();
   await wary.stop();
