@@ -73,10 +73,18 @@ void check_identity(const Plane& plane, const Resource& resource, std::size_t ob
   if (wrong) errors.push_back(at(object, std::move(wrong->first), std::move(wrong->second)));
 }
 
-// What a schema cannot say: names that must exist, hosts that only one app may have.
 void check_upstream(Bundle& bundle, std::size_t object, const Plane& plane, const std::string& where,
-                    std::string_view text) {
+                    std::string_view text, bool has_identity) {
   auto upstream = gateway::parse_upstream(text);
+  if (upstream && text.starts_with("https://") && !has_identity) {
+    upstream = fail(ErrorKind::kInvalid, "upstream_identity", "an application over TLS is somebody")
+                   .expected("upstreamIdentity with a spiffeId, or a serverName and its roots")
+                   .found(text);
+  } else if (upstream && text.starts_with("http://") && has_identity) {
+    upstream = fail(ErrorKind::kInvalid, "upstream_identity", "without TLS nobody can be verified")
+                   .expected("https://ADDRESS:PORT")
+                   .found(text);
+  }
   const bool is_own =
       upstream && upstream->family == io::Address::Family::kUnix && upstream->host == plane.settings().console_socket;
   if (is_own) {
@@ -86,6 +94,7 @@ void check_upstream(Bundle& bundle, std::size_t object, const Plane& plane, cons
   if (!upstream) bundle.errors.push_back(at(object, where, std::move(upstream).error()));
 }
 
+// What a schema cannot say: names that must exist, hosts that only one app may have.
 void check_references(const Plane& plane, const Objects& next, const Resource& resource, std::size_t object,
                       Bundle& bundle) {
   const auto missing = [&](const std::string& pointer, std::string_view what, std::string_view name) {
@@ -128,10 +137,12 @@ void check_references(const Plane& plane, const Objects& next, const Resource& r
     }
   }
   if (kind != "App") return;
-  check_upstream(bundle, object, plane, "/spec/upstream", resource.spec.string_or("upstream", ""));
+  const bool has_identity = resource.spec.find("upstreamIdentity") != nullptr;
+  check_upstream(bundle, object, plane, "/spec/upstream", resource.spec.string_or("upstream", ""), has_identity);
   if (const Json* more = resource.spec.find("upstreams")) {
     for (std::size_t i = 0; i < more->items().size(); ++i) {
-      check_upstream(bundle, object, plane, "/spec/upstreams/" + std::to_string(i), more->items()[i].as_string());
+      check_upstream(bundle, object, plane, "/spec/upstreams/" + std::to_string(i), more->items()[i].as_string(),
+                     has_identity);
     }
   }
   const std::string own = resource.key.name_space + "/" + resource.key.name;

@@ -174,6 +174,9 @@ std::optional<Entity> derive_app(const Objects& objects, const EntityId& id) {
   for (const std::string_view part : {"timeouts", "health", "retries", "rate"}) {
     if (const Json* record = spec.find(part)) entity.attributes.push_back(fact(part, *record, "resource"));
   }
+  if (const Json* identity = spec.find("upstreamIdentity")) {
+    entity.attributes.push_back(fact("upstream_identity", *identity, "resource"));
+  }
   if (const Json* most = spec.find("maxBodyBytes")) entity.attributes.push_back(fact("max_body", *most, "resource"));
   entity.attributes.push_back(fact("protocol", spec.string_or("protocol", "http1"), "resource"));
   entity.attributes.push_back(fact("record", spec.string_or("record", "with"), "resource"));

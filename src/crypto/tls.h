@@ -44,6 +44,9 @@ using VerifyPeer = std::function<Result<Certificate>(const std::vector<Bytes>& c
 // The usual verifiers. The clock must outlive the context.
 VerifyPeer verify_server_name(TrustRoots roots, Clock& clock);
 VerifyPeer verify_svid(TrustRoots roots, std::string trust_domain, VerifyOptions::Use use, Clock& clock);
+// And nobody but this one. Error: tls_peer.
+VerifyPeer verify_svid_of(TrustRoots roots, std::string trust_domain, std::string spiffe_id, VerifyOptions::Use use,
+                          Clock& clock);
 
 enum class ClientAuth { kNone, kOptional, kRequired };
 

@@ -261,4 +261,17 @@ VerifyPeer verify_svid(TrustRoots roots, std::string trust_domain, VerifyOptions
       };
 }
 
+VerifyPeer verify_svid_of(TrustRoots roots, std::string trust_domain, std::string spiffe_id, VerifyOptions::Use use,
+                          Clock& clock) {
+  return [any = verify_svid(std::move(roots), std::move(trust_domain), use, clock), spiffe_id = std::move(spiffe_id)](
+             const std::vector<Bytes>& chain, std::string_view server_name) -> Result<Certificate> {
+    WARY_ASSIGN_OR_RETURN(Certificate peer, any(chain, server_name));
+    WARY_ASSIGN_OR_RETURN(const SpiffeId id, check_svid(peer));
+    if (id.to_string() == spiffe_id) return peer;
+    return fail(ErrorKind::kUnauthenticated, "tls_peer", "another workload answers here")
+        .expected(spiffe_id)
+        .found(id.to_string());
+  };
+}
+
 }  // namespace wary::crypto

@@ -7,13 +7,36 @@ using codec::Json;
 
 namespace {
 
+// What verifies an application, by the world's authority; as the edge makes it.
+gateway::UpstreamTls verifier(World& world) {
+  return [&world](const gateway::UpstreamIdentity& identity,
+                  bool is_http2) -> Result<std::shared_ptr<const crypto::TlsClientContext>> {
+    auto roots = *crypto::TrustRoots::build({Authority::get().ca});
+    crypto::TlsClientOptions options;
+    options.alpn = {is_http2 ? "h2" : "http/1.1"};
+    options.verify_server = identity.spiffe_id.empty()
+                                ? crypto::verify_server_name(std::move(roots), world.sim.clock())
+                                : crypto::verify_svid_of(std::move(roots), "local", identity.spiffe_id,
+                                                         crypto::VerifyOptions::Use::kServer, world.sim.clock());
+    WARY_ASSIGN_OR_RETURN(crypto::TlsClientContext made, crypto::TlsClientContext::build(std::move(options)));
+    return std::make_shared<const crypto::TlsClientContext>(std::move(made));
+  };
+}
+
+crypto::TlsServerContext server_as(const crypto::TlsIdentity& identity) {
+  crypto::TlsServerOptions options;
+  options.sites.push_back({{"site.test"}, identity});
+  options.alpn = {"h2", "http/1.1"};
+  return *crypto::TlsServerContext::build(std::move(options));
+}
+
 // The site's application with these facts beside its names, served by the worker from now on.
 void serve(World& world, std::vector<contract::Fact> facts, const std::string& upstream = "http://127.0.0.1:9000") {
   facts.push_back(make_fact("hosts", Json::array({Json("site.test")})));
   facts.push_back(make_fact("upstream", upstream));
   auto app = make_entity("Wary::App", "demo/site", std::move(facts));
   std::vector<Error> problems;
-  world.worker->post_site(gateway::Site::build({&app}, {}, problems));
+  world.worker->post_site(gateway::Site::build({&app}, {}, problems, verifier(world)));
   REQUIRE(problems.empty());
   world.change({app});
   world.run(1);
@@ -244,4 +267,48 @@ TEST_CASE("a gRPC client's own deadline ends its call") {
   client.run(1'700);
   CHECK(client.answer(stream).field("grpc-status") == "4");
   CHECK(app.call(0, 1).closed);
+}
+
+TEST_CASE("an application over TLS gets a request only when it is who it should be") {
+  const crypto::TlsServerContext reader = server_as(Authority::get().workload),
+                                 named = server_as(Authority::get().server);
+  struct Case {
+    const crypto::TlsServerContext* server;
+    const char *spiffe_id, *server_name;
+    bool works;
+  };
+  for (const Case& one :
+       {Case{&reader, "spiffe://local/demo/reader", "", true}, Case{&named, "", "site.test", true},
+        Case{&reader, "spiffe://local/demo/writer", "", false}, Case{&named, "", "elsewhere.test", false},
+        Case{&named, "spiffe://local/demo/reader", "", false}, Case{nullptr, "", "site.test", false}}) {
+    World world;
+    TestApp app(*world.app_loop, io::Address::tcp("127.0.0.1", 9443), one.server);
+    serve(world,
+          {make_fact("upstream_identity", record({{one.spiffe_id[0] != 0 ? "spiffeId" : "serverName",
+                                                   Json(one.spiffe_id[0] != 0 ? one.spiffe_id : one.server_name)}}))},
+          "https://127.0.0.1:9443");
+    for (int i = 0; i < 3; ++i) {
+      const auto client = world.ask("/secret");
+      world.run(one.server != nullptr ? 100 : 6'000);
+      REQUIRE(client->answers().size() == 1);
+      CHECK(client->answers()[0].status == (one.works ? 200 : one.server != nullptr ? 502 : 504));
+      if (!one.works) CHECK(error_code(client->answers()[0]).starts_with("upstream_"));
+    }
+    CHECK(app.requests.size() == (one.works ? 3U : 0U));
+    CHECK(app.everything().find("secret") == (one.works ? app.everything().find("secret") : std::string::npos));
+    if (one.works) CHECK(app.streams.size() == 1);  // kept and used again
+  }
+}
+
+TEST_CASE("https without somebody to expect is not served, and neither is somebody without TLS") {
+  for (const bool secure : {true, false}) {
+    std::vector<contract::Fact> facts = {make_fact("hosts", Json::array({Json("site.test")})),
+                                         make_fact("upstream", secure ? "https://127.0.0.1:1" : "http://127.0.0.1:1")};
+    if (!secure) facts.push_back(make_fact("upstream_identity", record({{"spiffeId", Json("spiffe://local/a/b")}})));
+    const auto app = make_entity("Wary::App", "demo/site", std::move(facts));
+    World world;
+    std::vector<Error> problems;
+    CHECK(gateway::Site::build({&app}, {}, problems, verifier(world))->apps().empty());
+    CHECK(problems.size() == 1);
+  }
 }

@@ -61,7 +61,8 @@ struct AppRequest {
 // An application that speaks HTTP/1.1 as strictly as our own parser: bytes it cannot parse are counted as garbage.
 class TestApp {
  public:
-  TestApp(io::Loop& loop, const io::Address& address);
+  // Over TLS with a context, which outlives it.
+  TestApp(io::Loop& loop, const io::Address& address, const crypto::TlsServerContext* tls = nullptr);
   // Answers a whole request; the default says 200 with the target as its body.
   std::function<void(AppStream&, const AppRequest&)> on_request;
   // Instead of parsing: what comes, raw.

@@ -6,6 +6,7 @@
 
 #include "codec/text.h"
 #include "enforce/point.h"
+#include "http/tls_stream.h"
 
 namespace wary::gateway::test {
 
@@ -171,13 +172,16 @@ std::size_t Client::Answer::count(std::string_view name) const {
       fields.begin(), fields.end(), [&](const auto& field) { return codec::equals_ignoring_case(field.first, name); }));
 }
 
-TestApp::TestApp(io::Loop& loop, const io::Address& address) {
+TestApp::TestApp(io::Loop& loop, const io::Address& address, const crypto::TlsServerContext* tls) {
   on_request = [](AppStream& stream, const AppRequest& request) {
     stream.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(request.target.size()) + "\r\n\r\n" +
                 (request.method == "HEAD" ? "" : request.target));
   };
-  auto listener = loop.listen(address, {}, [this](std::unique_ptr<io::Stream> stream) {
+  auto listener = loop.listen(address, {}, [this, &loop, tls](std::unique_ptr<io::Stream> stream) {
     if (!accepts) return;
+    if (tls != nullptr) {
+      stream = std::make_unique<http::TlsStream>(loop, std::move(stream), crypto::TlsSession(*tls));
+    }
     streams.push_back(std::make_unique<AppStream>());
     AppStream* raw = streams.back().get();
     raw->stream = std::move(stream);

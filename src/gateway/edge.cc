@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "codec/json.h"
+#include "crypto/pem.h"
 #include "crypto/x509.h"
 #include "policy/serialize.h"
 
@@ -176,6 +177,8 @@ void Edge::keep_fresh() {
   if (!names_.empty() && (parts_.clock.unix_time() >= renew_at_ || has_new_roots())) {
     const Status renewed = renew_certificate(names_);
     if (!renewed) parts_.log.warn("edge.certificate_not_renewed", {{"code", renewed.error().code}});
+    // Applications are verified by the roots of today, too.
+    if (const policy::SnapshotPtr snapshot = shared_.snapshot.current()) rebuild_site(*snapshot);
   }
   parts_.loop.after(kFreshnessCheck, [this] { keep_fresh(); });
 }
@@ -233,7 +236,9 @@ void Edge::rebuild_site(const policy::Snapshot& snapshot) {
   std::vector<const contract::Entity*> apps = snapshot.entities_of_type(kAppType);
   std::vector<const contract::Entity*> routes = snapshot.entities_of_type(kRouteType);
   std::vector<Error> problems;
-  const auto site = Site::build(apps, routes, problems);
+  const auto site = Site::build(apps, routes, problems, [this](const UpstreamIdentity& identity, bool is_http2) {
+    return upstream_tls(identity, is_http2);
+  });
   for (const Error& problem : problems) {
     parts_.log.warn("edge.site_entity", {{"entity", problem.where}, {"why", problem.message}});
   }
@@ -247,6 +252,27 @@ void Edge::rebuild_site(const policy::Snapshot& snapshot) {
   }
   site_ = site;
   for (const auto& lane : lanes_) lane->worker->post_site(site);
+}
+
+// A workload of ours by the roots that vouch for it now, anything else by the roots that the App itself gives.
+Result<std::shared_ptr<const crypto::TlsClientContext>> Edge::upstream_tls(const UpstreamIdentity& identity,
+                                                                           bool is_http2) {
+  crypto::TlsClientOptions options;
+  options.alpn = {is_http2 ? "h2" : "http/1.1"};
+  if (!identity.spiffe_id.empty()) {
+    WARY_ASSIGN_OR_RETURN(const TrustedRoots trusted, parts_.trusted());
+    WARY_ASSIGN_OR_RETURN(crypto::TrustRoots roots, crypto::TrustRoots::build(trusted.roots));
+    options.verify_server = crypto::verify_svid_of(std::move(roots), options_.trust_domain, identity.spiffe_id,
+                                                   crypto::VerifyOptions::Use::kServer, parts_.clock);
+  } else {
+    WARY_ASSIGN_OR_RETURN(const auto blocks, crypto::decode_pem(identity.roots));
+    std::vector<Bytes> certificates;
+    for (const crypto::PemBlock& block : blocks) certificates.push_back(block.bytes);
+    WARY_ASSIGN_OR_RETURN(crypto::TrustRoots roots, crypto::TrustRoots::build(certificates));
+    options.verify_server = crypto::verify_server_name(std::move(roots), parts_.clock);
+  }
+  WARY_ASSIGN_OR_RETURN(crypto::TlsClientContext made, crypto::TlsClientContext::build(std::move(options)));
+  return std::make_shared<const crypto::TlsClientContext>(std::move(made));
 }
 
 // The key is made here and never leaves; the certificate lives at most 24 h and is asked for again after a third of

@@ -90,6 +90,7 @@ class Edge {
   Status on_update(const link::Update& update);
   void rebuild_site(const policy::Snapshot& snapshot);
   bool has_new_roots();
+  Result<std::shared_ptr<const crypto::TlsClientContext>> upstream_tls(const UpstreamIdentity& identity, bool is_http2);
   Status renew_certificate(const std::vector<std::string>& names);
   void redeem(const std::string& code, const std::string& host, const std::string& state_hash, io::Loop& back,
               std::function<void(Result<Redeemed>)> done);

@@ -136,7 +136,8 @@ void Exchange::adopt(std::unique_ptr<UpstreamCall> call) {
   state_ = State::kRunning;
   body_ended_ = !has_body_;
   tried_.clear();
-  set_deadline(app_->reach.answer);
+  // Until something has left, it may be a handshake that nobody answers.
+  set_deadline(app_->tls ? app_->reach.connect : app_->reach.answer);
   upstream_->begin(outgoing_, *this);
   client_.connection().mark();  // what the client has sent of its body goes on
 }
@@ -190,7 +191,7 @@ void Exchange::on_upstream_failed(std::string_view code, std::string_view messag
   }
   if (code != "upstream_closed") {
     worker_.log().warn("gateway.upstream_refused", {{"app", app_->id.id}, {"code", code}});
-    code = "upstream_answer_invalid";
+    if (code != "upstream_identity") code = "upstream_answer_invalid";
   }
   upstream_failed(502, code, message);
 }
@@ -201,6 +202,7 @@ void Exchange::on_upstream_sent() {
     finish();
     return client_.end({});
   }
+  if (state_ == State::kRunning && !answered_) set_deadline(app_->reach.answer);
   client_.connection().mark();
 }
 

@@ -136,9 +136,10 @@ TEST_CASE("a second app cannot take over a host, and a broken one is named") {
 TEST_CASE("an upstream is a numeric address or a socket") {
   CHECK(parse_upstream("http://127.0.0.1:9090")->to_string() == "127.0.0.1:9090");
   CHECK(parse_upstream("http://[::1]:80/")->to_string() == "[::1]:80");
+  CHECK(parse_upstream("https://127.0.0.1:9443")->to_string() == "127.0.0.1:9443");
   CHECK(parse_upstream("unix:/run/x.sock")->to_string() == "unix:/run/x.sock");
   for (const char* bad : {"", "http://localhost:80", "http://127.0.0.1", "http://127.0.0.1:0", "http://127.0.0.1:99999",
-                          "https://127.0.0.1:1", "unix:relative", "http://:80", "http://[]:80/", "http://[x]:80"}) {
+                          "ftp://127.0.0.1:1", "unix:relative", "http://:80", "http://[]:80/", "http://[x]:80"}) {
     CAPTURE(bad);
     CHECK(!parse_upstream(bad).ok());
   }

@@ -36,14 +36,16 @@ void HealthProbe::start() {
 void HealthProbe::connected(Result<std::unique_ptr<io::Stream>> stream) {
   if (is_over()) return;
   if (!stream || connects_only_) return finish(stream.ok());
-  stream_ = std::move(stream).value();
+  stream_ = secure ? secure(std::move(stream).value()) : std::move(stream).value();
   http1::RequestParts parts;
   parts.method = "GET";
   parts.path = check_.path;
   parts.host = host_;
   parts.keep_alive = false;
   if (!http1::append_request_head(out_, parts, {{"User-Agent", "wary-health"}})) return finish(false);
-  stream_->on_ready([this](bool, bool) { ready(); });
+  stream_->on_ready([this, alive = std::weak_ptr<int>(alive_)](bool, bool) {
+    if (!alive.expired()) ready();
+  });
   ready();
 }
 

@@ -21,6 +21,7 @@ class HealthProbe {
   void start();
   void sweep(std::int64_t now);
   bool is_over() const { return !done_; }
+  std::function<std::unique_ptr<io::Stream>(std::unique_ptr<io::Stream>)> secure;
 
  private:
   void connected(Result<std::unique_ptr<io::Stream>> stream);

@@ -37,8 +37,16 @@ contract::Record record_of(const contract::Entity& entity, contract::Record fall
 Status add_endpoint(App& app, std::string_view text) {
   constexpr std::size_t kEndpointsMost = 256;
   WARY_ASSIGN_OR_RETURN(io::Address address, parse_upstream(text));
+  // Over TLS exactly where somebody is expected at the other end.
+  if (text.starts_with("https://") != app.identity.has_value() && !text.starts_with("unix:")) {
+    return fail(ErrorKind::kInvalid, "site_entity", "https and upstreamIdentity belong together")
+        .at(app.id.to_string());
+  }
   Endpoint endpoint{std::move(address), ""};
   endpoint.key = (app.is_http2 ? "h2 " : "h1 ") + endpoint.address.to_string();
+  if (app.identity) {
+    endpoint.key += " " + app.identity->spiffe_id + " " + app.identity->server_name + " " + app.identity->roots;
+  }
   const bool known = std::any_of(app.endpoints.begin(), app.endpoints.end(),
                                  [&](const Endpoint& other) { return other.key == endpoint.key; });
   if (app.endpoints.size() >= kEndpointsMost) {
@@ -91,7 +99,15 @@ Reach reach_of(const contract::Entity& entity) {
   return reach;
 }
 
-Result<std::unique_ptr<App>> make_app(const contract::Entity& entity) {
+std::optional<UpstreamIdentity> identity_of(const contract::Entity& entity) {
+  const codec::Json* record = find_fact(entity, "upstream_identity");
+  if (record == nullptr || !record->is_object()) return std::nullopt;
+  return UpstreamIdentity{std::string(record->string_or("spiffeId", "")),
+                          std::string(record->string_or("serverName", "")),
+                          std::string(record->string_or("roots", ""))};
+}
+
+Result<std::unique_ptr<App>> make_app(const contract::Entity& entity, const UpstreamTls& tls) {
   auto app = std::make_unique<App>();
   static std::atomic<std::uint64_t> tokens{0};  // NOLINT: a number that is never given twice
   app->token = ++tokens;
@@ -105,6 +121,11 @@ Result<std::unique_ptr<App>> make_app(const contract::Entity& entity) {
     app->hosts.push_back(codec::to_lower(std::string_view(host.as_string())));
   }
   app->is_http2 = text_fact(entity, "protocol", "http1") == "http2";
+  app->identity = identity_of(entity);
+  if (app->identity) {
+    if (!tls) return broken(entity, "TLS to applications is not spoken here");
+    WARY_ASSIGN_OR_RETURN(app->tls, tls(*app->identity, app->is_http2));
+  }
   WARY_RETURN_IF_ERROR(add_endpoint(*app, text_fact(entity, "upstream", "")));
   if (const codec::Json* more = find_fact(entity, "upstreams"); more != nullptr && more->is_array()) {
     for (const codec::Json& one : more->items()) {
@@ -142,13 +163,13 @@ Status add_route(const contract::Entity& entity, const std::unordered_map<std::s
 Result<io::Address> parse_upstream(std::string_view text) {
   const auto refuse = [&] {
     return fail(ErrorKind::kInvalid, "upstream_syntax", "this is no upstream")
-        .expected("http://127.0.0.1:PORT, http://[::1]:PORT or unix:/path")
+        .expected("http://127.0.0.1:PORT, https://[::1]:PORT or unix:/path")
         .found(text);
   };
   if (text.starts_with("unix:/")) return io::Address::unix_socket(text.substr(5));
-  constexpr std::string_view kScheme = "http://";
-  if (!text.starts_with(kScheme)) return refuse();
-  text.remove_prefix(kScheme.size());
+  constexpr std::string_view kPlain = "http://", kSecure = "https://";
+  if (!text.starts_with(kPlain) && !text.starts_with(kSecure)) return refuse();
+  text.remove_prefix(text.starts_with(kPlain) ? kPlain.size() : kSecure.size());
   if (text.ends_with('/')) text.remove_suffix(1);
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon == 0) return refuse();
@@ -187,11 +208,11 @@ const Route& App::find_route(std::string_view path) const {
 
 std::shared_ptr<const Site> Site::build(const std::vector<const contract::Entity*>& apps,
                                         const std::vector<const contract::Entity*>& routes,
-                                        std::vector<Error>& problems) {
+                                        std::vector<Error>& problems, const UpstreamTls& tls) {
   const auto site = std::make_shared<Site>();
   std::unordered_map<std::string, App*> by_id;
   for (const contract::Entity* entity : apps) {
-    auto app = make_app(*entity);
+    auto app = make_app(*entity, tls);
     if (!app) {
       problems.push_back(std::move(app).error());
       continue;

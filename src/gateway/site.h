@@ -11,6 +11,7 @@
 // A path that no route names is the app's own: its resource is the App. Immutable; any thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,6 +22,7 @@
 #include "base/time.h"
 #include "contract/decision.h"
 #include "contract/entity.h"
+#include "crypto/tls.h"
 #include "io/loop.h"
 
 namespace wary::gateway {
@@ -58,6 +60,18 @@ struct Reach {
   std::optional<HealthCheck> health;
 };
 
+// Who an application is that is reached over TLS: a workload of ours by its SPIFFE ID, or a name that its own CA
+// vouches for.
+struct UpstreamIdentity {
+  std::string spiffe_id;
+  std::string server_name;
+  std::string roots;  // PEM, with server_name
+  bool operator==(const UpstreamIdentity&) const = default;
+};
+// Makes what verifies it; Site::build keeps it in the App.
+using UpstreamTls =
+    std::function<Result<std::shared_ptr<const crypto::TlsClientContext>>(const UpstreamIdentity&, bool is_http2)>;
+
 struct App {
   contract::EntityId id;
   std::uint64_t token = 0;  // of this very value: no other App of the process ever has it
@@ -65,6 +79,8 @@ struct App {
   std::vector<std::string> hosts;   // lower case, without port
   std::vector<Endpoint> endpoints;  // at least one
   Reach reach;
+  std::optional<UpstreamIdentity> identity;             // with it, over TLS
+  std::shared_ptr<const crypto::TlsClientContext> tls;  // shared: connections keep the one they began with
   bool is_http2 = false;    // the application speaks HTTP/2 (without TLS: with prior knowledge)
   bool is_console = false;  // wary's own: the only app that may set wary's cookies
   bool signs_in = true;     // an unknown browser is sent to sign in; otherwise it is refused
@@ -81,7 +97,7 @@ class Site {
   // What a broken entity would serve is left out and named in `problems`; the rest is served.
   static std::shared_ptr<const Site> build(const std::vector<const contract::Entity*>& apps,
                                            const std::vector<const contract::Entity*>& routes,
-                                           std::vector<Error>& problems);
+                                           std::vector<Error>& problems, const UpstreamTls& tls = {});
   // `host` may carry a port; case does not matter.
   const App* find_app(std::string_view host) const;
   std::vector<std::string> hosts() const;
@@ -92,7 +108,7 @@ class Site {
   std::unordered_map<std::string, const App*> by_host_;
 };
 
-// "http://ADDRESS:PORT" with a numeric address, or "unix:/path". Errors: upstream_syntax.
+// "http://ADDRESS:PORT" or "https://ADDRESS:PORT" with a numeric address, or "unix:/path". Errors: upstream_syntax.
 Result<io::Address> parse_upstream(std::string_view text);
 
 }  // namespace wary::gateway

@@ -195,6 +195,10 @@ void Http1Upstream::finish() {
 }
 
 void Http1Upstream::fail(std::string_view code, std::string_view message) {
+  if (code == "upstream_closed" && !any_answer_ && lane_.has_failed_identity(stream_.get())) {
+    code = "upstream_identity";
+    message = "who answers there is not who is expected";
+  }
   const bool is_stale = code == "upstream_closed" && was_used && !any_answer_;
   events_->on_upstream_failed(code, message, is_stale);
 }

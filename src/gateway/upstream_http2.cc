@@ -115,6 +115,10 @@ void Http2Upstream::turn_end() {
 // The connection ends: every call on it hears so.
 void Http2Upstream::lose(std::string_view code, std::string_view message) {
   const auto self = shared_from_this();
+  if (lane_.has_failed_identity(stream_.get())) {
+    code = "upstream_identity";
+    message = "who answers there is not who is expected";
+  }
   close();
   const auto calls = std::move(calls_);
   calls_.clear();

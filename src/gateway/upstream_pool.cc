@@ -32,20 +32,22 @@ struct UpstreamPool::Group {
 UpstreamPool::UpstreamPool(Worker& worker) : worker_(worker) {}
 UpstreamPool::~UpstreamPool() = default;
 
-UpstreamLane& UpstreamPool::lane_of(const Endpoint& endpoint, bool is_http2) {
+UpstreamLane& UpstreamPool::lane_of(const Endpoint& endpoint, const App& app) {
   auto& lane = lanes_[endpoint.key];
   if (!lane) {
     lane = std::make_unique<UpstreamLane>();
     lane->address = endpoint.address;
-    lane->is_http2 = is_http2;
+    lane->is_http2 = app.is_http2;
   }
+  lane->tls = app.tls;
+  lane->server_name = app.identity ? app.identity->server_name : "";
   return *lane;
 }
 
 UpstreamPool::Group& UpstreamPool::group_of(const App& app) {
   const auto [at, fresh] = groups_.try_emplace(app.token);
   if (fresh) {
-    for (const Endpoint& endpoint : app.endpoints) at->second.lanes.push_back(&lane_of(endpoint, app.is_http2));
+    for (const Endpoint& endpoint : app.endpoints) at->second.lanes.push_back(&lane_of(endpoint, app));
   }
   return at->second;
 }
@@ -124,7 +126,8 @@ void UpstreamPool::note_connect(UpstreamLane& lane, bool worked) {
 void UpstreamPool::connected(UpstreamLane& lane, UpstreamWaiter waiter, Result<std::unique_ptr<io::Stream>> stream) {
   note_connect(lane, stream.ok());
   if (!stream) return answer(waiter, std::move(stream).error());
-  auto upstream = std::make_unique<Http1Upstream>(worker_, lane, std::move(stream).value());
+  auto upstream =
+      std::make_unique<Http1Upstream>(worker_, lane, lane.secure(worker_.loop(), std::move(stream).value()));
   upstream->use();
   answer(waiter, std::unique_ptr<UpstreamCall>(std::move(upstream)));
 }
@@ -139,7 +142,8 @@ void UpstreamPool::shared_connected(UpstreamLane& lane, Result<std::unique_ptr<i
   }
   std::erase_if(lane.shared, [](const auto& shared) { return !shared->takes_calls() && shared->is_idle(); });
   if (lane.shared.size() >= kSharedPerUpstream) lane.shared.erase(lane.shared.begin());  // its calls go on
-  const auto upstream = std::make_shared<Http2Upstream>(worker_, lane, std::move(stream).value());
+  const auto upstream =
+      std::make_shared<Http2Upstream>(worker_, lane, lane.secure(worker_.loop(), std::move(stream).value()));
   upstream->start();
   upstream->idle_since = worker_.loop().now().nanos;
   lane.shared.push_back(upstream);
@@ -197,13 +201,16 @@ void UpstreamPool::check_health(std::int64_t now) {
   for (const auto& app : worker_.site()->apps()) {
     if (!app->reach.health) continue;
     for (const Endpoint& endpoint : app->endpoints) {
-      UpstreamLane& lane = lane_of(endpoint, app->is_http2);
+      UpstreamLane& lane = lane_of(endpoint, *app);
       if (lane.is_probed || now < lane.next_probe) continue;
       lane.is_probed = true;
       lane.next_probe = now + app->reach.health->interval;
       const auto done = [this, &lane, check = *app->reach.health](bool well) { probed(lane, check, well); };
       probes_.push_back(std::make_unique<HealthProbe>(worker_.loop(), lane.address, *app->reach.health,
                                                       app->hosts.front(), app->is_http2, now, done));
+      probes_.back()->secure = [this, &lane](std::unique_ptr<io::Stream> stream) {
+        return lane.secure(worker_.loop(), std::move(stream));
+      };
       probes_.back()->start();
     }
   }

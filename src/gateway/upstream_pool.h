@@ -52,7 +52,7 @@ class UpstreamPool {
   friend class HealthProbe;
   struct Group;
   Group& group_of(const App& app);
-  UpstreamLane& lane_of(const Endpoint& endpoint, bool is_http2);
+  UpstreamLane& lane_of(const Endpoint& endpoint, const App& app);
   void connected(UpstreamLane& lane, UpstreamWaiter waiter, Result<std::unique_ptr<io::Stream>> stream);
   void shared_connected(UpstreamLane& lane, Result<std::unique_ptr<io::Stream>> stream);
   void answer(const UpstreamWaiter& waiter, Result<std::unique_ptr<UpstreamCall>> call);
