@@ -72,7 +72,8 @@ Subject by_session(std::string_view token, std::string_view host, const policy::
 }
 
 Subject by_api_key(std::string_view key, const policy::Snapshot& snapshot) {
-  const contract::Entity* hash = snapshot.find_entity({"Wary::ApiKeyHash", api_key_id(key)});
+  EntityId shown{"Wary::ApiKeyHash", api_key_id(key)};
+  const contract::Entity* hash = snapshot.find_entity(shown);
   auto id = hash != nullptr ? reference_of(*hash, "key") : std::nullopt;
   const contract::Entity* entity = id ? snapshot.find_entity(*id) : nullptr;
   if (entity == nullptr) {
@@ -86,6 +87,7 @@ Subject by_api_key(std::string_view key, const policy::Snapshot& snapshot) {
   }
   Subject out = somebody(std::move(*holder), How::kApiKey);
   out.api_key = std::move(id);
+  out.api_key_hash = std::move(shown);
   return out;
 }
 
@@ -173,9 +175,9 @@ Subject Identifier::by_authorization(const Presented& presented, const policy::S
   if (!token) return refuse("invalid_token", token.error());
   const Status bound = check_binding(**token, *text, is_dpop, presented);
   if (!bound) {
-    const bool is_proof = is_dpop && bound.error().code.starts_with("dpop_");
-    return refuse(is_proof || bound.error().code.starts_with("jws_") ? "invalid_dpop_proof" : "invalid_token",
-                  bound.error());
+    // What is wrong is the token, or how it was shown; everything else is said of the proof.
+    const bool is_token = bound.error().code.starts_with("token_") || bound.error().code == "dpop_required";
+    return refuse(is_token ? "invalid_token" : "invalid_dpop_proof", bound.error());
   }
   if (snapshot.find_entity((*token)->principal) == nullptr) {
     return refuse("invalid_token",

@@ -58,6 +58,7 @@ struct Whole {
   Facts route_more;
   bool alice_is_known = true;
   bool token_is_revoked = false;
+  std::string key_now;  // instead of `key`, where the ApiKey got another
 
   Whole() {
     sim.run_for((test::kTokenNow * kNanosPerSecond) - sim.clock().unix_time().nanos);
@@ -88,7 +89,8 @@ struct Whole {
     issuer.emplace_back("jwks", corp.jwks());
     issuer.emplace_back("keys", Json::array({Json(corp.thumbprint("e1"))}));
     content.entities.push_back(thing("Wary::Issuer", "corp", issuer));
-    content.entities.push_back(thing("Wary::ApiKeyHash", api_key_id(key), {{"key", ref("Wary::ApiKey", "k")}}));
+    content.entities.push_back(
+        thing("Wary::ApiKeyHash", api_key_id(key_now.empty() ? key : key_now), {{"key", ref("Wary::ApiKey", "k")}}));
     content.entities.push_back(thing("Wary::ApiKey", "k", api_key_facts));
     content.entities.push_back(thing("Wary::App", "demo/site"));
     content.entities.push_back(thing("Wary::Route", "demo/r", route_more));
@@ -274,6 +276,12 @@ TEST_CASE("a token bound to a key is shown with a proof by that key, once") {
   CHECK(missing.starts_with("401 dpop_missing DPoP realm=\"wary\", error=\"invalid_dpop_proof\""));
   CHECK(missing.ends_with("algs=\"ES256 EdDSA PS256 RS256 ES384\""));
   CHECK(world.challenge(world.who("Bearer " + token)).find("error=\"invalid_token\"") != std::string::npos);
+  const Subject secret = world.who(
+      "DPoP " + token,
+      {.dpop = codec::encode_base64url(as_bytes(R"({"typ":"dpop+jwt","alg":"ES256","jwk":{"kty":"oct","k":"AA"}})")) +
+               ".e30.AAAA"});
+  CHECK(secret.refusal->code == "jwk_private");
+  CHECK(secret.refusal->authenticate.find("invalid_dpop_proof") != std::string::npos);
   // Another worker of this process knows what was shown to the first.
   Identifier other(world.shared.proofs, world.sim.clock());
   Presented again{.host = "a.test", .authorization = {}, .dpop = proof, .method = "GET", .path = "/x"};
@@ -375,6 +383,22 @@ TEST_CASE("an API key does what it is for, while it is good") {
   CHECK(good_with("apps", Json::array({ref("Wary::App", "demo/other")})) == "forbid guardrail/api-key-scope");
   CHECK(good_with("routes", Json::array({ref("Wary::Route", "demo/r")})).starts_with("permit"));
   CHECK(good_with("routes", Json::array({ref("Wary::Route", "demo/s")})) == "forbid guardrail/api-key-scope");
+}
+
+TEST_CASE("what an API key opened ends when its ApiKey gets another") {
+  Whole world;
+  const Subject open = world.who("Bearer " + world.key);
+  const contract::Decision decision = world.decide(open);
+  CHECK(decision.is_allowed());
+  const contract::EntityId hash{"Wary::ApiKeyHash", api_key_id(world.key)};
+  CHECK(std::ranges::find(decision.depends_on, hash) != decision.depends_on.end());
+  SteadyRandom random;
+  random.number();
+  world.key_now = make_api_key(random);
+  world.publish();
+  CHECK(world.outcome(open) == "forbid guardrail/api-key");
+  CHECK(world.code("Bearer " + world.key) == "api_key_unknown");
+  CHECK(world.outcome(world.who("Bearer " + world.key_now)).starts_with("permit"));
 }
 
 TEST_CASE("two credentials of one principal are one, of two principals none") {

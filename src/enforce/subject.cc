@@ -49,6 +49,8 @@ void describe(const Subject& subject, contract::Request& request) {
   if (subject.session) request.context.set("session", entity_of(subject.session->type, subject.session->id));
   if (subject.token) request.context.set("token", token_facts(*subject.token));
   if (subject.api_key) request.context.set("api_key", entity_of(subject.api_key->type, subject.api_key->id));
+  if (subject.api_key_hash)
+    request.context.set("api_key_hash", entity_of("Wary::ApiKeyHash", subject.api_key_hash->id));
 }
 
 std::string authenticate_value(std::string_view scheme, std::string_view error, std::string_view description,
