@@ -1,6 +1,9 @@
 #include "federation/fetch.h"
 
 #include <algorithm>
+#include <charconv>
+
+#include "codec/text.h"
 
 namespace wary::federation {
 
@@ -52,10 +55,6 @@ void Fetch::connect() {
 }
 
 void Fetch::connected(std::unique_ptr<io::Stream> stream) {
-  crypto::TlsClientOptions options;
-  options.verify_server = verify_;
-  const auto context = crypto::TlsClientContext::build(std::move(options));
-  if (!context) return finish(context.error());
   const std::string_view host = url_.host;
   const bool is_literal = host.size() > 2 && host.front() == '[';
   const std::string_view name = is_literal ? host.substr(1, host.size() - 2) : host;
@@ -73,6 +72,11 @@ void Fetch::connected(std::unique_ptr<io::Stream> stream) {
         });
       });
   if (Status prepared = call_->prepare(); !prepared) return finish(std::move(prepared).error());
+  if (url_.scheme == "http") return call_->begin(std::move(stream));
+  crypto::TlsClientOptions options;
+  options.verify_server = verify_;
+  const auto context = crypto::TlsClientContext::build(std::move(options));
+  if (!context) return finish(context.error());
   auto secure = std::make_unique<http::TlsStream>(parts_.loop, std::move(stream), crypto::TlsSession(*context, name));
   secure_ = secure.get();
   call_->begin(std::move(secure));
@@ -82,8 +86,9 @@ void Fetch::answered(Result<http::ClientResponse> response) {
   secure_ = nullptr;
   call_.reset();
   if (!response) return finish(std::move(response).error());
+  max_age_s_ = max_age_of(response->header("cache-control"));
   if (response->status == 200) return finish(std::move(response->body));
-  if (!is_redirect(response->status)) {
+  if (!is_redirect(response->status) || url_.scheme == "http") {
     return finish(fail(ErrorKind::kUnavailable, "federation_status", "the endpoint answers without a bundle")
                       .at(url_.to_string())
                       .expected("200")
@@ -107,6 +112,23 @@ void Fetch::finish(Result<std::string> result) {
       [alive = std::weak_ptr<int>(alive_), done = std::exchange(done_, nullptr), result = std::move(result)] {
         if (!alive.expired()) done(result);
       });
+}
+
+std::optional<std::int64_t> max_age_of(std::string_view cache_control) {
+  std::optional<std::int64_t> out;
+  while (!cache_control.empty()) {
+    const std::size_t end = std::min(cache_control.find(','), cache_control.size());
+    const std::string directive = codec::to_lower(codec::trim(cache_control.substr(0, end)));
+    cache_control.remove_prefix(std::min(end + 1, cache_control.size()));
+    if (directive == "no-store" || directive == "no-cache") return 0;
+    constexpr std::string_view kMaxAge = "max-age=";
+    if (!directive.starts_with(kMaxAge)) continue;
+    std::int64_t seconds = 0;
+    const char* last = directive.data() + directive.size();
+    const auto parsed = std::from_chars(directive.data() + kMaxAge.size(), last, seconds);
+    if (parsed.ec == std::errc() && parsed.ptr == last && seconds >= 0) out = seconds;
+  }
+  return out;
 }
 
 crypto::VerifyPeer verify_web_server(crypto::TrustRoots roots, Clock& clock) {
