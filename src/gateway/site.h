@@ -5,8 +5,8 @@
 //   const Route& route = app->find_route("/api/v1/query");
 //
 // Attributes of Wary::App: hosts (set of names), upstream ("http://127.0.0.1:9090" or "unix:/path"), record
-// ("with" | "before"), sign_in ("session" | "none"). Of Wary::Route: app (entity), path ("/exact", or
-// "/api/*" for "/api" and all below), record.
+// ("with" | "before"), sign_in ("session" | "none"), forward_authorization (true). Of Wary::Route: app (entity), path
+// ("/exact", or "/api/*" for "/api" and all below), record.
 // A path that no route names is the app's own: its resource is the App. Immutable; any thread.
 #pragma once
 
@@ -35,8 +35,9 @@ struct App {
   std::string tenant;
   std::vector<std::string> hosts;  // lower case, without port
   io::Address upstream;
-  bool is_console = false;  // wary's own: the only app that may set wary's cookies
-  bool signs_in = true;     // an unknown browser is sent to sign in; otherwise it is refused
+  bool is_console = false;              // wary's own: the only app that may set wary's cookies
+  bool signs_in = true;                 // an unknown browser is sent to sign in; otherwise it is refused
+  bool forwards_authorization = false;  // credentials of wary's go on to the upstream
   Route fallback;
   std::vector<Route> routes;  // longest path first, exact before prefix
   // `path` is normalised (codec/uri.h).
