@@ -7,6 +7,8 @@
 #include "enforce/point.h"
 #include "io/mapped_file.h"
 #include "io/sim_loop.h"
+#include "policy/validate.h"
+#include "schema/conformance.h"
 
 using namespace wary;
 using namespace wary::enforce;
@@ -179,6 +181,28 @@ TEST_CASE("a bearer token of an issuer is whom it speaks for, and policies see w
   for (const contract::EntityId& id :
        {contract::EntityId{"Wary::Issuer", "corp"}, contract::EntityId{"Wary::Token", token_entity_id("corp", "t1")}}) {
     CHECK_MESSAGE(std::ranges::find(decision.depends_on, id) != decision.depends_on.end(), id.to_string());
+  }
+}
+
+TEST_CASE("what policies are asked about a credential conforms to the platform's schema") {
+  Whole world;
+  Proofs proofs;
+  Json claims = TestIssuer::claims_with("auth_time", std::to_string(test::kTokenNow));
+  claims.set("acr", "gold").set("cnf", *codec::parse_json(proofs.cnf));
+  const std::string full = world.corp.sign(claims), proof = proofs.make(full);
+  for (const Subject& subject :
+       {world.who(""), world.who("Bearer " + world.token()), world.who("DPoP " + full, {.dpop = proof}),
+        world.who("Bearer " + world.key), world.who("", {.session_token = "cookie"}),
+        world.who("", {.spiffe_id = kWorkloadId})}) {
+    REQUIRE_FALSE(subject.refusal);
+    contract::Request request = world.request(subject);
+    request.context.set("host", "a.test").set("path", "/x");
+    const Json address = Json::object({{"fn", Json("ip")}, {"arg", Json("127.0.0.1")}});
+    request.context.set("client", Json::object({{"__extn", address}}));
+    const auto asked = policy::to_cedar(*world.shared.snapshot.current(), request);
+    REQUIRE(asked.ok());
+    const Status fits = schema::validate_request(policy::platform_schema(), *asked);
+    CHECK_MESSAGE(fits.ok(), (fits.ok() ? "" : fits.error().to_string()));
   }
 }
 
