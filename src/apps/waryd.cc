@@ -8,6 +8,8 @@
 #include "apps/process.h"
 #include "codec/text.h"
 #include "control/api.h"
+#include "control/api_keys.h"
+#include "control/issuers.h"
 #include "control/nodes.h"
 #include "control/trust_domains.h"
 #include "control/workload_identity.h"
@@ -36,6 +38,7 @@ struct Control {
   std::unique_ptr<control::WorkloadIdentity> workloads;
   std::unique_ptr<control::Nodes> nodes;
   std::unique_ptr<control::TrustDomains> trust_domains;
+  std::unique_ptr<control::Issuers> issuers;
   std::unique_ptr<http::Server> admin;
   std::unique_ptr<http::Server> console;
   std::unique_ptr<ledger::LedgerWriter> ledger;
@@ -281,6 +284,8 @@ Status serve_nodes(Runtime& runtime, Control& control, const Bytes& snapshot_key
   control.workloads = std::make_unique<control::WorkloadIdentity>(*control.plane, std::move(parts));
   control.trust_domains = std::make_unique<control::TrustDomains>(
       *control.plane, control::TrustDomainsParts{*runtime.clock, *runtime.log, issue});
+  control.issuers =
+      std::make_unique<control::Issuers>(*control.plane, control::IssuersParts{*runtime.clock, *runtime.log});
   control.plane->on_call = [&control](const std::string& node, const codec::Json& call,
                                       std::function<void(codec::Json)> reply) {
     const std::string_view operation = call.string_or("op", "");
@@ -290,7 +295,10 @@ Status serve_nodes(Runtime& runtime, Control& control, const Bytes& snapshot_key
       }
       return reply(codec::Json::object());
     }
-    if (node.starts_with("federation/")) return control.trust_domains->handle(node, call, std::move(reply));
+    if (node.starts_with("federation/")) {
+      if (operation.starts_with("jwks.")) return control.issuers->handle(node, call, std::move(reply));
+      return control.trust_domains->handle(node, call, std::move(reply));
+    }
     codec::Json answer = codec::Json::object();
     if (operation == "redeem") {
       const auto token =
@@ -350,10 +358,12 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
         if (!written) runtime.log->warn("waryd.authorities_not_published", {{"code", written.error().code}});
         return rotated;
       },
-      [&control](const store::Key& key) {
+      [&runtime, &control](const store::Key& key) {
         if (key.kind == "TrustDomain" && control.trust_domains) return control.trust_domains->status_of(key.name);
         if (key.kind == "Node" && control.nodes) return control.nodes->status_of(key.name);
-        return codec::Json::object();
+        if (key.kind == "Issuer" && control.issuers) return control.issuers->status_of(key.name);
+        if (key.kind != "ApiKey") return codec::Json::object();
+        return control::api_key_status(control.plane->objects(), key.name, runtime.clock->unix_time());
       }};
   control.api = std::make_unique<control::Api>(*control.plane, *control.sign_in, std::move(parts));
   WARY_RETURN_IF_ERROR(serve_nodes(runtime, control, keys.snapshot));

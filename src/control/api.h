@@ -87,6 +87,8 @@ class Api {
   void rotate_authority(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void create_node_token(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void health(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  // api_keys.cc
+  void create_api_key(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   // api_ledger.cc
   void ledger_events(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void ledger_proof(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);

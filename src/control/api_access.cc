@@ -6,6 +6,7 @@
 #include "control/api.h"
 #include "control/nodes.h"
 #include "control/views.h"
+#include "enforce/jwt_issuer.h"
 #include "policy/explain.h"
 
 namespace wary::control {
@@ -48,6 +49,23 @@ struct Target {
   store::Key revocation;
   EntityId entity;
 };
+// One token of an issuer, by its `jti`, whether or not anybody has seen it: ISSUER/JTI.
+Result<Target> token_target(const Plane& plane, const std::string& name) {
+  const std::size_t slash = std::min(name.find('/'), name.size());
+  const std::string issuer = name.substr(0, slash), id = slash < name.size() ? name.substr(slash + 1) : "";
+  if (id.empty() || plane.objects().find(key_of(kTenantWide, "Issuer", issuer)) == nullptr) {
+    return fail(ErrorKind::kNotFound, "revoke_unknown", "a token is named by its Issuer and its jti")
+        .expected("ISSUER/JTI")
+        .found(std::string_view(name))
+        .next("wary get issuers lists them");
+  }
+  Target target;
+  target.entity = {"Wary::Token", enforce::token_entity_id(issuer, id)};
+  target.revocation =
+      key_of(kTenantWide, "Revocation", "token." + issuer + "." + target.entity.id.substr(issuer.size() + 1));
+  return target;
+}
+
 Result<Target> target_of(const Plane& plane, const Json& body) {
   const std::string kind(body.string_or("kind", "")), name(body.string_or("name", ""));
   const std::string reason(body.string_or("reason", ""));
@@ -68,9 +86,14 @@ Result<Target> target_of(const Plane& plane, const Json& body) {
   } else if (kind == "node") {
     target.entity = node_entity(plane.settings().trust_domain, name);
     target.revocation = key_of(kTenantWide, "Revocation", "node.-." + name);
+  } else if (kind == "apikey" || kind == "issuer") {
+    target.entity = {kind == "apikey" ? "Wary::ApiKey" : "Wary::Issuer", name};
+    target.revocation = key_of(kTenantWide, "Revocation", kind + ".-." + name);
+  } else if (kind == "token") {
+    return token_target(plane, name);
   } else {
     return fail(ErrorKind::kInvalid, "revoke_kind", "this cannot be revoked")
-        .expected("user, workload, node or session")
+        .expected("user, workload, node, session, apikey, issuer or token")
         .found(kind)
         .next("wary help revoke");
   }

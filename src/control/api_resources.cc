@@ -2,6 +2,8 @@
 #include "codec/text.h"
 #include "codec/uri.h"
 #include "control/api.h"
+#include "control/api_keys.h"
+#include "control/issuers.h"
 #include "control/nodes.h"
 #include "control/policy_check.h"
 #include "control/trust_domains.h"
@@ -54,8 +56,16 @@ void check_selectors(const Resource& resource, std::size_t object, std::vector<R
   }
 }
 
+// What goes with an object that is changed, or deleted (no spec), in the same change.
+std::vector<Write> writes_with(const Objects& objects, const store::Key& key, const Json* spec) {
+  std::vector<Write> out = trust_domain_writes(objects, key, spec);
+  for (Write& write : issuer_writes(objects, key, spec)) out.push_back(std::move(write));
+  for (Write& write : api_key_writes(objects, key, spec)) out.push_back(std::move(write));
+  return out;
+}
+
 // Who programs are, here and in other trust domains.
-void check_identity(const Plane& plane, const Resource& resource, std::size_t object,
+void check_identity(const Plane& plane, const Objects& next, const Resource& resource, std::size_t object,
                     std::vector<ResourceError>& errors) {
   if (resource.key.kind == "Workload") check_selectors(resource, object, errors);
   // SPIFFE IDs of wary's own processes and nodes; the console is an App of it.
@@ -68,8 +78,10 @@ void check_identity(const Plane& plane, const Resource& resource, std::size_t ob
     auto wrong = check_node_authority(resource.spec);
     if (wrong) errors.push_back(at(object, std::move(wrong->first), std::move(wrong->second)));
   }
-  if (resource.key.kind != "TrustDomain") return;
-  auto wrong = check_trust_domain(resource, plane.settings());
+  std::optional<std::pair<std::string, Error>> wrong;
+  if (resource.key.kind == "TrustDomain") wrong = check_trust_domain(resource, plane.settings());
+  if (resource.key.kind == "Issuer") wrong = check_issuer(resource, next, plane.settings());
+  if (resource.key.kind == "ApiKey") wrong = check_api_key(resource, next);
   if (wrong) errors.push_back(at(object, std::move(wrong->first), std::move(wrong->second)));
 }
 
@@ -117,7 +129,7 @@ void check_references(const Plane& plane, const Objects& next, const Resource& r
   const std::string& kind = resource.key.kind;
   if (kind == "User" || kind == "Workload" || kind == "Node" || kind == "NodeAuthority") check_groups("groups");
   if (kind == "Workload") check_groups("nodeGroups");
-  check_identity(plane, resource, object, bundle.errors);
+  check_identity(plane, next, resource, object, bundle.errors);
   if (kind == "Group") check_groups("parents");
   if (kind == "Route") {
     const std::string app(resource.spec.string_or("app", ""));
@@ -200,7 +212,7 @@ Bundle read_bundle(const Plane& plane, const std::vector<Json>& objects) {
     bundle.results.push(std::move(result));
     next.put(resource.key, stored, plane.revision() + 1);
     if (same) continue;
-    std::vector<Write> more = trust_domain_writes(plane.objects(), resource.key, &resource.spec);
+    std::vector<Write> more = writes_with(plane.objects(), resource.key, &resource.spec);
     bundle.writes.push_back({resource.key, std::move(stored)});
     bundle.object_of_write.push_back(object);
     for (Write& write : more) {
@@ -291,7 +303,8 @@ void Api::apply(const Caller& caller, const ExchangePtr& exchange, const std::st
   }
   Json names = Json::array();
   for (const Write& write : bundle.writes) {
-    if (write.json) names.push(Json(name_of(write.key)));  // what goes with another's change is no object of its own
+    // What goes with another's change is no object of its own.
+    if (write.json && plane_.kinds().find(write.key.kind) != nullptr) names.push(Json(name_of(write.key)));
   }
   const auto committed =
       plane_.commit({std::move(bundle.writes),
@@ -338,7 +351,7 @@ void Api::delete_object(const Caller& caller, const ExchangePtr& exchange, const
     return send_error(exchange, foreign.error());
   }
   Change change;
-  change.writes = trust_domain_writes(plane_.objects(), *key, nullptr);
+  change.writes = writes_with(plane_.objects(), *key, nullptr);
   for (Write& write : node_writes(plane_.objects(), *key)) change.writes.push_back(std::move(write));
   change.writes.push_back({*key, std::nullopt});
   change.event = change_event(caller, "resources.delete", Json::object({{"object", Json(name_of(*key))}}));

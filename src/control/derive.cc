@@ -1,10 +1,10 @@
 #include "control/derive.h"
 
-#include "control/views.h"
-
 #include <algorithm>
 
+#include "control/derive_facts.h"
 #include "control/kinds.h"
+#include "control/views.h"
 
 namespace wary::control {
 
@@ -14,57 +14,6 @@ using contract::EntityId;
 using contract::Fact;
 
 namespace {
-
-Json reference(std::string_view type, std::string_view id) {
-  Json target = Json::object();
-  target.set("type", type).set("id", id);
-  return Json::object({{"__entity", std::move(target)}});
-}
-
-Fact fact(std::string_view name, Json value, std::string_view source) {
-  return {std::string(name), std::move(value), std::string(source), {}, {}, {}};
-}
-
-const Json& spec_of(const Value& value) {
-  static const Json kEmpty = Json::object();  // immutable
-  const Json* spec = value.json.find("spec");
-  return spec != nullptr ? *spec : kEmpty;
-}
-
-std::vector<std::string> texts(const Json& spec, std::string_view name) {
-  std::vector<std::string> out;
-  const Json* list = spec.find(name);
-  if (list == nullptr || !list->is_array()) return out;
-  for (const Json& item : list->items()) {
-    if (item.is_string()) out.push_back(item.as_string());
-  }
-  return out;
-}
-
-std::vector<EntityId> groups(const Json& spec, std::string_view member) {
-  std::vector<EntityId> out;
-  for (std::string& name : texts(spec, member)) out.push_back({"Wary::Group", std::move(name)});
-  return out;
-}
-
-// "demo/metrics" of Wary::App::"demo/metrics".
-std::optional<std::pair<std::string, std::string>> split(std::string_view id) {
-  const std::size_t slash = id.find('/');
-  if (slash == std::string_view::npos) return std::nullopt;
-  return std::pair(std::string(id.substr(0, slash)), std::string(id.substr(slash + 1)));
-}
-
-bool is_revoked(const Objects& objects, std::string_view kind, std::string_view name_space, std::string_view name) {
-  const std::string target = std::string(kind) + "." + std::string(name_space) + "." + std::string(name);
-  return objects.find(key_of(kTenantWide, "Revocation", target)) != nullptr;
-}
-
-Entity base(const EntityId& id) {
-  Entity entity;
-  entity.tenant = std::string(contract::kDefaultTenant);
-  entity.id = id;
-  return entity;
-}
 
 std::optional<Entity> derive_user(const Objects& objects, const EntityId& id) {
   const Value* value = objects.find(key_of(kTenantWide, "User", id.id));
@@ -180,6 +129,9 @@ std::optional<Entity> derive_app(const Objects& objects, const EntityId& id) {
   if (const Json* most = spec.find("maxBodyBytes")) entity.attributes.push_back(fact("max_body", *most, "resource"));
   entity.attributes.push_back(fact("protocol", spec.string_or("protocol", "http1"), "resource"));
   entity.attributes.push_back(fact("record", spec.string_or("record", "with"), "resource"));
+  if (spec.bool_or("forwardAuthorization", false)) {
+    entity.attributes.push_back(fact("forward_authorization", true, "resource"));
+  }
   return entity;
 }
 
@@ -195,6 +147,13 @@ std::optional<Entity> derive_route(const Objects& objects, const EntityId& id) {
   entity.attributes.push_back(fact("path", spec.string_or("path", ""), "resource"));
   if (const std::string_view record = spec.string_or("record", ""); !record.empty()) {
     entity.attributes.push_back(fact("record", record, "resource"));
+  }
+  const Json* step_up = spec.find("stepUp");
+  if (const Json* acr = step_up != nullptr ? step_up->find("acr") : nullptr; acr != nullptr) {
+    entity.attributes.push_back(fact("step_up_acr", *acr, "resource"));
+  }
+  if (const Json* age = step_up != nullptr ? step_up->find("maxAgeSeconds") : nullptr; age != nullptr) {
+    entity.attributes.push_back(fact("step_up_max_age", *age, "resource"));
   }
   return entity;
 }
@@ -286,18 +245,23 @@ std::vector<EntityId> entities_of(const store::Key& key, const Settings& setting
   const std::string scoped = key.name_space + "/" + key.name;
   if (key.kind == "App" || key.kind == "Route") return {{"Wary::" + key.kind, scoped}};
   if (key.kind == "FetchedBundle") return {{"Wary::TrustDomain", key.name}};
+  if (key.kind == "FetchedKeys") return {{"Wary::Issuer", key.name}};
   if (key.kind == "Workload") return {{"Wary::Workload", spiffe_id_of(settings, key.name_space, key.name)}};
   if (key.kind == "Revocation") {
-    // user.-.alice, workload.demo.reader, session.-.ID
+    // user.-.alice, workload.demo.reader, session.-.ID, apikey.-.NAME, issuer.-.NAME, token.ISSUER.HASH
     const std::size_t first = key.name.find('.'), second = key.name.find('.', first + 1);
     const std::string kind = key.name.substr(0, first), name_space = key.name.substr(first + 1, second - first - 1);
     const std::string name = key.name.substr(second + 1);
     if (kind == "workload") return {{"Wary::Workload", spiffe_id_of(settings, name_space, name)}};
     if (kind == "node") return {node_entity(settings.trust_domain, name)};
+    if (kind == "apikey") return {{"Wary::ApiKey", name}};
+    if (kind == "issuer") return {{"Wary::Issuer", name}};
+    if (kind == "token") return {{"Wary::Token", name_space + "/" + name}};
     return {{kind == "user" ? "Wary::User" : "Wary::Session", name}};
   }
   if (key.kind == "Node" || key.kind == "NodeKey") return {node_entity(settings.trust_domain, key.name)};
-  for (const std::string_view kind : {"User", "Group", "Namespace", "Session", "Credential", "TrustDomain"}) {
+  for (const std::string_view kind :
+       {"User", "Group", "Namespace", "Session", "Credential", "TrustDomain", "Issuer", "ApiKey", "ApiKeyHash"}) {
     if (key.kind == kind) return {{"Wary::" + key.kind, key.name}};
   }
   return {};
@@ -313,6 +277,10 @@ std::optional<Entity> derive_entity(const Objects& objects, const EntityId& id, 
   if (id.type == "Wary::Route") return derive_route(objects, id);
   if (id.type == "Wary::Session") return derive_session(objects, id);
   if (id.type == "Wary::Credential") return derive_credential(objects, id);
+  if (id.type == "Wary::Issuer") return derive_issuer(objects, id, settings);
+  if (id.type == "Wary::Token") return derive_token(objects, id);
+  if (id.type == "Wary::ApiKey") return derive_api_key(objects, id, settings);
+  if (id.type == "Wary::ApiKeyHash") return derive_api_key_hash(objects, id);
   if (id.type == "Wary::Namespace" && objects.find(key_of(kTenantWide, "Namespace", id.id)) != nullptr) return base(id);
   return std::nullopt;
 }
@@ -325,8 +293,8 @@ std::vector<Entity> built_in_entities(const Settings& settings) {
   for (const std::string_view name : {"GET", "HEAD", "OPTIONS"}) out.push_back(action(name, "read"));
   for (const std::string_view name : {"POST", "PUT", "PATCH", "DELETE"}) out.push_back(action(name, "write"));
   for (const std::string_view name :
-       {"apply", "get", "delete", "watch", "try", "explain", "revoke", "restore", "session.create", "workload.issue",
-        "ca.rotate", "node.token", "ledger.read", "ledger.check", "status", "pdp.evaluate"}) {
+       {"apply", "get", "delete", "watch", "try", "explain", "revoke", "restore", "session.create", "apikey.create",
+        "workload.issue", "ca.rotate", "node.token", "ledger.read", "ledger.check", "status", "pdp.evaluate"}) {
     out.push_back(action(name, "manage"));
   }
   out.push_back(action("svid.issue", ""));
@@ -388,6 +356,11 @@ when { principal has attestation };
 // Each call is authorised again by the control plane itself.
 @id("console-api")
 permit (principal is Wary::User, action, resource == Wary::Route::"wary/console-api");
+
+// What manages wary itself is not reached by what a program carries, or what another issuer says of a person.
+@id("console-sessions-alone")
+forbid (principal, action, resource in Wary::App::"wary/console")
+when { context has token || context has api_key };
 )cedar";
   return {{"wary", std::string(kText), "built-in", 1}};
 }

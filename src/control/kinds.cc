@@ -16,8 +16,8 @@ constexpr std::size_t kTrustDomainMax = 253;  // the store's, of a name
 
 // What belongs to the whole tenant; everything else lives in a namespace.
 bool is_tenant_wide(std::string_view kind) {
-  constexpr std::string_view kTenantWideKinds[] = {"Namespace",   "User", "Group",
-                                                   "TrustDomain", "Node", "NodeAuthority"};
+  constexpr std::string_view kTenantWideKinds[] = {"Namespace", "User",          "Group",  "TrustDomain",
+                                                   "Node",      "NodeAuthority", "Issuer", "ApiKey"};
   return std::find(std::begin(kTenantWideKinds), std::end(kTenantWideKinds), kind) != std::end(kTenantWideKinds);
 }
 

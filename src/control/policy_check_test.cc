@@ -199,6 +199,37 @@ TEST_CASE("a stored policy that is not valid keeps deciding after a restart, and
   CHECK(codes(apply(world, {policy_object("old", mended)}), "errors").empty());
 }
 
+namespace {
+
+// An issuer with everything it may have, one of its tokens that was revoked, and keys of both holders.
+void put_credentials(World& world) {
+  REQUIRE(world
+              .put(key_of(kTenantWide, "Issuer", "corp"),
+                   R"({"issuer":"https://idp.test/","audiences":["api"],"jwksUri":"https://idp.test/keys","jwks":)"
+                   R"({"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}})")
+              .ok());
+  REQUIRE(world.put(key_of(kTenantWide, "Issuer", "bare"), R"({"issuer":"https://b.test/","audiences":["api"]})").ok());
+  REQUIRE(world.put(key_of(kTenantWide, "Revocation", "token.corp." + std::string(64, 'a')), "{}").ok());
+  REQUIRE(world
+              .put(key_of(kTenantWide, "ApiKey", "ci"),
+                   R"({"user":"bob","sha256":"x","expiresAt":9000000000,"methods":["GET"],"apps":["demo/site"],)"
+                   R"("routes":["demo/bare"]})")
+              .ok());
+  REQUIRE(
+      world.put(key_of(kTenantWide, "ApiKey", "job"), R"({"workload":"demo/job","sha256":"y","expiresAt":1})").ok());
+  REQUIRE(world.put(key_of(kTenantWide, "ApiKeyHash", std::string(64, 'b')), R"({"key":"ci"})").ok());
+  REQUIRE(world
+              .put(key_of("demo", "Route", "strict"),
+                   R"({"app":"site","path":"/strict","stepUp":{"acr":["gold"],"maxAgeSeconds":60}})")
+              .ok());
+  REQUIRE(world
+              .put(key_of("demo", "App", "open"),
+                   R"({"hosts":["open.localhost"],"upstream":"http://127.0.0.1:1","forwardAuthorization":true})")
+              .ok());
+}
+
+}  // namespace
+
 TEST_CASE("what is derived from the demo, from sessions and from revocations conforms to the schema") {
   World world;
   const codec::Json answer = apply(world, demo_objects());
@@ -214,6 +245,7 @@ TEST_CASE("what is derived from the demo, from sessions and from revocations con
   REQUIRE(world.put(key_of(kTenantWide, "Node", "web-1"), R"({"groups":["sre"]})").ok());
   REQUIRE(world.put(key_of(kTenantWide, "NodeKey", "web-1"), R"({"method":"tpm"})").ok());
   REQUIRE(world.put(key_of(kTenantWide, "Group", "on-call"), R"({"parents":["sre"]})").ok());
+  put_credentials(world);
   WorkloadIdentity identity(*world.plane, {world.sim.clock(), world.random, null_log(), {}, {}});
   REQUIRE(identity.publish(R"({"keys":[]})"));
   const auto session = world.sign_in->redeem_link(world.sign_in->create_link({"Wary::User", "owner"}, "bob")->secret);
@@ -230,7 +262,8 @@ TEST_CASE("what is derived from the demo, from sessions and from revocations con
   }
   for (const char* body :
        {R"({"kind":"user","name":"bob","reason":"test"})", R"({"kind":"node","name":"web-1","reason":"test"})",
-        R"({"kind":"workload","name":"demo/job","reason":"test"})"}) {
+        R"({"kind":"workload","name":"demo/job","reason":"test"})", R"({"kind":"apikey","name":"ci","reason":"test"})",
+        R"({"kind":"issuer","name":"corp","reason":"test"})", R"({"kind":"token","name":"corp/x","reason":"test"})"}) {
     const auto revoked = world.call(owner(), "POST", "/v1/revoke", body);
     world.run(2'000);
     CHECK(revoked->status == 200);
@@ -263,6 +296,7 @@ TEST_CASE("what the API asks the policy conforms to the schema, whoever calls") 
                                                                   {"POST", "/v1/revoke"},
                                                                   {"POST", "/v1/restore"},
                                                                   {"POST", "/v1/sessions"},
+                                                                  {"POST", "/v1/apikeys"},
                                                                   {"POST", "/v1/workloads/issue"},
                                                                   {"POST", "/v1/ca/rotate"},
                                                                   {"GET", "/v1/health"},

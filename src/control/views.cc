@@ -22,10 +22,12 @@ std::string_view name_in(std::string_view view) {
   return view.starts_with(kAgentPrefix) ? view.substr(kAgentPrefix.size()) : std::string_view();
 }
 
-// What a view shows of a state: every trust domain, and to an agent the placed workloads.
+// What a view shows of a state: every trust domain; to who fetches keys the issuers, and to an agent the placed
+// workloads.
 bool shows(const policy::Snapshot& snapshot, std::string_view trust_domain, const contract::Entity& entity,
            std::string_view name) {
   if (entity.id.type == "Wary::TrustDomain") return true;
+  if (entity.id.type == "Wary::Issuer") return name.empty();
   return entity.id.type == "Wary::Workload" && !name.empty() && is_placed(snapshot, trust_domain, entity, name);
 }
 
@@ -64,7 +66,7 @@ std::string snapshot_of(const policy::Snapshot& snapshot, std::string_view trust
   policy::SnapshotContent content;
   content.tenant = snapshot.tenant();
   content.revision = snapshot.revision();
-  for (const std::string_view type : {"Wary::TrustDomain", "Wary::Workload"}) {
+  for (const std::string_view type : {"Wary::Issuer", "Wary::TrustDomain", "Wary::Workload"}) {
     for (const contract::Entity* entity : snapshot.entities_of_type(type)) {
       if (shows(snapshot, trust_domain, *entity, name)) content.entities.push_back(*entity);
     }

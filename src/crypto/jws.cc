@@ -34,7 +34,8 @@ Result<std::optional<std::string>> header_text(const codec::Json& json, std::str
   return std::optional<std::string>(member->as_string());
 }
 
-Result<JwsHeader> read_header(ByteView bytes) {
+// `key`: where the header's jwk goes, of a token that has to bring one.
+Result<JwsHeader> read_header(ByteView bytes, std::optional<Jwk>* key) {
   const auto json = codec::parse_json(as_text(bytes), kHeaderLimits);
   if (!json.ok()) return jws_refuse("jws_header", json.error().message).found(json.error().code);
   if (!json->is_object()) return jws_refuse("jws_header", "the header is an object");
@@ -48,6 +49,10 @@ Result<JwsHeader> read_header(ByteView bytes) {
   WARY_ASSIGN_OR_RETURN(out.kid, header_text(*json, "kid"));
   WARY_ASSIGN_OR_RETURN(out.typ, header_text(*json, "typ"));
   for (const auto& [member, value] : json->members()) {
+    if (key != nullptr && member == "jwk") {
+      WARY_ASSIGN_OR_RETURN(*key, jwk_from_json(value));
+      continue;
+    }
     if (std::ranges::find(kRefusedMembers, member) != kRefusedMembers.end()) {
       return jws_refuse("jws_header_refused", "the header has a member that no token may have here").found(member);
     }
@@ -56,9 +61,7 @@ Result<JwsHeader> read_header(ByteView bytes) {
   return out;
 }
 
-}  // namespace
-
-Result<Jws> parse_jws(std::string_view token, std::size_t bytes_max) {
+Result<Jws> parse_parts(std::string_view token, std::size_t bytes_max, std::optional<Jwk>* key) {
   if (token.size() > bytes_max) {
     return jws_refuse("jws_size", "the token is too long").found(std::to_string(token.size()) + " bytes");
   }
@@ -69,11 +72,23 @@ Result<Jws> parse_jws(std::string_view token, std::size_t bytes_max) {
   }
   if (first > kHeaderMax * 4 / 3) return jws_refuse("jws_size", "the header is too long");
   WARY_ASSIGN_OR_RETURN(const Bytes header, part_of(token.substr(0, first), "header"));
-  WARY_ASSIGN_OR_RETURN(JwsHeader read, read_header(header));
+  WARY_ASSIGN_OR_RETURN(JwsHeader read, read_header(header, key));
   WARY_ASSIGN_OR_RETURN(Bytes payload, part_of(token.substr(first + 1, second - first - 1), "payload"));
   WARY_ASSIGN_OR_RETURN(Bytes signature, part_of(token.substr(second + 1), "signature"));
   if (signature.empty()) return jws_refuse("jws_syntax", "the token has no signature");
   return Jws{std::move(read), std::move(payload), std::string(token.substr(0, second)), std::move(signature)};
+}
+
+}  // namespace
+
+Result<Jws> parse_jws(std::string_view token, std::size_t bytes_max) { return parse_parts(token, bytes_max, nullptr); }
+
+Result<JwsWithKey> parse_jws_with_key(std::string_view token, std::size_t bytes_max) {
+  std::optional<Jwk> key;
+  WARY_ASSIGN_OR_RETURN(Jws jws, parse_parts(token, bytes_max, &key));
+  if (!key) return jws_refuse("jws_header", "the token has to bring its key").at("jwk");
+  jws.header.kid.reset();
+  return JwsWithKey{std::move(jws), std::move(*key)};
 }
 
 Result<std::size_t> verify_jws(const Jws& jws, std::span<const Jwk> keys,

@@ -48,6 +48,15 @@ struct Jws {
 
 Result<Jws> parse_jws(std::string_view token, std::size_t bytes_max = limits::kTokenBytes);
 
+// A JWS that has to bring its own key, as a DPoP proof does (RFC 9449 section 4.2): whoever made it has that key, and
+// nothing else is said by it. The header has no kid then. Errors besides those of parse_jws: jws_header (no `jwk`), and
+// of jwk.h those of a key (jwk_private: it brought the secret).
+struct JwsWithKey {
+  Jws jws;
+  Jwk key;
+};
+Result<JwsWithKey> parse_jws_with_key(std::string_view token, std::size_t bytes_max = limits::kTokenBytes);
+
 // The index of the key that made the signature. Keys whose `use` is "enc" are none; the caller has chosen the others.
 Result<std::size_t> verify_jws(const Jws& jws, std::span<const Jwk> keys, std::span<const SignatureAlgorithm> accepted);
 

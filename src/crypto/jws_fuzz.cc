@@ -10,6 +10,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace wary;
   const std::string_view text = as_text({data, size});
   const auto jws = crypto::parse_jws(text);
+  // What has to bring its key and what must not are never the same.
+  const auto with_key = crypto::parse_jws_with_key(text);
+  if (jws.ok() && with_key.ok()) std::abort();
+  if (with_key.ok() && with_key->jws.header.kid) std::abort();
   if (!jws.ok()) return 0;
   if (text != jws->signing_input + "." + codec::encode_base64url(jws->signature)) std::abort();
   if (!jws->signing_input.ends_with("." + codec::encode_base64url(jws->payload))) std::abort();

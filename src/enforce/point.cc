@@ -1,10 +1,12 @@
 #include "enforce/point.h"
 
+#include <algorithm>
+
 #include "base/limits.h"
 #include "codec/text.h"
-#include "codec/uri.h"
 #include "crypto/hash.h"
 #include "crypto/random_id.h"
+#include "enforce/step_up.h"
 #include "policy/decide.h"
 
 namespace wary::enforce {
@@ -13,24 +15,6 @@ using contract::Decision;
 using contract::EntityId;
 
 namespace {
-
-constexpr std::string_view kCredentialType = "Wary::Credential";
-
-EntityId anonymous() { return {"Wary::Anonymous", "anonymous"}; }
-
-const codec::Json* fact(const contract::Entity& entity, std::string_view name) {
-  for (const contract::Fact& fact : entity.attributes) {
-    if (fact.name == name) return &fact.value;
-  }
-  return nullptr;
-}
-
-std::optional<EntityId> reference(const contract::Entity& entity, std::string_view name) {
-  const codec::Json* value = fact(entity, name);
-  const codec::Json* target = value != nullptr ? value->find("__entity") : nullptr;
-  if (target == nullptr) return std::nullopt;
-  return EntityId{std::string(target->string_or("type", "")), std::string(target->string_or("id", ""))};
-}
 
 void append_member(std::string& out, std::string_view name, std::string_view text) {
   out += out.size() == 1 ? "\"" : ",\"";
@@ -76,10 +60,19 @@ std::string access_detail(const contract::Request& request, const Decision& deci
   return out;
 }
 
-// spiffe://TRUST-DOMAIN/wary/node/NAME
-bool is_node(std::string_view spiffe_id) {
-  const std::size_t path = spiffe_id.find('/', std::string_view("spiffe://").size());
-  return path != std::string_view::npos && spiffe_id.substr(path).starts_with("/wary/node/");
+// Denies what was allowed; what it stood on stays named.
+void deny_after_all(Decision& decision, std::string_view reason) {
+  Decision denied = Decision::deny(std::string(reason));
+  denied.id = std::move(decision.id);
+  denied.tenant = std::move(decision.tenant);
+  denied.revision = decision.revision;
+  denied.depends_on = std::move(decision.depends_on);
+  denied.valid_until = decision.valid_until;
+  decision = std::move(denied);
+}
+
+void hold_until(Decision& decision, UnixTime until) {
+  if (!decision.valid_until || until < *decision.valid_until) decision.valid_until = until;
 }
 
 }  // namespace
@@ -89,6 +82,7 @@ std::string credential_id(std::string_view token) { return codec::encode_hex(cry
 Point::Point(Shared& shared, EventRing& ring, Clock& clock, Random& random, PointOptions options, Metrics& metrics)
     : shared_(shared),
       snapshot_(shared.snapshot),
+      identifier_(shared.proofs, clock),
       ring_(ring),
       clock_(clock),
       options_(std::move(options)),
@@ -97,41 +91,89 @@ Point::Point(Shared& shared, EventRing& ring, Clock& clock, Random& random, Poin
       denied_(metrics.counter("wary_enforce_denied_total", "Decisions that denied")),
       ring_full_(metrics.counter("wary_enforce_ring_full_total", "Decisions denied because no event fitted")) {}
 
-Point::Subject Point::identify(std::string_view session_token, std::string_view host, std::string_view spiffe_id) {
+Subject Point::identify(const Presented& presented) {
   const policy::SnapshotPtr& snapshot = snapshot_.get();
-  if (!snapshot) return {anonymous(), std::nullopt, true};
-  if (!spiffe_id.empty()) {
-    const EntityId holder{is_node(spiffe_id) ? "Wary::Node" : "Wary::Workload", std::string(spiffe_id)};
-    // A good certificate of somebody who is not registered (any more) is nobody.
-    if (snapshot->find_entity(holder) == nullptr) return {anonymous(), std::nullopt, true};
-    return {holder, std::nullopt, false};
-  }
-  if (session_token.empty()) return {anonymous(), std::nullopt, true};
-  const contract::Entity* credential =
-      snapshot->find_entity({std::string(kCredentialType), credential_id(session_token)});
-  if (credential == nullptr) return {anonymous(), std::nullopt, true};
-  const codec::Json* bound = fact(*credential, "host");
-  const bool here =
-      bound != nullptr && bound->is_string() && codec::equals_ignoring_case(bound->as_string(), codec::host_name(host));
-  const auto session_id = reference(*credential, "session");
-  const contract::Entity* session = session_id ? snapshot->find_entity(*session_id) : nullptr;
-  const auto user = session != nullptr ? reference(*session, "user") : std::nullopt;
-  if (!here || !user) return {anonymous(), std::nullopt, true};
-  return {*user, session_id, false};
+  if (!snapshot) return {{"Wary::Anonymous", "anonymous"}, std::nullopt, true};
+  return identifier_.identify(presented, *snapshot);
+}
+
+Subject Point::identify(std::string_view session_token, std::string_view host, std::string_view spiffe_id) {
+  return identify(Presented{.session_token = session_token, .host = host, .spiffe_id = spiffe_id});
 }
 
 Decision Point::evaluate(const contract::Request& request, std::string decision_id,
-                         const std::vector<std::string>* obligations, bool lists_dependencies) {
+                         const std::vector<std::string>* obligations, bool lists_dependencies,
+                         const Challenge* refusal) {
   const policy::SnapshotPtr& snapshot = snapshot_.get();
   if (!snapshot) return Decision::deny("snapshot_missing");
   const std::int64_t silent = clock_.monotonic().nanos - shared_.control_heard.load(std::memory_order_relaxed);
   if (silent > options_.stale_after_nanos) return Decision::deny("snapshot_stale");
   if (!shared_.ledger_available.load(std::memory_order_relaxed)) return Decision::deny("ledger_unavailable");
+  if (refusal != nullptr) {
+    Decision refused = Decision::deny("credential_refused");
+    refused.errors.push_back({refusal->code, "Credential", refusal->message});
+    refused.revision = snapshot->revision();
+    return refused;
+  }
   policy::DecideOptions decide_options;
   decide_options.decision_id = std::move(decision_id);
   decide_options.lists_dependencies = lists_dependencies;
   decide_options.known_obligations = obligations != nullptr ? *obligations : options_.obligations;
-  return decider_.decide(*snapshot, request, clock_.unix_time(), decide_options);
+  Decision decision = decider_.decide(*snapshot, request, clock_.unix_time(), decide_options);
+  if (decision.is_allowed()) keep_to_sign_in(*snapshot, request, decision);
+  return decision;
+}
+
+// What the passing of time changes beside the facts: a token ends, and a sign-in grows old.
+void Point::keep_to_sign_in(const policy::Snapshot& snapshot, const contract::Request& request, Decision& decision) {
+  const UnixTime now = clock_.unix_time();
+  if (const codec::Json* token = request.context.find("token"); token != nullptr) {
+    constexpr std::int64_t kLast = INT64_MAX / kNanosPerSecond;
+    const UnixTime ends{std::clamp<std::int64_t>(token->integer_or("expires", 0), 0, kLast) * kNanosPerSecond};
+    if (ends <= now) return deny_after_all(decision, "credential_expired");
+    hold_until(decision, ends);
+  }
+  if (request.resource.type != "Wary::Route") return;
+  const contract::Entity* route = snapshot.find_entity(request.resource);
+  const auto step_up = route != nullptr ? step_up_of(*route) : std::nullopt;
+  if (!step_up) return;
+  const StepUpAnswer answer = check_step_up(*step_up, request, snapshot, now);
+  if (!answer.is_met) return deny_after_all(decision, "step_up_required");
+  if (answer.until) hold_until(decision, *answer.until);
+}
+
+std::optional<Challenge> Point::challenge(const Subject& subject, const contract::Request& request,
+                                          const Decision& decision) {
+  if (subject.refusal) return subject.refusal;
+  const std::string_view scheme = subject.is_dpop ? "DPoP" : "Bearer";
+  const auto bearer = [&](int status, std::string_view code, std::string_view error, std::string_view message) {
+    return Challenge{status, std::string(code), std::string(message), authenticate_value(scheme, error, message)};
+  };
+  if (decision.reason_code == "credential_expired") {
+    return bearer(401, "credential_expired", "invalid_token", "the token has expired");
+  }
+  if (decision.reason_code == "step_up_required") {
+    const policy::SnapshotPtr& snapshot = snapshot_.get();
+    const contract::Entity* route = snapshot ? snapshot->find_entity(request.resource) : nullptr;
+    return challenge_of((route != nullptr ? step_up_of(*route) : std::nullopt).value_or(StepUp{}), scheme);
+  }
+  const auto is_for = [&](std::initializer_list<std::string_view> policies) {
+    return !decision.determining.empty() && std::ranges::all_of(decision.determining, [&](const std::string& policy) {
+      return std::ranges::find(policies, policy) != policies.end();
+    });
+  };
+  if (is_for({"guardrail/api-key", "guardrail/token-issuer", "guardrail/revoked-token"})) {
+    return bearer(401, "credential_ended", "invalid_token", "the credential was revoked, has ended, or is disabled");
+  }
+  if (is_for({"guardrail/api-key-scope"})) {
+    return bearer(403, "insufficient_scope", "insufficient_scope", "the API key is not for this");
+  }
+  if (!subject.is_anonymous) return std::nullopt;
+  Challenge out{401, "unauthenticated", "Nobody is signed in here.", authenticate_value(scheme, {}, {})};
+  if (!subject.hint.empty()) {
+    out.authenticate = authenticate_value(scheme, "invalid_token", "the token is of no issuer that is known here");
+  }
+  return out;
 }
 
 Decision Point::reconsider(const contract::Request& request, const std::vector<std::string>* obligations) {
@@ -160,7 +202,7 @@ bool Point::record_search(const contract::Request& request, std::string_view sea
 
 Point::Answer Point::decide(const contract::Request& request, const AccessDetail& detail) {
   const std::string id = next_decision_id();
-  Decision decision = evaluate(request, id, detail.obligations, detail.lists_dependencies);
+  Decision decision = evaluate(request, id, detail.obligations, detail.lists_dependencies, detail.refusal);
   decision.id = id;
   decision.tenant = options_.tenant;
   contract::Event event;

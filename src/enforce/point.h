@@ -1,9 +1,10 @@
 // Point: one enforcement point's thread: who is asking, may they, and the record of it. Every kind of enforcement point
 // (gateway, tunnel, mesh, ...) asks through this, so that they all fail the same way: closed.
 //
-//   Point::Subject who = point.identify(token, host, spiffe_id);
+//   Subject who = point.identify({.session_token = cookie, .host = host, .authorization = header, ...});
+//   describe(who, request);                                      // who asks, and what their credential says
 //   Point::Answer answer = point.decide(request, detail);        // the event is in the ring before this returns
-//   if (!answer.decision.is_allowed()) ...
+//   if (!answer.decision.is_allowed()) ... point.challenge(who, request, answer.decision)
 //
 // What all points of a process share (snapshot, ledger and link state) is in Shared, written by the link's thread.
 // Thread rule: a Point belongs to its worker's thread. Limits: the ring's.
@@ -20,11 +21,14 @@
 
 #include "base/metrics.h"
 #include "base/random.h"
+#include "base/seen_set.h"
 #include "base/time.h"
 #include "contract/decision.h"
 #include "contract/event.h"
 #include "enforce/event_ring.h"
+#include "enforce/identify.h"
 #include "enforce/rate_table.h"
+#include "enforce/subject.h"
 #include "policy/decide.h"
 #include "policy/snapshot_cell.h"
 
@@ -39,6 +43,7 @@ struct Shared {
   // Monotonic nanoseconds when the control plane was last heard; staleness counts from here.
   std::atomic<std::int64_t> control_heard{0};
   RateTable rates;  // how often each principal may ask, over all threads
+  SeenSet proofs{kProofsKept, kProofsMax};  // DPoP proofs that were shown to any thread
 };
 
 struct PointOptions {
@@ -59,16 +64,13 @@ struct AccessDetail {
   std::string_view pep = {};                              // who asked and will enforce, when that is another program
   const std::vector<std::string>* obligations = nullptr;  // those that program can keep, instead of the point's own
   std::string_view context = {};  // the request's context as canonical JSON, where that is at hand; it is recorded then
-  bool lists_dependencies = true;  // false: the decision is not kept for an open connection
+  bool lists_dependencies = true;      // false: the decision is not kept for an open connection
+  const Challenge* refusal = nullptr;  // of the subject: then the answer is a deny, credential_refused
 };
 
 class Point {
  public:
-  struct Subject {
-    contract::EntityId principal;
-    std::optional<contract::EntityId> session;
-    bool is_anonymous = true;
-  };
+  using Subject = enforce::Subject;
   struct Answer {
     contract::Decision decision;
     std::uint64_t sequence = 0;  // of its event; 0 when the ring had no room (then the decision is a deny)
@@ -77,9 +79,15 @@ class Point {
   Point(Shared& shared, EventRing& ring, Clock& clock, Random& random, PointOptions options, Metrics& metrics);
 
   // A SPIFFE ID (already verified) wins over a session token. Whoever cannot be told is anonymous: what they may do is
-  // the policy's to say.
+  // the policy's to say. Who shows a credential of wary's that is wrong is refused (identify.h).
+  Subject identify(const Presented& presented);
   Subject identify(std::string_view session_token, std::string_view host, std::string_view spiffe_id);
+  // Beside the policies: a refused credential (credential_refused), a token that has ended since (credential_expired)
+  // and a Route's step-up that is not met (step_up_required) deny, also when an open connection is decided again.
   Answer decide(const contract::Request& request, const AccessDetail& detail);
+  // What to answer a deny with where another credential would help; nothing where none would.
+  std::optional<Challenge> challenge(const Subject& subject, const contract::Request& request,
+                                     const contract::Decision& decision);
   // The same question again, without a new event.
   contract::Decision reconsider(const contract::Request& request,
                                 const std::vector<std::string>* obligations = nullptr);
@@ -99,13 +107,17 @@ class Point {
 
  private:
   contract::Decision evaluate(const contract::Request& request, std::string decision_id,
-                              const std::vector<std::string>* obligations, bool lists_dependencies);
+                              const std::vector<std::string>* obligations, bool lists_dependencies,
+                              const Challenge* refusal = nullptr);
+  void keep_to_sign_in(const policy::Snapshot& snapshot, const contract::Request& request,
+                       contract::Decision& decision);
   std::optional<std::uint64_t> record(contract::Event event);
   std::string next_decision_id();
 
   Shared& shared_;
   policy::SnapshotReader snapshot_;
   policy::Decider decider_;
+  Identifier identifier_;
   EventRing& ring_;
   Clock& clock_;
   PointOptions options_;

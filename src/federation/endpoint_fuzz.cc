@@ -1,7 +1,9 @@
-// Endpoints as they are applied, and where a foreign server redirects to: what is read is written, and read the same.
+// Endpoints as they are applied, where a foreign server redirects to, where keys are fetched and for how long: what is
+// read is written, and read the same.
 #include <cstdlib>
 
 #include "federation/endpoint.h"
+#include "federation/issuer_keys.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace wary;
@@ -12,6 +14,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto again = federation::redirect_target(from, target->to_string());
     if (!again || *again != *target) std::abort();
   }
+  if (const auto uri = federation::parse_jwks_uri(text)) {
+    const bool is_here = uri->host.starts_with("127.") || uri->host == "[::1]";
+    if (uri->port == 0 || (uri->scheme != "https" && !is_here)) std::abort();
+    if (uri->scheme != "https" && uri->host != "[::1]" && io::address_bytes(uri->host).size() != 4) std::abort();
+  }
+  if (const auto seconds = federation::max_age_of(text); seconds && *seconds < 0) std::abort();
   const auto json = codec::parse_json(text);
   if (!json) return 0;
   if (const auto endpoint = federation::endpoint_from(*json)) {

@@ -11,6 +11,7 @@ namespace wary::federation {
 namespace {
 
 constexpr std::string_view kTrustDomainEntity = "Wary::TrustDomain";
+constexpr std::string_view kIssuerEntity = "Wary::Issuer";
 constexpr std::int64_t kFirstFetchMin = 100 * kNanosPerMilli;
 constexpr std::size_t kFetchesMax = 8;
 constexpr std::size_t kCallMost = Limits{}.bytes;  // what the control plane reads at once
@@ -73,6 +74,12 @@ Status Federation::start() {
       link::SubscriberOptions{
           .node = options_.node, .address = options_.link, .directory = options_.directory, .view = "federation/"},
       std::move(hooks), parts_.log);
+  issuer_keys_ = std::make_unique<IssuerKeys>(
+      IssuerKeysParts{parts_.loop, parts_.clock, parts_.random, parts_.log, resolver_, parts_.web_roots,
+                      [this](const codec::Json& call, std::function<void(Result<codec::Json>)> reply) {
+                        subscriber_->call(call, std::move(reply));
+                      }},
+      parts_.metrics);
   return subscriber_->start();
 }
 
@@ -83,12 +90,14 @@ Status Federation::on_update(const link::Update& update) {
     if (content.revision != update.to) {
       return fail(ErrorKind::kInvalid, "update_order", "an update's content has another revision than its envelope");
     }
-    std::vector<std::string> gone;
+    std::vector<std::string> gone, gone_issuers = issuer_keys_->names();
     for (const auto& [domain, text] : texts_) gone.push_back(domain);
     for (const auto& [domain, known] : domains_) gone.push_back(domain);
     for (const contract::Entity& entity : content.entities) {
       if (entity.id.type == kTrustDomainEntity) std::erase(gone, entity.id.id);
+      if (entity.id.type == kIssuerEntity) std::erase(gone_issuers, entity.id.id);
     }
+    for (const std::string& name : gone_issuers) issuer_keys_->forget(name);
     for (const std::string& domain : gone) forget(domain);
     for (const contract::Entity& entity : content.entities) learn(entity);
   } else {
@@ -98,6 +107,7 @@ Status Federation::on_update(const link::Update& update) {
     }
     for (const contract::EntityId& id : delta.removals) {
       if (id.type == kTrustDomainEntity) forget(id.id);
+      if (id.type == kIssuerEntity) issuer_keys_->forget(id.id);
     }
     for (const contract::Entity& entity : delta.upserts) learn(entity);
   }
@@ -107,6 +117,7 @@ Status Federation::on_update(const link::Update& update) {
 }
 
 void Federation::learn(const contract::Entity& entity) {
+  if (entity.id.type == kIssuerEntity) return issuer_keys_->learn(entity);
   if (entity.id.type != kTrustDomainEntity) return;
   const std::string& domain = entity.id.id;
   const codec::Json* bundle = fact_of(entity, "bundle");

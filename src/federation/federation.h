@@ -1,5 +1,5 @@
 // Federation: what wary-federation does: learns of other trust domains over the link, fetches their bundles, hands them
-// up, and serves this domain's own.
+// up, and serves this domain's own. Keys of token issuers are fetched beside them (issuer_keys.h).
 //
 //   Federation federation({loop, clock, random, files, log, metrics, raise, web_roots}, options);
 //   WARY_RETURN_IF_ERROR(federation.start());     // from the last good state, if the control plane is away
@@ -25,6 +25,7 @@
 #include "base/random.h"
 #include "contract/entity.h"
 #include "federation/fetch.h"
+#include "federation/issuer_keys.h"
 #include "federation/listener.h"
 #include "link/subscriber.h"
 #include "spiffe/bundle.h"
@@ -86,6 +87,7 @@ class Federation {
   std::size_t fetching_ = 0;
   std::uint64_t revision_ = 0;
   std::unique_ptr<link::Subscriber> subscriber_;
+  std::unique_ptr<IssuerKeys> issuer_keys_;
   std::unique_ptr<Listener> listener_;
   Metric& domains_metric_;
   Metric& fetched_metric_;

@@ -1,6 +1,9 @@
 #include "federation/fetch.h"
 
 #include <algorithm>
+#include <charconv>
+
+#include "codec/text.h"
 
 namespace wary::federation {
 
@@ -37,10 +40,6 @@ void Fetch::ask(const codec::Uri& url) {
 }
 
 void Fetch::call(const std::vector<std::string>& addresses) {
-  crypto::TlsClientOptions options;
-  options.verify_server = verify_;
-  const auto context = crypto::TlsClientContext::build(std::move(options));
-  if (!context) return finish(context.error());
   const std::string_view host = url_.host;
   const bool is_literal = host.size() > 2 && host.front() == '[';
   http::TlsServer server{io::Address::tcp(addresses.front(), url_.port),
@@ -54,6 +53,11 @@ void Fetch::call(const std::vector<std::string>& addresses) {
   request.host = authority_of(url_);
   request.headers = {{"Accept", "application/json"}, {"User-Agent", "wary"}};
   request.timeout_nanos = kFetchTime;  // the fetch's own began before
+  if (url_.scheme == "http") return call_plain(server.address, std::move(request));
+  crypto::TlsClientOptions options;
+  options.verify_server = verify_;
+  const auto context = crypto::TlsClientContext::build(std::move(options));
+  if (!context) return finish(context.error());
   const auto told = [this, alive = std::weak_ptr<int>(alive_)](Result<http::TlsReply> reply) {
     if (alive.expired() || !done_) return;
     if (!reply) return answered(std::move(reply).error());
@@ -63,10 +67,29 @@ void Fetch::call(const std::vector<std::string>& addresses) {
                             {.body_bytes = kDocumentMax, .connect_nanos = kConnectTime});
 }
 
+// On loopback alone: whoever could be listened to there is this machine's own.
+void Fetch::call_plain(const io::Address& address, http::ClientRequest request) {
+  plain_ = std::make_unique<http::Call>(
+      std::move(request), http::CallLimits{.body_bytes = kDocumentMax}, [this](Result<http::ClientResponse> response) {
+        // From inside the stream's turn: what follows may end the call.
+        parts_.loop.post([this, alive = std::weak_ptr<int>(alive_), response = std::move(response)] {
+          if (!alive.expired() && done_) answered(response);
+        });
+      });
+  if (Status prepared = plain_->prepare(); !prepared) return finish(std::move(prepared).error());
+  parts_.loop.connect(address, kConnectTime,
+                      [this, alive = std::weak_ptr<int>(alive_)](Result<std::unique_ptr<io::Stream>> stream) {
+                        if (alive.expired() || !done_) return;
+                        if (!stream) return finish(std::move(stream).error());
+                        plain_->begin(std::move(stream).value());
+                      });
+}
+
 void Fetch::answered(Result<http::ClientResponse> response) {
   if (!response) return finish(std::move(response).error());
+  max_age_s_ = max_age_of(response->header("cache-control"));
   if (response->status == 200) return finish(std::move(response->body));
-  if (!is_redirect(response->status)) {
+  if (!is_redirect(response->status) || url_.scheme == "http") {
     return finish(fail(ErrorKind::kUnavailable, "federation_status", "the endpoint answers without a bundle")
                       .at(url_.to_string())
                       .expected("200")
@@ -90,6 +113,23 @@ void Fetch::finish(Result<std::string> result) {
       [alive = std::weak_ptr<int>(alive_), done = std::exchange(done_, nullptr), result = std::move(result)] {
         if (!alive.expired()) done(result);
       });
+}
+
+std::optional<std::int64_t> max_age_of(std::string_view cache_control) {
+  std::optional<std::int64_t> out;
+  while (!cache_control.empty()) {
+    const std::size_t end = std::min(cache_control.find(','), cache_control.size());
+    const std::string directive = codec::to_lower(codec::trim(cache_control.substr(0, end)));
+    cache_control.remove_prefix(std::min(end + 1, cache_control.size()));
+    if (directive == "no-store" || directive == "no-cache") return 0;
+    constexpr std::string_view kMaxAge = "max-age=";
+    if (!directive.starts_with(kMaxAge)) continue;
+    std::int64_t seconds = 0;
+    const char* last = directive.data() + directive.size();
+    const auto parsed = std::from_chars(directive.data() + kMaxAge.size(), last, seconds);
+    if (parsed.ec == std::errc() && parsed.ptr == last && seconds >= 0) out = seconds;
+  }
+  return out;
 }
 
 crypto::VerifyPeer verify_web_server(crypto::TrustRoots roots, Clock& clock) {

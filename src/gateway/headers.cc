@@ -120,6 +120,29 @@ void forward_request_fields(const http1::RequestHead& head, std::string& cookies
   if (!cookies.empty()) out.push_back({"Cookie", cookies});
 }
 
+enforce::Presented credentials_of(const http1::RequestHead& head) {
+  enforce::Presented out;
+  const std::array<std::pair<std::string_view, std::string_view*>, 3> kept = {
+      {{"authorization", &out.authorization}, {"x-api-key", &out.api_key}, {"dpop", &out.dpop}}};
+  std::array<int, 3> seen = {};
+  for (const http1::Field& field : head.fields) {
+    for (std::size_t i = 0; i < kept.size(); ++i) {
+      if (!codec::equals_ignoring_case(field.name, kept[i].first)) continue;
+      *kept[i].second = field.value;
+      if (++seen[i] > 1) out.has_repeated_field = true;
+    }
+  }
+  return out;
+}
+
+void drop_credentials(const enforce::Subject& subject, std::vector<http1::Field>& fields) {
+  std::erase_if(fields, [&](const http1::Field& field) {
+    const auto is = [&](std::string_view name) { return codec::equals_ignoring_case(field.name, name); };
+    if (subject.owns_authorization && (is("authorization") || is("dpop"))) return true;
+    return subject.owns_api_key && is("x-api-key");
+  });
+}
+
 // The gateway's own words to the client.
 bool is_reserved_response(std::string_view name) { return name.size() >= 5 && matches(name.substr(0, 5), "wary-"); }
 

@@ -144,3 +144,53 @@ TEST_CASE("an upstream is a numeric address or a socket") {
     CHECK(!parse_upstream(bad).ok());
   }
 }
+
+TEST_CASE("fields that may hold a credential are found whatever their case, and one that comes twice is told") {
+  const auto read = [](const std::string& fields, http1::RequestHead& head, std::string& text) {
+    text = "GET / HTTP/1.1\r\nHost: a.test\r\n" + fields + "\r\n";
+    http1::HeadScan scan;
+    REQUIRE(http1::parse_request_head(text, scan, head).progress == http1::Progress::kDone);
+    return credentials_of(head);
+  };
+  http1::RequestHead head;
+  std::string text;
+  const auto one = read("AUTHORIZATION: Bearer x\r\nX-Api-Key: k\r\ndpop: p\r\n", head, text);
+  CHECK(one.authorization == "Bearer x");
+  CHECK(one.api_key == "k");
+  CHECK(one.dpop == "p");
+  CHECK_FALSE(one.has_repeated_field);
+  CHECK_FALSE(read("", head, text).has_repeated_field);
+  for (const char* name : {"Authorization", "X-Api-Key", "DPoP"}) {
+    const std::string field = std::string(name) + ": a\r\n";
+    CHECK_MESSAGE(read(field + field, head, text).has_repeated_field, name);
+  }
+}
+
+TEST_CASE("a credential that wary knew somebody by stays here, and another's goes on") {
+  const std::vector<http1::Field> all = {
+      {"Accept", "*/*"}, {"authorization", "Bearer x"}, {"DPoP", "p"}, {"X-API-Key", "k"}, {"X-Other", "y"}};
+  const auto kept = [&](bool owns_authorization, bool owns_api_key) {
+    enforce::Subject subject;
+    subject.owns_authorization = owns_authorization;
+    subject.owns_api_key = owns_api_key;
+    std::vector<http1::Field> fields = all;
+    drop_credentials(subject, fields);
+    std::string names;
+    for (const http1::Field& field : fields) names += std::string(field.name) + " ";
+    return names;
+  };
+  CHECK(kept(false, false) == "Accept authorization DPoP X-API-Key X-Other ");
+  CHECK(kept(true, false) == "Accept X-API-Key X-Other ");
+  CHECK(kept(false, true) == "Accept authorization DPoP X-Other ");
+  CHECK(kept(true, true) == "Accept X-Other ");
+}
+
+TEST_CASE("an app says whether credentials go on") {
+  contract::Entity open = app("t/open", "open.test", "http://127.0.0.1:1"), usual = app("t/a", "a.test", "unix:/a");
+  open.attributes.push_back({"forward_authorization", codec::Json(true), "resource", {}, {}, {}});
+  std::vector<Error> problems;
+  const auto site = Site::build({&open, &usual}, {}, problems);
+  CHECK(problems.empty());
+  CHECK(site->find_app("open.test")->forwards_authorization);
+  CHECK_FALSE(site->find_app("a.test")->forwards_authorization);
+}

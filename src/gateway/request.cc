@@ -26,12 +26,6 @@ constexpr std::string_view kLivePath = "/.wary/live";
 
 contract::EntityId action_of(std::string_view method) { return {"Wary::Action", std::string(method)}; }
 
-codec::Json entity_reference(const contract::EntityId& id) {
-  codec::Json target = codec::Json::object();
-  target.set("type", std::string_view(id.type)).set("id", std::string_view(id.id));
-  return codec::Json::object({{"__entity", std::move(target)}});
-}
-
 // W3C Trace Context: version 00, 32 hex digits of trace id that are not all zero; or nothing.
 std::string_view trace_id_of(const http1::RequestHead& head) {
   const auto value = http1::find_field(head.fields, "traceparent");
@@ -105,6 +99,26 @@ bool session_has_ended(const contract::Decision& decision) {
          });
 }
 
+// What a refused person or program reads; the challenge's texts are borrowed.
+Notice refusal_notice(const enforce::Subject& subject, const std::optional<enforce::Challenge>& challenge,
+                      bool signs_in, bool has_ended) {
+  if (challenge && (subject.refusal || !subject.is_anonymous)) {
+    return {challenge->status, challenge->code, challenge->message,
+            subject.session ? "Sign in again, then open this address." : "WWW-Authenticate says what would do.", ""};
+  }
+  if (subject.is_anonymous) {
+    return {401, "unauthenticated", "Nobody is signed in here.",
+            signs_in ? "Open this address in a browser and sign in, or present a workload certificate."
+                     : "Present a workload certificate.",
+            ""};
+  }
+  if (has_ended) {
+    return {401, "session_ended", "Your session has ended.", "Open this address in a browser again and sign in.", ""};
+  }
+  return {403, "denied", "You may not do this.",
+          "If you need this access, send the reference to the owner of this application.", ""};
+}
+
 // A place on the same host to go on at: nothing that a browser could read as another host or a header.
 std::string safe_return_path(std::string_view path) {
   const bool local = path.starts_with('/') && !path.starts_with("//") && path.size() <= 2048;
@@ -169,7 +183,7 @@ void Exchange::begin(const http1::RequestHead& head) {
 }
 
 // How often one principal may ask one application is counted for all threads of the process.
-bool Exchange::is_over_rate(const enforce::Point::Subject& subject) {
+bool Exchange::is_over_rate(const enforce::Subject& subject) {
   const Reach& reach = app_->reach;
   if (reach.rate <= 0) return false;
   const std::string who = subject.is_anonymous ? client_.connection().client_address() : subject.principal.id;
@@ -192,7 +206,15 @@ bool Exchange::is_over_rate(const enforce::Point::Subject& subject) {
 
 void Exchange::decide(const http1::RequestHead& head, const App& app, const std::string& path) {
   enforce::Point& point = worker_.point();
-  const auto subject = point.identify(session_token(head), head.host, client_.connection().tls().peer_spiffe_id());
+  enforce::Presented presented = credentials_of(head);
+  presented.session_token = session_token(head);
+  presented.host = head.host;
+  const crypto::TlsSession& tls = client_.connection().tls();
+  presented.spiffe_id = tls.peer_spiffe_id();
+  presented.method = head.method;
+  presented.path = path;
+  if (tls.peer()) presented.client_certificate = tls.peer()->der;
+  const enforce::Subject subject = point.identify(presented);
   if (is_over_rate(subject)) return;
   const Route& route = app.find_route(path);
   const std::string client = client_.connection().client_address();
@@ -200,7 +222,6 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, const std:
   is_sign_out_ = app.is_console && path == kSignOutPath;
   request_ = contract::Request{};
   request_.tenant = app.tenant;
-  request_.principal = subject.principal;
   request_.action = action_of(head.method);
   request_.resource = route.resource;
   request_.context.set("host", codec::host_name(head.host)).set("method", head.method);
@@ -208,10 +229,12 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, const std:
   codec::Json address = codec::Json::object();
   address.set("fn", "ip").set("arg", std::string_view(client));
   request_.context.set("client", codec::Json::object({{"__extn", std::move(address)}}));
-  if (subject.session) request_.context.set("session", entity_reference(*subject.session));
+  enforce::describe(subject, request_);
 
   const Trace trace = make_trace(head, worker_.random());
-  const auto made = point.decide(request_, {head.method, head.host, path, client, trace.id});
+  enforce::AccessDetail detail{head.method, head.host, path, client, trace.id};
+  detail.refusal = subject.refusal ? &*subject.refusal : nullptr;
+  const auto made = point.decide(request_, detail);
   const contract::Decision& decision = made.decision;
   decision_id_ = decision.id;
   if (!decision.is_allowed()) {
@@ -245,6 +268,7 @@ bool Exchange::prepare(const http1::RequestHead& head, const std::string& path, 
   std::string cookies;
   std::vector<http1::Field> fields;
   forward_request_fields(head, cookies, fields);
+  if (!app_->forwards_authorization) drop_credentials(subject, fields);
   const std::string principal = subject.principal.to_string();
   const std::string session = subject.session ? subject.session->id : "";
   fields.push_back({"Wary-Principal", principal});
@@ -278,7 +302,8 @@ void Exchange::deny(const http1::RequestHead& head, const App& app, const std::s
     return respond(
         303, {{"Location", safe_return_path(back)}, {"Set-Cookie", kClearSession}, {"Cache-Control", "no-store"}}, "");
   }
-  if (subject.is_anonymous && app.signs_in && navigates) {
+  const auto challenge = worker_.point().challenge(subject, request_, decision);
+  if (subject.is_anonymous && !subject.refusal && app.signs_in && navigates) {
     // The state cookie ties the answer to this browser: a link made elsewhere cannot sign it in as someone else.
     const std::string state = crypto::random_id(worker_.random());
     const std::string cookie =
@@ -288,33 +313,18 @@ void Exchange::deny(const http1::RequestHead& head, const App& app, const std::s
         "&path=" + codec::encode_percent(back) + "&state=" + codec::encode_hex(crypto::sha256(as_bytes(state)));
     return respond(303, {{"Location", location}, {"Set-Cookie", cookie}, {"Cache-Control", "no-store"}}, "");
   }
-  Notice notice;
+  Notice notice = refusal_notice(subject, challenge, app.signs_in, has_ended);
   notice.reference = decision_id_;
-  if (subject.is_anonymous) {
-    notice.status = 401;
-    notice.code = "unauthenticated";
-    notice.title = "Nobody is signed in here.";
-    notice.next = app.signs_in ? "Open this address in a browser and sign in, or present a workload certificate."
-                               : "Present a workload certificate.";
-  } else if (has_ended) {
-    notice.status = 401;
-    notice.code = "session_ended";
-    notice.title = "Your session has ended.";
-    notice.next = "Open this address in a browser again and sign in.";
-  } else {
-    notice.status = 403;
-    notice.code = "denied";
-    notice.title = "You may not do this.";
-    notice.next = "If you need this access, send the reference to the owner of this application.";
-  }
   if (is_grpc_) return respond_grpc(notice.status, notice.title);
   const std::string body = browser ? render_html(notice) : render_json(notice);
-  respond(notice.status,
-          {{"Content-Type", browser ? "text/html; charset=utf-8" : "application/json"},
-           {"Cache-Control", "no-store"},
-           {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
-           {"Wary-Decision", decision_id_}},
-          body);
+  std::vector<http1::Field> fields = {{"Content-Type", browser ? "text/html; charset=utf-8" : "application/json"},
+                                      {"Cache-Control", "no-store"},
+                                      {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+                                      {"Wary-Decision", decision_id_}};
+  if (challenge && !challenge->authenticate.empty()) fields.push_back({"WWW-Authenticate", challenge->authenticate});
+  // A sign-in that is too old is begun anew: the next visit goes round by the console.
+  if (challenge && subject.session && navigates) fields.push_back({"Set-Cookie", kClearSession});
+  respond(notice.status, std::move(fields), body);
 }
 
 void Exchange::continue_sign_in(const http1::RequestHead& head) {

@@ -135,6 +135,9 @@ Result<std::unique_ptr<App>> make_app(const contract::Entity& entity, const Upst
   }
   app->reach = reach_of(entity);
   app->signs_in = text_fact(entity, "sign_in", "session") == "session";
+  app->forwards_authorization = std::ranges::any_of(entity.attributes, [](const contract::Fact& fact) {
+    return fact.name == "forward_authorization" && fact.value.is_bool() && fact.value.as_bool();
+  });
   app->fallback = {entity.id, "/", true, record_of(entity, contract::Record::kWith)};
   return app;
 }

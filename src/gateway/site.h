@@ -5,9 +5,10 @@
 //   const Route& route = app->find_route("/api/v1/query");
 //
 // Attributes of Wary::App: hosts (set of names), upstream ("http://127.0.0.1:9090" or "unix:/path") and upstreams (more
-// of them, served alike), protocol ("http1" | "http2"), record ("with" | "before"), sign_in ("session" | "none"), and
-// how it is reached: timeouts, health, retries, rate, max_body (schema/wary.cedarschema has them). Of Wary::Route: app
-// (entity), path ("/exact", or "/api/*" for "/api" and all below), record.
+// of them, served alike), protocol ("http1" | "http2"), record ("with" | "before"), sign_in ("session" | "none"),
+// forward_authorization (true), and how it is reached: timeouts, health, retries, rate, max_body
+// (schema/wary.cedarschema has them). Of Wary::Route: app (entity), path ("/exact", or "/api/*" for "/api" and all
+// below), record.
 // A path that no route names is the app's own: its resource is the App. Immutable; any thread.
 #pragma once
 
@@ -81,9 +82,10 @@ struct App {
   Reach reach;
   std::optional<UpstreamIdentity> identity;             // with it, over TLS
   std::shared_ptr<const crypto::TlsClientContext> tls;  // shared: connections keep the one they began with
-  bool is_http2 = false;    // the application speaks HTTP/2 (without TLS: with prior knowledge)
-  bool is_console = false;  // wary's own: the only app that may set wary's cookies
-  bool signs_in = true;     // an unknown browser is sent to sign in; otherwise it is refused
+  bool is_http2 = false;                // the application speaks HTTP/2 (without TLS: with prior knowledge)
+  bool is_console = false;              // wary's own: the only app that may set wary's cookies
+  bool signs_in = true;                 // an unknown browser is sent to sign in; otherwise it is refused
+  bool forwards_authorization = false;  // credentials of wary's go on to the upstream
   Route fallback;
   std::vector<Route> routes;  // longest path first, exact before prefix
   // `path` is normalised (codec/uri.h).

@@ -114,6 +114,39 @@ const std::vector<PolicyText>& guardrails() {
        "when { context has session }\n"
        "unless { context.session has active && context.session.active };\n",
        "guardrails.cedar", 13},
+      {"guardrail/api-key",
+       "// An API key is good until it is revoked, disabled or ends; what is not known of it is no good.\n"
+       "forbid (principal, action, resource)\n"
+       "when { context has api_key }\n"
+       "unless { context.api_key has active && context.api_key.active &&\n"
+       "         context.api_key has revoked && !context.api_key.revoked &&\n"
+       "         context.api_key has disabled && !context.api_key.disabled &&\n"
+       "         context has api_key_hash && context.api_key_hash has key &&\n"
+       "         context.api_key_hash.key == context.api_key };\n",
+       "guardrails.cedar", 17},
+      {"guardrail/api-key-scope",
+       "// An API key is for its methods and its applications and routes, where it names any.\n"
+       "forbid (principal, action, resource)\n"
+       "when { context has api_key }\n"
+       "unless { (if context.api_key has methods then context.api_key.methods.contains(context.method) else true) &&\n"
+       "         (!(context.api_key has apps || context.api_key has routes) ||\n"
+       "          (context.api_key has apps && resource in context.api_key.apps) ||\n"
+       "          (context.api_key has routes && resource in context.api_key.routes)) };\n",
+       "guardrails.cedar", 25},
+      {"guardrail/token-issuer",
+       "// A token is good while its issuer is, and has the key that signed it.\n"
+       "forbid (principal, action, resource)\n"
+       "when { context has token }\n"
+       "unless { context.token.issuer has keys && context.token.issuer.keys.contains(context.token.key) &&\n"
+       "         context.token.issuer has revoked && !context.token.issuer.revoked &&\n"
+       "         context.token.issuer has disabled && !context.token.issuer.disabled };\n",
+       "guardrails.cedar", 33},
+      {"guardrail/revoked-token",
+       "// A token that was revoked by its id is no good any more.\n"
+       "forbid (principal, action, resource)\n"
+       "when { context has token }\n"
+       "when { context.token.jwt has revoked && context.token.jwt.revoked };\n",
+       "guardrails.cedar", 39},
   };
   return kGuardrails;
 }

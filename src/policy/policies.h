@@ -47,6 +47,11 @@ constexpr std::string_view kGuardrailPrefix = "guardrail/";
 //   guardrail/revoked-device      context.device.revoked or .disabled
 //   guardrail/revoked-session     context.session.revoked
 //   guardrail/inactive-session    context.session without .active true (a missing session or fact forbids)
+//   guardrail/api-key             context.api_key without .active true, or .revoked or .disabled, or whose it is by
+//                                 context.api_key_hash no more (missing forbids)
+//   guardrail/api-key-scope       context.method or the resource is none of context.api_key's
+//   guardrail/token-issuer        context.token's issuer is revoked, disabled or has not the key that signed
+//   guardrail/revoked-token       context.token.jwt.revoked
 const std::vector<PolicyText>& guardrails();
 
 // The policies of one text, parsed.

@@ -4,6 +4,7 @@
 
 #include "codec/der.h"
 #include "crypto/jws.h"
+#include "enforce/jwt_issuer.h"
 #include "tests/conform/identity.h"
 
 namespace wary::test {
@@ -56,6 +57,21 @@ std::string jws_outcome(const Json& key, std::string_view token) {
   return verified.ok() ? "accepted" : verified.error().code;
 }
 
+// The same key as an Issuer's, with every algorithm allowed: what a gateway believes a token by.
+std::string issuer_outcome(const Json& key, std::string_view token) {
+  Json algorithms = Json::array();
+  for (const SignatureAlgorithm algorithm : kAll) algorithms.push(crypto::to_string(algorithm));
+  Json rules = Json::object({{"url", "https://idp.test/"}, {"audiences", Json::array({Json("api")})}});
+  rules.set("algorithms", std::move(algorithms));
+  const Json set = key.find("keys") != nullptr ? key : Json::object({{"keys", Json::array({key})}});
+  const auto issuer = enforce::issuer_from("wycheproof", rules, set.to_string());
+  if (!issuer.ok()) return issuer.error().code;
+  const auto jws = crypto::parse_jws(token);
+  if (!jws.ok()) return jws.error().code;
+  const auto verified = crypto::verify_jws(*jws, issuer->keys, issuer->algorithms);
+  return verified.ok() ? "accepted" : verified.error().code;
+}
+
 Json without(const Json& json, std::string_view left_out) {
   Json out = Json::object();
   for (const auto& [name, value] : json.members()) {
@@ -83,6 +99,8 @@ void run_jws_case(const Json& key, const Json& test, FileCount& count) {
     return;
   }
   count.check((outcome == "accepted") == is_valid, name + ": " + outcome);
+  const std::string by_issuer = issuer_outcome(key, token);
+  count.check_more((by_issuer == "accepted") == is_valid, name + " by an Issuer: " + by_issuer);
 }
 
 // The private half of a cookbook key as PKCS#8: RSA by RFC 8017 appendix A.1.2, Ed25519 by RFC 8410 section 7.

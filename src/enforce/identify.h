@@ -1,0 +1,62 @@
+// Identifier: from what a request shows to who sends it: the certificate's SPIFFE ID, a session's cookie, an access
+// token of an Issuer (bearer, or with a DPoP proof, or bound to the certificate), or an API key.
+//
+//   Identifier identifier(shared_proofs, clock);
+//   Subject who = identifier.identify(presented, *snapshot);
+//
+// Authorization and X-Api-Key belong to applications as well: only a key of wary's form, or a JWT that names an issuer
+// of the snapshot, is a credential here; anything else is left to the application and makes nobody known. A credential
+// that is wary's and wrong refuses. Two that name different principals refuse (credential_conflict), but for two pairs:
+// a certificate goes before a cookie, which browsers send unasked; and a token that is bound to the certificate it
+// comes with speaks for its own subject.
+//
+// Thread rule: one thread's; the set of proofs is shared by all. Limits: those of jwt_issuer.h, dpop.h and
+// token_cache.h. Codes of refusals: of jwt_issuer.h and dpop.h; credential_repeated, credential_conflict,
+// api_key_unknown, token_bound (shown as bearer, or without its certificate), token_unbound (with DPoP, and bound to no
+// key), dpop_missing, dpop_required, dpop_replayed, dpop_busy, principal_unknown.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "base/seen_set.h"
+#include "enforce/subject.h"
+#include "enforce/token_cache.h"
+#include "policy/snapshot.h"
+
+namespace wary::enforce {
+
+constexpr std::int64_t kProofsKept = 90 * kNanosPerSecond;  // longer than a proof is good
+constexpr std::size_t kProofsMax = 1 << 20;
+
+class Identifier {
+ public:
+  Identifier(SeenSet& proofs, Clock& clock) : proofs_(proofs), clock_(clock), began_(clock.unix_time()) {}
+  Subject identify(const Presented& presented, const policy::Snapshot& snapshot);
+  std::size_t cached() const { return verified_.size(); }
+
+ private:
+  struct Known {
+    JwtIssuer issuer;
+    std::string rules, jwks;  // as the entity had them: what changed begins a new generation
+    std::uint64_t generation = 0;
+    std::uint64_t seen = 0;  // revision
+  };
+  void learn(const policy::Snapshot& snapshot);
+  const Known* issuer_named(std::string_view url) const;
+  std::uint64_t generation_of(const std::string& name) const;
+  Subject by_authorization(const Presented& presented, const policy::Snapshot& snapshot);
+  Result<std::shared_ptr<const VerifiedToken>> verified(std::string_view text, const Known& known);
+  Status check_binding(const VerifiedToken& token, std::string_view text, bool is_dpop, const Presented& presented);
+
+  SeenSet& proofs_;
+  Clock& clock_;
+  UnixTime began_;
+  std::map<std::string, Known> issuers_;  // by name
+  std::uint64_t revision_ = 0;
+  std::uint64_t last_generation_ = 0;
+  TokenCache verified_;
+  TokenCache refused_{1024};  // apart, so that tokens nobody issued push out none that somebody did
+};
+
+}  // namespace wary::enforce
