@@ -49,7 +49,8 @@ Status Agent::start() {
         issue_jwt(request, done);
       },
       [this](const std::string& token, const std::string& audience) { return validate(token, audience); },
-      [this] { return revision_ != 0; }};
+      [this] { return revision_ != 0; },
+      parts_.on_quiet};
   service_ = std::make_unique<Service>(parts_.loop, parts_.clock, parts_.random, parts_.files, parts_.log,
                                        parts_.metrics, std::move(service));
   link::SubscriberHooks hooks;

@@ -52,7 +52,8 @@ struct ServiceParts {
   Issue issue;
   std::function<void(const JwtIssueRequest&, std::function<void(Result<std::string>)>)> issue_jwt;
   std::function<Result<ValidatedJwt>(const std::string& token, const std::string& audience)> validate_jwt;
-  std::function<bool()> is_ready;  // entries are known at all
+  std::function<bool()> is_ready;            // entries are known at all
+  std::function<void()> on_quiet = nullptr;  // connections ended, and for a second none did; optional
 };
 
 class Service {
@@ -84,6 +85,7 @@ class Service {
   std::uint64_t last_ = 0, looks_ = 0;
   io::TimerId timer_ = 0;
   RateByKey<uid_t> tokens_{{.per_second = 20, .at_once = 100}};  // JWT-SVIDs that users may have signed
+  std::uint64_t ended_ = 0, ended_before_ = 0, ended_told_ = 0;  // connections: by now, at the last look, when told
   bool refreshing_ = false;                                      // planned for the end of this turn
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   Metric& calls_;
