@@ -37,6 +37,7 @@ std::size_t Connection::held_bytes() const {
 }
 
 void Connection::ready() {
+  worker_.settle(*this);
   if (state_ == State::kEnded) return;
   flush_client();
   if (state_ == State::kDraining) return drain_client();

@@ -124,7 +124,7 @@ class Client {
 
 class World {
  public:
-  explicit World(std::uint64_t seed = 1);
+  explicit World(std::uint64_t seed = 1, std::int64_t slice_nanos = WorkerOptions{}.slice_nanos);
   ~World();
   void run(std::int64_t millis) { sim.run_for(millis * kNanosPerMilli); }
   std::unique_ptr<Client> client(const std::string& name = "site.test", bool as_workload = false);
@@ -135,6 +135,7 @@ class World {
 
   // Changes entities or policies as the link does.
   void change(std::vector<contract::Entity> upserts, std::vector<contract::EntityId> removals = {});
+  bool tells_worker = true;  // of changes; false: the test says what is to be decided again
   void set_policies(const std::string& text);
   void revoke(const std::string& user);
   std::vector<contract::Event> events() const;  // everything in the ring

@@ -330,7 +330,7 @@ std::vector<Client::Answer> Client::answers(std::vector<std::string> methods) co
   return out;
 }
 
-World::World(std::uint64_t seed)
+World::World(std::uint64_t seed, std::int64_t slice_nanos)
     : sim(seed),
       edge_loop(sim.make_loop()),
       client_loop(sim.make_loop()),
@@ -353,7 +353,8 @@ World::World(std::uint64_t seed)
   point.source = "edge/test/0";
   point.tenant = "local";
   worker = std::make_unique<Worker>(
-      *edge_loop, sim.clock(), random, shared, *ring, point, WorkerOptions{kListen, "https://console.test:7443"},
+      *edge_loop, sim.clock(), random, shared, *ring, point,
+      WorkerOptions{.listen = kListen, .console_origin = "https://console.test:7443", .slice_nanos = slice_nanos},
       [this](const std::string& code, const std::string& host, const std::string& state, auto done) {
         redeemed.push_back(code + "|" + host + "|" + state);
         if (redeem_holds) {
@@ -424,7 +425,7 @@ void World::change(std::vector<Entity> upserts, std::vector<contract::EntityId> 
   auto next = policy::apply_delta(*base, delta, sim.clock().unix_time());
   REQUIRE(next.ok());
   shared.snapshot.swap(*next);
-  worker->post_changed(changed, false, sim.clock().monotonic().nanos);
+  if (tells_worker) worker->post_changed(changed, false, sim.clock().monotonic().nanos);
 }
 
 void World::set_policies(const std::string& text) {

@@ -74,6 +74,7 @@ void Connection::adopt_upstream(std::unique_ptr<io::Stream> stream) {
 }
 
 void Connection::upstream_ready() {
+  worker_.settle(*this);
   if (state_ != State::kExchange && state_ != State::kTunnel) return;
   const std::span<std::uint8_t> buffer = worker_.socket_buffer();
   while (tls_.output().size() + plain_.size() < kClientHeld && upstream_in_.size() < kAnswerHeadHeld) {

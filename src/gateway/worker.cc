@@ -1,5 +1,7 @@
 #include "gateway/worker.h"
 
+#include <algorithm>
+
 #include "gateway/connection.h"
 
 namespace wary::gateway {
@@ -49,7 +51,10 @@ void Worker::accepted(std::unique_ptr<io::Stream> stream) {
 }
 
 Connection* Worker::find(std::uint64_t id) {
-  const auto found = connections_.find(id);
+  auto found = connections_.find(id);
+  if (found == connections_.end()) return nullptr;
+  settle(*found->second);
+  found = connections_.find(id);
   return found == connections_.end() ? nullptr : found->second.get();
 }
 
@@ -62,10 +67,20 @@ std::size_t Worker::held_bytes() const {
 void Worker::finished(std::uint64_t id) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
-  if (ended_.empty()) loop_.post([this] { ended_.clear(); });
+  if (ended_.empty()) loop_.post([this] { bury(); });
   ended_.push_back(std::move(found->second));
   connections_.erase(found);
   connections_metric_.add(-1);
+}
+
+// Their descriptors are closed: what is left to do for them waits until all that must be cut is, and is sliced as well.
+void Worker::bury() {
+  const std::int64_t begun = clock_.monotonic().nanos;
+  while (!deciding_ && !ended_.empty()) {
+    ended_.pop_back();
+    if (clock_.monotonic().nanos - begun >= options_.slice_nanos) break;
+  }
+  if (!ended_.empty()) loop_.post([this] { bury(); });
 }
 
 void Worker::sweep() {
@@ -74,7 +89,10 @@ void Worker::sweep() {
   for (const auto& [id, connection] : connections_) {
     if (connection->deadline() <= now) late.push_back(connection.get());
   }
-  for (Connection* connection : late) connection->on_deadline();
+  for (Connection* connection : late) {
+    settle(*connection);
+    connection->on_deadline();
+  }
   decide_expired();
   for (auto& [address, list] : idle_) {
     std::erase_if(list, [&](const Idle& idle) { return now - idle.since > kIdleUpstream; });
@@ -106,8 +124,27 @@ void Worker::post_changed(std::shared_ptr<const std::vector<contract::EntityId>>
 }
 
 void Worker::changed(const std::vector<contract::EntityId>& list, bool everything, std::int64_t committed) {
-  const auto sessions = everything ? live_.all() : live_.affected(list);
-  for (enforce::LiveSession* session : sessions) static_cast<Connection*>(session)->reconsider(committed);
+  everything ? live_.mark_all(committed) : live_.mark(list, committed);
+  if (!deciding_) decide_marked();
+}
+
+// A slice is as long as others had since the last one: what is revoked waits for them half of the time at most, however
+// busy the worker is.
+void Worker::decide_marked() {
+  const std::int64_t begun = clock_.monotonic().nanos;
+  const std::int64_t most = std::max(options_.slice_nanos, deciding_ ? begun - slice_ended_ : 0);
+  deciding_ = true;
+  do {
+    const auto next = live_.next_marked();
+    if (next) static_cast<Connection*>(next->session)->reconsider(next->committed);
+    slice_ended_ = clock_.monotonic().nanos;
+  } while (live_.has_marked() && slice_ended_ - begun < most);
+  deciding_ = live_.has_marked();
+  if (deciding_) loop_.post([this] { decide_marked(); });
+}
+
+void Worker::settle_marked(Connection& connection) {
+  if (const auto committed = live_.take_mark(connection)) connection.reconsider(*committed);
 }
 
 void Worker::when_durable(std::uint64_t sequence, std::uint64_t connection) {

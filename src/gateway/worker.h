@@ -29,6 +29,8 @@ struct WorkerOptions {
   io::Address listen;
   std::string console_origin;  // "https://console.localhost:7443": where sign-in happens
   std::size_t connections_max = 16'384;
+  // How long sessions whose facts changed are decided again before others have their turn.
+  std::int64_t slice_nanos = 2 * kNanosPerMilli;
 };
 
 // Asks the control plane to redeem a one-time code; the answer comes on the worker's thread.
@@ -63,7 +65,13 @@ class Worker {
   const std::shared_ptr<const Site>& site() const { return site_; }
   const WorkerOptions& options() const { return options_; }
   const Redeem& redeem() const { return redeem_; }
+  // Nothing when it has ended; one that a change concerns is decided again first.
   Connection* find(std::uint64_t id);
+  // A change is decided in slices, and whatever happens to a connection meanwhile finds it decided: this comes first
+  // wherever its streams wake it. It may have ended then.
+  void settle(Connection& connection) {
+    if (live_.has_marked()) settle_marked(connection);
+  }
   void finished(std::uint64_t id);  // destroys the connection at the end of this turn
   // Calls back on this thread once the event is durable.
   void when_durable(std::uint64_t sequence, std::uint64_t connection);
@@ -85,6 +93,9 @@ class Worker {
   void sweep();
   void decide_expired();
   void changed(const std::vector<contract::EntityId>& changed, bool everything, std::int64_t committed);
+  void decide_marked();
+  void settle_marked(Connection& connection);
+  void bury();
 
   struct Idle {
     std::unique_ptr<io::Stream> stream;
@@ -100,7 +111,9 @@ class Worker {
   Redeem redeem_;
   Metric& connections_metric_;
   Metric& refused_metric_;
-  enforce::LiveSessions live_;  // before the connections, which take themselves out
+  enforce::LiveSessions live_;    // before the connections, which take themselves out
+  bool deciding_ = false;         // a slice of what is marked is planned
+  std::int64_t slice_ended_ = 0;  // when the last one did
   std::shared_ptr<const Site> site_;
   std::shared_ptr<const crypto::TlsServerContext> context_;  // shared: sessions keep the one they began with
   std::unique_ptr<io::Listener> listener_;
