@@ -423,7 +423,7 @@ void Plane::record(contract::Event event, std::function<void(const Status&)> don
 void Plane::send_recorded() {
   if (recorded_.events.empty()) return;
   // Shared: it goes to the ledger's thread and comes back, and is copied nowhere.
-  const auto batch = std::make_shared<const Recorded>(std::exchange(recorded_, {}));
+  const auto batch = std::make_shared<Recorded>(std::exchange(recorded_, {}));
   const Status taken =
       parts_.ledger.submit(batch->events, [this, batch](const Result<std::vector<ledger::Receipt>>& receipts) {
         parts_.loop.post([this, batch, receipts] { recorded(*batch, receipts); });
@@ -431,7 +431,7 @@ void Plane::send_recorded() {
   if (!taken) recorded(*batch, taken.error());
 }
 
-void Plane::recorded(const Recorded& batch, const Result<std::vector<ledger::Receipt>>& receipts) {
+void Plane::recorded(Recorded& batch, const Result<std::vector<ledger::Receipt>>& receipts) {
   if (receipts) {
     set_ledger_available(true);
     announce(*receipts, batch.events);
@@ -439,7 +439,7 @@ void Plane::recorded(const Recorded& batch, const Result<std::vector<ledger::Rec
     for (const contract::Event& event : batch.events) sent(event, 0, receipts.error());
   }
   const Status outcome = receipts ? Status() : Status(receipts.error());
-  for (const auto& done : batch.done) {
+  for (auto& done : batch.done) {
     if (done) done(outcome);
   }
 }

@@ -151,7 +151,7 @@ class Plane {
     std::vector<contract::Event> events;
     std::vector<std::function<void(const Status&)>> done;  // one each
   };
-  void recorded(const Recorded& batch, const Result<std::vector<ledger::Receipt>>& receipts);
+  void recorded(Recorded& batch, const Result<std::vector<ledger::Receipt>>& receipts);
   Recorded recorded_;                                // in this turn
   std::map<std::uint64_t, contract::Event> outbox_;  // by number: what is not yet in the ledger
   std::set<std::uint64_t> stored_outbox_;            // those that came with a change, and lie in the store too

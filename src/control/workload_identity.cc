@@ -103,7 +103,7 @@ Result<contract::Event> WorkloadIdentity::decide(const std::string& node, const 
   policy::DecideOptions options;
   options.decision_id = crypto::random_id(parts_.random);
   options.lists_dependencies = false;
-  const contract::Decision decision = policy::decide(*plane_.snapshot(), question, parts_.clock.unix_time(), options);
+  const contract::Decision decision = decider_.decide(*plane_.snapshot(), question, parts_.clock.unix_time(), options);
   contract::Event event;
   event.class_uid = contract::EventClass::kAuthentication;
   event.actor = question.principal.to_string();
@@ -179,9 +179,10 @@ void WorkloadIdentity::refuse(const std::string& node, const Error& why, const s
 
 // Nothing is given away that is not recorded.
 void WorkloadIdentity::give(contract::Event event, Json answer, std::function<void(Json)> reply) {
-  plane_.record(std::move(event), [reply = std::move(reply), answer = std::move(answer)](const Status& recorded) {
-    reply(recorded ? answer : svid_error(recorded.error()));
-  });
+  plane_.record(std::move(event),
+                [reply = std::move(reply), answer = std::move(answer)](const Status& recorded) mutable {
+                  reply(recorded ? std::move(answer) : svid_error(recorded.error()));
+                });
 }
 
 void WorkloadIdentity::handle(const std::string& node, const Json& call, std::function<void(Json)> reply) {

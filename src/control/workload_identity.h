@@ -20,6 +20,7 @@
 
 #include "base/rate.h"
 #include "control/plane.h"
+#include "policy/decide.h"
 
 namespace wary::control {
 
@@ -54,6 +55,7 @@ class WorkloadIdentity {
 
   Plane& plane_;
   WorkloadIdentityParts parts_;
+  policy::Decider decider_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   RateByKey<std::string> calls_;  // of each node elsewhere; this machine's agent holds its own users back
 };
