@@ -4,10 +4,11 @@
 //   SignerQueue queue(loop, "run/signer/control.sock");
 //   queue.issue(csr, "spiffe://local/orders", 3600, [](Result<Authority::Issued> issued) { ... });
 //
-// `done` is called once, in a later turn, in the order of asking (what is refused here comes first). The signer is dialled when there is something to ask;
-// what it had not answered when it ended is asked again once. Errors: signer_unavailable, signer_busy (4,096 wait),
-// signer_request_size, signer_syntax, and what the signer answered. Thread rule: the loop's. Limits: two messages on
-// their way, so that others' calls of the signer wait for 32 signatures at most; 5 s for an answer.
+// `done` is called once, in a later turn, in the order of asking (what is refused here comes first). The signer is
+// dialled when there is something to ask; what it had not answered when it ended is asked again once. Errors:
+// signer_unavailable, signer_busy (4,096 wait), signer_request_size, and what the signer answered. Thread
+// rule: the loop's. Limits: two messages on their way, so that others' calls of the signer wait for 32 signatures at
+// most; 5 s for an answer.
 #pragma once
 
 #include <deque>
