@@ -136,7 +136,7 @@ TEST_CASE("revocation cuts a streaming answer, and what is queued is not deliver
 // A change that concerns thousands is decided in slices: what happens to a connection before its slice finds it
 // decided.
 TEST_CASE("a session that waits to be decided again is, before anything is done for it") {
-  World world(1, 0);
+  World world(1, 1);
   world.site->on_request = [](AppStream& stream, const AppRequest&) {
     stream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
   };
@@ -179,7 +179,7 @@ TEST_CASE("a session that waits to be decided again is, before anything is done 
 }
 
 TEST_CASE("a connection that waits to be decided again meets its receipt and its application decided") {
-  World waiting(1, 0), connecting(1, 0);
+  World waiting(1, 1), connecting(1, 1);
   const auto held = waiting.ask("/before/x");
   waiting.tells_worker = false;
   waiting.revoke("alice");

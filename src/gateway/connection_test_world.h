@@ -124,7 +124,7 @@ class Client {
 
 class World {
  public:
-  explicit World(std::uint64_t seed = 1, std::int64_t slice_nanos = WorkerOptions{}.slice_nanos);
+  explicit World(std::uint64_t seed = 1, std::size_t slice_sessions = WorkerOptions{}.slice_sessions);
   ~World();
   void run(std::int64_t millis) { sim.run_for(millis * kNanosPerMilli); }
   std::unique_ptr<Client> client(const std::string& name = "site.test", bool as_workload = false);

@@ -330,7 +330,7 @@ std::vector<Client::Answer> Client::answers(std::vector<std::string> methods) co
   return out;
 }
 
-World::World(std::uint64_t seed, std::int64_t slice_nanos)
+World::World(std::uint64_t seed, std::size_t slice_sessions)
     : sim(seed),
       edge_loop(sim.make_loop()),
       client_loop(sim.make_loop()),
@@ -354,7 +354,7 @@ World::World(std::uint64_t seed, std::int64_t slice_nanos)
   point.tenant = "local";
   worker = std::make_unique<Worker>(
       *edge_loop, sim.clock(), random, shared, *ring, point,
-      WorkerOptions{.listen = kListen, .console_origin = "https://console.test:7443", .slice_nanos = slice_nanos},
+      WorkerOptions{.listen = kListen, .console_origin = "https://console.test:7443", .slice_sessions = slice_sessions},
       [this](const std::string& code, const std::string& host, const std::string& state, auto done) {
         redeemed.push_back(code + "|" + host + "|" + state);
         if (redeem_holds) {

@@ -75,11 +75,7 @@ void Worker::finished(std::uint64_t id) {
 
 // Their descriptors are closed: what is left to do for them waits until all that must be cut is, and is sliced as well.
 void Worker::bury() {
-  const std::int64_t begun = clock_.monotonic().nanos;
-  while (!deciding_ && !ended_.empty()) {
-    ended_.pop_back();
-    if (clock_.monotonic().nanos - begun >= options_.slice_nanos) break;
-  }
+  for (std::size_t i = 0; !deciding_ && !ended_.empty() && i < options_.slice_sessions; ++i) ended_.pop_back();
   if (!ended_.empty()) loop_.post([this] { bury(); });
 }
 
@@ -128,17 +124,19 @@ void Worker::changed(const std::vector<contract::EntityId>& list, bool everythin
   if (!deciding_) decide_marked();
 }
 
-// A slice is as long as others had since the last one: what is revoked waits for them half of the time at most, however
-// busy the worker is.
+// A slice of so many sessions, and on for as long as others had since the last one: what is revoked waits for them half
+// of the time at most, however busy the worker is. Counted, since a thread that has to share its core would find the
+// time of a slice gone before it had decided anything.
 void Worker::decide_marked() {
   const std::int64_t begun = clock_.monotonic().nanos;
-  const std::int64_t most = std::max(options_.slice_nanos, deciding_ ? begun - slice_ended_ : 0);
+  const std::int64_t others_had = deciding_ ? begun - slice_ended_ : 0;
   deciding_ = true;
+  std::size_t decided = 0;
   do {
     const auto next = live_.next_marked();
     if (next) static_cast<Connection*>(next->session)->reconsider(next->committed);
     slice_ended_ = clock_.monotonic().nanos;
-  } while (live_.has_marked() && slice_ended_ - begun < most);
+  } while (live_.has_marked() && (++decided < options_.slice_sessions || slice_ended_ - begun < others_had));
   deciding_ = live_.has_marked();
   if (deciding_) loop_.post([this] { decide_marked(); });
 }

@@ -29,8 +29,8 @@ struct WorkerOptions {
   io::Address listen;
   std::string console_origin;  // "https://console.localhost:7443": where sign-in happens
   std::size_t connections_max = 16'384;
-  // How long sessions whose facts changed are decided again before others have their turn.
-  std::int64_t slice_nanos = 2 * kNanosPerMilli;
+  // So many sessions whose facts changed are decided again, or are buried, before others have their turn.
+  std::size_t slice_sessions = 64;
 };
 
 // Asks the control plane to redeem a one-time code; the answer comes on the worker's thread.
