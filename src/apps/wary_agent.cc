@@ -6,6 +6,7 @@
 #include "apps/process.h"
 #include "codec/uri.h"
 #include "crypto/pem.h"
+#include "io/resident.h"
 #include "io/sandbox.h"
 #include "node/membership.h"
 #include "workload/agent.h"
@@ -14,6 +15,7 @@ namespace wary::apps {
 namespace {
 
 constexpr std::int64_t kFirstJoinTime = 8 * kNanosPerSecond;  // then whoever started it wants to know
+constexpr std::int64_t kStartOver = kNanosPerSecond;
 constexpr std::size_t kFileMost = std::size_t{1} << 20;
 
 struct AgentProcess {
@@ -45,7 +47,8 @@ workload::AgentParts parts_of(Runtime& runtime, AgentProcess& process) {
           *runtime.log,
           process.metrics,
           [&runtime](UnixTime floor) { runtime.clock->raise(floor); },
-          nullptr};
+          nullptr,
+          io::give_back_memory};
 }
 
 // The control plane is on this machine.
@@ -189,6 +192,8 @@ int main(int count, char** arguments) {
   apps::AgentProcess process;
   const Status started = apps::start(*options, runtime, process);
   if (!started) return apps::report_failure(*runtime.log, started.error());
+  // What only the start needed: it knows its workloads by then, or waits for them.
+  runtime.loop->after(apps::kStartOver, [] { io::give_back_memory(); });
   apps::run_until_signal(runtime);
   return 0;
 }

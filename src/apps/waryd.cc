@@ -14,6 +14,7 @@
 #include "control/trust_domains.h"
 #include "control/workload_identity.h"
 #include "crypto/pem.h"
+#include "identity/signer_queue.h"
 #include "identity/signer_service.h"
 #include "io/sandbox.h"
 #include "ledger/note.h"
@@ -32,6 +33,7 @@ struct Control {
   Metrics metrics;
   std::unique_ptr<identity::SignerClient> signer;         // this thread's
   std::unique_ptr<identity::SignerClient> ledger_signer;  // the ledger's thread's
+  std::unique_ptr<identity::SignerQueue> certificates;    // workloads', many at once
   std::unique_ptr<control::Plane> plane;
   std::unique_ptr<control::SignIn> sign_in;
   std::unique_ptr<control::Api> api;
@@ -278,7 +280,14 @@ Status serve_nodes(Runtime& runtime, Control& control, const Bytes& snapshot_key
   control.nodes = std::make_unique<control::Nodes>(
       *control.plane, control::NodesParts{*runtime.clock, *runtime.random, *runtime.log, issue, roots, snapshot_key});
   control.api->set_nodes(control.nodes.get());
-  control::WorkloadIdentityParts parts{*runtime.clock, *runtime.random, *runtime.log, issue,
+  const auto queued = [queue = control.certificates.get()](Bytes csr, const std::string& id, std::uint32_t ttl,
+                                                           control::WorkloadIdentityParts::Issued done) {
+    queue->issue(std::move(csr), id, ttl, [done = std::move(done)](Result<identity::Authority::Issued> issued) {
+      if (!issued) return done(std::move(issued).error());
+      done(std::move(issued->chain));
+    });
+  };
+  control::WorkloadIdentityParts parts{*runtime.clock, *runtime.random, *runtime.log, queued,
                                        [signer](const std::string& id, const std::vector<std::string>& audiences,
                                                 std::int64_t ttl) { return signer->sign_jwt(id, audiences, ttl); }};
   control.workloads = std::make_unique<control::WorkloadIdentity>(*control.plane, std::move(parts));
@@ -326,6 +335,7 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
   const std::string socket = run + "/signer/control.sock";
   control.signer = std::make_unique<identity::SignerClient>(*runtime.clock, socket);
   control.ledger_signer = std::make_unique<identity::SignerClient>(*runtime.clock, socket);
+  control.certificates = std::make_unique<identity::SignerQueue>(*runtime.loop, socket);
   WARY_ASSIGN_OR_RETURN(const identity::SignerClient::PublicKeys keys, control.signer->public_keys());
   WARY_RETURN_IF_ERROR(io::drop_to({getuid(), getgid()}));
   const Status files = io::restrict_files({directory, run + "/waryd"}, {});
@@ -393,6 +403,7 @@ int main(int count, char** arguments) {
   const Status started = apps::start(*options, runtime, control);
   if (!started) return apps::report_failure(*runtime.log, started.error());
   apps::run_until_signal(runtime);
+  control.plane->send_recorded();
   apps::checkpoint(runtime, control);
   control.ledger.reset();  // makes durable what it took
   return 0;

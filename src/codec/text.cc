@@ -23,15 +23,21 @@ constexpr std::array<std::uint8_t, 256> kFromStandard = reverse(kStandard);
 constexpr std::array<std::uint8_t, 256> kFromUrl = reverse(kUrl);
 
 std::string encode64(ByteView bytes, std::string_view alphabet) {
-  std::string out;
-  out.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const std::size_t left = std::min<std::size_t>(3, bytes.size() - i);
-    std::uint32_t group = std::uint32_t{bytes[i]} << 16;
-    if (left > 1) group |= std::uint32_t{bytes[i + 1]} << 8;
-    if (left > 2) group |= bytes[i + 2];
-    for (std::size_t k = 0; k <= left; ++k) out += alphabet[group >> (18 - 6 * k) & 0x3f];
+  const std::size_t whole = bytes.size() / 3, rest = bytes.size() % 3;
+  std::string out(whole * 4 + (rest == 0 ? 0 : rest + 1), '\0');
+  const char* const letters = alphabet.data();
+  const std::uint8_t* in = bytes.data();
+  char* at = out.data();
+  for (std::size_t i = 0; i < whole; ++i, in += 3, at += 4) {
+    const std::uint32_t group = std::uint32_t{in[0]} << 16 | std::uint32_t{in[1]} << 8 | in[2];
+    at[0] = letters[group >> 18];
+    at[1] = letters[group >> 12 & 0x3f];
+    at[2] = letters[group >> 6 & 0x3f];
+    at[3] = letters[group & 0x3f];
   }
+  if (rest == 0) return out;
+  const std::uint32_t group = std::uint32_t{in[0]} << 16 | (rest == 2 ? std::uint32_t{in[1]} << 8 : 0U);
+  for (std::size_t k = 0; k <= rest; ++k) at[k] = letters[group >> (18 - 6 * k) & 0x3f];
   return out;
 }
 
@@ -41,19 +47,25 @@ Error refuse64(std::size_t offset) {
 
 Result<Bytes> decode64(std::string_view text, const std::array<std::uint8_t, 256>& table) {
   if (text.size() % 4 == 1) return refuse64(text.size());
-  Bytes out;
-  out.reserve(text.size() / 4 * 3 + 2);
+  const auto value_at = [&](std::size_t i) { return table[static_cast<unsigned char>(text[i])]; };
+  const std::size_t whole = text.size() / 4 * 4;
+  Bytes out(whole / 4 * 3);
+  out.reserve(out.size() + 2);
+  std::uint8_t* to = out.data();
+  for (std::size_t i = 0; i < whole; i += 4, to += 3) {
+    const std::uint8_t a = value_at(i), b = value_at(i + 1), c = value_at(i + 2), d = value_at(i + 3);
+    if (((a | b | c | d) & 0xc0) != 0) {  // kNone; letters are below 64
+      return refuse64(i + (a == kNone ? 0U : b == kNone ? 1U : c == kNone ? 2U : 3U));
+    }
+    to[0] = static_cast<std::uint8_t>(a << 2 | b >> 4);
+    to[1] = static_cast<std::uint8_t>(b << 4 | c >> 2);
+    to[2] = static_cast<std::uint8_t>(c << 6 | d);
+  }
   std::uint32_t group = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const std::uint8_t value = table[static_cast<unsigned char>(text[i])];
+  for (std::size_t i = whole; i < text.size(); ++i) {
+    const std::uint8_t value = value_at(i);
     if (value == kNone) return refuse64(i);
     group = group << 6 | value;
-    if (i % 4 == 3) {
-      out.push_back(static_cast<std::uint8_t>(group >> 16));
-      out.push_back(static_cast<std::uint8_t>(group >> 8));
-      out.push_back(static_cast<std::uint8_t>(group));
-      group = 0;
-    }
   }
   // The unused low bits of the last letter must be zero: otherwise two texts would mean the same bytes.
   if (text.size() % 4 == 2) {

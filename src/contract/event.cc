@@ -110,7 +110,9 @@ std::string_view class_name(EventClass class_uid) {
 
 }  // namespace
 
-Result<Bytes> encode(const Event& event) {
+Result<Bytes> encode(const Event& event) { return encode(event, event.receive_time); }
+
+Result<Bytes> encode(const Event& event, UnixTime receive_time) {
   if (event.id.source.size() > kSourceMax) return too_large("the source's name", event.id.source.size(), kSourceMax);
   if (event.tenant.size() > limits::kNameBytes) return too_large("the tenant", event.tenant.size(), limits::kNameBytes);
   for (const std::string* text : texts_of(event)) {
@@ -131,7 +133,7 @@ Result<Bytes> encode(const Event& event) {
   append_big_endian(out, static_cast<std::uint32_t>(event.class_uid));
   append_big_endian(out, event.activity_id);
   append_big_endian(out, static_cast<std::uint64_t>(event.event_time.nanos));
-  append_big_endian(out, static_cast<std::uint64_t>(event.receive_time.nanos));
+  append_big_endian(out, static_cast<std::uint64_t>(receive_time.nanos));
   for (const std::string* text : texts_of(event)) append_text(out, as_bytes(*text));
   append_text(out, event.raw);
   if (out.size() > limits::kLedgerEntryBytes) return too_large("the event", out.size(), limits::kLedgerEntryBytes);

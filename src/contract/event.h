@@ -53,6 +53,8 @@ struct Event {
 // Format "WEV1": magic, then every field in the order above: integers big-endian, text as u32 length and bytes.
 // Equal events encode to equal bytes. Error: event_too_large.
 Result<Bytes> encode(const Event& event);
+// The same with another receive time.
+Result<Bytes> encode(const Event& event, UnixTime receive_time);
 // Exactly what encode wrote: trailing bytes, overlong fields and unknown classes are refused (event_syntax).
 Result<Event> decode_event(ByteView bytes);
 

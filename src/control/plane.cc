@@ -415,26 +415,43 @@ void Plane::record(contract::Event event, std::function<void(const Status&)> don
     event.raw.clear();
     event.detail = "{\"activity_name\":\"event_too_large\"}";
   }
-  send(std::move(event), 0, std::move(done));
+  if (recorded_.events.empty()) parts_.loop.post([this] { send_recorded(); });
+  recorded_.events.push_back(std::move(event));
+  recorded_.done.push_back(std::move(done));
 }
 
-void Plane::send(contract::Event event, std::uint64_t outbox, std::function<void(const Status&)> done) {
-  struct Sending {
-    contract::Event event;
-    std::function<void(const Status&)> done;
-  };
+void Plane::send_recorded() {
+  if (recorded_.events.empty()) return;
   // Shared: it goes to the ledger's thread and comes back, and is copied nowhere.
-  const auto sending = std::make_shared<const Sending>(Sending{std::move(event), std::move(done)});
+  const auto batch = std::make_shared<Recorded>(std::exchange(recorded_, {}));
+  const Status taken =
+      parts_.ledger.submit(batch->events, [this, batch](const Result<std::vector<ledger::Receipt>>& receipts) {
+        parts_.loop.post([this, batch, receipts] { recorded(*batch, receipts); });
+      });
+  if (!taken) recorded(*batch, taken.error());
+}
+
+void Plane::recorded(Recorded& batch, const Result<std::vector<ledger::Receipt>>& receipts) {
+  if (receipts) {
+    set_ledger_available(true);
+    announce(*receipts, batch.events);
+  } else {
+    for (const contract::Event& event : batch.events) sent(event, 0, receipts.error());
+  }
+  const Status outcome = receipts ? Status() : Status(receipts.error());
+  for (auto& done : batch.done) {
+    if (done) done(outcome);
+  }
+}
+
+void Plane::send(contract::Event event, std::uint64_t outbox) {
+  send_recorded();  // in the order of their numbers
+  const auto sending = std::make_shared<const contract::Event>(std::move(event));
   const auto written = [this, sending, outbox](const Result<std::vector<ledger::Receipt>>& receipts) {
-    parts_.loop.post([this, sending, outbox, receipts] {
-      sent(sending->event, outbox, receipts);
-      if (sending->done) sending->done(receipts ? Status() : Status(receipts.error()));
-    });
+    parts_.loop.post([this, sending, outbox, receipts] { sent(*sending, outbox, receipts); });
   };
-  const Status taken = parts_.ledger.submit({&sending->event, 1}, written);
-  if (taken) return;
-  sent(sending->event, outbox, taken.error());
-  if (sending->done) sending->done(taken);
+  const Status taken = parts_.ledger.submit({sending.get(), 1}, written);
+  if (!taken) sent(*sending, outbox, taken.error());
 }
 
 void Plane::sent(const contract::Event& event, std::uint64_t outbox,

@@ -89,8 +89,11 @@ class Plane {
   Result<Committed> commit(Change change);
   // An event of this process without a change.
   void record(contract::Event event);
-  // The same; `done` is told when it is durable, or why it is not (it is tried again then).
+  // The same; `done` is told when it is durable, or why it is not (it is tried again then). What is recorded in one
+  // turn of the loop goes to the ledger together, at its end.
   void record(contract::Event event, std::function<void(const Status&)> done);
+  // To the ledger now: at the end of the process.
+  void send_recorded();
 
   bool is_ledger_available() const { return ledger_available_; }
   // Of "agent/NAME": whether its link is open, and when it last was (link/publisher.h).
@@ -124,7 +127,7 @@ class Plane {
   void remember(policy::SnapshotPtr snapshot);
   void publish(policy::SnapshotPtr next, const policy::SnapshotDelta& delta, const Committed& committed);
   void rebuild_site();
-  void send(contract::Event event, std::uint64_t outbox, std::function<void(const Status&)> done = {});
+  void send(contract::Event event, std::uint64_t outbox);
   void sent(const contract::Event& event, std::uint64_t outbox, const Result<std::vector<ledger::Receipt>>& receipts);
   void on_edge_events(const std::string& node, link::EventBatch batch, std::function<void(Result<link::Receipt>)> done);
   // `why` names the file where there is one.
@@ -147,6 +150,12 @@ class Plane {
   std::deque<policy::SnapshotPtr> remembered_;
   std::uint64_t boot_ = 0;
   std::uint64_t last_sequence_ = 0;
+  struct Recorded {
+    std::vector<contract::Event> events;
+    std::vector<std::function<void(const Status&)>> done;  // one each
+  };
+  void recorded(Recorded& batch, const Result<std::vector<ledger::Receipt>>& receipts);
+  Recorded recorded_;                                // in this turn
   std::map<std::uint64_t, contract::Event> outbox_;  // by number: what is not yet in the ledger
   std::set<std::uint64_t> stored_outbox_;            // those that came with a change, and lie in the store too
   std::vector<std::uint64_t> settled_outbox_;        // in the ledger by now; leave the store with the next change

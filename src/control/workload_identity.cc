@@ -103,7 +103,7 @@ Result<contract::Event> WorkloadIdentity::decide(const std::string& node, const 
   policy::DecideOptions options;
   options.decision_id = crypto::random_id(parts_.random);
   options.lists_dependencies = false;
-  const contract::Decision decision = policy::decide(*plane_.snapshot(), question, parts_.clock.unix_time(), options);
+  const contract::Decision decision = decider_.decide(*plane_.snapshot(), question, parts_.clock.unix_time(), options);
   contract::Event event;
   event.class_uid = contract::EventClass::kAuthentication;
   event.actor = question.principal.to_string();
@@ -124,26 +124,66 @@ Result<contract::Event> WorkloadIdentity::decide(const std::string& node, const 
       .at("decision " + decision.id);
 }
 
-Result<Json> WorkloadIdentity::issue(const Json& call, contract::Event& event) {
-  WARY_ASSIGN_OR_RETURN(const Bytes csr, codec::decode_base64(call.string_or("csr", "")));
-  const std::string id(call.string_or("spiffe_id", ""));
-  const std::int64_t ttl = call.integer_or("ttl_seconds", kX509LifeMost);
+// A certificate that was asked for and allowed.
+struct WorkloadIdentity::Asked {
+  std::string node;
+  Json call;
+  std::function<void(Json)> reply;
+  contract::Event event;
+  std::uint64_t revision = 0;  // that it was decided at
+};
+
+void WorkloadIdentity::issue(std::shared_ptr<Asked> asked) {
+  auto csr = codec::decode_base64(asked->call.string_or("csr", ""));
+  if (!csr) return refuse(asked->node, csr.error(), asked->reply);
+  const std::int64_t ttl = asked->call.integer_or("ttl_seconds", kX509LifeMost);
   if (ttl < 60 || ttl > kX509LifeMost) {
-    return fail(ErrorKind::kInvalid, "svid_ttl", "a certificate cannot live that long").expected("60..3600 seconds");
+    return refuse(
+        asked->node,
+        fail(ErrorKind::kInvalid, "svid_ttl", "a certificate cannot live that long").expected("60..3600 seconds"),
+        asked->reply);
   }
-  WARY_ASSIGN_OR_RETURN(const std::vector<Bytes> chain, parts_.issue(csr, id, ttl));
-  Json certificates = Json::array();
-  for (const Bytes& certificate : chain) certificates.push(Json(codec::encode_base64(certificate)));
-  // What was given away, to the byte.
-  event.raw = chain.front();
-  return Json::object({{"chain", std::move(certificates)}});
+  const std::weak_ptr<int> alive = alive_;
+  const std::string id(asked->call.string_or("spiffe_id", ""));
+  parts_.issue(std::move(csr).value(), id, static_cast<std::uint32_t>(ttl),
+               [this, alive, asked = std::move(asked)](Result<std::vector<Bytes>> chain) {
+                 if (!alive.expired()) issued(asked, std::move(chain));
+               });
 }
 
-Result<Json> WorkloadIdentity::sign_jwt(const Json& call, contract::Event&) {
+void WorkloadIdentity::issued(const std::shared_ptr<Asked>& asked, Result<std::vector<Bytes>> chain) {
+  if (!chain) return refuse(asked->node, chain.error(), asked->reply);
+  if (plane_.snapshot()->revision() != asked->revision) {
+    auto event = decide(asked->node, asked->call);
+    if (!event) return asked->reply(svid_error(event.error()));
+    asked->event = std::move(event).value();
+  }
+  Json certificates = Json::array();
+  for (const Bytes& certificate : *chain) certificates.push(Json(codec::encode_base64(certificate)));
+  // What was given away, to the byte.
+  asked->event.raw = std::move(chain->front());
+  give(std::move(asked->event), Json::object({{"chain", std::move(certificates)}}), std::move(asked->reply));
+}
+
+Result<Json> WorkloadIdentity::sign_jwt(const Json& call) {
   WARY_ASSIGN_OR_RETURN(const std::vector<std::string> audiences, audiences_of(call));
   WARY_ASSIGN_OR_RETURN(const std::string token,
                         parts_.sign_jwt(std::string(call.string_or("spiffe_id", "")), audiences, kJwtLife));
   return Json::object({{"token", Json(token)}});
+}
+
+void WorkloadIdentity::refuse(const std::string& node, const Error& why, const std::function<void(Json)>& reply) {
+  refusals_.warn(parts_.clock.monotonic(), "svid.not_issued", node,
+                 {{"node", node}, {"code", why.code}, {"why", why.message}});
+  reply(svid_error(why));
+}
+
+// Nothing is given away that is not recorded.
+void WorkloadIdentity::give(contract::Event event, Json answer, std::function<void(Json)> reply) {
+  plane_.record(std::move(event),
+                [reply = std::move(reply), answer = std::move(answer)](const Status& recorded) mutable {
+                  reply(recorded ? std::move(answer) : svid_error(recorded.error()));
+                });
 }
 
 void WorkloadIdentity::handle(const std::string& node, const Json& call, std::function<void(Json)> reply) {
@@ -153,17 +193,13 @@ void WorkloadIdentity::handle(const std::string& node, const Json& call, std::fu
   }
   auto event = decide(node, call);
   if (!event) return reply(svid_error(event.error()));
-  auto answer = is_token(call) ? sign_jwt(call, *event) : issue(call, *event);
-  if (!answer) {
-    refusals_.warn(parts_.clock.monotonic(), "svid.not_issued", node,
-                   {{"node", node}, {"code", answer.error().code}, {"why", answer.error().message}});
-    return reply(svid_error(answer.error()));
+  if (!is_token(call)) {
+    return issue(std::make_shared<Asked>(
+        Asked{node, call, std::move(reply), std::move(event).value(), plane_.snapshot()->revision()}));
   }
-  // Nothing is given away that is not recorded.
-  plane_.record(std::move(event).value(),
-                [reply = std::move(reply), answer = std::move(answer).value()](const Status& recorded) {
-                  reply(recorded ? answer : svid_error(recorded.error()));
-                });
+  auto answer = sign_jwt(call);
+  if (!answer) return refuse(node, answer.error(), reply);
+  give(std::move(event).value(), std::move(answer).value(), std::move(reply));
 }
 
 }  // namespace wary::control

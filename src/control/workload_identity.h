@@ -8,17 +8,20 @@
 // {"op": "svid.issue", "spiffe_id", "csr", "ttl_seconds"} -> {"chain": [base64 DER, ...]}
 // {"op": "svid.jwt", "spiffe_id", "audiences"} -> {"token"}; either -> {"error": {"code", "kind", "message"}}
 //
-// Each is decided by policy (Wary::Action::"svid.issue") and answered once its record is durable. Errors:
+// Each is decided by policy (Wary::Action::"svid.issue") and answered once its record is durable. A certificate is
+// decided again when anything changed while it was signed: who was revoked meanwhile gets none. Errors:
 // svid_unknown, svid_node, svid_not_placed, svid_denied, svid_ttl, svid_audience (1 to 16, of 256 bytes each),
 // svid_rate (100 a second of a node elsewhere, 1,000 at once), and the signer's. Thread rule: the loop's.
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "base/rate.h"
 #include "base/seldom_log.h"
 #include "control/plane.h"
+#include "policy/decide.h"
 
 namespace wary::control {
 
@@ -26,7 +29,9 @@ struct WorkloadIdentityParts {
   Clock& clock;
   Random& random;
   Log& log;
-  std::function<Result<std::vector<Bytes>>(ByteView csr, const std::string& spiffe_id, std::int64_t ttl_seconds)> issue;
+  // Answers once, at once or later; the chain, leaf first.
+  using Issued = std::function<void(Result<std::vector<Bytes>>)>;
+  std::function<void(Bytes csr, const std::string& spiffe_id, std::uint32_t ttl_seconds, Issued done)> issue;
   std::function<Result<std::string>(const std::string& spiffe_id, const std::vector<std::string>& audiences,
                                     std::int64_t ttl_seconds)>
       sign_jwt;
@@ -42,12 +47,18 @@ class WorkloadIdentity {
  private:
   Status check_node(const std::string& node, const contract::Entity& workload) const;
   Result<contract::Event> decide(const std::string& node, const codec::Json& call);
-  Result<codec::Json> issue(const codec::Json& call, contract::Event& event);
-  Result<codec::Json> sign_jwt(const codec::Json& call, contract::Event& event);
+  struct Asked;
+  void issue(std::shared_ptr<Asked> asked);
+  void issued(const std::shared_ptr<Asked>& asked, Result<std::vector<Bytes>> chain);
+  Result<codec::Json> sign_jwt(const codec::Json& call);
+  void refuse(const std::string& node, const Error& why, const std::function<void(codec::Json)>& reply);
+  void give(contract::Event event, codec::Json answer, std::function<void(codec::Json)> reply);
 
   Plane& plane_;
   WorkloadIdentityParts parts_;
   SeldomLog refusals_;
+  policy::Decider decider_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   RateByKey<std::string> calls_;  // of each node elsewhere; this machine's agent holds its own users back
 };
 

@@ -15,14 +15,16 @@ namespace {
 struct IdentityWorld {
   World world;
   std::vector<std::string> issued;
-  bool signer_is_away = false;
+  bool signer_is_away = false, signs_later = false;
+  WorkloadIdentityParts::Issued signing;  // while it signs
   WorkloadIdentity identity{
       *world.plane,
       {world.sim.clock(), world.random, null_log(),
-       [this](ByteView, const std::string& id, std::int64_t ttl) -> Result<std::vector<Bytes>> {
-         if (signer_is_away) return fail(ErrorKind::kUnavailable, "signer_unavailable", "the signer is away");
+       [this](const Bytes&, const std::string& id, std::uint32_t ttl, WorkloadIdentityParts::Issued done) {
+         if (signer_is_away) return done(fail(ErrorKind::kUnavailable, "signer_unavailable", "the signer is away"));
          issued.push_back(id + " " + std::to_string(ttl));
-         return std::vector<Bytes>{{1, 2, 3}, {4}};
+         if (!signs_later) return done(std::vector<Bytes>{{1, 2, 3}, {4}});
+         signing = std::move(done);
        },
        [this](const std::string& id, const std::vector<std::string>& audiences, std::int64_t) -> Result<std::string> {
          issued.push_back(id + " for " + audiences.front());
@@ -80,6 +82,31 @@ TEST_CASE("only a node in good standing that a workload is placed on asks for it
   CHECK(it.code() == "svid_not_placed");
   it.ask(kAsk, "agent/local");
   CHECK(it.code() == "");
+}
+
+TEST_CASE("who is revoked while the certificate is signed gets none, and another change is decided again") {
+  IdentityWorld it;
+  it.signs_later = true;
+  it.ask(kAsk);
+  it.world.settle();
+  CHECK(!it.last.has_value());
+  REQUIRE(it.world.put(key_of(kTenantWide, "Revocation", "workload.shop.orders"), "{}").ok());
+  it.signing(std::vector<Bytes>{{1, 2, 3}, {4}});
+  CHECK(it.code() == "svid_denied");
+  for (const contract::Event& event : it.world.events()) {
+    CHECK((event.action != "svid.issue" || event.detail.find("\"deny\"") != std::string::npos));
+    CHECK(event.raw.empty());
+  }
+  IdentityWorld other;
+  other.signs_later = true;
+  other.ask(kAsk);
+  REQUIRE(other.world.put(key_of(kTenantWide, "Group", "web"), "{}").ok());
+  other.signing(std::vector<Bytes>{{1, 2, 3}, {4}});
+  CHECK(other.code() == "");
+  const auto events = other.world.events();
+  CHECK(events.back().action == "svid.issue");
+  CHECK(codec::parse_json(events.back().detail)->integer_or("revision", 0) ==
+        static_cast<std::int64_t>(other.world.plane->snapshot()->revision()));
 }
 
 TEST_CASE("a certificate is given once its record is durable") {

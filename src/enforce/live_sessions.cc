@@ -45,6 +45,47 @@ void LiveSessions::remove(LiveSession& session) {
   session.depends_on_.clear();
   session.index_ = nullptr;
   --sessions_;
+  (void)take_mark(session);
+}
+
+void LiveSessions::mark_one(LiveSession& session, std::int64_t committed) {
+  if (session.marked_at_ != 0) return;
+  session.committed_ = committed;
+  marks_.push_back(&session);
+  session.marked_at_ = marks_.size();
+  ++marked_;
+}
+
+void LiveSessions::mark(const std::vector<contract::EntityId>& changed, std::int64_t committed) {
+  for (const contract::EntityId& id : changed) {
+    const auto found = by_entity_.find(id);
+    if (found == by_entity_.end()) continue;
+    for (const auto& [session, place] : found->second) mark_one(*session, committed);
+  }
+}
+
+void LiveSessions::mark_all(std::int64_t committed) {
+  for (const auto& [id, bucket] : by_entity_) {
+    for (const auto& [session, place] : bucket) mark_one(*session, committed);
+  }
+}
+
+std::optional<std::int64_t> LiveSessions::take_mark(LiveSession& session) {
+  if (session.marked_at_ == 0) return std::nullopt;
+  marks_[session.marked_at_ - 1] = nullptr;
+  session.marked_at_ = 0;
+  if (--marked_ == 0) {
+    marks_.clear();
+    marks_at_ = 0;
+  }
+  return session.committed_;
+}
+
+std::optional<LiveSessions::Marked> LiveSessions::next_marked() {
+  if (marked_ == 0) return std::nullopt;
+  while (marks_[marks_at_] == nullptr) ++marks_at_;
+  LiveSession& session = *marks_[marks_at_];
+  return Marked{&session, *take_mark(session)};
 }
 
 std::vector<LiveSession*> LiveSessions::affected(const std::vector<contract::EntityId>& changed) const {

@@ -59,3 +59,47 @@ TEST_CASE("ten thousand sessions that come and go in any order leave the index a
   CHECK(live.size() == sessions.size());
   CHECK(live.all().size() == sessions.size());
 }
+
+TEST_CASE("what is marked comes once, in order, and whoever goes or takes its mark is left out") {
+  LiveSessions live;
+  LiveSession a, b, c, d;
+  auto gone = std::make_unique<LiveSession>();
+  live.put(a, {user(1), route(1)});
+  live.put(*gone, {user(1)});
+  live.put(b, {user(2), route(1)});
+  live.put(c, {user(1)});
+  live.put(d, {user(3)});
+  CHECK_FALSE(live.has_marked());
+  live.mark({user(1)}, 10);
+  live.mark({route(1), user(1)}, 20);
+  CHECK(live.has_marked());
+  gone.reset();
+  CHECK_FALSE(live.take_mark(d));
+  CHECK(live.take_mark(c) == 10);
+  CHECK_FALSE(live.take_mark(c));
+  const auto first = live.next_marked();
+  REQUIRE(first);
+  CHECK(first->session == &a);
+  CHECK(first->committed == 10);
+  live.mark({user(1)}, 30);  // a again, and c: what is newly marked comes after what waits
+  const auto second = live.next_marked();
+  CHECK((second && second->session == &b && second->committed == 20));
+  CHECK(live.take_mark(a) == 30);
+  const auto third = live.next_marked();
+  CHECK((third && third->session == &c && third->committed == 30));
+  CHECK_FALSE(live.next_marked());
+  CHECK_FALSE(live.has_marked());
+}
+
+TEST_CASE("everything is marked once, and a session under another decision loses its mark") {
+  LiveSessions live;
+  LiveSession a, b;
+  live.put(a, {user(1), route(1)});
+  live.put(b, {user(2), route(1)});
+  live.mark_all(5);
+  live.put(a, {user(1), route(2)});
+  CHECK_FALSE(live.take_mark(a));
+  const auto left = live.next_marked();
+  CHECK((left && left->session == &b));
+  CHECK_FALSE(live.has_marked());
+}

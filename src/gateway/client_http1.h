@@ -17,6 +17,7 @@ class Http1Client final : public ClientProtocol, private ClientSide {
   void receive(std::string_view bytes) override;
   bool drive() override;
   bool may_read() const override;
+  void settle() override { exchange_.settle(); }
   bool outlives_client_end() override;
   void on_deadlines(std::int64_t now) override;
   void on_expired(UnixTime now) override;

@@ -188,6 +188,17 @@ bool Http2Client::may_read() const {
   return connection_.unsent() < kAnswerHeld;
 }
 
+void Http2Client::settle() {
+  std::vector<std::int32_t> open;
+  open.reserve(streams_.size());
+  for (const auto& [id, stream] : streams_) open.push_back(id);
+  for (const std::int32_t id : open) {
+    if (connection_.is_over()) return;
+    if (Stream* stream = find(id)) stream->exchange.settle();
+  }
+  if (resting_ && !connection_.is_over()) resting_->exchange.settle();
+}
+
 bool Http2Client::may_be_queued(const Stream& stream) const {
   return stream.sent_at == flushes_ && !connection_.is_flushed();
 }

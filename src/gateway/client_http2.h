@@ -22,6 +22,7 @@ class Http2Client final : public ClientProtocol, private http::Http2SessionEvent
   void receive(std::string_view bytes) override;
   bool drive() override;
   bool may_read() const override;
+  void settle() override;
   bool outlives_client_end() override { return false; }
   void on_deadlines(std::int64_t now) override;
   void on_expired(UnixTime now) override;

@@ -54,6 +54,7 @@ void Connection::mark() {
 }
 
 void Connection::ready() {
+  settle();
   if (state_ == State::kEnded) return;
   if (state_ == State::kDraining) return drain_client();
   if (!read()) return;
@@ -153,7 +154,12 @@ void Connection::drain_client() {
   interest();
 }
 
+void Connection::settle() {
+  if (worker_.live().has_marked() && protocol_ && state_ != State::kEnded) protocol_->settle();
+}
+
 void Connection::turn_end() {
+  settle();
   if (state_ == State::kEnded) return;
   int turns = 0;
   // A flush makes room for what waits in another queue, which no readiness would tell.

@@ -29,6 +29,7 @@ class ClientProtocol {
   // What can be done now, after something came or went. True when something moved.
   virtual bool drive() = 0;
   virtual bool may_read() const = 0;
+  virtual void settle() = 0;  // what a change concerns is decided again now
   // The client will send no more. True: the connection goes on without (a tunnel).
   virtual bool outlives_client_end() = 0;
   virtual void on_deadlines(std::int64_t now) = 0;
@@ -52,6 +53,8 @@ class Connection final : public TurnEnd {
   void sweep(std::int64_t now, UnixTime wall);
   void turn_end() override;  // sends what was put
   void drain();
+  // What a change concerns of it is decided again before anything else happens to it. It may have ended then.
+  void settle();
   Exchange* exchange(std::int32_t stream);
   std::size_t held_bytes() const;
 

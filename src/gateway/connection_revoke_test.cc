@@ -138,6 +138,71 @@ TEST_CASE("revocation cuts a streaming answer, and what is queued is not deliver
   CHECK(client->received.size() == before);
 }
 
+// A change that concerns thousands is decided in slices: what happens to a connection before its slice finds it
+// decided.
+TEST_CASE("a session that waits to be decided again is, before anything is done for it") {
+  World world(1, {}, 1);
+  world.site->on_request = [](AppStream& stream, const AppRequest&) {
+    stream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+  };
+  std::vector<std::unique_ptr<Client>> alices;
+  std::vector<AppStream*> answers;
+  for (int i = 0; i < 12; ++i) {
+    alices.push_back(world.ask("/stream"));
+    answers.push_back(world.site->streams.back().get());
+  }
+  const auto carol = world.client();
+  carol->send(World::get("/stream", "", "carol-token"));
+  world.run(100);
+  REQUIRE(world.worker->live().size() == 13);
+  world.tells_worker = false;
+  world.revoke("alice");
+  world.worker->live().mark({{"Wary::User", "alice"}}, 1);
+  world.run(50);
+  CHECK(cuts(world) == 0);  // nothing has happened to them
+  std::vector<std::size_t> received;
+  for (const auto& client : alices) received.push_back(client->received.size());
+  const std::size_t asked = world.site->everything().size();
+  for (std::size_t i = 0; i < 4; ++i) answers[i]->send("3\r\ndef\r\n");
+  for (std::size_t i = 4; i < 8; ++i) alices[i]->send("more");
+  world.site->streams.back()->send("3\r\ndef\r\n");
+  world.run(50);
+  CHECK(cuts(world) == 8);
+  CHECK(world.worker->live().size() == 5);
+  CHECK(carol->received.find("def") != std::string::npos);
+  // The slices, of one session each.
+  world.worker->post_changed(std::make_shared<const std::vector<contract::EntityId>>(), false, 2);
+  world.run(50);
+  CHECK(cuts(world) == 12);
+  for (std::size_t i = 0; i < alices.size(); ++i) {
+    CHECK(alices[i]->was_reset);
+    CHECK(alices[i]->received.size() == received[i]);
+  }
+  CHECK(world.site->everything().size() == asked);
+  CHECK(carol->is_open());
+  CHECK(world.worker->live().size() == 1);
+}
+
+TEST_CASE("a connection that waits to be decided again meets its receipt and its application decided") {
+  World waiting(1, {}, 1), connecting(1, {}, 1);
+  const auto held = waiting.ask("/before/x");
+  waiting.tells_worker = false;
+  waiting.revoke("alice");
+  waiting.worker->live().mark({{"Wary::User", "alice"}}, 1);
+  waiting.give_receipts();
+  check_cut(waiting, *held);
+  CHECK(waiting.site->streams.empty());
+  const auto client = connecting.client();
+  client->send(World::get("/"));
+  for (int i = 0; i < 1'000 && connecting.worker->live().size() == 0; ++i) connecting.sim.run_for(1'000);
+  REQUIRE(connecting.site->streams.empty());
+  connecting.tells_worker = false;
+  connecting.revoke("alice");
+  connecting.worker->live().mark({{"Wary::User", "alice"}}, 1);
+  check_cut(connecting, *client);
+  CHECK(connecting.site->requests.empty());
+}
+
 TEST_CASE("a revoked WebSocket hears 1008, one with a queue or a frame half sent is reset") {
   for (const bool half : {false, true}) {
     World world;

@@ -125,7 +125,8 @@ class Client {
 
 class World {
  public:
-  explicit World(std::uint64_t seed = 1, std::vector<std::string> proxy_peers = {});
+  explicit World(std::uint64_t seed = 1, std::vector<std::string> proxy_peers = {},
+                 std::size_t slice_sessions = WorkerOptions{}.slice_sessions);
   ~World();
   void run(std::int64_t millis) { sim.run_for(millis * kNanosPerMilli); }
   std::unique_ptr<Client> client(const std::string& name = "site.test", bool as_workload = false);
@@ -137,6 +138,7 @@ class World {
 
   // Changes entities or policies as the link does.
   void change(std::vector<contract::Entity> upserts, std::vector<contract::EntityId> removals = {});
+  bool tells_worker = true;  // of changes; false: the test says what is to be decided again
   void set_policies(const std::string& text);
   void revoke(const std::string& user);
   std::vector<contract::Event> events() const;  // everything in the ring

@@ -339,7 +339,7 @@ std::vector<Client::Answer> Client::answers(std::vector<std::string> methods) co
   return out;
 }
 
-World::World(std::uint64_t seed, std::vector<std::string> proxy_peers)
+World::World(std::uint64_t seed, std::vector<std::string> proxy_peers, std::size_t slice_sessions)
     : sim(seed),
       edge_loop(sim.make_loop()),
       client_loop(sim.make_loop()),
@@ -363,8 +363,10 @@ World::World(std::uint64_t seed, std::vector<std::string> proxy_peers)
   point.tenant = "local";
   worker = std::make_unique<Worker>(
       *edge_loop, sim.clock(), random, shared, *ring, point,
-      WorkerOptions{
-          .listen = kListen, .console_origin = "https://console.test:7443", .proxy_peers = std::move(proxy_peers)},
+      WorkerOptions{.listen = kListen,
+                    .console_origin = "https://console.test:7443",
+                    .slice_sessions = slice_sessions,
+                    .proxy_peers = std::move(proxy_peers)},
       [this](const std::string& code, const std::string& host, const std::string& state, auto done) {
         redeemed.push_back(code + "|" + host + "|" + state);
         if (redeem_holds) {
@@ -444,7 +446,7 @@ void World::change(std::vector<Entity> upserts, std::vector<contract::EntityId> 
   auto next = policy::apply_delta(*base, delta, sim.clock().unix_time());
   REQUIRE(next.ok());
   shared.snapshot.swap(*next);
-  worker->post_changed(changed, false, sim.clock().monotonic().nanos);
+  if (tells_worker) worker->post_changed(changed, false, sim.clock().monotonic().nanos);
 }
 
 void World::set_policies(const std::string& text) {

@@ -143,6 +143,8 @@ void Exchange::adopt(std::unique_ptr<UpstreamCall> call) {
 }
 
 void Exchange::on_answer(const http1::ResponseHead& head, bool has_body) {
+  settle();
+  if (!upstream_) return;
   const bool switches = head.status == 101;
   std::vector<http1::Field> fields;
   forward_response_fields(head, app_->is_console, fields);
@@ -160,6 +162,8 @@ void Exchange::on_answer(const http1::ResponseHead& head, bool has_body) {
 }
 
 void Exchange::on_answer_data(std::string_view bytes) {
+  settle();
+  if (!upstream_) return;
   if (state_ == State::kTunnel) {
     frames_down_.take(bytes);
     set_deadline(kTunnelIdleTime);
@@ -170,6 +174,8 @@ void Exchange::on_answer_data(std::string_view bytes) {
 }
 
 void Exchange::on_answer_end(const std::vector<http1::Field>& trailers) {
+  settle();
+  if (!upstream_) return;
   std::vector<http1::Field> kept;
   forward_trailers(trailers, kept);
   finish();
@@ -221,6 +227,7 @@ void Exchange::upstream_failed(int status, std::string_view code, std::string_vi
 }
 
 void Exchange::on_deadline() {
+  settle();
   switch (state_) {
     case State::kIdle: return;
     case State::kWaiting: return upstream_failed(504, "record_timeout", "this access could not be recorded in time");
@@ -242,6 +249,11 @@ void Exchange::live_under(const contract::Decision& decision) {
   const auto& peer = client_.connection().tls().peer();
   if (!peer) return;
   valid_until_ = valid_until_ ? std::min(*valid_until_, peer->not_after) : peer->not_after;
+}
+
+void Exchange::settle() {
+  if (!worker_.live().has_marked()) return;
+  if (const auto committed = worker_.live().take_mark(*this)) reconsider(*committed);
 }
 
 void Exchange::reconsider(std::int64_t committed) {

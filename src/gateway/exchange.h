@@ -60,6 +60,9 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   const std::optional<UnixTime>& valid_until() const { return valid_until_; }
   // A fact changed that its decision depended on: ask again, and cut if the answer is no.
   void reconsider(std::int64_t committed);
+  // A change is decided in slices, and whatever happens to an exchange meanwhile finds it decided: this comes first. It
+  // may have ended then.
+  void settle();
   const std::string& decision_id() const { return decision_id_; }
   bool is_grpc() const { return is_grpc_; }
 

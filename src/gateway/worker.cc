@@ -60,7 +60,10 @@ void Worker::accepted(std::unique_ptr<io::Stream> stream) {
 }
 
 Exchange* Worker::find(std::uint64_t connection, std::int32_t stream) {
-  const auto found = connections_.find(connection);
+  auto found = connections_.find(connection);
+  if (found == connections_.end()) return nullptr;
+  found->second->settle();
+  found = connections_.find(connection);
   return found == connections_.end() ? nullptr : found->second->exchange(stream);
 }
 
@@ -93,13 +96,14 @@ void Worker::end_turn() {
   }
   marked_.erase(marked_.begin(), marked_.begin() + static_cast<std::ptrdiff_t>(done));
   // Nobody stands in what has ended; and it may mark others as it goes.
-  const auto connections = std::move(ended_);
   const auto clients = std::move(ended_clients_);
   const auto calls = std::move(ended_calls_);
-  ended_.clear();
   ended_clients_.clear();
   ended_calls_.clear();
-  if (!marked_.empty()) post_end();
+  // Their descriptors are closed: what is left to do for connections waits until all that must be cut is, and is sliced
+  // as well.
+  for (std::size_t i = 0; !deciding_ && !ended_.empty() && i < options_.slice_sessions; ++i) ended_.pop_back();
+  if (!marked_.empty() || !ended_.empty()) post_end();
 }
 
 void Worker::bury(std::unique_ptr<ClientSide> client) {
@@ -172,8 +176,25 @@ void Worker::changed(const std::vector<contract::EntityId>& list, bool everythin
   // What came before this turn learned of the change goes out first, in the order in which it came: an answer that ends
   // the session it is for (signing out) is read, and a queue that is empty lets a stream hear why it ends.
   end_turn();
-  const auto sessions = everything ? live_.all() : live_.affected(list);
-  for (enforce::LiveSession* session : sessions) static_cast<Exchange*>(session)->reconsider(committed);
+  everything ? live_.mark_all(committed) : live_.mark(list, committed);
+  if (!deciding_) decide_marked();
+}
+
+// A slice of so many sessions, and on for as long as others had since the last one: what is revoked waits for them half
+// of the time at most, however busy the worker is. Counted, since a thread that has to share its core would find the
+// time of a slice gone before it had decided anything.
+void Worker::decide_marked() {
+  const std::int64_t begun = clock_.monotonic().nanos;
+  const std::int64_t others_had = deciding_ ? begun - slice_ended_ : 0;
+  deciding_ = true;
+  std::size_t decided = 0;
+  do {
+    const auto next = live_.next_marked();
+    if (next) static_cast<Exchange*>(next->session)->reconsider(next->committed);
+    slice_ended_ = clock_.monotonic().nanos;
+  } while (live_.has_marked() && (++decided < options_.slice_sessions || slice_ended_ - begun < others_had));
+  deciding_ = live_.has_marked();
+  if (deciding_) loop_.post([this] { decide_marked(); });
 }
 
 void Worker::when_durable(std::uint64_t sequence, std::uint64_t connection, std::int32_t stream) {

@@ -49,6 +49,8 @@ struct WorkerOptions {
   io::Address listen;
   std::string console_origin;  // "https://console.localhost:7443": where sign-in happens
   std::size_t connections_max = 16'384;
+  // So many sessions whose facts changed are decided again, or are buried, before others have their turn.
+  std::size_t slice_sessions = 64;
   std::vector<std::string> proxy_peers = {};  // addresses whose connections begin with a PROXY protocol header
 };
 
@@ -88,7 +90,7 @@ class Worker {
   const std::shared_ptr<const Site>& site() const { return site_; }
   const WorkerOptions& options() const { return options_; }
   const Redeem& redeem() const { return redeem_; }
-  // The exchange of this connection and stream, if it still runs.
+  // The exchange of this connection and stream, if it still runs; one that a change concerns is decided again first.
   Exchange* find(std::uint64_t connection, std::int32_t stream);
   UpstreamPool& upstreams() { return *upstreams_; }
   void at_turn_end(TurnEnd& what);
@@ -115,6 +117,7 @@ class Worker {
   void sweep();
   void end_turn();
   void post_end();
+  void decide_marked();
   void changed(const std::vector<contract::EntityId>& changed, bool everything, std::int64_t committed);
 
   io::Loop& loop_;
@@ -128,7 +131,9 @@ class Worker {
   Metric& connections_metric_;
   Metric& refused_metric_;
   Metric& over_rate_metric_;
-  enforce::LiveSessions live_;  // before the connections, which take themselves out
+  enforce::LiveSessions live_;    // before the connections, which take themselves out
+  bool deciding_ = false;         // a slice of what is marked is planned
+  std::int64_t slice_ended_ = 0;  // when the last one did
   std::shared_ptr<const Site> site_;
   std::shared_ptr<const crypto::TlsServerContext> context_;  // shared: sessions keep the one they began with
   std::unique_ptr<io::Listener> listener_;

@@ -131,6 +131,8 @@ Result<Bytes> bytes_of(const codec::Json& request, std::string_view name) {
   return codec::decode_base64(request.string_or(name, ""));
 }
 
+std::int64_t longest_life(Role role) { return role == Role::kEdge ? kNamesLifeMax : kWorkloadLifeMax; }
+
 codec::Json base64(ByteView bytes) { return codec::Json(codec::encode_base64(bytes)); }
 
 // Which row of the table has which operation.
@@ -285,7 +287,6 @@ Result<codec::Json> Signer::sign_snapshot(const codec::Json& request) {
 
 Result<codec::Json> Signer::issue_certificate(Role role, const codec::Json& request) {
   WARY_ASSIGN_OR_RETURN(const Bytes csr, bytes_of(request, "csr"));
-  const UnixTime now = clock_.unix_time();
   crypto::LeafOptions leaf;
   leaf.spiffe_id = request.string_or("spiffe_id", "");
   if (const codec::Json* names = request.find("dns_names"); names != nullptr && names->is_array()) {
@@ -294,6 +295,16 @@ Result<codec::Json> Signer::issue_certificate(Role role, const codec::Json& requ
       leaf.dns_names.push_back(name.as_string());
     }
   }
+  const std::int64_t life = request.integer_or("ttl_seconds", longest_life(role));
+  WARY_ASSIGN_OR_RETURN(const Authority::Issued issued, issue(role, csr, std::move(leaf), life));
+  codec::Json chain = codec::Json::array();
+  for (const Bytes& certificate : issued.chain) chain.push(base64(certificate));
+  codec::Json out = codec::Json::object();
+  out.set("chain", std::move(chain)).set("not_after", issued.not_after.nanos);
+  return out;
+}
+
+Result<Authority::Issued> Signer::issue(Role role, ByteView csr, crypto::LeafOptions leaf, std::int64_t ttl_seconds) {
   // Public names are the edge's, workload identities the control plane's: neither can ask for the other.
   const bool fits = role == Role::kEdge ? leaf.spiffe_id.empty() && !leaf.dns_names.empty()
                                         : !leaf.spiffe_id.empty() && leaf.dns_names.empty();
@@ -304,21 +315,16 @@ Result<codec::Json> Signer::issue_certificate(Role role, const codec::Json& requ
       return invalid("signer_trust_domain", "this identity is not of this trust domain").found(leaf.spiffe_id);
     }
   }
-  const std::int64_t longest = role == Role::kEdge ? kNamesLifeMax : kWorkloadLifeMax;
-  const std::int64_t life = request.integer_or("ttl_seconds", longest);
-  if (life < 1 || life > longest) {
+  const std::int64_t longest = longest_life(role);
+  if (ttl_seconds < 1 || ttl_seconds > longest) {
     return invalid("signer_ttl", "a certificate cannot live that long")
         .expected("1.." + std::to_string(longest) + " seconds")
-        .found(std::to_string(life));
+        .found(std::to_string(ttl_seconds));
   }
+  const UnixTime now = clock_.unix_time();
   leaf.not_before = {now.nanos - kBackdate};
-  leaf.not_after = {now.nanos + life * kNanosPerSecond};
-  WARY_ASSIGN_OR_RETURN(const Authority::Issued issued, authority_->issue(csr, leaf));
-  codec::Json chain = codec::Json::array();
-  for (const Bytes& certificate : issued.chain) chain.push(base64(certificate));
-  codec::Json out = codec::Json::object();
-  out.set("chain", std::move(chain)).set("not_after", issued.not_after.nanos);
-  return out;
+  leaf.not_after = {now.nanos + ttl_seconds * kNanosPerSecond};
+  return authority_->issue(csr, leaf);
 }
 
 Result<codec::Json> Signer::sign_token(const codec::Json& request) {

@@ -52,6 +52,10 @@ class Signer {
   // An error of code signer_forbidden ends the caller's connection; any other is its answer.
   Result<codec::Json> handle(Role role, const codec::Json& request);
 
+  // A certificate, for whom the table allows it: names for the edge, a SPIFFE ID for the control plane. `leaf`: its
+  // names or its SPIFFE ID, without times.
+  Result<Authority::Issued> issue(Role role, ByteView csr, crypto::LeafOptions leaf, std::int64_t ttl_seconds);
+
   // What is due by age; to be called every minute or so, for days on which nobody asks for anything.
   Status advance() { return authority_->advance(); }
 

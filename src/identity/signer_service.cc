@@ -3,16 +3,14 @@
 #include <optional>
 
 #include "codec/text.h"
+#include "identity/issue_batch.h"
 
 namespace wary::identity {
 
 namespace {
 
-constexpr std::uint8_t kRequest = 1;
-constexpr std::uint8_t kAnswer = 2;
 constexpr std::int64_t kCallTime = 5 * kNanosPerSecond;
 constexpr std::size_t kCallersMax = 64;
-constexpr link::FrameLimits kLimits{.frame_bytes = 64 * 1024, .taken_bytes = 64 * 1024, .queued_bytes = 1024 * 1024};
 
 codec::Json to_json(const Error& error) {
   codec::Json out = codec::Json::object();
@@ -45,7 +43,8 @@ Result<Authorities> read_authorities(const codec::Json& answer) {
 }  // namespace
 
 struct SignerService::Caller {
-  Caller(Role its_role, std::unique_ptr<io::Stream> stream) : role(its_role), frames(std::move(stream), kLimits) {}
+  Caller(Role its_role, std::unique_ptr<io::Stream> stream)
+      : role(its_role), frames(std::move(stream), kSignerFrames) {}
   Role role;
   link::FrameStream frames;
 };
@@ -76,15 +75,31 @@ void SignerService::accepted(Role role, uid_t uid, std::unique_ptr<io::Stream> s
 }
 
 void SignerService::on_request(Caller& caller, std::uint8_t type, ByteView payload) {
+  if (type == kIssueRequest) return on_batch(caller, payload);
   const auto request = codec::parse_json(as_text(payload), {.bytes = 64 * 1024, .depth = 8});
   if (type != kRequest || !request) return caller.frames.close();
   const auto answer = signer_.handle(caller.role, *request);
-  if (!answer && answer.error().code == "signer_forbidden") {
-    log_.error("signer.forbidden", {{"role", caller.role == Role::kEdge ? "edge" : "control"}});
-    return caller.frames.close();
-  }
+  if (!answer && answer.error().code == "signer_forbidden") return forbidden(caller);
   const codec::Json out = answer ? *answer : to_json(answer.error());
   (void)caller.frames.send(kAnswer, as_bytes(out.to_string()));
+}
+
+void SignerService::on_batch(Caller& caller, ByteView payload) {
+  const auto requests = decode_issue_requests(payload);
+  if (!requests) return caller.frames.close();
+  std::vector<IssueAnswer> answers;
+  for (const IssueRequest& request : *requests) {
+    crypto::LeafOptions leaf;
+    leaf.spiffe_id = request.spiffe_id;
+    answers.push_back(signer_.issue(caller.role, request.csr, std::move(leaf), request.ttl_seconds));
+    if (!answers.back() && answers.back().error().code == "signer_forbidden") return forbidden(caller);
+  }
+  (void)caller.frames.send(kIssueAnswer, encode(answers));
+}
+
+void SignerService::forbidden(Caller& caller) {
+  log_.error("signer.forbidden", {{"role", caller.role == Role::kEdge ? "edge" : "control"}});
+  caller.frames.close();
 }
 
 SignerClient::SignerClient(Clock& clock, std::string path)
@@ -105,9 +120,9 @@ Result<codec::Json> SignerClient::call(const codec::Json& request) {
 
 Result<codec::Json> SignerClient::call_once(const codec::Json& request) {
   const std::string text = request.to_string();
-  if (text.size() > kLimits.frame_bytes) {
+  if (text.size() > kSignerFrames.frame_bytes) {
     return fail(ErrorKind::kInvalid, "signer_request_size", "the signer takes no request of this size")
-        .expected("at most " + std::to_string(kLimits.frame_bytes) + " bytes")
+        .expected("at most " + std::to_string(kSignerFrames.frame_bytes) + " bytes")
         .found(std::to_string(text.size()));
   }
   // It may have closed behind its last answer.
@@ -137,7 +152,7 @@ Result<codec::Json> SignerClient::call_once(const codec::Json& request) {
   } else {
     loop_->connect(io::Address::unix_socket(path_), kCallTime, [&](Result<std::unique_ptr<io::Stream>> stream) {
       if (!stream) return finish(unavailable(stream.error()));
-      frames_ = std::make_unique<link::FrameStream>(std::move(stream).value(), kLimits);
+      frames_ = std::make_unique<link::FrameStream>(std::move(stream).value(), kSignerFrames);
       begin();
     });
   }

@@ -1,7 +1,8 @@
 // The signer's sockets, and what the other processes call it with.
 //
 // SignerService listens on one socket a role; the kernel tells the peer's user, which must be the role's. A request is
-// a frame (link/frames.h) of type 1 with JSON, its answer one of type 2, in order. SignerClient asks and waits: its own
+// a frame (link/frames.h) of type 1 with JSON, its answer one of type 2, in order; types 3 and 4 are issue_batch.h's,
+// which signer_queue.h asks with. SignerClient asks and waits: its own
 // thread or a start-up path, never a request's path. It connects anew when the signer was restarted. Errors:
 // signer_unavailable, signer_syntax, and what the signer answered. Thread rules: the service belongs to its loop; a
 // client to one thread at a time.
@@ -19,6 +20,11 @@
 
 namespace wary::identity {
 
+// Frames of the signer's sockets: requests and their answers as JSON, and many certificates at once (issue_batch.h).
+inline constexpr std::uint8_t kRequest = 1, kAnswer = 2, kIssueRequest = 3, kIssueAnswer = 4;
+inline constexpr link::FrameLimits kSignerFrames{
+    .frame_bytes = 64 * 1024, .taken_bytes = 64 * 1024, .queued_bytes = 1024 * 1024};
+
 class SignerService {
  public:
   SignerService(io::Loop& loop, Signer& signer, Log& log);
@@ -30,6 +36,8 @@ class SignerService {
   struct Caller;
   void accepted(Role role, uid_t uid, std::unique_ptr<io::Stream> stream);
   void on_request(Caller& caller, std::uint8_t type, ByteView payload);
+  void on_batch(Caller& caller, ByteView payload);
+  void forbidden(Caller& caller);
 
   io::Loop& loop_;
   Signer& signer_;

@@ -8,6 +8,7 @@
 
 #include "codec/text.h"
 #include "crypto/x509.h"
+#include "identity/signer_queue.h"
 #include "io/sim_files.h"
 #include "io/sim_loop.h"
 #include "io/system.h"
@@ -57,6 +58,36 @@ struct Machine {
     loop.reset();
     signer.reset();
   }
+};
+
+// Asks many at once, as the control plane's loop does, and counts what it is told.
+struct Asker {
+  explicit Asker(Machine& machine, const std::string& path)
+      : loop(io::make_epoll_loop(*machine.clock)), queue(std::make_unique<SignerQueue>(*loop, path)) {}
+  void ask(const crypto::PrivateKey& key, const std::string& id, std::uint32_t ttl = 60) {
+    ask(*crypto::make_csr(key, ""), id, ttl);
+  }
+  void ask(Bytes csr, const std::string& id, std::uint32_t ttl = 60) {
+    const std::size_t place = answers.size();
+    answers.emplace_back();
+    queue->issue(std::move(csr), id, ttl, [this, place](Result<Authority::Issued> issued) {
+      REQUIRE_FALSE(answers[place].has_value());
+      CHECK(place == told);  // in order
+      answers[place].emplace(std::move(issued));
+      if (++told == answers.size()) loop->stop();
+    });
+  }
+  void run() {
+    const io::TimerId late = loop->after(20 * kNanosPerSecond, [this] { loop->stop(); });
+    loop->run();
+    loop->cancel(late);
+    REQUIRE(told == answers.size());
+  }
+  std::string code(std::size_t place) const { return *answers[place] ? "" : answers[place]->error().code; }
+  std::unique_ptr<io::Loop> loop;
+  std::unique_ptr<SignerQueue> queue;
+  std::vector<std::optional<Result<Authority::Issued>>> answers;
+  std::size_t told = 0;
 };
 
 codec::Json ask(std::string_view op) { return codec::Json::object({{"op", codec::Json(op)}}); }
@@ -173,4 +204,85 @@ TEST_CASE("a client goes on after the signer was started again, with the same ke
   machine.stop();
   machine.start();
   CHECK(control.sign("snapshot.sign", as_bytes("wary snapshot v2\nm")).ok());  // asked once more, unseen by the caller
+}
+
+TEST_CASE("many certificates are asked for at once, in order, and a bad request spoils no other") {
+  Machine machine;
+  Asker asker(machine, machine.control());
+  const auto key = crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256).value();
+  const auto other = crypto::PrivateKey::generate(crypto::KeyType::kEd25519).value();
+  Bytes forged = *crypto::make_csr(key, "");
+  forged.back() ^= 1;
+  for (std::size_t i = 0; i < 50; ++i) asker.ask(i % 2 == 0 ? key : other, "spiffe://local/w" + std::to_string(i));
+  asker.ask(forged, "spiffe://local/forged");
+  asker.ask(key, "spiffe://elsewhere/w");
+  asker.ask(key, "spiffe://local/w", 3601);
+  asker.ask(key, "spiffe://local/w", 0);
+  asker.ask(Bytes(), "spiffe://local/w");
+  asker.run();
+  const auto trusted = SignerClient(*machine.clock, machine.control()).authorities();
+  const auto roots = crypto::TrustRoots::build(trusted->x509_roots);
+  crypto::VerifyOptions verify;
+  verify.svid = true;
+  verify.trust_domain = "local";
+  for (std::size_t i = 0; i < 50; ++i) {
+    REQUIRE(asker.code(i).empty());
+    const auto leaf = roots->verify((*asker.answers[i])->chain, machine.clock->unix_time(), verify);
+    REQUIRE(leaf.ok());
+    CHECK(leaf->uris == std::vector<std::string>{"spiffe://local/w" + std::to_string(i)});
+    CHECK(leaf->public_key == (i % 2 == 0 ? key : other).public_key().to_spki());
+    CHECK(leaf->not_after.nanos - machine.clock->unix_time().nanos <= 60 * kNanosPerSecond);
+  }
+  CHECK(asker.code(50) == "csr_proof");
+  CHECK(asker.code(51) == "signer_trust_domain");
+  CHECK(asker.code(52) == "signer_ttl");
+  CHECK(asker.code(53) == "signer_ttl");
+  CHECK(asker.code(54).starts_with("csr_"));
+}
+
+TEST_CASE("what a signer had not answered when it ended is asked of the next one, and refused when there is none") {
+  Machine machine;
+  Asker asker(machine, machine.control());
+  const auto key = crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256).value();
+  asker.ask(key, "spiffe://local/first");
+  asker.run();
+  CHECK(asker.code(0).empty());
+  // On its way while the signer ends: the next one is there before the loss is seen.
+  machine.stop();
+  machine.start();
+  for (int i = 0; i < 40; ++i) asker.ask(key, "spiffe://local/again");
+  asker.run();
+  for (std::size_t i = 1; i < asker.answers.size(); ++i) CHECK(asker.code(i).empty());
+  machine.stop();
+  asker.ask(key, "spiffe://local/never");
+  asker.run();
+  CHECK(asker.code(asker.answers.size() - 1) == "signer_unavailable");
+  machine.start();
+  asker.ask(key, "spiffe://local/later");
+  asker.run();
+  CHECK(asker.code(asker.answers.size() - 1).empty());
+}
+
+TEST_CASE("the queue refuses what is too large or too much, and the edge gets no workload's certificate by it") {
+  Machine machine;
+  const auto key = crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256).value();
+  Asker asker(machine, machine.control());
+  asker.ask(Bytes(60'000, 1), "spiffe://local/w");
+  asker.run();
+  CHECK(asker.code(0) == "signer_request_size");
+  Asker edge(machine, machine.edge());
+  edge.ask(key, "spiffe://local/w");
+  edge.run();
+  CHECK(edge.code(0) == "signer_unavailable");
+  Asker many(machine, machine.control());
+  std::size_t busy = 0, told = 0;
+  for (int i = 0; i < 4100; ++i) {
+    many.queue->issue(Bytes(1, 1), "spiffe://local/w", 60, [&](const Result<Authority::Issued>& issued) {
+      busy += !issued && issued.error().code == "signer_busy" ? 1U : 0U;
+      if (++told == 4100) many.loop->stop();
+    });
+  }
+  many.run();
+  CHECK(told == 4100);
+  CHECK(busy == 4);
 }

@@ -51,13 +51,8 @@ Result<PreparedEvent> prepare_event(const contract::Event& event, UnixTime recei
   PreparedEvent prepared;
   prepared.id = event.id;
   prepared.decision_id = event.decision_id;
-  if (event.receive_time == UnixTime{}) {
-    contract::Event received = event;
-    received.receive_time = receive_time;
-    WARY_ASSIGN_OR_RETURN(prepared.entry, contract::encode(received));
-  } else {
-    WARY_ASSIGN_OR_RETURN(prepared.entry, contract::encode(event));
-  }
+  const UnixTime received = event.receive_time == UnixTime{} ? receive_time : event.receive_time;
+  WARY_ASSIGN_OR_RETURN(prepared.entry, contract::encode(event, received));
   prepared.leaf = leaf_hash(prepared.entry);
   return prepared;
 }

@@ -44,6 +44,13 @@ void FrameStream::start(OnFrame on_frame, OnClosed on_closed) {
 }
 
 Status FrameStream::send(std::uint8_t type, ByteView payload) {
+  const bool idle = out_at_ == out_.size();
+  Status queued = enqueue(type, payload);
+  if (queued && idle) flush();
+  return queued;
+}
+
+Status FrameStream::enqueue(std::uint8_t type, ByteView payload) {
   if (!is_open()) return fail(ErrorKind::kUnavailable, "link_closed", "the other side is gone");
   if (payload.size() > limits_.frame_bytes) {
     return fail(ErrorKind::kInvalid, "frame_too_large", "a frame's length is out of bounds");
@@ -51,13 +58,11 @@ Status FrameStream::send(std::uint8_t type, ByteView payload) {
   if (queued_bytes() + payload.size() > limits_.queued_bytes) {
     return fail(ErrorKind::kExhausted, "link_queue_full", "the other side does not read");
   }
-  const bool idle = out_at_ == out_.size();
-  if (idle) {
+  if (out_at_ == out_.size()) {
     out_.clear();
     out_at_ = 0;
   }
   append_frame(out_, type, payload);
-  if (idle) flush();
   return {};
 }
 
@@ -109,7 +114,7 @@ bool FrameStream::deliver() {
 }
 
 void FrameStream::flush() {
-  while (out_at_ < out_.size()) {
+  while (stream_ && out_at_ < out_.size()) {
     const io::IoCount put = stream_->write(ByteView(out_).subspan(out_at_));
     if (put.state != io::IoCount::State::kSome) {
       // A failed write shows as a failed read in the same turn; only the interest matters here.

@@ -43,6 +43,9 @@ class FrameStream {
   ~FrameStream();
   void start(OnFrame on_frame, OnClosed on_closed);
   Status send(std::uint8_t type, ByteView payload);
+  // The same, left lying until flush(): many small ones in one system call.
+  Status enqueue(std::uint8_t type, ByteView payload);
+  void flush();
   void close();
   bool is_open() const { return stream_ != nullptr && !closing_; }
   std::size_t queued_bytes() const { return out_.size() - out_at_; }
@@ -52,7 +55,6 @@ class FrameStream {
   void ready();
   bool read_some();
   bool deliver();
-  void flush();
   void fail_with(Error why);
 
   std::unique_ptr<io::Stream> stream_;

@@ -1,6 +1,7 @@
 #include "link/publisher.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace wary::link {
 
@@ -24,6 +25,7 @@ struct Publisher::Peer {
   std::string view;  // "": the whole
   std::uint64_t acknowledged = 0;
   bool greeted = false;
+  bool flushes = false;  // replies lie ready for the end of the turn
 };
 
 Publisher::Publisher(io::Loop& loop, PublisherHooks hooks, Log& log, Metrics& metrics)
@@ -189,13 +191,20 @@ void Publisher::on_call(Peer& peer, ByteView payload) {
   for (const auto& held : peers_) {
     if (held.get() == &peer) target = held;
   }
-  hooks_.on_call(peer.node, *call, [target, id](const codec::Json& reply) {
+  hooks_.on_call(peer.node, *call, [this, target, id](const codec::Json& reply) {
     const auto held = target.lock();
-    if (!held) return;
+    if (!held) return;  // nor is this, perhaps
     Bytes out;
     append_big_endian(out, id);
     append(out, as_bytes(reply.to_string()));
-    (void)held->frames.send(kReplyMessage, out);
+    (void)held->frames.enqueue(kReplyMessage, out);
+    if (std::exchange(held->flushes, true)) return;
+    loop_.post([target] {
+      const auto there = target.lock();
+      if (!there) return;
+      there->flushes = false;
+      there->frames.flush();
+    });
   });
 }
 

@@ -50,6 +50,7 @@ Status Agent::start() {
       },
       [this](const std::string& token, const std::string& audience) { return validate(token, audience); },
       [this] { return revision_ != 0; }};
+  service.on_quiet = parts_.on_quiet;
   // Elsewhere, of the 100 a second and 1,000 at once that a node has; the rest is for certificates.
   if (options_.dial) service.tokens_of_all = {.per_second = 80, .at_once = 800};
   service_ = std::make_unique<Service>(parts_.loop, parts_.clock, parts_.random, parts_.files, parts_.log,

@@ -31,6 +31,8 @@ struct AgentParts {
   std::function<void(UnixTime floor)> raise_clock;
   // The trust domain's own X.509 authorities, whenever they are another set; optional.
   std::function<void(const std::vector<Bytes>& roots)> authorities = nullptr;
+  // A burst of callers is over; optional.
+  std::function<void()> on_quiet = nullptr;
 };
 
 struct AgentOptions {

@@ -65,7 +65,7 @@ void Service::accepted(std::unique_ptr<io::Stream> stream) {
   const auto ended = [this, alive, number] {
     loop_.post([this, alive, number] {
       if (alive.expired()) return;
-      connections_.erase(number);
+      ended_ += connections_.erase(number);
       open_connections_.set(static_cast<std::int64_t>(connections_.size()));
     });
   };
@@ -110,6 +110,11 @@ void Service::look() {
     if (forgives) connection->forgive(1);
     connection->pass(clock_.monotonic());
   }
+  const bool quiet = ended_ == ended_before_ && ended_ != ended_told_;
+  ended_before_ = ended_;
+  if (!quiet) return;
+  ended_told_ = ended_;
+  if (parts_.on_quiet) parts_.on_quiet();
 }
 
 }  // namespace wary::workload

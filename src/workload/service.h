@@ -58,6 +58,7 @@ struct ServiceParts {
   // JWT-SVIDs for all users together: less than the control plane gives a node elsewhere, so that none of them takes
   // what is the others'.
   Rate tokens_of_all{.per_second = 1e6, .at_once = 1e6};
+  std::function<void()> on_quiet = nullptr;  // connections ended, and for a second none did; optional
 };
 
 class Service {
@@ -88,8 +89,9 @@ class Service {
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::uint64_t last_ = 0, looks_ = 0;
   io::TimerId timer_ = 0;
-  FairRate<uid_t> tokens_;   // JWT-SVIDs that users may have signed
-  bool refreshing_ = false;  // planned for the end of this turn
+  FairRate<uid_t> tokens_;                                       // JWT-SVIDs that users may have signed
+  std::uint64_t ended_ = 0, ended_before_ = 0, ended_told_ = 0;  // connections: by now, at the last look, when told
+  bool refreshing_ = false;                                      // planned for the end of this turn
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   Metric& calls_;
   Metric& denied_;
