@@ -42,6 +42,35 @@ Status tail(Context& context, const Arguments& arguments) {
   });
 }
 
+// What goes through the gateway, as it comes: the ledger's own words of each request, which hold no header, no query and
+// no body, and so no secret.
+Status tap(Context& context, const Arguments& arguments) {
+  const std::string who = arguments.flag("--principal"), app = arguments.flag("--app");
+  const std::string outcome = arguments.flag("--outcome");
+  if (!outcome.empty() && outcome != "allow" && outcome != "deny") {
+    return fail(ErrorKind::kInvalid, "tap_outcome", "an access is allowed or denied")
+        .at("--outcome")
+        .expected("allow or deny")
+        .found(outcome);
+  }
+  std::string query = "last=" + codec::encode_percent(arguments.flag("--last", "1")) + "&follow=1";
+  const bool is_entity = who.find("::") != std::string::npos;
+  if (is_entity) query += "&actor=" + codec::encode_percent(who);
+  return stream_api(context, "/v1/ledger/events", query, [&](const codec::Json& line) {
+    if (line.integer_or("class", 0) != static_cast<std::int64_t>(contract::EventClass::kHttpActivity)) return true;
+    const std::string actor = text_of(line, "actor"), resource = text_of(line, "resource");
+    // A name alone is a person's, or the last part of a workload's.
+    const bool is_named = actor.ends_with("::\"" + who + "\"") || actor.ends_with("/" + who + "\"");
+    if (!who.empty() && !is_entity && !is_named) return true;
+    const bool is_app = resource == "Wary::App::\"" + app + "\"" ||
+                        resource.starts_with("Wary::Route::\"" + app.substr(0, app.find('/')) + "/");
+    if (!app.empty() && !is_app) return true;
+    if (!outcome.empty() && text_of(line, "outcome") != outcome) return true;
+    print_event(context, line);
+    return true;
+  });
+}
+
 Status prove(Context& context, const Arguments& arguments) {
   const std::string path = "/v1/ledger/proof/" + codec::encode_percent(arguments.positional[0]);
   WARY_ASSIGN_OR_RETURN(const codec::Json answer, call_api(context, "GET", path));
@@ -189,6 +218,15 @@ std::vector<Command> ledger_commands() {
         {"--actor", "ENTITY", "only this one's, as Wary::User::\"alice\"", false}},
        "",
        tail},
+      {{"edge", "tap"},
+       {},
+       "Watch requests go through the gateway, as they are decided",
+       {{"--principal", "NAME", "only this one's: alice, or an entity as Wary::User::\"alice\"", false},
+        {"--app", "NAMESPACE/NAME", "only this application's, and of its namespace's routes", false},
+        {"--outcome", "allow|deny", "only these", false},
+        {"--last", "N", "how many of the past come first (default 1)", false}},
+       "No header, query or body is shown. Ends on Ctrl-C.",
+       tap},
       {{"ledger", "prove"},
        {"REF"},
        "Write the proof that an event is in the ledger",

@@ -508,3 +508,36 @@ TEST_CASE("a worker that drains lets what runs end with its protocol's own words
   CHECK(drained);
   CHECK(world.worker->connections() == 0);
 }
+
+TEST_CASE("obligations of a permit are kept, and one that is not known here denies") {
+  World world;
+  world.set_policies(
+      "@obligation(\"redact_header\") @obligation_value(\"X-Secret\") permit (principal == Wary::User::\"alice\", "
+      "action, "
+      "resource in Wary::App::\"demo/site\");"
+      "@obligation(\"record_before\") permit (principal == Wary::User::\"carol\", action, resource in "
+      "Wary::App::\"demo/site\");"
+      "@obligation(\"fold_paper\") permit (principal == Wary::User::\"bob\", action, resource in "
+      "Wary::App::\"demo/site\");");
+  world.site->on_request = [](AppStream& stream, const AppRequest&) {
+    stream.send("HTTP/1.1 200 OK\r\nx-secret: 1\r\nX-Open: 2\r\nX-SECRET: 3\r\nContent-Length: 0\r\n\r\n");
+  };
+  const auto alice = world.ask("/");
+  REQUIRE(alice->answers().size() == 1);
+  CHECK(alice->answers()[0].field("x-open") == "2");
+  CHECK(alice->answers()[0].field("x-secret").empty());
+  const auto carol = world.client();
+  carol->send(World::get("/", "", "carol-token"));
+  world.run(20);
+  CHECK(carol->answers().empty());
+  CHECK(world.site->requests.size() == 1);
+  world.give_receipts();
+  world.run(20);
+  REQUIRE(carol->answers().size() == 1);
+  CHECK(carol->answers()[0].field("x-secret") == "1");
+  const auto bob = world.client();
+  bob->send(World::get("/", "", "bob-token"));
+  world.run(20);
+  CHECK(bob->answers().at(0).status == 403);
+  CHECK(world.events().back().detail.find("obligation_unknown") != std::string::npos);
+}

@@ -361,6 +361,7 @@ World::World(std::uint64_t seed, std::vector<std::string> proxy_peers, std::size
   enforce::PointOptions point;
   point.source = "edge/test/0";
   point.tenant = "local";
+  point.obligations = {"record_before", "redact_header"};
   worker = std::make_unique<Worker>(
       *edge_loop, sim.clock(), random, shared, *ring, point,
       WorkerOptions{.listen = kListen,

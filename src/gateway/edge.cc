@@ -5,6 +5,7 @@
 #include "codec/json.h"
 #include "crypto/pem.h"
 #include "crypto/x509.h"
+#include "gateway/exchange.h"
 #include "policy/serialize.h"
 
 namespace wary::gateway {
@@ -93,6 +94,7 @@ Status Edge::start() {
     enforce::PointOptions point;
     point.source = options_.node + "/" + std::to_string(i);
     point.tenant = std::string(contract::kDefaultTenant);
+    point.obligations = {std::string(kRecordBefore), std::string(kRedactHeader)};
     io::Loop& back = *lane.loop;
     lane.worker = std::make_unique<Worker>(
         *lane.loop, parts_.clock, parts_.random, shared_, *lane.ring, std::move(point),

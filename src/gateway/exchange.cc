@@ -4,6 +4,7 @@
 #include <charconv>
 #include <utility>
 
+#include "codec/text.h"
 #include "gateway/connection.h"
 #include "gateway/headers.h"
 #include "gateway/pages.h"
@@ -148,6 +149,7 @@ void Exchange::on_answer(const http1::ResponseHead& head, bool has_body) {
   const bool switches = head.status == 101;
   std::vector<http1::Field> fields;
   forward_response_fields(head, app_->is_console, fields);
+  redact(fields);
   fields.push_back({"Wary-Decision", decision_id_});
   if (!client_.answer({head.status, fields, length_of(head, method_), has_body, switches, false})) {
     return upstream_failed(502, "upstream_answer_invalid", "the application's answer cannot be written as one message");
@@ -159,6 +161,12 @@ void Exchange::on_answer(const http1::ResponseHead& head, bool has_body) {
   body_ended_ = false;
   frames_down_ = {};
   client_.connection().mark();
+}
+
+void Exchange::redact(std::vector<http1::Field>& fields) const {
+  for (const std::string& name : redacted_) {
+    std::erase_if(fields, [&](const http1::Field& field) { return codec::equals_ignoring_case(field.name, name); });
+  }
 }
 
 void Exchange::on_answer_data(std::string_view bytes) {
@@ -178,6 +186,7 @@ void Exchange::on_answer_end(const std::vector<http1::Field>& trailers) {
   if (!upstream_) return;
   std::vector<http1::Field> kept;
   forward_trailers(trailers, kept);
+  redact(kept);
   finish();
   client_.end(kept);
 }

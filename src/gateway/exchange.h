@@ -23,6 +23,9 @@
 
 namespace wary::gateway {
 
+// The obligations that the gateway keeps: the event is durable before the request goes on; a field of this name does
+// not come back.
+constexpr std::string_view kRecordBefore = "record_before", kRedactHeader = "redact_header";
 constexpr std::size_t kRequestQueued = 64 * 1024;  // of a request, on its way to the application
 
 class Exchange final : public enforce::LiveSession, private UpstreamEvents {
@@ -80,6 +83,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   void leave_live();
   void upstream_failed(int status, std::string_view code, std::string_view message);
   bool certificate_has_expired() const;
+  void redact(std::vector<codec::http1::Field>& fields) const;
 
   // UpstreamEvents
   void on_answer(const codec::http1::ResponseHead& head, bool has_body) override;
@@ -96,6 +100,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
                const std::string& client, const std::string& traceparent);
   void deny(const codec::http1::RequestHead& head, const App& app, const std::string& path,
             const enforce::Point::Subject& subject, const contract::Decision& decision);
+  bool keep_obligations(const contract::Decision& decision);
   void continue_sign_in(const codec::http1::RequestHead& head);
   void respond(int status, std::vector<codec::http1::Field> fields, std::string_view body, bool closes = false);
   void respond_grpc(int status, std::string_view message);
@@ -129,6 +134,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   std::shared_ptr<const Site> site_;  // keeps app_ valid while this exchange runs
   const App* app_ = nullptr;
   OutgoingRequest outgoing_;
+  std::vector<std::string> redacted_;  // fields of the answer that do not go on
   std::unique_ptr<UpstreamCall> upstream_;
   FrameTracker frames_down_;  // of a WebSocket, towards the client
 };

@@ -247,7 +247,7 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, const std:
   }
   live_under(decision);
   if (!prepare(head, path, subject, client, "00-" + trace.id + "-" + trace.parent + "-01")) return;
-  if (route.record == contract::Record::kBefore) {
+  if (keep_obligations(decision) || route.record == contract::Record::kBefore) {
     state_ = State::kWaiting;
     waits_for_receipt_ = made.sequence;
     set_deadline(kReceiptTime);
@@ -255,6 +255,17 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, const std:
     return;
   }
   connect(true);
+}
+
+// What the permits demand beside; true when the event has to be durable first. What is not known here was a deny.
+bool Exchange::keep_obligations(const contract::Decision& decision) {
+  bool waits = false;
+  redacted_.clear();
+  for (const contract::Obligation& obligation : decision.obligations) {
+    if (obligation.name == kRecordBefore) waits = true;
+    if (obligation.name == kRedactHeader) redacted_.push_back(obligation.value);
+  }
+  return waits;
 }
 
 void Exchange::on_durable(std::uint64_t sequence) {

@@ -98,6 +98,18 @@ await run(async () => {
   const large = wary.curl(wary.url("limited", "/up"), "-b", cookies.limited, "--data-binary", "x".repeat(1001));
   saw("a body beyond the limit is 413", large.status === 413 && JSON.parse(large.body).error.code === "request_too_large", large.head || large.error);
 
+  step("the tap");
+  const watch = (...words) => start("tap", wary.wary, ["--data", wary.data, "edge", "tap", ...words]);
+  const taps = [watch("--principal", "alice", "--app", "test/site"), watch("--principal", "bob"), watch("--outcome", "deny")];
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  wary.curl(wary.url("site", "/tapped?token=hidden"), "-b", cookies.site, "-H", "X-Api: hidden");
+  wary.curl(wary.url("site", "/untold"));
+  await until("the tap shows them", () => taps[0].text.includes("/tapped") && taps[2].text.includes("/untold"), 5000);
+  saw("edge tap shows whose request it was, and no secret", /allow .*User::"alice".*\/tapped/.test(taps[0].text) && !taps.some((tap) => tap.text.includes("hidden")), taps[0].text.slice(-300));
+  saw("and only those that were asked for", !taps[0].text.includes("/untold") && taps[1].text === "" && !taps[2].text.includes("/tapped"), taps[2].text.slice(-300));
+  for (const tap of taps) tap.kill("SIGINT");
+  saw("a wrong outcome is told", /tap_outcome/.test(wary.cli("edge", "tap", "--outcome", "maybe").text));
+
   step("gRPC, WebSockets");
   const byPython = client("grpc_client.py", python, [join(here, "grpc_client.py"), `127.0.0.1:${wary.port}`, ca, cookies.grpc, "grpc.localhost"]);
   const byNode = client("client-js.mjs", process.execPath, [join(here, "client-js.mjs"), String(wary.port), ca, cookies.site, cookies.grpc]);
