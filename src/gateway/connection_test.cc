@@ -525,7 +525,7 @@ TEST_CASE("obligations of a permit are kept, and one that is not known here deni
   const auto alice = world.ask("/");
   REQUIRE(alice->answers().size() == 1);
   CHECK(alice->answers()[0].field("x-open") == "2");
-  CHECK(alice->answers()[0].field("x-secret").empty());
+  CHECK(alice->answers()[0].count("x-secret") == 0);
   const auto carol = world.client();
   carol->send(World::get("/", "", "carol-token"));
   world.run(20);
@@ -534,7 +534,7 @@ TEST_CASE("obligations of a permit are kept, and one that is not known here deni
   world.give_receipts();
   world.run(20);
   REQUIRE(carol->answers().size() == 1);
-  CHECK(carol->answers()[0].field("x-secret") == "1");
+  CHECK(carol->answers()[0].count("x-secret") == 2);
   const auto bob = world.client();
   bob->send(World::get("/", "", "bob-token"));
   world.run(20);
