@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -64,6 +65,8 @@ static void open_client(struct client* client, SSL_SESSION* session) {
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (client->fd < 0 || connect(client->fd, (struct sockaddr*)&to, sizeof to) != 0) fail("connect");
+  const int yes = 1;
+  setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   client->ssl = SSL_new(context);
   if (client->ssl == NULL || SSL_set_fd(client->ssl, client->fd) != 1) fail("SSL_new");
   SSL_set_tlsext_host_name(client->ssl, host);
