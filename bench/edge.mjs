@@ -61,11 +61,11 @@ function table(title, part, systems, seen) {
 }
 
 const parts = {
-  keepalive: () => rival(`TLS 1.3, HTTP/1.1, ${kClients} connections that stay`, "keepalive", [world.edge, world.nginx, world.haproxy], "tls", "/page",
+  keepalive: async () => rival(`TLS 1.3, HTTP/1.1, ${kClients} connections that stay`, "keepalive", [world.edge, world.nginx, world.haproxy], "tls", "/page",
     (system) => wrk(world, system, "tls", "/page", seconds, kClients), "--http1.1"),
-  http2: () => rival("HTTP/2, 16 connections of 10 streams", "http2", [world.edge, world.nginx, world.haproxy], "tls", "/page",
+  http2: async () => rival("HTTP/2, 16 connections of 10 streams", "http2", [world.edge, world.nginx, world.haproxy], "tls", "/page",
     (system) => h2load(system, "/page", seconds), "--http2"),
-  authorised: () => rival("nginx asks for each request (auth_request)", "authorised", [world.edge, world.nginx], "authorised", "/page",
+  authorised: async () => rival("nginx asks for each request (auth_request)", "authorised", [world.edge, world.nginx], "authorised", "/page",
     (system) => wrk(world, system, "authorised", "/page", seconds, kClients), "--http1.1"),
   mtls: async () => {
     world.checkRefusals();
@@ -104,7 +104,7 @@ async function residentEach(system) {
     await until(`${count} connections to ${system.name} are open`, () => {
       if (child.exitCode !== null) throw new Error(`${system.name}: ${child.text}`);
       return child.text.includes(`open ${count}\n`);
-    }, 60000);
+    }, 70000); // before the edge takes the first for idle
     await new Promise((resolve) => setTimeout(resolve, 300));
     at[count] = residentOf(system.pid);
     child.stdin.write("\n");
@@ -113,6 +113,7 @@ async function residentEach(system) {
   return (at[kIdle] - at[kIdle / 10]) / (kIdle - kIdle / 10);
 }
 
+let failed = 0;
 async function main() {
   const chosen = (process.env.PARTS ?? Object.keys(parts).join(",")).split(",");
   for (const name of chosen) if (!parts[name]) throw new Error(`no part ${name}; there are ${Object.keys(parts).join(", ")}`);
@@ -120,14 +121,19 @@ async function main() {
   if (load > 1) console.log(`the machine is loaded (${load.toFixed(1)}): these figures are no figures of a machine of one's own`);
   await world.start();
   console.log(`answers compared; ${rounds} rounds of ${seconds} s; the edge: identity, decision and event (record: with) on each request; no plaintext listener, so none is measured`);
-  for (const name of chosen) await parts[name]();
+  // A part that fails does not take the others' figures with it.
+  for (const name of chosen) {
+    await parts[name]().catch((error) => {
+      console.error(`bench: ${name}: ${error.stack}`);
+      failed = 1;
+    });
+  }
   await world.platform.stop();
   const commit = execFileSync("git", ["rev-parse", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
   const machine = `${type()} ${release()} ${arch()}, ${cpus().length} cores`;
   writeFileSync(process.argv[2], `${JSON.stringify({ commit, machine, load_before: load, load_after: loadavg()[0], rounds, seconds, figures }, null, 2)}\n`);
 }
 
-let failed = 0;
 try {
   await main();
 } catch (error) {
