@@ -1,164 +1,144 @@
-// CPU per request of the edge, with identity, decision and event (record: with) on, beside nginx that only ends TLS and
-// proxies: the same upstream, the same core, alternating rounds, medians. Called by ./dev bench edge.
-import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, release, tmpdir, type, arch } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { childOf, cpuOf, freePort, median, start, stopAll, until } from "./processes.mjs";
+// What a request and a handshake cost at the edge, which identifies, decides and records each request (record: with), beside nginx and
+// HAProxy, which pass everything on: one core each, the same application, alternating rounds, medians; the answers are compared before and
+// after. There is no plaintext listener in wary, so "plain" is not measured. Called by ./dev bench edge; PARTS=keepalive,http2,... chooses,
+// ROUNDS and SECONDS say how long, PROFILE=FILE leaves a profile (perf) of the edge for each part in FILE.PART.
+import { execFileSync, spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { arch, cpus, loadavg, release, type } from "node:os";
+import { join } from "node:path";
+import { build, root } from "../tests/support/platform.mjs";
+import { cleanUp, makeScratch } from "../tests/support/processes.mjs";
+import { cpuOf, median, start, until } from "./processes.mjs";
+import { World, bodies, h2load, handshakes, kHost, tlsLoad, wrk } from "./edge_world.mjs";
 
-const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const build = process.env.WARY_BUILD;
-const nginx = join(root, "build/demo/nginx/usr/sbin/nginx");
-const scratch = mkdtempSync(join(tmpdir(), "wary-bench-"));
-chmodSync(scratch, 0o755);
-const data = join(scratch, "data");
-const kRounds = Number(process.env.ROUNDS ?? 5);
-const kSeconds = 3;
-const kClients = 32;
-const kBody = "x".repeat(128);
+const rounds = Number(process.env.ROUNDS ?? 5), seconds = Number(process.env.SECONDS ?? 2);
+const kClients = 32, kIdle = Number(process.env.IDLE ?? 5000);
+const figures = [];
+const scratch = makeScratch("bench-edge");
+const world = new World(scratch);
 
-function cli(...words) {
-  return execFileSync(join(build, "bin/wary"), ["--data", data, "--output", "json", ...words], { encoding: "utf8" });
-}
-function curl(...args) {
-  const done = spawnSync("curl", ["-sS", "--max-time", "10", "-w", "\n%{http_code}", ...args], { encoding: "utf8" });
-  if (done.status !== 0) throw new Error(`curl ${args.join(" ")}: ${done.stderr}`);
-  const at = done.stdout.lastIndexOf("\n");
-  return { body: done.stdout.slice(0, at), status: Number(done.stdout.slice(at + 1)) };
-}
-function nginxConfig(name, server) {
-  const path = join(scratch, `${name}.conf`);
-  mkdirSync(join(scratch, name));
-  const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((what) => `${what}_temp_path ${scratch}/${name}/${what};`).join(" ");
-  writeFileSync(path, `${process.getuid() === 0 ? "user root;" : ""} daemon off; master_process off; worker_processes 1; pid ${scratch}/${name}.pid;
-error_log ${scratch}/${name}.log; events { worker_connections 4096; }
-http { access_log off; ${temp} keepalive_requests 100000000; keepalive_timeout 300s; ${server} }`);
-  return path;
-}
-function startNginx(core, name, server) {
-  return start(name, "taskset", ["-c", String(core), nginx, "-p", scratch, "-c", nginxConfig(name, server), "-e", join(scratch, `${name}.log`)]);
-}
-
-// One round of load: requests, requests/s, p50 and p99 in microseconds.
-function load(port, cookie) {
-  // wrk looks names up; this one is on this machine.
-  const script = join(scratch, "load.lua");
-  writeFileSync(script, `
-local lookup, resolve = wrk.lookup, wrk.resolve
-wrk.resolve = function(host, service) resolve("127.0.0.1", service) end
-done = function(summary, latency)
-  io.write(string.format("RESULT %d %d %d %d %d\\n", summary.requests, summary.duration,
-    summary.errors.status + summary.errors.read + summary.errors.write + summary.errors.connect + summary.errors.timeout,
-    latency:percentile(50), latency:percentile(99)))
-end
-`);
-  const done = spawnSync("taskset", ["-c", "1", "wrk", "-t1", `-c${kClients}`, `-d${kSeconds}s`, "-s", script, "-H", `Cookie: ${cookie}`,
-    `https://bench.localhost:${port}/page`], { encoding: "utf8" });
-  const found = done.stdout.match(/RESULT (\d+) (\d+) (\d+) (\d+) (\d+)/);
-  if (!found) throw new Error(`wrk: ${done.stdout}${done.stderr}`);
-  const [requests, micros, errors, p50, p99] = found.slice(1).map(Number);
-  if (errors !== 0) throw new Error(`wrk saw ${errors} errors on port ${port}`);
-  return { requests, rate: requests / (micros / 1e6), p50, p99 };
-}
-
-async function main() {
-  const [up, proxy, edge] = [await freePort(), await freePort(), await freePort()];
-  startNginx(1, "upstream", `server { listen 127.0.0.1:${up} backlog=4096; location / { default_type text/plain; return 200 "${kBody}"; } }`);
-  execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
-    "/CN=bench", "-addext", "subjectAltName=DNS:bench.localhost", "-keyout", join(scratch, "key.pem"), "-out", join(scratch, "cert.pem")], { stdio: "ignore" });
-  const peer = startNginx(0, "proxy", `upstream up { server 127.0.0.1:${up}; keepalive 512; keepalive_requests 100000000; }
-    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr;
-    ssl_protocols TLSv1.3; ssl_session_cache off; ssl_session_tickets off; ssl_ecdh_curve X25519:prime256v1;
-    server { listen 127.0.0.1:${proxy} ssl backlog=4096; ssl_certificate ${scratch}/cert.pem; ssl_certificate_key ${scratch}/key.pem;
-      location / { proxy_pass http://up; } }`);
-  const dev = start("wary dev", join(build, "bin/wary"), ["--data", data, "dev", "--listen", `127.0.0.1:${edge}`, "--workers", "1"]);
-  await until("wary dev", () => dev.text.includes("listens"));
-  const resources = join(scratch, "bench.yaml");
-  writeFileSync(resources, `apiVersion: wary.dev/v1
-kind: Namespace
-metadata: {name: bench}
-spec: {owners: [owners]}
----
-apiVersion: wary.dev/v1
-kind: Group
-metadata: {name: sre}
-spec: {}
----
-apiVersion: wary.dev/v1
-kind: User
-metadata: {name: alice}
-spec: {groups: [sre]}
----
-apiVersion: wary.dev/v1
-kind: App
-metadata: {name: site, namespace: bench}
-spec: {hosts: [bench.localhost], upstream: "http://127.0.0.1:${up}"}
----
-apiVersion: wary.dev/v1
-kind: Policy
-metadata: {name: site, namespace: bench}
-spec:
-  cedar: 'permit (principal in Wary::Group::"sre", action in Wary::Action::"read", resource in Wary::App::"bench/site");'
-`);
-  execFileSync(join(build, "bin/wary"), ["--data", data, "apply", "-f", resources]);
-  const origin = `https://console.localhost:${edge}`, ca = join(data, "ca.pem"), jar = join(scratch, "jar");
-  const { code } = JSON.parse(cli("session", "create", "alice"));
-  curl("--cacert", ca, "-c", jar, "-H", `Origin: ${origin}`, "-H", "Content-Type: application/json", "-d", JSON.stringify({ code }), `${origin}/api/signin`);
-  const page = `https://bench.localhost:${edge}/page`;
-  await until("sign-in", () => curl("--cacert", ca, "-L", "-b", jar, "-c", jar, "-H", "Accept: text/html", page).status === 200);
-  const line = readFileSync(jar, "utf8").split("\n").find((text) => text.includes("bench.localhost") && text.includes("__Host-wary_session"));
-  const cookie = `__Host-wary_session=${line.split("\t").at(-1)}`;
-
-  const edgePid = childOf(dev.pid, "wary-edge");
-  execFileSync("taskset", ["-a", "-cp", "0", String(edgePid)], { stdio: "ignore" });
-  // Both give the same answer, before and after.
-  const check = () => {
-    const ours = curl("--cacert", ca, "-H", `Cookie: ${cookie}`, page);
-    const theirs = curl("--cacert", join(scratch, "cert.pem"), `https://bench.localhost:${proxy}/page`);
-    if (ours.status !== 200 || theirs.status !== 200 || ours.body !== kBody || theirs.body !== kBody) {
-      throw new Error(`the answers differ: ${JSON.stringify(ours)} ${JSON.stringify(theirs)}`);
+// Rounds of every system in turn; the medians.
+async function rival(title, part, systems, kind, path, measure, ...curl) {
+  world.check(systems, kind, path, ...curl);
+  const seen = new Map(systems.map((system) => [system, []]));
+  const helper = world.platform.pidOf("waryd");
+  for (let round = 0; round < rounds; round += 1) {
+    for (const system of systems) {
+      const before = cpuOf(system.pid), beside = cpuOf(helper);
+      const result = measure(system);
+      const each = (nanos) => nanos / result.requests / 1000;
+      seen.get(system).push({ ...result, cpu: each(cpuOf(system.pid) - before), ...(system === world.edge ? { ledger: each(cpuOf(helper) - beside) } : {}) });
     }
-  };
-  check();
-  const rounds = { edge: [], nginx: [] };
-  const measure = (name, pid, port) => {
-    const before = cpuOf(pid);
-    const result = load(port, cookie);
-    rounds[name].push({ ...result, cpu: (cpuOf(pid) - before) / result.requests / 1000 });
-  };
-  for (let round = 0; round < kRounds; round += 1) {
-    measure("edge", edgePid, edge);
-    measure("nginx", peer.pid, proxy);
   }
-  check();
-  if (process.env.PROFILE) {
-    const perf = spawn("perf", ["record", "-q", "-g", "-F", "999", "-p", String(edgePid), "-o", process.env.PROFILE, "--", "sleep", "2"], { stdio: "ignore" });
-    load(edge, cookie);
-    await new Promise((resolve) => perf.on("exit", resolve));
-  }
-  const figure = (name, key, unit) => {
-    const value = median(rounds.edge.map((round) => round[key])), theirs = median(rounds.nginx.map((round) => round[key]));
-    console.log(`${name.padEnd(24)} ${value.toFixed(1).padStart(12)} ${theirs.toFixed(1).padStart(12)} ${(value / theirs).toFixed(2).padStart(8)}x  ${unit}`);
-    return { name, value, unit, peer: "nginx, TLS 1.3 proxying alone", peer_value: theirs, ratio: value / theirs };
-  };
-  console.log(`outputs checked; ${kRounds} rounds of ${kSeconds} s, ${kClients} connections, record: with`);
-  console.log(`${"".padEnd(24)} ${"edge".padStart(12)} ${"nginx".padStart(12)}    ratio`);
-  const figures = [figure("cpu_per_request", "cpu", "us"), figure("requests_per_second", "rate", "1/s"), figure("latency_p50", "p50", "us"),
-    figure("latency_p99", "p99", "us")];
-  const commit = execFileSync("git", ["rev-parse", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
-  writeFileSync(process.argv[2], JSON.stringify({ commit, machine: `${type()} ${release()} ${arch()}, ${cpus().length} cores`, figures }, null, 2) + "\n");
+  world.check(systems, kind, path, ...curl);
+  if (process.env.PROFILE && systems.includes(world.edge)) await profile(part, () => measure(world.edge));
+  table(title, part, systems, seen);
 }
 
-let code = 0;
+// The load runs in this process's children and waits for them, so perf goes first.
+async function profile(part, work) {
+  const words = ["record", "-q", "-g", "-F", "1999", "-p", String(world.edge.pid), "-o", `${process.env.PROFILE}.${part}`];
+  const perf = spawn("perf", words, { stdio: "ignore" });
+  const ended = new Promise((resolve) => perf.on("exit", resolve));
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  work();
+  perf.kill("SIGINT");
+  await ended;
+}
+
+function table(title, part, systems, seen) {
+  const middle = (system, key) => median(seen.get(system).map((one) => one[key]));
+  console.log(`\n${part}: ${title}`);
+  const rows = [["cpu", "CPU of the proxy, us each"], ["ledger", "CPU of waryd, us each"], ["rate", "1/s"], ["p50", "p50, us"], ["p99", "p99, us"]];
+  console.log(`  ${"".padEnd(28)}${systems.map((system) => system.name.padStart(12)).join("")}`);
+  for (const [key, words] of rows) {
+    const values = systems.map((system) => ({ system: system.name, value: middle(system, key), lowest: Math.min(...seen.get(system).map((one) => one[key])),
+      highest: Math.max(...seen.get(system).map((one) => one[key])) })).filter((one) => Number.isFinite(one.value));
+    if (values.length === 0) continue;
+    console.log(`  ${words.padEnd(28)}${systems.map((system) => (values.find((one) => one.system === system.name)?.value.toFixed(1) ?? "").padStart(12)).join("")}`);
+    figures.push({ name: `${part}_${key}`, unit: words, values });
+  }
+}
+
+const parts = {
+  keepalive: async () => rival(`TLS 1.3, HTTP/1.1, ${kClients} connections that stay`, "keepalive", [world.edge, world.nginx, world.haproxy], "tls", "/page",
+    (system) => wrk(world, system, "tls", "/page", seconds, kClients), "--http1.1"),
+  http2: async () => rival("HTTP/2, 16 connections of 10 streams", "http2", [world.edge, world.nginx, world.haproxy], "tls", "/page",
+    (system) => h2load(system, "/page", seconds), "--http2"),
+  authorised: async () => rival("nginx asks for each request (auth_request)", "authorised", [world.edge, world.nginx], "authorised", "/page",
+    (system) => wrk(world, system, "authorised", "/page", seconds, kClients), "--http1.1"),
+  mtls: async () => {
+    world.checkRefusals();
+    await rival(`a workload's certificate, HTTP/1.1, ${kClients} connections that stay`, "mtls", [world.edge, world.nginx, world.haproxy], "mtls", "/page",
+      (system) => tlsLoad(world, system, "load", "/page", kClients, seconds), "--http1.1");
+  },
+  // Tokens of other issuers: JWT for each request (ES256), cached. The edge takes none yet.
+  handshake: async () => {
+    const all = [world.edge, world.nginx, world.haproxy];
+    await rival("full handshakes, P-256", "handshake_full", all, "tls", "/page", (system) => handshakes(world, system, "tls", seconds));
+    await rival("resumed handshakes", "handshake_resumed", all, "resume", "/page", (system) => tlsLoad(world, system, "resume", "/page", 1, seconds));
+    await rival("full handshakes with a workload's certificate", "handshake_mtls", all, "mtls", "/page", (system) => handshakes(world, system, "mtls", seconds));
+  },
+  bodies: async () => {
+    for (const [path, clients] of [["/k1", kClients], ["/m1", 8]]) {
+      await rival(`bodies of ${bodies[path].length} bytes, ${clients} connections`, `body_${path.slice(1)}`, [world.edge, world.nginx, world.haproxy], "tls", path,
+        (system) => wrk(world, system, "tls", path, seconds, clients), "--http1.1");
+    }
+  },
+  idle: async () => {
+    console.log(`\nidle: resident bytes of each of ${kIdle} connections with a certificate, after one request`);
+    const values = [];
+    for (const system of [world.edge, world.nginx, world.haproxy]) values.push({ system: system.name, value: await residentEach(system) });
+    console.log(`  ${"".padEnd(28)}${values.map((one) => one.system.padStart(12)).join("")}\n  ${"resident, bytes each".padEnd(28)}${values.map((one) => one.value.toFixed(0).padStart(12)).join("")}`);
+    figures.push({ name: "idle_mtls_connection", unit: "bytes each", values });
+  },
+};
+
+const residentOf = (pid) => Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]) * 1024;
+// From a tenth of the connections to all of them: what the first ones make once is no connection's.
+async function residentEach(system) {
+  const words = ["--nofile=20000", join(build, "bench/tls_load"), "idle", system.ports.mtls, kHost, "/page", kIdle, 1, ...world.svid].map(String);
+  const child = start("idle", "prlimit", words, { stdio: ["pipe", "pipe", "pipe"] });
+  const at = {};
+  for (const count of [kIdle / 10, kIdle]) {
+    await until(`${count} connections to ${system.name} are open`, () => {
+      if (child.exitCode !== null) throw new Error(`${system.name}: ${child.text}`);
+      return child.text.includes(`open ${count}\n`);
+    }, 70000); // before the edge takes the first for idle
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    at[count] = residentOf(system.pid);
+    child.stdin.write("\n");
+  }
+  await child.ended;
+  return (at[kIdle] - at[kIdle / 10]) / (kIdle - kIdle / 10);
+}
+
+let failed = 0;
+async function main() {
+  const chosen = (process.env.PARTS ?? Object.keys(parts).join(",")).split(",");
+  for (const name of chosen) if (!parts[name]) throw new Error(`no part ${name}; there are ${Object.keys(parts).join(", ")}`);
+  const [load] = loadavg();
+  if (load > 1) console.log(`the machine is loaded (${load.toFixed(1)}): these figures are no figures of a machine of one's own`);
+  await world.start();
+  console.log(`answers compared; ${rounds} rounds of ${seconds} s; the edge: identity, decision and event (record: with) on each request; no plaintext listener, so none is measured`);
+  // A part that fails does not take the others' figures with it.
+  for (const name of chosen) {
+    await parts[name]().catch((error) => {
+      console.error(`bench: ${name}: ${error.stack}`);
+      failed = 1;
+    });
+  }
+  await world.platform.stop();
+  const commit = execFileSync("git", ["rev-parse", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
+  const machine = `${type()} ${release()} ${arch()}, ${cpus().length} cores`;
+  writeFileSync(process.argv[2], `${JSON.stringify({ commit, machine, load_before: load, load_after: loadavg()[0], rounds, seconds, figures }, null, 2)}\n`);
+}
+
 try {
   await main();
 } catch (error) {
   console.error(`bench: ${error.stack}`);
-  for (const child of started) if (child.text) console.error(child.text.slice(-2000));
-  code = 1;
-} finally {
-  await stopAll();
-  rmSync(scratch, { recursive: true, force: true });
+  failed = 1;
 }
-process.exit(code);
+await cleanUp(failed);
+process.exit(failed);

@@ -2,8 +2,6 @@
 // the tests of a client's connection share.
 #pragma once
 
-#include <doctest/doctest.h>
-
 #include <functional>
 #include <memory>
 #include <string>
@@ -12,6 +10,7 @@
 #include "codec/http1.h"
 #include "contract/event.h"
 #include "crypto/tls.h"
+#include "gateway/test_needs.h"
 #include "gateway/worker.h"
 #include "io/mapped_file.h"
 #include "io/sim_loop.h"

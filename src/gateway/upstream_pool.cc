@@ -14,7 +14,8 @@ namespace wary::gateway {
 namespace {
 
 constexpr std::int64_t kIdleUpstream = 15 * kNanosPerSecond;
-constexpr std::size_t kIdlePerUpstream = 64;
+// Streams of a few HTTP/2 clients: with fewer, most of their calls would connect anew.
+constexpr std::size_t kIdlePerUpstream = 512;
 constexpr std::size_t kSharedPerUpstream = 16;
 constexpr int kFailuresToEject = 3;
 constexpr std::int64_t kEjection = 5 * kNanosPerSecond;  // the first; each one in a row is as much longer

@@ -8,7 +8,7 @@
 //
 // Of two places picked by chance the one with fewer requests serves (power of two choices). A place that cannot be
 // connected to three times in a row, or that its health check finds ill, is left out for a while; when all are, all are
-// used. Thread rule: its worker's. Limits: 64 idle connections a place, 16 shared ones.
+// used. Thread rule: its worker's. Limits: 512 idle connections a place, 16 shared ones.
 #pragma once
 
 #include <cstdint>

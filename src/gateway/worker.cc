@@ -36,7 +36,16 @@ TurnEnd::~TurnEnd() {
   if (marked_ != nullptr) marked_->forget(*this);
 }
 
-Worker::~Worker() = default;
+// A connection that goes puts its calls down to be ended: while what takes them is still there.
+Worker::~Worker() {
+  end_posted_ = true;  // no later turn is this worker's
+  auto connections = std::move(connections_);
+  connections_.clear();
+  connections.clear();
+  ended_.clear();
+  ended_clients_.clear();
+  ended_calls_.clear();
+}
 
 Status Worker::listen() {
   WARY_ASSIGN_OR_RETURN(listener_, loop_.listen(options_.listen, {.reuse_port = true},

@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t kNoisePerAnswer = 100;
 constexpr std::size_t kNoisePerData = 8;  // it takes window updates to get an answer across
 constexpr std::size_t kFrameHeader = 9;
+constexpr std::size_t kHeadsTooLarge = 4;  // so many times the limit of a head, the connection ends
 
 nghttp2_nv name_value(std::string_view name, std::string_view value) {
   // The library copies both; its interface is not const.
@@ -139,15 +140,21 @@ struct Http2Session::Impl {
     return 0;
   }
 
-  static int header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_size,
-                    const std::uint8_t* value, std::size_t value_size, std::uint8_t, void* user) {
+  static int header(nghttp2_session* session, const nghttp2_frame* frame, const std::uint8_t* name,
+                    std::size_t name_size, const std::uint8_t* value, std::size_t value_size, std::uint8_t,
+                    void* user) {
     auto& self = *static_cast<Impl*>(user);
     OpenStream* stream = self.find(frame->hd.stream_id);
     if (stream == nullptr) return 0;
     stream->counted += name_size + value_size + 32;
     if (stream->counted > self.limits.header_bytes || stream->spans.size() >= self.limits.header_fields + 5) {
       stream->block.is_too_large = true;
-      return 0;
+      if (stream->counted <= kHeadsTooLarge * self.limits.header_bytes) return 0;
+      // A few bytes can name a large field of the table thousands of times, and the library reads each of them whole.
+      // Whoever was told the limit and goes so far beyond it means no request.
+      self.failed = true;
+      (void)nghttp2_session_terminate_session(session, NGHTTP2_ENHANCE_YOUR_CALM);
+      return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     const std::size_t at = stream->text.size();
     stream->text.append(reinterpret_cast<const char*>(name), name_size);

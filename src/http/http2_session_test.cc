@@ -178,6 +178,26 @@ TEST_CASE("a head beyond the limits is told as such, and the connection lives") 
   CHECK_FALSE(server.messages[third].too_large);
 }
 
+TEST_CASE("a head far beyond the limits, made of a few bytes, ends the connection before all of it is read") {
+  Side client(Http2Role::kClient), server(Http2Role::kServer, {.header_bytes = 20'000});
+  std::string up, down;
+  client.session.flush(up, 1 << 16);  // its preface and settings
+  // "x" of 3,900 bytes into the table (RFC 7541 section 6.2.1), then 2,000 times that entry, a byte each.
+  std::string block("\x40\x01x\x7f\xbd\x1d", 6);
+  block += std::string(3'900, 'v') + std::string(2'000, '\xbe');
+  up += {0, static_cast<char>(block.size() >> 8), static_cast<char>(block.size()), 1, 5, 0, 0, 0, 1};
+  up += block;
+  server.session.receive(up);
+  server.session.flush(down, 1 << 16);
+  CHECK(server.session.is_over());
+  CHECK(server.messages.empty());
+  // Its last words: GOAWAY (7) with ENHANCE_YOUR_CALM (11).
+  REQUIRE(down.size() >= 17);
+  const std::string_view last = std::string_view(down).substr(down.size() - 17);
+  CHECK(last[3] == 7);
+  CHECK(last[16] == 11);
+}
+
 TEST_CASE("fields that no message may have end the stream with a protocol error") {
   for (const auto& [name, value] : std::initializer_list<std::pair<std::string, std::string>>{
            {"x-a", "b\nc"}, {"x a", "b"}, {"connection", "close"}, {"x-a", " b"}, {":path", "/again"}}) {
