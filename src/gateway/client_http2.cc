@@ -68,6 +68,7 @@ class Http2Client::Stream final : public ClientSide {
   Exchange exchange;
   std::string pending;
   http1::RequestHead head;
+  std::string cookies;        // joined from several fields
   bool body_ended = false;    // by the client
   bool waits = false;         // is in waiting_
   std::uint64_t sent_at = 0;  // flushes_ when its last bytes were framed
@@ -231,6 +232,20 @@ bool Http2Client::drive() {
   return moved;
 }
 
+// Browsers send each cookie as a field of its own; anywhere else they are one (RFC 9113 section 8.2.3).
+void Http2Client::join_cookies(std::vector<http1::Field>& fields, std::string& joined) {
+  const auto is_cookie = [](const http1::Field& field) { return codec::equals_ignoring_case(field.name, "cookie"); };
+  const auto first = std::find_if(fields.begin(), fields.end(), is_cookie);
+  if (first == fields.end() || std::find_if(first + 1, fields.end(), is_cookie) == fields.end()) return;
+  for (const http1::Field& field : fields) {
+    if (!is_cookie(field)) continue;
+    if (!joined.empty()) joined += "; ";
+    joined += field.value;
+  }
+  first->value = joined;
+  fields.erase(std::remove_if(first + 1, fields.end(), is_cookie), fields.end());
+}
+
 void Http2Client::on_block(std::int32_t id, const http::Http2Block& block, bool ends) {
   if (block.is_trailer) {
     if (ends) on_end(id);
@@ -249,6 +264,7 @@ void Http2Client::on_block(std::int32_t id, const http::Http2Block& block, bool 
   head.method = block.method;
   head.target = block.path;
   head.fields = block.fields;
+  join_cookies(head.fields, stream.cookies);
   head.minor_version = 1;
   const http1::HeadResult checked =
       http1::check_carried_request({block.authority, block.scheme, block.protocol, ends}, head);

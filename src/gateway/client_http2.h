@@ -41,6 +41,7 @@ class Http2Client final : public ClientProtocol, private http::Http2SessionEvent
   void on_sent(std::int32_t stream) override;
   Stream* find(std::int32_t id);
   void stop_answered(std::int64_t now);
+  static void join_cookies(std::vector<codec::http1::Field>& fields, std::string& joined);
   // Bytes of this stream may lie between here and the kernel.
   bool may_be_queued(const Stream& stream) const;
 

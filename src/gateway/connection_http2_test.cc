@@ -493,3 +493,22 @@ TEST_CASE("a worker that drains says GOAWAY, finishes what runs, and tells a Web
   client.run(20);
   CHECK(drained);
 }
+
+TEST_CASE("cookies that a browser sends one by one are one to the gateway and to an application") {
+  World world;
+  Http2TestClient client(world);
+  auto fields = client.head("GET", "/x", "theme=dark");
+  fields.push_back({"cookie", "__Host-wary_session=alice-token"});
+  fields.push_back({"accept", "text/plain"});
+  fields.push_back({"cookie", "lang=de"});
+  const auto stream = client.send(fields);
+  // Which of two sessions is meant, nobody could tell.
+  fields.push_back({"cookie", "__Host-wary_session=carol-token"});
+  const auto two = client.send(fields);
+  client.run(20);
+  CHECK(client.answer(stream).status == 200);
+  REQUIRE(world.site->requests.size() == 1);
+  CHECK(world.site->requests[0].field("cookie") == "theme=dark; lang=de");
+  CHECK(world.site->requests[0].field("accept") == "text/plain");
+  CHECK(client.answer(two).status == 401);
+}
