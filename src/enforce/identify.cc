@@ -137,7 +137,17 @@ Subject Identifier::identify(const Presented& presented, const policy::Snapshot&
   Subject out = std::move(token);
   if (owns_api_key) out = agreed(std::move(out), by_api_key(presented.api_key, snapshot));
   const bool is_bound = out.token && !out.token->x5t.empty();
-  if (!presented.spiffe_id.empty()) {
+  if (is_node(presented.spiffe_id)) {
+    // A machine's certificate says from where: whoever asks there is somebody else, or nobody but the machine.
+    if (!presented.session_token.empty()) {
+      out = agreed(std::move(out), by_session(presented.session_token, presented.host, snapshot));
+    }
+    if (out.is_anonymous && !out.refusal) {
+      out = std::move(certificate);
+    } else if (!certificate.is_anonymous) {
+      out.device = std::move(certificate.principal);
+    }
+  } else if (!presented.spiffe_id.empty()) {
     if (!is_bound) out = agreed(std::move(out), std::move(certificate));
   } else if (!presented.session_token.empty()) {
     out = agreed(std::move(out), by_session(presented.session_token, presented.host, snapshot));

@@ -18,6 +18,7 @@ using enforce::test::TestIssuer;
 namespace {
 
 constexpr std::string_view kWorkloadId = "spiffe://local/a/b";
+constexpr const char* kNodeId = "spiffe://local/wary/node/laptop";
 
 class SteadyRandom final : public Random {
  public:
@@ -60,6 +61,7 @@ struct Whole {
   Facts route_more;
   bool alice_is_known = true;
   bool token_is_revoked = false;
+  bool node_is_revoked = false;
   std::string key_now;  // instead of `key`, where the ApiKey got another
 
   Whole() {
@@ -78,6 +80,7 @@ struct Whole {
                         thing("Wary::Credential", credential_id("cookie"),
                               {{"session", ref("Wary::Session", "s1")}, {"host", "a.test"}}),
                         thing("Wary::Workload", kWorkloadId, {{"revoked", false}, {"disabled", false}}),
+                        thing("Wary::Node", kNodeId, {{"revoked", node_is_revoked}, {"disabled", false}}),
                         thing("Wary::User", "bob", {{"revoked", false}, {"disabled", false}}),
                         thing("Wary::Anonymous", "anonymous"),
                         thing("Wary::Action", "GET")};
@@ -440,6 +443,30 @@ TEST_CASE("two credentials of one principal are one, of two principals none") {
   CHECK(world.code(bob, {.has_repeated_field = true}) == "credential_repeated");
   CHECK(world.who(bob, {.api_key = world.key}).refusal->status == 400);
   CHECK(world.who(bob, {.api_key = world.key}).refusal->authenticate.find("invalid_request") != std::string::npos);
+}
+
+TEST_CASE("a machine's certificate says from where somebody asks, and is asked itself where nobody else does") {
+  Whole world;
+  const std::string node(kNodeId);
+  const Subject alice = world.who("", {.session_token = "cookie", .spiffe_id = node});
+  CHECK(alice.principal == contract::EntityId{"Wary::User", "alice"});
+  REQUIRE(alice.device);
+  CHECK(*alice.device == contract::EntityId{"Wary::Node", node});
+  CHECK(world.outcome(alice).starts_with("permit"));
+  const contract::Decision decision = world.decide(alice);
+  CHECK(std::find(decision.depends_on.begin(), decision.depends_on.end(), *alice.device) != decision.depends_on.end());
+  CHECK(world.who("Bearer " + world.token(), {.spiffe_id = node}).device == alice.device);
+  const Subject alone = world.who("", {.spiffe_id = node});
+  CHECK(alone.principal == *alice.device);
+  CHECK_FALSE(alone.device);
+  // A wrong credential is refused from there as from anywhere; an unknown machine is no device, and asks for nobody.
+  CHECK(world.code("Bearer " + world.token("aud", "\"x\""), {.spiffe_id = node}) == "token_audience");
+  const Subject unknown = world.who("", {.session_token = "cookie", .spiffe_id = "spiffe://local/wary/node/gone"});
+  CHECK(unknown.principal == contract::EntityId{"Wary::User", "alice"});
+  CHECK_FALSE(unknown.device);
+  world.node_is_revoked = true;
+  world.publish();
+  CHECK(world.outcome(alice) == "forbid guardrail/revoked-device");
 }
 
 TEST_CASE("a route with a step-up asks people for a sign-in that is new or strong enough") {

@@ -47,6 +47,7 @@ std::string_view to_string(How how) {
 void describe(const Subject& subject, contract::Request& request) {
   request.principal = subject.principal;
   if (subject.session) request.context.set("session", entity_of(subject.session->type, subject.session->id));
+  if (subject.device) request.context.set("device", entity_of(subject.device->type, subject.device->id));
   if (subject.token) request.context.set("token", token_facts(*subject.token));
   if (subject.api_key) request.context.set("api_key", entity_of(subject.api_key->type, subject.api_key->id));
   if (subject.api_key_hash)

@@ -49,6 +49,7 @@ struct Subject {
   How how = How::kNobody;
   std::optional<contract::EntityId> api_key = {};
   std::optional<contract::EntityId> api_key_hash = {};
+  std::optional<contract::EntityId> device = {};    // the Node whose certificate the connection has
   std::shared_ptr<const VerifiedToken> token = {};  // shared with the cache
   bool is_dpop = false;                             // the token came with a proof
   // Fields that held a credential of wary's, which nobody else is to see.
