@@ -231,7 +231,7 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, const std:
   request_.context.set("client", codec::Json::object({{"__extn", std::move(address)}}));
   enforce::describe(subject, request_);
 
-  const Trace trace = make_trace(head, worker_.random());
+  const Trace trace = make_trace(head, worker_.pooled_random());
   enforce::AccessDetail detail{head.method, head.host, path, client, trace.id};
   detail.refusal = subject.refusal ? &*subject.refusal : nullptr;
   const auto made = point.decide(request_, detail);

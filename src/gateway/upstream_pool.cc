@@ -68,7 +68,7 @@ UpstreamLane& UpstreamPool::choose(const App& app, const std::vector<const Upstr
   gather(true);
   if (candidates.empty()) gather(false);
   if (candidates.empty()) candidates = group.lanes;
-  const std::uint64_t chance = worker_.random().number();
+  const std::uint64_t chance = worker_.pooled_random().number();
   UpstreamLane* first = candidates[chance % candidates.size()];
   UpstreamLane* second = candidates[(chance >> 32) % candidates.size()];
   return second->active < first->active ? *second : *first;

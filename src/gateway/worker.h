@@ -83,6 +83,7 @@ class Worker {
   io::Loop& loop() { return loop_; }
   Clock& clock() { return clock_; }
   Random& random() { return random_; }
+  Random& pooled_random() { return pooled_random_; }  // of no secrets
   Log& log() { return log_; }
   enforce::Point& point() { return point_; }
   enforce::RateTable& rates() { return rates_; }
@@ -123,6 +124,7 @@ class Worker {
   io::Loop& loop_;
   Clock& clock_;
   Random& random_;
+  PooledRandom pooled_random_{random_};
   Log& log_;
   enforce::Point point_;
   enforce::RateTable& rates_;  // of the process
