@@ -300,6 +300,50 @@ TEST_CASE("an application over TLS gets a request only when it is who it should 
   }
 }
 
+TEST_CASE("an application of HTTP/2 over TLS has the time for its answer, not for its handshake alone") {
+  const crypto::TlsServerContext server = server_as(Authority::get().server);
+  World world;
+  Http2TestApp app(*world.app_loop, io::Address::tcp("127.0.0.1", 9443), &server);
+  app.on_end = [](Http2TestApp::Peer&, std::int32_t, Http2TestApp::Call&) {};
+  serve(world,
+        {make_fact("protocol", "http2"), make_fact("upstream_identity", record({{"serverName", Json("site.test")}}))},
+        "https://127.0.0.1:9443");
+  const auto client = world.ask("/slow");
+  world.run(20'000);
+  CHECK(client->answers().empty());
+  REQUIRE(app.peers.size() == 1);
+  auto& peer = *app.peers[0];
+  peer.session.submit_answer(1, 200, {{"content-type", "text/plain"}}, false);
+  peer.session.write(1, "late");
+  peer.session.end(1, {});
+  peer.flush();
+  world.run(50);
+  REQUIRE(client->answers().size() == 1);
+  CHECK(client->answers()[0].status == 200);
+  CHECK(client->answers()[0].body == "late");
+}
+
+TEST_CASE("an application that refuses its calls is not asked more often than its budget of retries says") {
+  World world;
+  Http2TestApp app(*world.app_loop, io::Address::tcp("127.0.0.1", 9004));
+  std::size_t asked = 0;
+  app.on_end = [&](Http2TestApp::Peer& peer, std::int32_t stream, Http2TestApp::Call&) {
+    ++asked;
+    peer.session.reset(stream, http::kHttp2RefusedStream);
+  };
+  serve(world,
+        {make_fact("protocol", "http2"),
+         make_fact("retries", record({{"attempts", Json(std::int64_t{3})}, {"percent", Json(std::int64_t{10})}}))},
+        "http://127.0.0.1:9004");
+  for (int i = 0; i < 100; ++i) {
+    const auto client = world.ask("/x");
+    world.run(20);
+    REQUIRE(client->answers().size() == 1);
+    CHECK(client->answers()[0].status == 502);
+  }
+  CHECK(asked <= 100 + 10 + 13);  // ten at once, and a tenth of what was asked
+}
+
 TEST_CASE("https without somebody to expect is not served, and neither is somebody without TLS") {
   for (const bool secure : {true, false}) {
     std::vector<contract::Fact> facts = {make_fact("hosts", Json::array({Json("site.test")})),

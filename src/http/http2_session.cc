@@ -84,6 +84,8 @@ struct Http2Session::Impl {
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, frame);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, close);
+    nghttp2_session_callbacks_set_before_frame_send_callback(callbacks, framed);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, framed);
     nghttp2_session_callbacks_set_send_callback(callbacks, send);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
     nghttp2_option_set_max_outbound_ack(option, 100);
@@ -263,6 +265,12 @@ struct Http2Session::Impl {
       stream->spans = std::move(spans);
       self.spare.push_back(std::move(stream));
     }
+    return 0;
+  }
+
+  // Told when a head is encoded and again when it is out: in between it may wait for room.
+  static int framed(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type == NGHTTP2_HEADERS) static_cast<Impl*>(user)->events->on_sent(frame->hd.stream_id);
     return 0;
   }
 

@@ -55,7 +55,7 @@ class Http2SessionEvents {
   virtual void on_data(std::int32_t stream, std::string_view bytes) = 0;
   virtual void on_end(std::int32_t stream) = 0;  // of the peer's side, after data
   virtual void on_closed(std::int32_t stream, std::uint32_t error) = 0;
-  // Bytes of this stream were framed: queued() is less than it was.
+  // Bytes of this stream were framed, of its head or its body: queued() may be less than it was.
   virtual void on_sent(std::int32_t stream) = 0;
 };
 
