@@ -47,9 +47,10 @@ class Http2Client final : public ClientProtocol, private http::Http2SessionEvent
   Connection& connection_;
   http::Http2Session session_;
   std::unordered_map<std::int32_t, std::unique_ptr<Stream>> streams_;
-  std::unique_ptr<Stream> resting_;    // the last that ended: the connection is open under its decision
-  std::vector<std::int32_t> waiting_;  // streams that have something to do at the end of the turn
-  std::uint64_t flushes_ = 0;          // how often all that was put was with the kernel
+  std::unique_ptr<Stream> resting_;               // the last that ended: the connection is open under its decision
+  std::vector<std::unique_ptr<Stream>> leaving_;  // ended before it, while bytes of theirs may be queued
+  std::vector<std::int32_t> waiting_;             // streams that have something to do at the end of the turn
+  std::uint64_t flushes_ = 0;                     // how often all that was put was with the kernel
   bool draining_ = false;
 };
 
