@@ -87,7 +87,6 @@ class Http2Client::Stream final : public ClientSide {
 
   Exchange exchange;
   std::string pending;
-  http1::RequestHead head;
   bool body_ended = false;    // by the client
   bool waits = false;         // is in waiting_
   std::uint64_t sent_at = 0;  // flushes_ when its last bytes were framed
@@ -267,11 +266,13 @@ void Http2Client::on_block(std::int32_t id, const http::Http2Block& block, bool 
   streams_[id] = std::move(made);
   stream.body_ended = ends;
   stream.sent_at = ~std::uint64_t{0};
-  if (block.is_too_large) {
-    stream.exchange.refuse({431, "http_head_size", "the head is too long"});
-    return;
-  }
-  http1::RequestHead& head = stream.head;
+  take_request(stream, block, ends);
+  session_.forget_block(id);
+}
+
+void Http2Client::take_request(Stream& stream, const http::Http2Block& block, bool ends) {
+  if (block.is_too_large) return stream.exchange.refuse({431, "http_head_size", "the head is too long"});
+  http1::RequestHead head;
   head.method = block.method;
   head.target = block.path;
   head.fields = block.fields;

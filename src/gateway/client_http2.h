@@ -40,6 +40,7 @@ class Http2Client final : public ClientProtocol, private http::Http2SessionEvent
   void on_closed(std::int32_t stream, std::uint32_t error) override;
   void on_sent(std::int32_t stream) override;
   Stream* find(std::int32_t id);
+  void take_request(Stream& stream, const http::Http2Block& block, bool ends);
   void stop_answered(std::int64_t now);
   // Bytes of this stream may lie between here and the kernel.
   bool may_be_queued(const Stream& stream) const;

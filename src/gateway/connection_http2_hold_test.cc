@@ -164,3 +164,17 @@ TEST_CASE("an HTTP/1.1 answer that waits is still its own request's when another
   CHECK(client->was_reset);
   CHECK(client->received.size() == before);
 }
+
+TEST_CASE("heads of requests that are answered are not kept, however long their streams stay open") {
+  World world;
+  Http2TestClient client(world);
+  client.run(5);
+  // A field that is sent once and then named by its number alone.
+  const std::string value(3'500, 'v');
+  auto fields = client.head("POST", "/x", "other=1");
+  for (int i = 0; i < 15; ++i) fields.push_back({"x-long", value});
+  client.client().pause();
+  for (int i = 0; i < 90; ++i) client.send(fields, "", false);
+  client.run(50);
+  CHECK(world.worker->held_bytes() < 500'000);
+}

@@ -228,6 +228,30 @@ TEST_CASE("one principal's rate does not touch another's") {
   world.check_recorded();
 }
 
+TEST_CASE("whoever is not known has one rate for all addresses of an IPv6 network") {
+  World world(1, {"127.0.0.1"});
+  serve(world, {make_fact("rate", record({{"perSecond", Json(std::int64_t{1})}, {"burst", Json(std::int64_t{3})}}))});
+  int limited = 0;
+  for (int i = 0; i < 8; ++i) {
+    std::string header("\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24", 16);
+    std::string address("\x20\x01\x0d\xb8\0\0\0\x01\0\0\0\0\0\0\0", 15);
+    // The last is of another network.
+    if (i == 7) address[7] = 2;
+    header += address + static_cast<char>(i) + address + "\x01" + "\xdc\x04\x01\xbb";
+    Client client(*world.client_loop, *world.anonymous_context, "site.test");
+    client.send_raw(header);
+    client.connect(io::Address::tcp("127.0.0.1", 7443));
+    world.run(10);
+    client.send("GET /x HTTP/1.1\r\nHost: site.test\r\n\r\n");
+    world.run(10);
+    REQUIRE(client.answers().size() == 1);
+    const int status = client.answers()[0].status;
+    limited += status == 429 ? 1 : 0;
+    if (i == 7) CHECK(status == 401);
+  }
+  CHECK(limited == 4);
+}
+
 TEST_CASE("a request larger than the application takes is refused, by its length or as it comes") {
   World world;
   serve(world, {make_fact("max_body", std::int64_t{1'000})});

@@ -271,7 +271,10 @@ void Exchange::settle() {
 void Exchange::reconsider(std::int64_t committed) {
   const contract::Decision decision = certificate_has_expired() ? contract::Decision::deny("certificate_expired")
                                                                 : worker_.point().reconsider(request_);
-  if (decision.is_allowed()) return live_under(decision);
+  if (decision.is_allowed()) {
+    (void)keep_obligations(decision);  // of an answer that has not begun
+    return live_under(decision);
+  }
   const contract::Request request = request_;
   const std::string first = decision_id_;
   leave_live();

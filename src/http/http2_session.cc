@@ -436,6 +436,15 @@ void Http2Session::consume(std::int32_t id, std::size_t bytes) {
   nghttp2_session_consume(impl_->session, id, bytes);
 }
 
+void Http2Session::forget_block(std::int32_t id) {
+  constexpr std::size_t kKeptBytes = 1024;
+  OpenStream* stream = impl_->find(id);
+  if (stream == nullptr || stream->text.capacity() <= kKeptBytes) return;
+  stream->clear_block();
+  std::string().swap(stream->text);
+  std::vector<Span>().swap(stream->spans);
+}
+
 std::size_t Http2Session::queued(std::int32_t id) const {
   const OpenStream* stream = impl_->find(id);
   return stream == nullptr ? 0 : stream->out.size() - stream->out_at;

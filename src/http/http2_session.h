@@ -80,6 +80,8 @@ class Http2Session {
   void end(std::int32_t stream, const std::vector<codec::http1::Field>& trailers);
   void reset(std::int32_t stream, std::uint32_t error);
   void consume(std::int32_t stream, std::size_t bytes);
+  // What on_block gave of it is used, and its memory is wanted back: streams may stay open for long.
+  void forget_block(std::int32_t stream);
   std::size_t queued(std::int32_t stream) const;
   std::size_t queued() const;  // of all streams
   std::size_t unconsumed(std::int32_t stream) const;
