@@ -53,7 +53,7 @@ class Http2TestClient final : private http::Http2SessionEvents {
 class Http2TestApp {
  public:
   struct Call {
-    std::string method, path, authority, protocol;
+    std::string method, path, authority, protocol, scheme;
     std::vector<std::pair<std::string, std::string>> fields;
     std::string body;
     bool ended = false;

@@ -153,6 +153,7 @@ void Http2TestApp::Peer::on_block(std::int32_t id, const http::Http2Block& block
     call.path = block.path;
     call.authority = block.authority;
     call.protocol = block.protocol;
+    call.scheme = block.scheme;
   }
   for (const auto& field : block.fields) call.fields.emplace_back(field.name, field.value);
   if (!block.is_trailer && app.on_head) app.on_head(*this, id, call);

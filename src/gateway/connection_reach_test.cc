@@ -336,6 +336,7 @@ TEST_CASE("an application of HTTP/2 over TLS has the time for its answer, not fo
   world.run(20'000);
   CHECK(client->answers().empty());
   REQUIRE(app.peers.size() == 1);
+  CHECK(app.call(0, 1).scheme == "https");  // what the connection is, or strict servers refuse the call
   auto& peer = *app.peers[0];
   peer.session.submit_answer(1, 200, {{"content-type", "text/plain"}}, false);
   peer.session.write(1, "late");

@@ -305,6 +305,7 @@ bool Exchange::prepare(const http1::RequestHead& head, const std::string& path, 
   outgoing_.has_body = has_body_;
   outgoing_.upgrades = wants_upgrade_;
   outgoing_.is_http2 = app_->is_http2;
+  outgoing_.is_secure = app_->tls != nullptr;
   const bool written = app_->is_http2 ? write_http2_request(head, path, fields, is_grpc_, outgoing_)
                                       : write_http1_request(head, path, fields, worker_.random(), outgoing_);
   if (written) return true;
