@@ -42,8 +42,8 @@ Status tail(Context& context, const Arguments& arguments) {
   });
 }
 
-// What goes through the gateway, as it comes: the ledger's own words of each request, which hold no header, no query and
-// no body, and so no secret.
+// What goes through the gateway, as it comes: the ledger's own words of each request, which hold no header, no query
+// and no body, and so no secret.
 Status tap(Context& context, const Arguments& arguments) {
   const std::string who = arguments.flag("--principal"), app = arguments.flag("--app");
   const std::string outcome = arguments.flag("--outcome");

@@ -167,6 +167,22 @@ TEST_CASE("a revocation fits however many sessions there are, and no link from b
   CHECK(world.sign_in->redeem_link(link->secret).error().code == "sign_in_refused");
 }
 
+TEST_CASE("a browser signs in to an application that is reached over TLS like to any other") {
+  World world;
+  for (const char* identity :
+       {R"({"spiffeId":"spiffe://local/demo/secure"})", R"({"serverName":"a.test","roots":""})"}) {
+    REQUIRE(world
+                .put(key_of("demo", "App", "secure"),
+                     R"({"hosts":["secure.localhost"],"upstream":"https://127.0.0.1:8443","upstreamIdentity":)" +
+                         std::string(identity) + "}")
+                .ok());
+    const auto session =
+        world.sign_in->redeem_link(world.sign_in->create_link({"Wary::User", "owner"}, "alice")->secret);
+    REQUIRE(session.ok());
+    CHECK(world.sign_in->create_code(session->session, "secure.localhost", std::string(64, 'a')).ok());
+  }
+}
+
 TEST_CASE("a code opens one host for one browser once, while its session lives") {
   World world;
   const std::string state(64, 'a');

@@ -257,8 +257,13 @@ void Plane::remember(policy::SnapshotPtr snapshot) {
 
 void Plane::rebuild_site() {
   std::vector<Error> problems;
+  // Nothing is reached from here: this site says which hosts there are, those behind TLS among them.
+  const auto reaches_none = [](const gateway::UpstreamIdentity&,
+                               bool) -> Result<std::shared_ptr<const crypto::TlsClientContext>> {
+    return std::shared_ptr<const crypto::TlsClientContext>();
+  };
   site_ = gateway::Site::build(snapshot_->entities_of_type("Wary::App"), snapshot_->entities_of_type("Wary::Route"),
-                               problems);
+                               problems, reaches_none);
   for (const Error& problem : problems) {
     parts_.log.warn("control.site_entity", {{"entity", problem.where}, {"why", problem.message}});
   }

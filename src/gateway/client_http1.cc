@@ -35,7 +35,8 @@ bool Http1Client::drive() {
   const bool was_idle = exchange_.is_idle();
   if (was_idle) {
     if (draining_ && in_at_ == in_.size()) connection_.end_gracefully();
-    if (connection_.is_over() || !take_head()) return false;
+    // What waits of the answer before could no longer be held back under its own decision.
+    if (connection_.is_over() || !connection_.is_flushed() || !take_head()) return false;
   }
   if (connection_.is_over()) return false;
   pump_body();
@@ -120,7 +121,7 @@ bool Http1Client::answer(const AnswerHead& head) {
   http1::ResponseParts parts;
   parts.framing = framing_of(head);
   if (parts.framing.kind == http1::BodyKind::kUntilClose) keep_alive_ = false;
-  answer_chunked_ = parts.framing.kind == http1::BodyKind::kChunked && head.has_body;
+  answer_chunked_ = parts.framing.kind == http1::BodyKind::kChunked && head.has_body && method_ != "HEAD";
   parts.status = head.status;
   parts.keep_alive = keep_alive_;
   if (!head.switches) return http1::append_response_head(connection_.out(), parts, head.fields).ok();

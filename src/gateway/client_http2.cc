@@ -13,9 +13,28 @@ namespace {
 constexpr std::size_t kStreamHeld = 128 * 1024;    // of one answer
 constexpr std::size_t kFlushedAtOnce = 64 * 1024;  // framed and encrypted, so that a cut has little to hold back
 constexpr std::int64_t kStopAfter = kNanosPerSecond;
+constexpr std::int64_t kStalledTime = 300 * kNanosPerSecond;  // of a whole answer, none of which is taken
+constexpr std::size_t kLeavingMost = 100;
 constexpr std::size_t kStopBeyond = 64 * 1024;                        // of a request that was answered already
 constexpr std::string_view kGoingAwayFrame{"\x88\x02\x03\xe9", 4};    // RFC 6455: close, code 1001
 constexpr std::string_view kPolicyCloseFrame{"\x88\x02\x03\xf0", 4};  // RFC 6455: close, code 1008
+
+}  // namespace
+
+namespace {
+
+// RFC 9113 section 8.2.3: a client may send its cookies in several fields, which mean one.
+void join_cookies(std::vector<http1::Field>& fields, std::string& text) {
+  const auto is_cookie = [](const http1::Field& field) { return codec::equals_ignoring_case(field.name, "cookie"); };
+  if (std::count_if(fields.begin(), fields.end(), is_cookie) < 2) return;
+  for (const http1::Field& field : fields) {
+    if (!is_cookie(field)) continue;
+    if (!text.empty()) text += "; ";
+    text += field.value;
+  }
+  std::erase_if(fields, is_cookie);
+  fields.push_back({"cookie", text});
+}
 
 }  // namespace
 
@@ -35,6 +54,7 @@ class Http2Client::Stream final : public ClientSide {
       ended_ = true;
       owner_.session_.end(id_, trailers);
     }
+    owner_.connection_.set_deadline(kKeepAliveTime);
     owner_.connection_.mark();
   }
   void abort() override {
@@ -67,12 +87,11 @@ class Http2Client::Stream final : public ClientSide {
 
   Exchange exchange;
   std::string pending;
-  http1::RequestHead head;
-  std::string cookies;        // joined from several fields
   bool body_ended = false;    // by the client
   bool waits = false;         // is in waiting_
   std::uint64_t sent_at = 0;  // flushes_ when its last bytes were framed
   std::int64_t stop_at = 0;   // when a client that goes on after its answer is told to stop
+  std::int64_t held_at = 0;   // since when nothing of its answer was taken
 
  private:
   Http2Client& owner_;
@@ -109,14 +128,14 @@ bool Http2Client::Stream::answer(const AnswerHead& head) {
 void Http2Client::Stream::cut() {
   http::Http2Session& session = owner_.session_;
   Connection& connection = owner_.connection_;
-  if (owner_.resting_.get() == this) {
-    if (!owner_.streams_.empty()) return;
+  if (owner_.may_be_queued(*this)) return connection.end_now(true);
+  if (owner_.find(id_) != this) {
+    if (owner_.resting_.get() != this || !owner_.streams_.empty()) return;
     session.shut_down(http::kHttp2NoError);
     owner_.drive();
     connection.flush();
     return connection.end_now(false);
   }
-  if (owner_.may_be_queued(*this)) return connection.end_now(true);
   const bool quiet = session.queued(id_) == 0 && !ended_;
   const bool speaks = exchange.may_speak();
   const bool answered = exchange.has_answered();
@@ -186,7 +205,7 @@ void Http2Client::receive(std::string_view bytes) {
 
 bool Http2Client::may_read() const {
   // Flow control bounds what bodies bring; answers that nobody reads bound what requests may ask.
-  return connection_.unsent() < kAnswerHeld;
+  return connection_.unsent() < kAnswerHeld && leaving_.size() < kLeavingMost;
 }
 
 void Http2Client::settle() {
@@ -198,6 +217,7 @@ void Http2Client::settle() {
     if (Stream* stream = find(id)) stream->exchange.settle();
   }
   if (resting_ && !connection_.is_over()) resting_->exchange.settle();
+  for (std::size_t i = 0; i < leaving_.size() && !connection_.is_over(); ++i) leaving_[i]->exchange.settle();
 }
 
 bool Http2Client::may_be_queued(const Stream& stream) const {
@@ -205,7 +225,11 @@ bool Http2Client::may_be_queued(const Stream& stream) const {
 }
 
 bool Http2Client::drive() {
-  if (connection_.is_flushed()) ++flushes_;
+  if (connection_.is_flushed()) {
+    ++flushes_;
+    for (auto& stream : leaving_) connection_.worker().bury(std::move(stream));
+    leaving_.clear();
+  }
   bool moved = false;
   for (auto& [id, stream] : streams_) {
     if (stream->exchange.is_idle()) continue;
@@ -232,20 +256,6 @@ bool Http2Client::drive() {
   return moved;
 }
 
-// Browsers send each cookie as a field of its own; anywhere else they are one (RFC 9113 section 8.2.3).
-void Http2Client::join_cookies(std::vector<http1::Field>& fields, std::string& joined) {
-  const auto is_cookie = [](const http1::Field& field) { return codec::equals_ignoring_case(field.name, "cookie"); };
-  const auto first = std::find_if(fields.begin(), fields.end(), is_cookie);
-  if (first == fields.end() || std::find_if(first + 1, fields.end(), is_cookie) == fields.end()) return;
-  for (const http1::Field& field : fields) {
-    if (!is_cookie(field)) continue;
-    if (!joined.empty()) joined += "; ";
-    joined += field.value;
-  }
-  first->value = joined;
-  fields.erase(std::remove_if(first + 1, fields.end(), is_cookie), fields.end());
-}
-
 void Http2Client::on_block(std::int32_t id, const http::Http2Block& block, bool ends) {
   if (block.is_trailer) {
     if (ends) on_end(id);
@@ -256,15 +266,18 @@ void Http2Client::on_block(std::int32_t id, const http::Http2Block& block, bool 
   streams_[id] = std::move(made);
   stream.body_ended = ends;
   stream.sent_at = ~std::uint64_t{0};
-  if (block.is_too_large) {
-    stream.exchange.refuse({431, "http_head_size", "the head is too long"});
-    return;
-  }
-  http1::RequestHead& head = stream.head;
+  take_request(stream, block, ends);
+  session_.forget_block(id);
+}
+
+void Http2Client::take_request(Stream& stream, const http::Http2Block& block, bool ends) {
+  if (block.is_too_large) return stream.exchange.refuse({431, "http_head_size", "the head is too long"});
+  http1::RequestHead head;
   head.method = block.method;
   head.target = block.path;
   head.fields = block.fields;
-  join_cookies(head.fields, stream.cookies);
+  std::string cookies;
+  join_cookies(head.fields, cookies);
   head.minor_version = 1;
   const http1::HeadResult checked =
       http1::check_carried_request({block.authority, block.scheme, block.protocol, ends}, head);
@@ -297,7 +310,11 @@ void Http2Client::on_closed(std::int32_t id, std::uint32_t error) {
   streams_.erase(found);
   if (!stream->exchange.is_idle()) stream->exchange.give_up(error != http::kHttp2NoError);
   std::swap(resting_, stream);
-  if (stream) connection_.worker().bury(std::move(stream));  // it may be the one that is calling
+  if (stream && may_be_queued(*stream)) {
+    leaving_.push_back(std::move(stream));
+  } else if (stream) {
+    connection_.worker().bury(std::move(stream));  // it may be the one that is calling
+  }
   if (streams_.empty()) connection_.set_deadline(kKeepAliveTime);
 }
 
@@ -305,22 +322,31 @@ void Http2Client::on_sent(std::int32_t id) {
   Stream* stream = find(id);
   if (stream == nullptr) return;
   stream->sent_at = flushes_;
+  stream->held_at = 0;
+  connection_.set_deadline(kKeepAliveTime);
   if (stream->waits) return;
   stream->waits = true;
   waiting_.push_back(id);
 }
 
 // Who goes on sending after the answer came is told to stop (RFC 9113 section 8.1), but not at once: common clients
-// take that for an error while they are at it.
+// take that for an error while they are at it. And who takes nothing of an answer that is whole does not keep it here.
 void Http2Client::stop_answered(std::int64_t now) {
-  std::vector<std::int32_t> late;
+  std::vector<std::int32_t> late, stalled;
   for (const auto& [id, stream] : streams_) {
-    if (!stream->is_answered() || stream->body_ended || session_.queued(id) > 0 || !connection_.is_flushed()) continue;
+    if (!stream->is_answered()) continue;
+    if (session_.queued(id) > 0 || !connection_.is_flushed()) {
+      if (stream->held_at == 0) stream->held_at = now;
+      if (now - stream->held_at >= kStalledTime) stalled.push_back(id);
+      continue;
+    }
+    if (stream->body_ended) continue;
     if (stream->stop_at == 0) stream->stop_at = now + kStopAfter;
     if (stream->stop_at <= now || session_.unconsumed(id) > kStopBeyond) late.push_back(id);
   }
   for (const std::int32_t id : late) session_.reset(id, http::kHttp2NoError);
-  if (!late.empty()) connection_.mark();
+  for (const std::int32_t id : stalled) session_.reset(id, http::kHttp2Cancel);
+  if (!late.empty() || !stalled.empty()) connection_.mark();
 }
 
 void Http2Client::on_deadlines(std::int64_t now) {
@@ -343,18 +369,27 @@ void Http2Client::on_expired(UnixTime now) {
     Stream* stream = connection_.is_over() ? nullptr : find(id);
     if (stream != nullptr) stream->exchange.reconsider(0);
   }
-  if (connection_.is_over() || !resting_) return;
-  if (resting_->exchange.valid_until() && *resting_->exchange.valid_until() <= now) resting_->exchange.reconsider(0);
+  const auto expire = [&](Stream& stream) {
+    if (stream.exchange.valid_until() && *stream.exchange.valid_until() <= now) stream.exchange.reconsider(0);
+  };
+  if (resting_ && !connection_.is_over()) expire(*resting_);
+  for (std::size_t i = 0; i < leaving_.size() && !connection_.is_over(); ++i) expire(*leaving_[i]);
 }
 
 void Http2Client::on_idle() {
-  if (!streams_.empty()) return;
-  drain();
+  if (streams_.empty()) return drain();
+  // Requests have their own time limits. Answers alone, of which nothing could be sent for so long, have nobody who
+  // reads them.
+  for (const auto& [id, stream] : streams_) {
+    if (!stream->exchange.is_idle()) return;
+  }
+  connection_.end_now(true);
 }
 
 void Http2Client::give_up(bool reset) {
   for (auto& [id, stream] : streams_) stream->exchange.give_up(reset);
   if (resting_) resting_->exchange.give_up(reset);
+  for (const auto& stream : leaving_) stream->exchange.give_up(reset);
 }
 
 void Http2Client::drain() {
@@ -367,6 +402,7 @@ void Http2Client::drain() {
 std::size_t Http2Client::held_bytes() const {
   std::size_t held = session_.held_bytes();
   for (const auto& [id, stream] : streams_) held += stream->pending.capacity() + stream->exchange.held_bytes();
+  for (const auto& stream : leaving_) held += stream->exchange.held_bytes();
   return held;
 }
 

@@ -40,17 +40,18 @@ class Http2Client final : public ClientProtocol, private http::Http2SessionEvent
   void on_closed(std::int32_t stream, std::uint32_t error) override;
   void on_sent(std::int32_t stream) override;
   Stream* find(std::int32_t id);
+  void take_request(Stream& stream, const http::Http2Block& block, bool ends);
   void stop_answered(std::int64_t now);
-  static void join_cookies(std::vector<codec::http1::Field>& fields, std::string& joined);
   // Bytes of this stream may lie between here and the kernel.
   bool may_be_queued(const Stream& stream) const;
 
   Connection& connection_;
   http::Http2Session session_;
   std::unordered_map<std::int32_t, std::unique_ptr<Stream>> streams_;
-  std::unique_ptr<Stream> resting_;    // the last that ended: the connection is open under its decision
-  std::vector<std::int32_t> waiting_;  // streams that have something to do at the end of the turn
-  std::uint64_t flushes_ = 0;          // how often all that was put was with the kernel
+  std::unique_ptr<Stream> resting_;               // the last that ended: the connection is open under its decision
+  std::vector<std::unique_ptr<Stream>> leaving_;  // ended before it, while bytes of theirs may be queued
+  std::vector<std::int32_t> waiting_;             // streams that have something to do at the end of the turn
+  std::uint64_t flushes_ = 0;                     // how often all that was put was with the kernel
   bool draining_ = false;
 };
 

@@ -53,7 +53,7 @@ class Http2TestClient final : private http::Http2SessionEvents {
 class Http2TestApp {
  public:
   struct Call {
-    std::string method, path, authority, protocol;
+    std::string method, path, authority, protocol, scheme;
     std::vector<std::pair<std::string, std::string>> fields;
     std::string body;
     bool ended = false;
@@ -61,7 +61,8 @@ class Http2TestApp {
     std::uint32_t error = 0;
     std::string field(std::string_view name) const;
   };
-  Http2TestApp(io::Loop& loop, const io::Address& address);
+  // Over TLS with a context, which outlives it.
+  Http2TestApp(io::Loop& loop, const io::Address& address, const crypto::TlsServerContext* tls = nullptr);
   ~Http2TestApp();
   struct Peer;
   // The default answers a call, once it is whole, with its path.

@@ -1,6 +1,7 @@
 // The parts of connection_http2_test_client.h.
 #include "codec/text.h"
 #include "gateway/connection_http2_test_client.h"
+#include "http/tls_stream.h"
 
 namespace wary::gateway::test {
 
@@ -93,13 +94,17 @@ void Http2TestClient::on_closed(std::int32_t stream, std::uint32_t error) {
   answers_[stream].error = error;
 }
 
-Http2TestApp::Http2TestApp(io::Loop& loop, const io::Address& address) : loop_(loop) {
+Http2TestApp::Http2TestApp(io::Loop& loop, const io::Address& address, const crypto::TlsServerContext* tls)
+    : loop_(loop) {
   on_end = [](Peer& peer, std::int32_t stream, Call& call) {
     peer.session.submit_answer(stream, 200, {{"content-type", "text/plain"}}, false);
     peer.session.write(stream, call.path);
     peer.session.end(stream, {});
   };
-  auto listener = loop_.listen(address, {}, [this](std::unique_ptr<io::Stream> stream) {
+  auto listener = loop_.listen(address, {}, [this, tls](std::unique_ptr<io::Stream> stream) {
+    if (tls != nullptr) {
+      stream = std::make_unique<http::TlsStream>(loop_, std::move(stream), crypto::TlsSession(*tls));
+    }
     peers.push_back(std::make_unique<Peer>(*this, std::move(stream)));
     peers.back()->flush();
   });
@@ -148,6 +153,7 @@ void Http2TestApp::Peer::on_block(std::int32_t id, const http::Http2Block& block
     call.path = block.path;
     call.authority = block.authority;
     call.protocol = block.protocol;
+    call.scheme = block.scheme;
   }
   for (const auto& field : block.fields) call.fields.emplace_back(field.name, field.value);
   if (!block.is_trailer && app.on_head) app.on_head(*this, id, call);

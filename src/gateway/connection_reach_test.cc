@@ -228,6 +228,30 @@ TEST_CASE("one principal's rate does not touch another's") {
   world.check_recorded();
 }
 
+TEST_CASE("whoever is not known has one rate for all addresses of an IPv6 network") {
+  World world(1, {"127.0.0.1"});
+  serve(world, {make_fact("rate", record({{"perSecond", Json(std::int64_t{1})}, {"burst", Json(std::int64_t{3})}}))});
+  int limited = 0;
+  for (int i = 0; i < 8; ++i) {
+    std::string header("\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24", 16);
+    std::string address("\x20\x01\x0d\xb8\0\0\0\x01\0\0\0\0\0\0\0", 15);
+    // The last is of another network.
+    if (i == 7) address[7] = 2;
+    header += address + static_cast<char>(i) + address + "\x01" + "\xdc\x04\x01\xbb";
+    Client client(*world.client_loop, *world.anonymous_context, "site.test");
+    client.send_raw(header);
+    client.connect(io::Address::tcp("127.0.0.1", 7443));
+    world.run(10);
+    client.send("GET /x HTTP/1.1\r\nHost: site.test\r\n\r\n");
+    world.run(10);
+    REQUIRE(client.answers().size() == 1);
+    const int status = client.answers()[0].status;
+    limited += status == 429 ? 1 : 0;
+    if (i == 7) CHECK(status == 401);
+  }
+  CHECK(limited == 4);
+}
+
 TEST_CASE("a request larger than the application takes is refused, by its length or as it comes") {
   World world;
   serve(world, {make_fact("max_body", std::int64_t{1'000})});
@@ -298,6 +322,51 @@ TEST_CASE("an application over TLS gets a request only when it is who it should 
     CHECK(app.everything().find("secret") == (one.works ? app.everything().find("secret") : std::string::npos));
     if (one.works) CHECK(app.streams.size() == 1);  // kept and used again
   }
+}
+
+TEST_CASE("an application of HTTP/2 over TLS has the time for its answer, not for its handshake alone") {
+  const crypto::TlsServerContext server = server_as(Authority::get().server);
+  World world;
+  Http2TestApp app(*world.app_loop, io::Address::tcp("127.0.0.1", 9443), &server);
+  app.on_end = [](Http2TestApp::Peer&, std::int32_t, Http2TestApp::Call&) {};
+  serve(world,
+        {make_fact("protocol", "http2"), make_fact("upstream_identity", record({{"serverName", Json("site.test")}}))},
+        "https://127.0.0.1:9443");
+  const auto client = world.ask("/slow");
+  world.run(20'000);
+  CHECK(client->answers().empty());
+  REQUIRE(app.peers.size() == 1);
+  CHECK(app.call(0, 1).scheme == "https");  // what the connection is, or strict servers refuse the call
+  auto& peer = *app.peers[0];
+  peer.session.submit_answer(1, 200, {{"content-type", "text/plain"}}, false);
+  peer.session.write(1, "late");
+  peer.session.end(1, {});
+  peer.flush();
+  world.run(50);
+  REQUIRE(client->answers().size() == 1);
+  CHECK(client->answers()[0].status == 200);
+  CHECK(client->answers()[0].body == "late");
+}
+
+TEST_CASE("an application that refuses its calls is not asked more often than its budget of retries says") {
+  World world;
+  Http2TestApp app(*world.app_loop, io::Address::tcp("127.0.0.1", 9004));
+  std::size_t asked = 0;
+  app.on_end = [&](Http2TestApp::Peer& peer, std::int32_t stream, Http2TestApp::Call&) {
+    ++asked;
+    peer.session.reset(stream, http::kHttp2RefusedStream);
+  };
+  serve(world,
+        {make_fact("protocol", "http2"),
+         make_fact("retries", record({{"attempts", Json(std::int64_t{3})}, {"percent", Json(std::int64_t{10})}}))},
+        "http://127.0.0.1:9004");
+  for (int i = 0; i < 100; ++i) {
+    const auto client = world.ask("/x");
+    world.run(20);
+    REQUIRE(client->answers().size() == 1);
+    CHECK(client->answers()[0].status == 502);
+  }
+  CHECK(asked <= 100 + 10 + 13);  // ten at once, and a tenth of what was asked
 }
 
 TEST_CASE("https without somebody to expect is not served, and neither is somebody without TLS") {

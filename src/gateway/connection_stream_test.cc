@@ -323,6 +323,24 @@ TEST_CASE("an answer cut in the middle is cut for the client too") {
   }
 }
 
+TEST_CASE("an answer that lasts until the connection closes is whole when it was closed, not when it broke") {
+  for (const bool breaks : {false, true}) {
+    World world;
+    AppStream* asked = nullptr;
+    world.site->on_request = [&](AppStream& stream, const AppRequest&) {
+      stream.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf");
+      asked = &stream;
+    };
+    const auto client = world.ask("/");
+    REQUIRE(asked != nullptr);
+    breaks ? asked->reset() : asked->close();
+    world.run(50);
+    REQUIRE(client->answers().size() == 1);
+    CHECK(client->answers()[0].body == "half");
+    CHECK(client->answers()[0].whole == !breaks);
+  }
+}
+
 TEST_CASE("an idle upstream connection that closed is replaced once, and only for what can be repeated") {
   World world;
   const auto client = world.ask("/1");

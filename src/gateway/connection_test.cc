@@ -541,3 +541,20 @@ TEST_CASE("obligations of a permit are kept, and one that is not known here deni
   CHECK(bob->answers().at(0).status == 403);
   CHECK(world.events().back().detail.find("obligation_unknown") != std::string::npos);
 }
+
+TEST_CASE("an obligation that comes while the application is asked holds for its answer") {
+  World world;
+  AppStream* asked = nullptr;
+  world.site->on_request = [&](AppStream& stream, const AppRequest&) { asked = &stream; };
+  const auto client = world.ask("/");
+  REQUIRE(asked != nullptr);
+  world.set_policies(
+      "@obligation(\"redact_header\") @obligation_value(\"X-Secret\") permit (principal, action, "
+      "resource in Wary::App::\"demo/site\");");
+  world.run(20);
+  asked->send("HTTP/1.1 200 OK\r\nX-Secret: 1\r\nX-Open: 2\r\nContent-Length: 0\r\n\r\n");
+  world.run(20);
+  REQUIRE(client->answers().size() == 1);
+  CHECK(client->answers()[0].field("x-open") == "2");
+  CHECK(client->answers()[0].count("x-secret") == 0);
+}

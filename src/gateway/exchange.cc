@@ -191,7 +191,7 @@ void Exchange::on_answer_end(const std::vector<http1::Field>& trailers) {
   client_.end(kept);
 }
 
-// It stays live until the connection's last byte of it is with the kernel, or its next request.
+// It stays live until the last byte of it is with the kernel, and as long as the connection is open under it.
 void Exchange::finish() {
   release_upstream(false);
   state_ = State::kIdle;
@@ -200,7 +200,10 @@ void Exchange::finish() {
 }
 
 void Exchange::on_upstream_failed(std::string_view code, std::string_view message, bool is_repeatable) {
-  if (is_repeatable && !answered_ && !any_body_sent_ && is_idempotent(method_) && attempts_ <= app_->reach.attempts) {
+  // Of a body nothing may have gone, not even that it is empty: the client's side says its end once.
+  const bool is_untouched = !answered_ && !any_body_sent_ && body_ended_ == !has_body_;
+  if (is_repeatable && is_untouched && is_idempotent(method_) && attempts_ < app_->reach.attempts &&
+      worker_.upstreams().may_retry(*app_)) {
     release_upstream(false);
     return connect(false);
   }
@@ -268,7 +271,10 @@ void Exchange::settle() {
 void Exchange::reconsider(std::int64_t committed) {
   const contract::Decision decision = certificate_has_expired() ? contract::Decision::deny("certificate_expired")
                                                                 : worker_.point().reconsider(request_);
-  if (decision.is_allowed()) return live_under(decision);
+  if (decision.is_allowed()) {
+    (void)keep_obligations(decision);  // of an answer that has not begun
+    return live_under(decision);
+  }
   const contract::Request request = request_;
   const std::string first = decision_id_;
   leave_live();

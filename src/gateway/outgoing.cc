@@ -63,7 +63,7 @@ bool write_http2_request(const http1::RequestHead& head, std::string_view path, 
   out.fields.clear();
   out.fields.emplace_back(":method", upgrades ? "CONNECT" : std::string(head.method));
   if (upgrades) out.fields.emplace_back(":protocol", "websocket");
-  out.fields.emplace_back(":scheme", "http");
+  out.fields.emplace_back(":scheme", out.is_secure ? "https" : "http");
   out.fields.emplace_back(":authority", head.host);
   out.fields.emplace_back(":path", text.substr(from, text.find(' ', from) - from));
   for (const http1::Field& field : fields) {

@@ -1,4 +1,6 @@
 // The client's request: from a head to a decision, and from the decision to an answer or an upstream's request.
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -23,6 +25,14 @@ constexpr std::int64_t kReceiptTime = 2 * kNanosPerSecond;
 constexpr std::string_view kContinuePath = "/.wary/continue";
 constexpr std::string_view kSignOutPath = "/api/signout";
 constexpr std::string_view kLivePath = "/.wary/live";
+
+// Whose address it is, for counting: who has an address of IPv6 has all of its network's (RFC 6177: a /64 at least).
+std::string network_of(const std::string& address) {
+  constexpr std::size_t kNetworkBytes = 8;
+  in6_addr bytes{};
+  if (inet_pton(AF_INET6, address.c_str(), &bytes) != 1 || IN6_IS_ADDR_V4MAPPED(&bytes)) return address;
+  return codec::encode_hex(ByteView(bytes.s6_addr).first(kNetworkBytes));
+}
 
 contract::EntityId action_of(std::string_view method) { return {"Wary::Action", std::string(method)}; }
 
@@ -186,7 +196,8 @@ void Exchange::begin(const http1::RequestHead& head) {
 bool Exchange::is_over_rate(const enforce::Subject& subject) {
   const Reach& reach = app_->reach;
   if (reach.rate <= 0) return false;
-  const std::string who = subject.is_anonymous ? client_.connection().client_address() : subject.principal.id;
+  const std::string who =
+      subject.is_anonymous ? network_of(client_.connection().client_address()) : subject.principal.id;
   const std::hash<std::string_view> hash;
   const std::uint64_t key = hash(who) * 0x9e3779b97f4a7c15ULL ^ hash(app_->id.id);
   const auto taken = worker_.rates().take(key, reach.rate, reach.burst, worker_.loop().now().nanos);
@@ -294,6 +305,7 @@ bool Exchange::prepare(const http1::RequestHead& head, const std::string& path, 
   outgoing_.has_body = has_body_;
   outgoing_.upgrades = wants_upgrade_;
   outgoing_.is_http2 = app_->is_http2;
+  outgoing_.is_secure = app_->tls != nullptr;
   const bool written = app_->is_http2 ? write_http2_request(head, path, fields, is_grpc_, outgoing_)
                                       : write_http1_request(head, path, fields, worker_.random(), outgoing_);
   if (written) return true;

@@ -20,6 +20,7 @@ struct OutgoingRequest {
   bool has_body = false;
   bool upgrades = false;                                    // to a WebSocket
   bool is_http2 = false;                                    // which of the two below is written
+  bool is_secure = false;                                   // over TLS
   std::string text;                                         // HTTP/1.1: the head
   std::vector<std::pair<std::string, std::string>> fields;  // HTTP/2: pseudo-header fields first
   std::string websocket_key;                                // what Sec-WebSocket-Accept must answer

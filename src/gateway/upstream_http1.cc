@@ -36,7 +36,7 @@ void Http1Upstream::begin(const OutgoingRequest& request, UpstreamEvents& events
   websocket_accept_ = upgrades_ ? http::websocket_accept(request.websocket_key) : std::string();
   chunked_ = request.chunked;
   request_ended_ = !request.has_body;
-  tunnel_ = paused_ = ended_ = any_answer_ = reusable_ = is_whole_ = false;
+  tunnel_ = paused_ = ended_ = broken_ = any_answer_ = reusable_ = is_whole_ = false;
   out_ = request.text;
   out_at_ = 0;
   in_.clear();
@@ -106,6 +106,7 @@ void Http1Upstream::ready(bool readable) {
     if (got.state == io::IoCount::State::kWouldBlock) break;
     if (got.state != io::IoCount::State::kSome) {
       ended_ = true;
+      broken_ = got.state == io::IoCount::State::kFailed;
       break;
     }
     take(as_text(buffer.first(got.count)));
@@ -186,7 +187,8 @@ bool Http1Upstream::take_head(std::string_view& bytes) {
 
 // The application said its last byte.
 void Http1Upstream::finish() {
-  if (tunnel_ || (body_ && body_->finish())) {
+  // One that lasts until the connection's end is whole only where that was meant: no reset, and TLS closed as well.
+  if (tunnel_ || (body_ && !broken_ && body_->finish())) {
     is_whole_ = true;
     return events_->on_answer_end({});
   }

@@ -58,7 +58,8 @@ class Http1Upstream final : public UpstreamCall, public TurnEnd {
   bool request_ended_ = false;
   bool tunnel_ = false;
   bool paused_ = false;
-  bool ended_ = false;  // the application said its last byte
+  bool ended_ = false;   // the application said its last byte
+  bool broken_ = false;  // or the connection did not last as long
   bool any_answer_ = false;
   std::string out_;
   std::size_t out_at_ = 0;

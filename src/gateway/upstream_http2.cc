@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
+#include <vector>
 
 #include "gateway/upstream_lane.h"
 
@@ -70,6 +72,7 @@ void Http2Upstream::on_closed(std::int32_t stream, std::uint32_t error) {
 }
 
 void Http2Upstream::on_sent(std::int32_t stream) {
+  if (!any_left_) return;  // all hear at once when something has
   Http2Call* call = find(stream);
   if (call != nullptr && call->events_ != nullptr) call->events_->on_upstream_sent();
 }
@@ -106,10 +109,17 @@ void Http2Upstream::turn_end() {
       return lose("upstream_closed", "the application closed the connection without an answer");
     }
     out_at_ += put.count;
+    if (put.count > 0 && !std::exchange(any_left_, true)) tell_left();
   }
   if (!stream_) return;
   stream_->want(true, out_at_ < out_.size());
   if (session_.is_over()) lose("upstream_http2", "the application does not speak HTTP/2 as it should");
+}
+
+void Http2Upstream::tell_left() {
+  std::vector<std::int32_t> open;
+  for (const auto& [stream, call] : calls_) open.push_back(stream);
+  for (const std::int32_t stream : open) on_sent(stream);
 }
 
 // The connection ends: every call on it hears so.

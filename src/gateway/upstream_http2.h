@@ -37,6 +37,7 @@ class Http2Upstream final : public TurnEnd,
   void on_closed(std::int32_t stream, std::uint32_t error) override;
   void on_sent(std::int32_t stream) override;
   void ready(bool readable);
+  void tell_left();
   void lose(std::string_view code, std::string_view message);
   Http2Call* find(std::int32_t stream);
   void mark() {
@@ -51,7 +52,8 @@ class Http2Upstream final : public TurnEnd,
   std::string out_;
   std::size_t out_at_ = 0;
   bool ended_ = false;
-  bool refuses_ = false;  // new calls
+  bool refuses_ = false;   // new calls
+  bool any_left_ = false;  // over TLS: its handshake is done
 };
 
 class Http2Call final : public UpstreamCall {

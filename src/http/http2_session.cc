@@ -84,6 +84,8 @@ struct Http2Session::Impl {
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, frame);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, close);
+    nghttp2_session_callbacks_set_before_frame_send_callback(callbacks, framed);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, framed);
     nghttp2_session_callbacks_set_send_callback(callbacks, send);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
     nghttp2_option_set_max_outbound_ack(option, 100);
@@ -266,6 +268,12 @@ struct Http2Session::Impl {
     return 0;
   }
 
+  // Told when a head is encoded and again when it is out: in between it may wait for room.
+  static int framed(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type == NGHTTP2_HEADERS) static_cast<Impl*>(user)->events->on_sent(frame->hd.stream_id);
+    return 0;
+  }
+
   static ssize_t send(nghttp2_session*, const std::uint8_t* bytes, std::size_t size, int, void* user) {
     auto& self = *static_cast<Impl*>(user);
     if (self.sink->size() >= self.sink_most) return NGHTTP2_ERR_WOULDBLOCK;
@@ -426,6 +434,15 @@ void Http2Session::consume(std::int32_t id, std::size_t bytes) {
   WARY_CHECK(bytes <= stream->unconsumed);
   stream->unconsumed -= bytes;
   nghttp2_session_consume(impl_->session, id, bytes);
+}
+
+void Http2Session::forget_block(std::int32_t id) {
+  constexpr std::size_t kKeptBytes = 1024;
+  OpenStream* stream = impl_->find(id);
+  if (stream == nullptr || stream->text.capacity() <= kKeptBytes) return;
+  stream->clear_block();
+  std::string().swap(stream->text);
+  std::vector<Span>().swap(stream->spans);
 }
 
 std::size_t Http2Session::queued(std::int32_t id) const {

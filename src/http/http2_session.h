@@ -55,7 +55,7 @@ class Http2SessionEvents {
   virtual void on_data(std::int32_t stream, std::string_view bytes) = 0;
   virtual void on_end(std::int32_t stream) = 0;  // of the peer's side, after data
   virtual void on_closed(std::int32_t stream, std::uint32_t error) = 0;
-  // Bytes of this stream were framed: queued() is less than it was.
+  // Bytes of this stream were framed, of its head or its body: queued() may be less than it was.
   virtual void on_sent(std::int32_t stream) = 0;
 };
 
@@ -80,6 +80,8 @@ class Http2Session {
   void end(std::int32_t stream, const std::vector<codec::http1::Field>& trailers);
   void reset(std::int32_t stream, std::uint32_t error);
   void consume(std::int32_t stream, std::size_t bytes);
+  // What on_block gave of it is used, and its memory is wanted back: streams may stay open for long.
+  void forget_block(std::int32_t stream);
   std::size_t queued(std::int32_t stream) const;
   std::size_t queued() const;  // of all streams
   std::size_t unconsumed(std::int32_t stream) const;

@@ -1,0 +1,180 @@
+// A client's HTTP/2 where something is held: cookies in pieces, answers that nobody reads, and what of an answer that
+// is whole waits in a queue when access ends.
+#include <algorithm>
+
+#include "gateway/connection_http2_test_client.h"
+
+using namespace wary;
+using namespace wary::gateway::test;
+
+namespace {
+
+const io::Address kShopAddress = io::Address::tcp("127.0.0.1", 9002);
+
+void answer_with(World& world, std::size_t size) {
+  world.site->on_request = [size](AppStream& stream, const AppRequest& request) {
+    if (request.target == "/never") return;
+    stream.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n" + std::string(size, 'x'));
+  };
+}
+
+}  // namespace
+
+TEST_CASE("a cookie that comes in pieces is one cookie, and a session that comes twice is none") {
+  World world;
+  Http2TestClient client(world);
+  auto split = client.head("GET", "/split", "theme=dark");
+  split.push_back({"cookie", "__Host-wary_session=alice-token"});
+  split.push_back({"cookie", "lang=en"});
+  const auto first = client.send(split);
+  auto twice = client.head("GET", "/twice");
+  twice.push_back({"cookie", "__Host-wary_session=bob-token"});
+  const auto second = client.send(twice);
+  client.run(20);
+  CHECK(client.answer(first).status == 200);
+  CHECK(client.answer(second).status == 401);
+  REQUIRE(world.site->requests.size() == 1);
+  CHECK(world.site->requests[0].field("cookie") == "theme=dark; lang=en");
+  CHECK(world.site->requests[0].field("wary-principal") == "Wary::User::\"alice\"");
+}
+
+TEST_CASE("the answer to HEAD has no body, however an application of HTTP/2 ends it") {
+  World world;
+  Http2TestApp app(*world.app_loop, kShopAddress);
+  app.on_end = [](Http2TestApp::Peer& peer, std::int32_t stream, Http2TestApp::Call&) {
+    peer.session.submit_answer(stream, 200, {{"content-type", "text/plain"}}, false);
+    peer.session.end(stream, {});
+  };
+  const auto client = world.client("grpc.test");
+  client->send(
+      "HEAD /x HTTP/1.1\r\nHost: grpc.test\r\nCookie: __Host-wary_session=alice-grpc-token\r\n\r\n"
+      "HEAD /y HTTP/1.1\r\nHost: grpc.test\r\nCookie: __Host-wary_session=alice-grpc-token\r\n\r\n");
+  world.run(50);
+  const auto answers = client->answers({"HEAD", "HEAD"});
+  REQUIRE(answers.size() == 2);
+  CHECK(answers[1].status == 200);
+}
+
+TEST_CASE("who never reads an answer that is whole is given up, whatever they hold back") {
+  struct Case {
+    bool reads;
+    int requests;
+    std::int64_t seconds;
+  };
+  // Of twenty some are still being read from the application: they end with their own time limit.
+  for (const Case& one : {Case{true, 20, 400}, Case{false, 20, 400}, Case{false, 8, 100}}) {
+    World world;
+    answer_with(world, 100'000);
+    Http2TestClient client(world);
+    client.run(5);
+    client.consumes = false;
+    if (!one.reads) client.client().pause();
+    for (int i = 0; i < one.requests; ++i) client.send(client.head("GET", "/large"));
+    client.run(300);
+    CHECK(world.worker->held_bytes() > 200'000);
+    world.run(one.seconds * 1'000);
+    CHECK(world.worker->held_bytes() < 100'000);
+    CHECK(world.worker->connections() == 0);
+  }
+}
+
+TEST_CASE("who reads slowly, but reads, gets the whole of it") {
+  World world;
+  answer_with(world, 120'000);
+  Http2TestClient client(world);
+  client.run(5);
+  client.consumes = false;
+  std::vector<std::int32_t> streams;
+  for (int i = 0; i < 12; ++i) streams.push_back(client.send(client.head("GET", "/large")));
+  client.run(300);
+  for (int i = 0; i < 30; ++i) {
+    for (const std::int32_t stream : streams) {
+      client.session().consume(stream, std::min<std::size_t>(client.session().unconsumed(stream), 30'000));
+    }
+    client.run(10);
+    world.run(20'000);
+  }
+  for (const std::int32_t stream : streams) CHECK(client.answer(stream).body.size() == 120'000);
+}
+
+// Carol's answer fills the way to the client, alice's waits behind it.
+TEST_CASE("an answer that is whole but waits in the queue does not reach whom access was taken from") {
+  const std::string carol = "__Host-wary_session=carol-token";
+  for (const bool is_last : {true, false}) {
+    World world;
+    answer_with(world, 60'000);
+    Http2TestClient client(world);
+    client.run(5);
+    client.client().pause();
+    const auto open = client.send(client.head("GET", "/never", carol));
+    client.send(client.head("GET", "/large", carol));
+    client.run(20);
+    client.send(client.head("GET", "/large"));
+    client.run(20);
+    if (!is_last) client.send(client.head("GET", "/x", "other=1"));
+    client.run(20);
+    const std::size_t before = client.client().received.size();
+    CHECK(world.worker->held_bytes() > 20'000);
+    world.revoke("alice");
+    client.run(20);
+    client.client().resume();
+    client.run(50);
+    CHECK(client.client().was_reset);
+    CHECK(client.client().received.size() == before);
+    CHECK(client.answer(open).status == 0);
+  }
+}
+
+TEST_CASE("a head that waits in the queue does not reach whom access was taken from either") {
+  const std::string carol = "__Host-wary_session=carol-token";
+  World world;
+  world.site->on_request = [](AppStream& stream, const AppRequest& request) {
+    const bool is_large = request.target == "/large";
+    stream.send(is_large ? "HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n" + std::string(70'000, 'x')
+                         : "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nX-Secret: it\r\n\r\n");
+  };
+  Http2TestClient client(world);
+  client.run(5);
+  client.client().pause();
+  client.send(client.head("GET", "/large", carol));
+  client.run(20);
+  const auto secret = client.send(client.head("GET", "/secret"));
+  client.run(20);
+  world.revoke("alice");
+  client.run(20);
+  client.client().resume();
+  client.run(50);
+  CHECK(client.client().was_reset);
+  CHECK(client.answer(secret).field("x-secret").empty());
+}
+
+TEST_CASE("an HTTP/1.1 answer that waits is still its own request's when another is pipelined behind it") {
+  World world;
+  answer_with(world, 100'000);
+  const auto client = world.client();
+  world.run(10);
+  client->pause();
+  client->send(World::get("/large") + World::get("/never", "", "carol-token"));
+  world.run(50);
+  const std::size_t before = client->received.size();
+  world.revoke("alice");
+  world.run(20);
+  client->resume();
+  world.run(50);
+  CHECK(client->was_reset);
+  CHECK(client->received.size() == before);
+}
+
+TEST_CASE("heads of requests that are answered are not kept, however long their streams stay open") {
+  World world;
+  Http2TestClient client(world);
+  client.run(5);
+  // A field that is sent once and then named by its number alone.
+  const std::string value(3'500, 'v');
+  auto fields = client.head("POST", "/x", "other=1");
+  for (int i = 0; i < 15; ++i) fields.push_back({"x-long", value});
+  client.client().pause();
+  for (int i = 0; i < 90; ++i) client.send(fields, "", false);
+  client.run(50);
+  CHECK(world.worker->held_bytes() < 500'000);
+}
