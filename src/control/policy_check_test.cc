@@ -149,7 +149,7 @@ TEST_CASE("warnings are told and do not refuse") {
     CHECK(answer.find("results") != nullptr);
     return codes(answer, "warnings");
   };
-  CHECK(warned("permit (principal, action, resource) when { context has device };") == "validation_impossible_policy");
+  CHECK(warned("permit (principal, action, resource) when { context has vehicle };") == "validation_impossible_policy");
   CHECK(is_stored(world, "p"));
   CHECK(warned("permit (principal == Wary::User::\"p\xD0\xB0ul\", action, resource);") ==
         "validation_mixed_script_identifier");

@@ -62,7 +62,7 @@ await run(async () => {
   saw("and decides", wary.cli("try", "bob", "GET", "https://site.localhost/").out.startsWith("ALLOW") && (await mayRead()), seen());
 
   step("warnings");
-  const impossible = file("impossible.cedar", "permit (principal, action, resource)\nwhen { context has device };\n");
+  const impossible = file("impossible.cedar", "permit (principal, action, resource)\nwhen { context has vehicle };\n");
   const warned = apply(impossible);
   saw("a policy that can never apply is taken with a warning", warned.code === 0 && warned.err.startsWith(`warning: ${impossible}:1:1: `) && warned.err.includes("[validation_impossible_policy]"),
     warned.err.split("\n")[0]);
