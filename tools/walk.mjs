@@ -104,7 +104,7 @@ async function walk() {
   const reference = /id="reference">([^<]+)</.exec(denied.body)?.[1] ?? "";
   saw("bob is denied, with a reference and what to do next", denied.status === 403 && reference !== "" && denied.body.includes("owner of this application"), reference);
   const anonymous = curl(url("metrics", "/graph"), "-H", "Accept: text/html");
-  saw("an anonymous browser is sent to sign in", anonymous.status === 303 && anonymous.head.includes(`Location: ${origin}/continue`));
+  saw("an anonymous browser is sent to sign in", anonymous.status === 303 && anonymous.head.toLowerCase().includes(`location: ${origin}/continue`));
   const program = curl(url("metrics", "/graph"));
   saw("an anonymous program is told so", program.status === 401 && program.body.includes("unauthenticated"));
   const svid = join(scratch, "svid");
