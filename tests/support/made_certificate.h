@@ -63,7 +63,7 @@ inline codec::der::Writer made_extensions(const MadeCertificate& wanted) {
   }
   if (wanted.key_usage) {
     std::uint8_t unused = 0;
-    while (unused < 7 && (*wanted.key_usage >> unused & 1U) == 0) ++unused;
+    while (unused < 7 && ((unsigned{*wanted.key_usage} >> unused) & 1U) == 0) ++unused;
     der::Writer bits;
     bits.add(der::kBitString, Bytes{unused, *wanted.key_usage});
     add_made_extension(list, "2.5.29.15", wanted.key_usage_critical, bits.bytes());
