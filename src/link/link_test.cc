@@ -24,7 +24,9 @@ struct World {
     PublisherHooks hooks;
     hooks.history = history;
     hooks.revision = [this] { return revision; };
-    hooks.now = [this] { return sim.clock().unix_time(); };
+    hooks.now = [this] {
+      return UnixTime{sim.clock().unix_time().nanos + ++clock_reads};
+    };  // no two readings are alike
     hooks.snapshot = [this] { return "snapshot at " + std::to_string(revision); };
     hooks.sign = [this](ByteView message) { return key.sign(message); };
     hooks.is_allowed = [this](const io::PeerCredentials&, std::string_view node) { return node != refused_node; };
@@ -42,7 +44,7 @@ struct World {
       reply(std::move(answer));
     };
     if (has_views) {
-      hooks.view_of = [](std::string_view node) { return node == "edge/test" ? "mine" : ""; };
+      hooks.view_of = [](std::string_view node) { return std::string(node == "edge/test" ? "mine" : node); };
       hooks.snapshot_of = [this](const std::string& view) { return view + " at " + std::to_string(revision); };
       hooks.delta_of = [this](const std::string& view) -> std::optional<std::string> {
         if (view_begins_again) {
@@ -56,21 +58,24 @@ struct World {
     REQUIRE(publisher->listen(address, {}).ok());
   }
 
-  void open_subscriber() {
+  void open_subscriber() { subscriber = subscribe("edge/test", "edge", has_views ? own_view : "", seen); }
+
+  std::unique_ptr<Subscriber> subscribe(const std::string& node, const std::string& directory, const std::string& view,
+                                        std::vector<std::string>& contents) {
     SubscriberHooks hooks;
     hooks.verify = [this](ByteView message, ByteView signature) { return key.public_key().verify(message, signature); };
-    hooks.on_update = [this](const Update& update) -> Status {
+    hooks.on_update = [this, &contents](const Update& update) -> Status {
       if (refuse_updates) return fail(ErrorKind::kInvalid, "test_refused", "no");
-      seen.push_back(update.content);
+      contents.push_back(update.content);
       return {};
     };
     hooks.on_receipt = [this](const Receipt& receipt) { receipts.push_back(receipt.sequence); };
     hooks.on_ledger_state = [this](bool available) { ledger_states.push_back(available); };
     hooks.on_connection = [this](bool connected) { connections.push_back(connected); };
-    subscriber = std::make_unique<Subscriber>(
-        *edge, files, SubscriberOptions{"edge/test", address, "edge", 8, nullptr, has_views ? own_view : ""}, hooks,
-        null_log());
-    REQUIRE(subscriber->start().ok());
+    auto made = std::make_unique<Subscriber>(
+        *edge, files, SubscriberOptions{node, address, directory, 8, nullptr, view}, hooks, null_log());
+    REQUIRE(made->start().ok());
+    return made;
   }
 
   void commit() {
@@ -86,6 +91,7 @@ struct World {
   crypto::PrivateKey key = crypto::PrivateKey::generate(crypto::KeyType::kEd25519).value();
   std::string history = "one";
   std::uint64_t revision = 1;
+  std::int64_t clock_reads = 0;
   bool ledger_works = true;
   bool refuse_updates = false;
   std::string refused_node = "nobody";
@@ -159,6 +165,28 @@ TEST_CASE("a node with a view of its own gets that and nothing else") {
   CHECK(world.publisher->enforcement_points() == 0);
 }
 
+TEST_CASE("every view's subscriber takes each step as it comes, without beginning again") {
+  World world(3);
+  world.publisher.reset();
+  world.has_views = true;
+  world.open_publisher();
+  std::vector<std::string> seen[3];  // NOLINT: three of a kind
+  std::vector<std::unique_ptr<Subscriber>> subscribers;
+  for (int i = 0; i < 3; ++i) {
+    const std::string name = "agent" + std::to_string(i);
+    REQUIRE(world.files.make_directory(name).ok());
+    subscribers.push_back(world.subscribe(name, name, name, seen[i]));
+  }
+  world.run();
+  world.commit();
+  world.commit();
+  world.run();
+  for (int i = 0; i < 3; ++i) {
+    const std::string name = "agent" + std::to_string(i);
+    CHECK(seen[i] == Texts{name + " at 1", name + " to 2", name + " to 3"});
+  }
+}
+
 TEST_CASE("what is signed for one view is none for another, also when its contents are the same") {
   World world(3);
   world.publisher.reset();
@@ -224,6 +252,8 @@ TEST_CASE("one signature covers the step of every view, and each is checked by i
   std::vector<Update> refused(2);
   const auto away = [](ByteView) -> Result<Bytes> { return fail(ErrorKind::kUnavailable, "away", "no"); };
   CHECK(sign_together(refused, away).error().code == "away");
+  refused[1].published = 1;  // what one signature cannot cover is not signed
+  CHECK(sign_together(refused, away).error().code == "update_together");
 }
 
 TEST_CASE("a connection that is adopted is that node and no other, and takes the place of the one before") {

@@ -248,10 +248,10 @@ void Publisher::commit_views(std::uint64_t from, std::uint64_t to, Monotonic com
     return std::none_of(peers_.begin(), peers_.end(), [&](const auto& peer) { return peer->view == view.first; });
   });
   std::vector<Update> steps;
+  const std::int64_t now = hooks_.now().nanos;  // once: one signature is over one time
   for (auto& [name, view] : views_) {
     if (auto content = hooks_.delta_of(name)) {
-      steps.push_back(
-          {hooks_.history, name, from, to, hooks_.now().nanos, committed.nanos, std::move(*content), {}, {}});
+      steps.push_back({hooks_.history, name, from, to, now, committed.nanos, std::move(*content), {}, {}});
       continue;
     }
     view.deltas.clear();

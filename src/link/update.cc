@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <span>
+#include <tuple>
 
 #include "base/limits.h"
 #include "crypto/hash.h"
@@ -103,9 +104,15 @@ Bytes signed_part(const Update& update) {
 
 Status sign_together(std::vector<Update>& updates, const std::function<Result<Bytes>(ByteView message)>& sign) {
   if (updates.empty()) return {};
+  const auto step_of = [](const Update& update) {
+    return std::tie(update.history, update.from, update.to, update.published, update.committed);
+  };
   std::vector<crypto::Digest> row;
   std::vector<std::size_t> place;  // of each update's ancestor in the row
   for (Update& update : updates) {
+    if (step_of(update) != step_of(updates.front())) {
+      return fail(ErrorKind::kInvalid, "update_together", "updates signed together are of one step").at(update.view);
+    }
     update.path.clear();
     place.push_back(row.size());
     row.push_back(leaf_of(update));

@@ -169,6 +169,7 @@ await run(async () => {
   const workers = ["/", "/a", "/kept/b", "/denied"].map((path) => traffic(wary, cookie, path));
   workers.push(changes(wary), checkpoints(wary));
   const done = await killAll(wary);
+  saw("nobody was sent an update that it had to refuse", daemons.every((name) => !wary.log(name).includes('"link.update_refused"')));
   saw("killed and back", true, JSON.stringify({ ...done, ...counts }));
   await check(wary);
 }, cleanUp);
