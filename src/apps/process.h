@@ -44,6 +44,9 @@ class FloorClock final : public Clock {
   std::atomic<std::int64_t> floor_{0};
 };
 
+// How long a process that needs the signer waits for it as it starts: both may have been started again together.
+inline constexpr std::int64_t kSignerPatience = 3 * kNanosPerSecond;
+
 struct Runtime {
   std::unique_ptr<Clock> system_clock;
   std::unique_ptr<FloorClock> clock;

@@ -77,7 +77,7 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
   io::use_descriptors(20'000);  // a connection is one, an application's another
   const std::string directory = options.text("--directory");
   const std::string run = options.text("--run");
-  WARY_ASSIGN_OR_RETURN(const identity::SignerClient::PublicKeys keys, signer.public_keys());
+  WARY_ASSIGN_OR_RETURN(const identity::SignerClient::PublicKeys keys, signer.public_keys(kSignerPatience));
   gateway::EdgeOptions edge_options;
   edge_options.directory = directory;
   WARY_ASSIGN_OR_RETURN(edge_options.listen, parse_listen(options.text("--listen", "127.0.0.1:7443")));

@@ -336,7 +336,7 @@ Status start(const Options& options, Runtime& runtime, Control& control) {
   control.signer = std::make_unique<identity::SignerClient>(*runtime.clock, socket);
   control.ledger_signer = std::make_unique<identity::SignerClient>(*runtime.clock, socket);
   control.certificates = std::make_unique<identity::SignerQueue>(*runtime.loop, socket);
-  WARY_ASSIGN_OR_RETURN(const identity::SignerClient::PublicKeys keys, control.signer->public_keys());
+  WARY_ASSIGN_OR_RETURN(const identity::SignerClient::PublicKeys keys, control.signer->public_keys(kSignerPatience));
   WARY_RETURN_IF_ERROR(io::drop_to({getuid(), getgid()}));
   const Status files = io::restrict_files({directory, run + "/waryd"}, {});
   if (!files && files.error().code != "sandbox_landlock_missing") return files;

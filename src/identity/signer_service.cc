@@ -10,6 +10,7 @@ namespace wary::identity {
 namespace {
 
 constexpr std::int64_t kCallTime = 5 * kNanosPerSecond;
+constexpr std::int64_t kPause = 20 * kNanosPerMilli;
 constexpr std::size_t kCallersMax = 64;
 
 codec::Json to_json(const Error& error) {
@@ -163,10 +164,21 @@ Result<codec::Json> SignerClient::call_once(const codec::Json& request) {
   return std::move(*outcome);
 }
 
-Result<SignerClient::PublicKeys> SignerClient::public_keys() {
+void SignerClient::pause() {
+  loop_->after(kPause, [this] { loop_->stop(); });
+  loop_->run();
+}
+
+Result<SignerClient::PublicKeys> SignerClient::public_keys(std::int64_t patience) {
   codec::Json request = codec::Json::object();
   request.set("op", "public");
-  WARY_ASSIGN_OR_RETURN(const codec::Json answer, call(request));
+  const std::int64_t until = loop_->now().nanos + patience;
+  Result<codec::Json> called = call(request);
+  while (!called && called.error().code == "signer_unavailable" && loop_->now().nanos < until) {
+    pause();
+    called = call(request);
+  }
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer, std::move(called));
   PublicKeys keys;
   keys.origin = answer.string_or("origin", "");
   keys.trust_domain = answer.string_or("trust_domain", "");

@@ -59,7 +59,8 @@ class SignerClient {
     Bytes snapshot;  // Ed25519, 32 bytes
     Bytes ca;        // DER
   };
-  Result<PublicKeys> public_keys();
+  // `patience` nanoseconds of a start-up path are waited for a signer that is being started itself.
+  Result<PublicKeys> public_keys(std::int64_t patience = 0);
   Result<Bytes> sign(std::string_view operation, ByteView message);
   struct Issued {
     std::vector<Bytes> chain;  // DER, leaf first, then intermediates, without the root
@@ -77,6 +78,7 @@ class SignerClient {
  private:
   Result<Issued> issue(codec::Json request);
   Result<codec::Json> call_once(const codec::Json& request);
+  void pause();
   std::unique_ptr<io::Loop> loop_;
   std::string path_;
   std::unique_ptr<link::FrameStream> frames_;

@@ -187,6 +187,19 @@ TEST_CASE("a request that is malformed is answered or closed, never more") {
   CHECK(edge.public_keys().ok());
 }
 
+TEST_CASE("who starts beside the signer waits for it, and not for ever") {
+  Machine machine;
+  machine.stop();
+  SignerClient control(*machine.clock, machine.control());
+  CHECK(control.public_keys(30 * kNanosPerMilli).error().code == "signer_unavailable");
+  std::thread later([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    machine.start();
+  });
+  CHECK(control.public_keys(60 * kNanosPerSecond).ok());
+  later.join();
+}
+
 TEST_CASE("a client goes on after the signer was started again, with the same keys") {
   Machine machine;
   SignerClient control(*machine.clock, machine.control());

@@ -28,7 +28,10 @@ struct World {
       return UnixTime{sim.clock().unix_time().nanos + ++clock_reads};
     };  // no two readings are alike
     hooks.snapshot = [this] { return "snapshot at " + std::to_string(revision); };
-    hooks.sign = [this](ByteView message) { return key.sign(message); };
+    hooks.sign = [this](ByteView message) -> Result<Bytes> {
+      if (!signer_answers) return fail(ErrorKind::kUnavailable, "signer_unavailable", "no");
+      return key.sign(message);
+    };
     hooks.is_allowed = [this](const io::PeerCredentials&, std::string_view node) { return node != refused_node; };
     hooks.on_events = [this](const std::string& node, EventBatch batch, std::function<void(Result<Receipt>)> done) {
       CHECK(node == "edge/test");
@@ -93,6 +96,7 @@ struct World {
   std::uint64_t revision = 1;
   std::int64_t clock_reads = 0;
   bool ledger_works = true;
+  bool signer_answers = true;
   bool refuse_updates = false;
   std::string refused_node = "nobody";
   bool has_views = false, view_begins_again = false;
@@ -378,6 +382,25 @@ TEST_CASE("an update that is not signed by the control plane's key changes nothi
   world.run();
   CHECK(world.seen == Texts{"snapshot at 1"});
   CHECK(subscriber.revision() != 2);
+}
+
+TEST_CASE("a step that could not be signed is known by all as soon as something can be signed again") {
+  World world(3);
+  world.open_subscriber();
+  world.run();
+  world.commit();
+  world.run();
+  world.signer_answers = false;
+  CHECK(world.publisher->commit(2, 3, {1}, "delta to 3").error().code == "signer_unavailable");
+  world.revision = 3;
+  world.run();
+  CHECK(world.seen == Texts{"snapshot at 1", "delta to 2"});
+  world.signer_answers = true;
+  world.run();  // without another commit
+  CHECK(world.seen == Texts{"snapshot at 1", "delta to 2", "snapshot at 3"});
+  world.commit();
+  world.run();
+  CHECK(world.seen.back() == "delta to 4");
 }
 
 TEST_CASE("what the enforcement point cannot apply is refused, and what decided before goes on") {

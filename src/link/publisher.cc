@@ -221,17 +221,19 @@ Result<Bytes> Publisher::signed_wire(Update update) const {
 }
 
 Status Publisher::commit(std::uint64_t from, std::uint64_t to, Monotonic committed, std::string content) {
-  WARY_ASSIGN_OR_RETURN(
-      Bytes wire,
-      signed_wire({hooks_.history, "", from, to, hooks_.now().nanos, committed.nanos, std::move(content), {}, {}}));
+  auto wire =
+      signed_wire({hooks_.history, "", from, to, hooks_.now().nanos, committed.nanos, std::move(content), {}, {}});
   // A send may close a peer, which leaves the set in a later turn only.
-  for (const auto& peer : peers_) {
-    if (peer->greeted && peer->view.empty()) send_update(*peer, wire);
+  send_to_view("", wire);
+  if (wire) {
+    deltas_sent_.add();
+    keep(whole_, kDeltasMax, {from, to, std::move(*wire)});
+  } else {
+    whole_.deltas.clear();
+    whole_.kept_bytes = 0;
   }
-  deltas_sent_.add();
-  keep(whole_, kDeltasMax, {from, to, std::move(wire)});
   commit_views(from, to, committed);
-  return {};
+  return wire ? Status{} : Status(wire.error());
 }
 
 void Publisher::keep(View& view, std::size_t deltas_most, Kept kept) {

@@ -17,6 +17,8 @@ const perLife = 9; // kills before the supervisor itself is killed, so that its 
 const decisions = new Set(); // of answers that came whole
 const revisions = new Map(); // of changes that were answered: revision to action
 const notes = []; // checkpoints, as they came
+const last = {}; // what each path gave when it was asked last
+const answersAtLeast = 50; // or the ledger was hardly put to the test
 const counts = { answers: 0, unanswered: 0, changes: 0, refused: 0 };
 let goes = true;
 
@@ -39,6 +41,7 @@ function call(wary, method, path, body) {
 async function traffic(wary, cookie, path) {
   while (goes) {
     const answer = await wary.get("site", path, path === "/denied" ? "" : cookie);
+    last[path] = { status: answer.status, error: answer.error, body: answer.body?.slice(0, 200) };
     if (answer?.decision) {
       decisions.add(answer.decision);
       counts.answers += 1;
@@ -115,8 +118,13 @@ async function killAll(wary) {
 async function check(wary) {
   step("what is left");
   await until("all is back", () => daemons.every((name) => living(wary, name) !== null), 15000);
-  const before = decisions.size;
-  await until("traffic goes on", () => decisions.size > before + 5, 15000);
+  const enough = Math.max(decisions.size + 5, answersAtLeast);
+  try {
+    await until("traffic goes on", () => decisions.size > enough, 15000);
+  } catch (error) {
+    const logs = daemons.map((name) => `${name}\n${wary.log(name).trim().split("\n").slice(-15).join("\n")}`);
+    throw new Error(`${error.message}: last ${JSON.stringify(last)}\n${logs.join("\n")}`);
+  }
   goes = false;
   await sleep(300);
   // The rings are shipped at once; a second is more than enough.
@@ -143,7 +151,7 @@ async function check(wary) {
   const seen = new Set(entries.map((entry) => entry.toString("latin1")));
   twice = entries.length - seen.size;
   const missing = [...decisions].filter((id) => !recorded.has(id));
-  saw("every decision that a client was told of is in the ledger", decisions.size > 50 && missing.length === 0,
+  saw("every decision that a client was told of is in the ledger", decisions.size > answersAtLeast && missing.length === 0,
     `${decisions.size} answers, ${missing.length} missing ${missing.slice(0, 3).join(" ")}`);
   const lost = [...revisions.keys()].filter((revision) => !recordedRevisions.has(revision));
   saw("every change that was answered is in the ledger", revisions.size > 3 && lost.length === 0,
