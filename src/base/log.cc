@@ -2,6 +2,8 @@
 
 #include <cstdio>
 
+#include "base/siphash.h"
+
 namespace wary {
 
 namespace {
@@ -23,48 +25,6 @@ void append_escaped(std::string& out, std::string_view text) {
       out += raw;
     }
   }
-}
-
-std::uint64_t rotate(std::uint64_t value, int bits) { return value << bits | value >> (64 - bits); }
-
-// SipHash-2-4 (Aumasson and Bernstein, 2012): a keyed digest short enough to read.
-std::uint64_t siphash(std::uint64_t k0, std::uint64_t k1, std::string_view text) {
-  std::uint64_t v0 = k0 ^ 0x736f6d6570736575, v1 = k1 ^ 0x646f72616e646f6d;
-  std::uint64_t v2 = k0 ^ 0x6c7967656e657261, v3 = k1 ^ 0x7465646279746573;
-  const auto round = [&] {
-    v0 += v1;
-    v1 = rotate(v1, 13) ^ v0;
-    v0 = rotate(v0, 32);
-    v2 += v3;
-    v3 = rotate(v3, 16) ^ v2;
-    v0 += v3;
-    v3 = rotate(v3, 21) ^ v0;
-    v2 += v1;
-    v1 = rotate(v1, 17) ^ v2;
-    v2 = rotate(v2, 32);
-  };
-  std::uint64_t block = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    block |= std::uint64_t{static_cast<unsigned char>(text[i])} << (8 * (i % 8));
-    if (i % 8 == 7) {
-      v3 ^= block;
-      round();
-      round();
-      v0 ^= block;
-      block = 0;
-    }
-  }
-  block |= std::uint64_t{text.size() & 0xff} << 56;
-  v3 ^= block;
-  round();
-  round();
-  v0 ^= block;
-  v2 ^= 0xff;
-  round();
-  round();
-  round();
-  round();
-  return v0 ^ v1 ^ v2 ^ v3;
 }
 
 std::string_view name_of(LogLevel level) {

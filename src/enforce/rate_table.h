@@ -1,7 +1,8 @@
 // RateTable: how often each of many may do something, counted once for all threads of a process, without locks.
 //
 //   RateTable table;
-//   if (!table.take(key, {.per_second = 10, .burst = 20}, now)) return too_many(table.wait(...));
+//   table.hide(random.number(), random.number());  // before any thread takes
+//   if (!table.take(table.key_of(who, application), 10, 20, now).allowed) return too_many(...);
 //
 // The generic cell rate algorithm: for each key the time at which its bucket will be full again. Any thread. Limits:
 // 16,384 keys that are not full; when the eight places a key may have are others', it shares the first of them, and so
@@ -13,7 +14,9 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 
+#include "base/siphash.h"
 #include "base/time.h"
 
 namespace wary::enforce {
@@ -25,7 +28,13 @@ class RateTable {
     std::int64_t wait_nanos = 0;  // until the next one is, when it is not
   };
 
-  // `key` is a good hash of who and what; `per_second` and `burst` are over 0.
+  // Who does not know the secret cannot choose names that share another's place.
+  void hide(std::uint64_t low, std::uint64_t high) { low_ = low, high_ = high; }
+  std::uint64_t key_of(std::string_view who, std::string_view what) const {
+    return siphash(low_, high_ ^ siphash(low_, high_, what), who);
+  }
+
+  // `key` is key_of() of who and what; `per_second` and `burst` are over 0.
   Answer take(std::uint64_t key, double per_second, double burst, std::int64_t now) {
     const auto cost = static_cast<std::int64_t>(static_cast<double>(kNanosPerSecond) / per_second);
     const auto most = static_cast<std::int64_t>(burst * static_cast<double>(cost));
@@ -61,6 +70,7 @@ class RateTable {
   }
   Slot& at(std::uint64_t key, std::size_t probe) { return (*slots_)[(key + probe) & (kSlots - 1)]; }
 
+  std::uint64_t low_ = 0, high_ = 0;
   std::unique_ptr<std::array<Slot, kSlots>> slots_ = std::make_unique<std::array<Slot, kSlots>>();
 };
 

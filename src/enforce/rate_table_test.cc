@@ -41,6 +41,16 @@ TEST_CASE("each key has its own, and full ones make room for others") {
   }
 }
 
+TEST_CASE("which places names share is another thing under another secret") {
+  RateTable one, other;
+  one.hide(1, 2);
+  other.hide(1, 3);
+  CHECK(one.key_of("alice", "site") == one.key_of("alice", "site"));
+  CHECK(one.key_of("alice", "site") != other.key_of("alice", "site"));
+  CHECK(one.key_of("alice", "site") != one.key_of("site", "alice"));
+  CHECK(one.key_of("alic", "esite") != one.key_of("alice", "site"));
+}
+
 TEST_CASE("threads that share a key get no more than it has") {
   RateTable table;
   std::atomic<int> allowed{0};

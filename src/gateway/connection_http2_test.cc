@@ -449,6 +449,28 @@ TEST_CASE("an application of HTTP/2 that goes away is answered for, and the next
   CHECK(app.peers.size() == 2);
 }
 
+TEST_CASE("more calls than one connection takes, made before there is one, share several") {
+  World world;
+  Http2TestApp app(*world.app_loop, kGrpcAddress);
+  std::vector<std::unique_ptr<Http2TestClient>> clients;
+  std::vector<std::vector<std::int32_t>> streams(3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    clients.push_back(std::make_unique<Http2TestClient>(world, "grpc.test"));
+    clients[i]->run(2);
+  }
+  for (std::size_t i = 0; i < 3; ++i) {
+    for (int n = 0; n < 80; ++n) streams[i].push_back(clients[i]->send(clients[i]->head("POST", "/a.B/C"), "x"));
+  }
+  for (int turn = 0; turn < 40; ++turn) {
+    for (auto& client : clients) client->run(5);
+  }
+  CHECK(app.peers.size() == 3);
+  for (const auto& peer : app.peers) CHECK(peer->calls.size() <= 100);
+  for (std::size_t i = 0; i < 3; ++i) {
+    for (const std::int32_t stream : streams[i]) CHECK(clients[i]->answer(stream).status == 200);
+  }
+}
+
 TEST_CASE("a worker that drains says GOAWAY, finishes what runs, and tells a WebSocket that it goes") {
   World world;
   world.site->on_bytes = [](AppStream& stream) {

@@ -130,6 +130,8 @@ TEST_CASE("a place that its health check finds ill is left out, and used again w
   second.on_request = [&](AppStream& stream, const AppRequest& request) {
     if (request.target != "/healthz") ++served;
     const bool fails = request.target == "/healthz" && ill;
+    // Interim answers say nothing about it, whichever they are.
+    if (request.target == "/healthz") stream.send("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n");
     stream.send(fails ? "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
                       : "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
   };

@@ -88,6 +88,7 @@ std::optional<contract::EntityId> Edge::resource_of(std::string_view host, std::
 Status Edge::start() {
   shared_.control_heard.store(parts_.clock.monotonic().nanos);
   WARY_RETURN_IF_ERROR(check_port());
+  shared_.rates.hide(parts_.random.number(), parts_.random.number());
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     Lane& lane = *lanes_[i];
     lane.loop = io::make_epoll_loop(parts_.clock);

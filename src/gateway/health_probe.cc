@@ -63,13 +63,24 @@ void HealthProbe::ready() {
     if (got.state == io::IoCount::State::kWouldBlock) break;
     if (got.state != io::IoCount::State::kSome) return finish(false);
     in_ += as_text(ByteView(buffer).first(got.count));
-    http1::HeadScan scan;
-    http1::ResponseHead head;
-    const http1::HeadResult result = http1::parse_response_head(in_, scan, "GET", head);
-    if (result.progress == http1::Progress::kDone) return finish(head.status >= 200 && head.status < 400);
-    if (result.progress == http1::Progress::kRefused || in_.size() > kProbeHeadMost) return finish(false);
+    if (in_.size() > kProbeHeadMost) return finish(false);
+    if (const auto status = final_status()) return finish(*status >= 200 && *status < 400);
   }
   stream_->want(true, !out_.empty());
+}
+
+// Past interim answers, once it is there; 0 when it is no answer at all.
+std::optional<int> HealthProbe::final_status() const {
+  std::string_view rest = in_;
+  for (;;) {
+    http1::HeadScan scan;
+    http1::ResponseHead head;
+    const http1::HeadResult result = http1::parse_response_head(rest, scan, "GET", head);
+    if (result.progress == http1::Progress::kNeedMore) return std::nullopt;
+    if (result.progress == http1::Progress::kRefused) return 0;
+    if (head.status >= 200 || head.status == 101) return head.status;
+    rest.remove_prefix(result.consumed);
+  }
 }
 
 void HealthProbe::sweep(std::int64_t now) {

@@ -1,11 +1,13 @@
 // HealthProbe: asks one place of an application whether it is well, once. Private to gateway/.
 //
 // An application of HTTP/1.1 is well when it answers the path with 200 to 399 in time; one of HTTP/2 when it takes a
-// connection. Thread rule: its worker's. Limit: 16 KiB of an answer's head.
+// connection. Thread rule: its worker's. Limit: 16 KiB of an answer's heads, interim ones
+// among them.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "gateway/site.h"
@@ -26,6 +28,7 @@ class HealthProbe {
  private:
   void connected(Result<std::unique_ptr<io::Stream>> stream);
   void ready();
+  std::optional<int> final_status() const;
   void finish(bool well);
 
   io::Loop& loop_;

@@ -198,8 +198,7 @@ bool Exchange::is_over_rate(const enforce::Subject& subject) {
   if (reach.rate <= 0) return false;
   const std::string who =
       subject.is_anonymous ? network_of(client_.connection().client_address()) : subject.principal.id;
-  const std::hash<std::string_view> hash;
-  const std::uint64_t key = hash(who) * 0x9e3779b97f4a7c15ULL ^ hash(app_->id.id);
+  const std::uint64_t key = worker_.rates().key_of(who, app_->id.id);
   const auto taken = worker_.rates().take(key, reach.rate, reach.burst, worker_.loop().now().nanos);
   if (taken.allowed) return false;
   const std::string seconds = std::to_string(taken.wait_nanos / kNanosPerSecond + 1);

@@ -100,8 +100,8 @@ void UpstreamPool::connect(UpstreamLane& lane, std::int64_t timeout, UpstreamWai
   }
   lane.waiting.push_back(waiter);
   if (lane.waiting.size() > 1) return;
-  worker_.loop().connect(lane.address, timeout, [this, &lane](Result<std::unique_ptr<io::Stream>> stream) {
-    shared_connected(lane, std::move(stream));
+  worker_.loop().connect(lane.address, timeout, [this, &lane, timeout](Result<std::unique_ptr<io::Stream>> stream) {
+    shared_connected(lane, timeout, std::move(stream));
   });
 }
 
@@ -133,7 +133,8 @@ void UpstreamPool::connected(UpstreamLane& lane, UpstreamWaiter waiter, Result<s
   answer(waiter, std::unique_ptr<UpstreamCall>(std::move(upstream)));
 }
 
-void UpstreamPool::shared_connected(UpstreamLane& lane, Result<std::unique_ptr<io::Stream>> stream) {
+void UpstreamPool::shared_connected(UpstreamLane& lane, std::int64_t timeout,
+                                    Result<std::unique_ptr<io::Stream>> stream) {
   note_connect(lane, stream.ok());
   const std::vector<UpstreamWaiter> waiting = std::move(lane.waiting);
   lane.waiting.clear();
@@ -148,7 +149,13 @@ void UpstreamPool::shared_connected(UpstreamLane& lane, Result<std::unique_ptr<i
   upstream->start();
   upstream->idle_since = worker_.loop().now().nanos;
   lane.shared.push_back(upstream);
-  for (const UpstreamWaiter& waiter : waiting) answer(waiter, upstream->make_call());
+  for (const UpstreamWaiter& waiter : waiting) {
+    // More than it takes: the rest shares another connection.
+    if (upstream->takes_calls())
+      answer(waiter, upstream->make_call());
+    else
+      connect(lane, timeout, waiter);
+  }
 }
 
 void UpstreamPool::give_back(std::unique_ptr<UpstreamCall> call, bool reset) {

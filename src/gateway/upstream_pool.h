@@ -54,7 +54,7 @@ class UpstreamPool {
   Group& group_of(const App& app);
   UpstreamLane& lane_of(const Endpoint& endpoint, const App& app);
   void connected(UpstreamLane& lane, UpstreamWaiter waiter, Result<std::unique_ptr<io::Stream>> stream);
-  void shared_connected(UpstreamLane& lane, Result<std::unique_ptr<io::Stream>> stream);
+  void shared_connected(UpstreamLane& lane, std::int64_t timeout, Result<std::unique_ptr<io::Stream>> stream);
   void answer(const UpstreamWaiter& waiter, Result<std::unique_ptr<UpstreamCall>> call);
   void note_connect(UpstreamLane& lane, bool worked);
   void check_health(std::int64_t now);
