@@ -177,10 +177,15 @@ void Edge::keep_fresh() {
   if (subscriber_ && subscriber_->is_connected()) {
     shared_.control_heard.store(parts_.clock.monotonic().nanos, std::memory_order_relaxed);
   }
-  if (!names_.empty() && (parts_.clock.unix_time() >= renew_at_ || has_new_roots())) {
-    const Status renewed = renew_certificate(names_);
+  // The signer may have been away when names came, or an application that is verified by its roots.
+  const bool is_due =
+      !wanted_.empty() && (wanted_ != names_ || parts_.clock.unix_time() >= renew_at_ || has_new_roots());
+  if (is_due) {
+    const Status renewed = renew_certificate(wanted_);
     if (!renewed) parts_.log.warn("edge.certificate_not_renewed", {{"code", renewed.error().code}});
-    // Applications are verified by the roots of today, too.
+  }
+  // Applications are verified by the roots of today, too.
+  if (is_due || lacks_roots_) {
     if (const policy::SnapshotPtr snapshot = shared_.snapshot.current()) rebuild_site(*snapshot);
   }
   parts_.loop.after(kFreshnessCheck, [this] { keep_fresh(); });
@@ -239,15 +244,16 @@ void Edge::rebuild_site(const policy::Snapshot& snapshot) {
   std::vector<const contract::Entity*> apps = snapshot.entities_of_type(kAppType);
   std::vector<const contract::Entity*> routes = snapshot.entities_of_type(kRouteType);
   std::vector<Error> problems;
+  lacks_roots_ = false;
   const auto site = Site::build(apps, routes, problems, [this](const UpstreamIdentity& identity, bool is_http2) {
     return upstream_tls(identity, is_http2);
   });
   for (const Error& problem : problems) {
     parts_.log.warn("edge.site_entity", {{"entity", problem.where}, {"why", problem.message}});
   }
-  const std::vector<std::string> names = site->hosts();
-  if (!names.empty() && names != names_) {
-    const Status renewed = renew_certificate(names);
+  wanted_ = site->hosts();
+  if (!wanted_.empty() && wanted_ != names_) {
+    const Status renewed = renew_certificate(wanted_);
     if (!renewed) {
       parts_.log.error("edge.certificate_not_issued",
                        {{"code", renewed.error().code}, {"why", renewed.error().message}});
@@ -263,8 +269,10 @@ Result<std::shared_ptr<const crypto::TlsClientContext>> Edge::upstream_tls(const
   crypto::TlsClientOptions options;
   options.alpn = {is_http2 ? "h2" : "http/1.1"};
   if (!identity.spiffe_id.empty()) {
-    WARY_ASSIGN_OR_RETURN(const TrustedRoots trusted, parts_.trusted());
-    WARY_ASSIGN_OR_RETURN(crypto::TrustRoots roots, crypto::TrustRoots::build(trusted.roots));
+    const auto trusted = parts_.trusted();
+    lacks_roots_ = lacks_roots_ || !trusted;
+    if (!trusted) return trusted.error();
+    WARY_ASSIGN_OR_RETURN(crypto::TrustRoots roots, crypto::TrustRoots::build(trusted->roots));
     options.verify_server = crypto::verify_svid_of(std::move(roots), options_.trust_domain, identity.spiffe_id,
                                                    crypto::VerifyOptions::Use::kServer, parts_.clock);
   } else {

@@ -106,7 +106,9 @@ class Edge {
   std::shared_ptr<const Site> site_;  // what the workers serve
   std::unique_ptr<enforce::Shipper> shipper_;
   std::unique_ptr<link::Subscriber> subscriber_;
-  std::vector<std::string> names_;  // what the certificate at hand is for
+  std::vector<std::string> wanted_;  // what is served
+  std::vector<std::string> names_;   // what the certificate at hand is for
+  bool lacks_roots_ = false;         // who vouches for workloads could not be read when the site was built
   UnixTime renew_at_;
   std::uint64_t trusted_sequence_ = 0;  // of the roots in use
   Monotonic trusted_read_;
