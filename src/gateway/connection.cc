@@ -13,6 +13,7 @@ namespace {
 constexpr std::int64_t kHandshakeTime = 5 * kNanosPerSecond;
 constexpr std::int64_t kEndingTime = 5 * kNanosPerSecond;  // without progress
 constexpr std::int64_t kDrainingTime = 2 * kNanosPerSecond;
+constexpr std::size_t kDrainedMost = std::size_t{1} << 20;
 // "127.0.0.1:5000" and "[::1]:5000" without the port.
 std::string host_of(std::string_view address) {
   address = address.substr(0, address.rfind(':'));
@@ -64,8 +65,8 @@ void Connection::ready() {
 bool Connection::client_may_read() const {
   switch (state_) {
     case State::kProxyHeader:
-    case State::kHandshake:
-    case State::kDraining: return true;
+    case State::kHandshake: return true;
+    case State::kDraining: return drained_ < kDrainedMost;
     case State::kOpen: return protocol_->may_read();
     case State::kEnding:
     case State::kEnded: return false;
@@ -144,12 +145,14 @@ void Connection::choose_protocol() {
   }
 }
 
-// What a client still sends after its last answer is thrown away, until it hangs up.
+// What a client still sends after its last answer is thrown away, until it hangs up: a close with bytes unread would be
+// a reset, which may overtake the answer. Who has far more to send is not read on, and has until the deadline.
 void Connection::drain_client() {
-  for (int i = 0; i < 4; ++i) {
+  while (client_may_read()) {
     const io::IoCount got = client_->read(worker_.socket_buffer());
     if (got.state == io::IoCount::State::kWouldBlock) break;
     if (got.state != io::IoCount::State::kSome) return end_now(false);
+    drained_ += got.count;
   }
   interest();
 }

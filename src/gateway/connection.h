@@ -94,8 +94,9 @@ class Connection final : public TurnEnd {
   std::unique_ptr<io::Stream> client_;
   crypto::TlsSession tls_;
   State state_ = State::kHandshake;
-  Bytes proxy_header_;   // as much of it as has come
-  std::string address_;  // whose connection it is
+  std::size_t drained_ = 0;  // thrown away after the last answer
+  Bytes proxy_header_;       // as much of it as has come
+  std::string address_;      // whose connection it is
   std::int64_t deadline_ = 0;
   bool client_ended_ = false;
   std::string plain_;  // plaintext for the client, encrypted once a turn

@@ -167,6 +167,23 @@ TEST_CASE("an early answer to an upload reaches a client that is still sending")
   CHECK(client->ended_);
 }
 
+TEST_CASE("who sends on and on behind its last answer gets the answer, and is not read for ever") {
+  World world;
+  const auto client = world.client();
+  client->send("GET / HTTP/1.1\r\n\r\n");  // no host
+  world.run(5);
+  constexpr std::size_t kAll = std::size_t{8} << 20;
+  client->send_raw(noise(kAll));
+  world.run(1'500);
+  REQUIRE(client->answers().size() == 1);
+  CHECK(client->answers()[0].status == 400);
+  CHECK_FALSE(client->was_reset);
+  CHECK(client->unsent() > kAll / 2);
+  world.run(1'000);  // and then it ends
+  CHECK(client->unsent() > 0);
+  CHECK(client->ended_);
+}
+
 TEST_CASE("response bodies by length, in chunks and until close arrive whole") {
   const std::string body = noise(400'000);
   for (const auto& [head, tail, close] : std::vector<std::tuple<std::string, std::string, bool>>{

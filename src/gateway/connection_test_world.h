@@ -84,7 +84,8 @@ class Client {
   void connect(const io::Address& address);
   void send(std::string_view plaintext);
   void send_raw(std::string_view bytes);  // beside TLS
-  void close();                           // close_notify and end
+  std::size_t unsent() const { return raw_.size(); }
+  void close();  // close_notify and end
   void reset();
   void pause() {
     reads_ = false;

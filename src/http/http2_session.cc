@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "base/check.h"
+#include "http/http2_resets.h"
 
 namespace wary::http {
 
@@ -17,6 +18,7 @@ namespace {
 constexpr std::size_t kNoisePerAnswer = 100;
 constexpr std::size_t kNoisePerData = 8;  // it takes window updates to get an answer across
 constexpr std::size_t kFrameHeader = 9;
+constexpr std::size_t kPreface = 24;       // what a client says first
 constexpr std::size_t kHeadsTooLarge = 4;  // so many times the limit of a head, the connection ends
 
 nghttp2_nv name_value(std::string_view name, std::string_view value) {
@@ -44,7 +46,8 @@ struct OpenStream {
   std::vector<std::pair<std::string, std::string>> trailers;
   std::size_t unconsumed = 0;
   bool is_malformed = false;
-  bool told_head = false;  // what comes next is trailers
+  bool told_head = false;      // what comes next is trailers
+  bool is_taken_back = false;  // before anybody heard of it
 
   void clear_block() {
     text.clear();
@@ -69,6 +72,7 @@ struct Http2Session::Impl {
   std::string* sink = nullptr;
   std::size_t sink_most = 0;
   std::vector<nghttp2_nv> values;  // of a call
+  Http2Resets resets{kPreface};
   bool failed = false;
   bool shutting_down = false;
 
@@ -203,7 +207,7 @@ struct Http2Session::Impl {
                   void* user) {
     auto& self = *static_cast<Impl*>(user);
     OpenStream* stream = self.find(id);
-    if (stream == nullptr) {
+    if (stream == nullptr || stream->is_taken_back) {
       nghttp2_session_consume_connection(session, size);
       return 0;
     }
@@ -223,11 +227,14 @@ struct Http2Session::Impl {
         if (stream->is_malformed) {
           return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_PROTOCOL_ERROR);
         }
+        // Its end lies behind it already: whoever asks so in a loop moves nobody else.
+        if (!stream->told_head && self.resets.has(id)) stream->is_taken_back = true;
+        if (stream->is_taken_back) return 0;
         const bool is_trailer = stream->told_head;
         settle(*stream, is_trailer);
         stream->told_head = stream->told_head || stream->block.status == 0 || stream->block.status >= 200;
         self.events->on_block(id, stream->block, ends);
-      } else if (ends) {
+      } else if (ends && !stream->is_taken_back) {
         self.events->on_end(id);
       }
       return 0;
@@ -251,7 +258,7 @@ struct Http2Session::Impl {
     self.queued -= stream->out.size() - stream->out_at;
     if (stream->unconsumed > 0) nghttp2_session_consume_connection(session, stream->unconsumed);
     nghttp2_session_set_stream_user_data(session, id, nullptr);
-    self.events->on_closed(id, error);
+    if (!stream->is_taken_back) self.events->on_closed(id, error);
     constexpr std::size_t kSpareMost = 16, kSpareBytes = 16 * 1024;
     if (self.spare.size() < kSpareMost && stream->out.capacity() + stream->text.capacity() < kSpareBytes) {
       std::string out = std::move(stream->out), text = std::move(stream->text);
@@ -340,6 +347,7 @@ Http2Session::~Http2Session() = default;
 
 void Http2Session::receive(std::string_view bytes) {
   if (impl_->failed) return;
+  if (impl_->role == Http2Role::kServer) impl_->resets.look(bytes);
   const ssize_t taken =
       nghttp2_session_mem_recv(impl_->session, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   // What was no HTTP/2 at all: a GOAWAY may be waiting to be sent.

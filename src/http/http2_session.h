@@ -8,6 +8,7 @@
 //   more
 //
 // Framing, header compression, flow control and the checks of RFC 9113 section 8 are libnghttp2's; the bounds are ours.
+// A request that is taken back by bytes of the same receive() is told to nobody (but a server's: http2_resets.h).
 // A peer that makes noise (resets, pings, settings, priorities, window updates) instead of requests is ended with
 // ENHANCE_YOUR_CALM. Events may call any function of the session but receive() and flush(), and must not destroy it.
 // Thread rule: one thread's. Limits: Http2SessionLimits; what write() is given is the caller's to bound, by queued().

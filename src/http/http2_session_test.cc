@@ -5,6 +5,8 @@
 #include <array>
 #include <map>
 
+#include "http/http2_resets.h"
+
 using namespace wary;
 using codec::http1::Field;
 using http::Http2Block;
@@ -148,6 +150,8 @@ TEST_CASE("a reset drops what was queued, also between two pieces of it") {
   client.session.write(stream, std::string(100'000, 'x'));
   std::string up;
   client.session.flush(up, 20'000);  // a part
+  server.session.receive(up);
+  up.clear();
   client.session.reset(stream, http::kHttp2Cancel);
   CHECK(client.session.queued() == 0);
   client.session.flush(up, 1 << 20);
@@ -231,6 +235,57 @@ TEST_CASE("a peer that makes noise is ended, one that asks is not") {
   CHECK_FALSE(server.session.is_over());
   for (int i = 0; i < 300; ++i) ping();
   CHECK(server.session.is_over());
+}
+
+TEST_CASE("a request that is taken back by the bytes that brought it is nobody's work") {
+  Side client(Http2Role::kClient), server(Http2Role::kServer);
+  carry(client, server);
+  std::string up;
+  const auto kept = client.session.submit_request(kRequest, true);
+  const auto lost = client.session.submit_request(kRequest, false);
+  client.session.write(lost, "a body");
+  client.session.flush(up, 1 << 16);
+  client.session.reset(lost, http::kHttp2Cancel);
+  client.session.flush(up, 1 << 16);
+  const auto late = client.session.submit_request(kRequest, false);
+  client.session.flush(up, 1 << 16);
+  server.session.receive(up);
+  CHECK(server.messages.size() == 2);
+  CHECK(server.messages[kept].ended);
+  CHECK_FALSE(server.messages[kept].closed);
+  CHECK(server.session.open_streams() == 2);
+  // One that somebody heard of ends as ever.
+  client.session.reset(late, http::kHttp2Cancel);
+  carry(client, server);
+  CHECK(server.messages[late].closed);
+  CHECK(server.messages[late].error == http::kHttp2Cancel);
+  // The window of what it had sent is there again.
+  CHECK(server.session.unconsumed(lost) == 0);
+}
+
+TEST_CASE("what takes requests back is found however the bytes are cut, and a body is not taken for it") {
+  const auto frame = [](std::uint8_t type, std::uint32_t stream, const std::string& payload) {
+    std::string out = {0, 0, static_cast<char>(payload.size()), static_cast<char>(type), 0};
+    for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(stream >> shift & 0xff);
+    return out + payload;
+  };
+  const std::string reset = frame(3, 5, std::string(4, '\0'));
+  const std::string all = std::string(24, 'p') + frame(0, 7, reset) + reset + frame(6, 0, std::string(8, 'x'));
+  for (std::size_t cut = 0; cut <= all.size(); ++cut) {
+    http::Http2Resets resets(24);
+    resets.look(std::string_view(all).substr(0, cut));
+    bool found = resets.has(5);
+    resets.look(std::string_view(all).substr(cut));
+    CHECK(found != resets.has(5));
+    CHECK_FALSE(resets.has(7));
+  }
+  http::Http2Resets many(0);
+  std::string bytes;
+  for (std::uint32_t i = 1; i <= 200; i += 2) bytes += frame(3, i, "1234");
+  many.look(bytes);
+  CHECK(many.has(1));
+  CHECK(many.has(127));
+  CHECK_FALSE(many.has(199));
 }
 
 TEST_CASE("a shutdown lets what runs go on and takes nothing new") {

@@ -169,10 +169,16 @@ function floods() {
     },
     "requests taken back at once (rapid reset)": () => {
       stream = -1;
-      return () => Buffer.concat(Array.from({ length: 50 }, () => {
-        const one = next();
-        return Buffer.concat([frame(kFrame.headers, kEndHeaders | kEndStream, one, block(kHead)), frame(kFrame.reset, 0, one, Buffer.from([0, 0, 0, 8]))]);
-      }));
+      const one = Buffer.concat([frame(kFrame.headers, kEndHeaders | kEndStream, 0, block(kHead)), frame(kFrame.reset, 0, 0, Buffer.from([0, 0, 0, 8]))]);
+      const many = Buffer.concat(Array.from({ length: 50 }, () => one));
+      return () => {
+        const bytes = Buffer.from(many);
+        for (let at = 0; at < bytes.length; at += one.length) {
+          bytes.writeUInt32BE(next(), at + 5);
+          bytes.writeUInt32BE(stream, at + one.length - 8); // of the reset: its head's last four bytes
+        }
+        return bytes;
+      };
     },
     "a small head that unpacks to a large one": () => {
       // An entry of 4,000 bytes in the table, named a thousand times.
