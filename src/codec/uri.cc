@@ -67,11 +67,18 @@ Result<std::string> remove_dot_segments(std::string_view path) {
 }  // namespace
 
 std::string host_name(std::string_view authority) {
+  std::string out;
+  assign_host_name(out, authority);
+  return out;
+}
+
+void assign_host_name(std::string& out, std::string_view authority) {
   const std::size_t colon = authority.rfind(':');
   const bool has_port = colon != std::string_view::npos && authority.find(']', colon) == std::string_view::npos;
   if (has_port) authority = authority.substr(0, colon);
   if (authority.ends_with('.')) authority.remove_suffix(1);
-  return to_lower(authority);
+  out = authority;
+  for (char& letter : out) letter = to_lower(letter);
 }
 
 bool is_authority(std::string_view text) {
@@ -168,6 +175,18 @@ Result<std::string> normalise_path(std::string_view path) {
   }
   if (!is_utf8(plain)) return refuse("path_ambiguous", "the path is no UTF-8", 0);
   return remove_dot_segments(decoded);
+}
+
+bool is_normal_path(std::string_view path) {
+  if (!path.starts_with('/')) return false;
+  char before = 'x';
+  for (const char byte : path) {
+    if (!is_class(byte, http1::kPathByte) || byte == ';') return false;
+    // A segment that is empty or begins with a dot may be one that goes: normalise_path tells.
+    if (before == '/' && (byte == '/' || byte == '.')) return false;
+    before = byte;
+  }
+  return true;
 }
 
 std::string SpiffeId::to_string() const { return "spiffe://" + trust_domain + path; }

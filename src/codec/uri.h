@@ -40,12 +40,15 @@ Result<Target> parse_origin_form(std::string_view text);
 bool is_authority(std::string_view text);
 // The one spelling of its name: lower case, without the port and a last dot. For any text; "a:x" is "a".
 std::string host_name(std::string_view authority);
+void assign_host_name(std::string& out, std::string_view authority);  // the same, into room that is there
 
 // The one spelling a policy sees, and that is sent on: what may stand unescaped does, other escapes in upper case, dot
 // segments and empty segments gone. Refused, because servers read them differently: encoded slash, backslash, control
 // or percent before two digits, raw backslash, path parameters (';'), bytes that are no UTF-8, and leaving the root.
 // Errors: path_syntax, path_ambiguous, path_escapes_root, with the byte offset.
 Result<std::string> normalise_path(std::string_view path);
+// True only of a path that is its one spelling already, as most are: then there is nothing to be made of it.
+bool is_normal_path(std::string_view path);
 
 struct SpiffeId {
   std::string trust_domain;

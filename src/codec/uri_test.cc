@@ -57,6 +57,29 @@ TEST_CASE("one resource has one path") {
   CHECK(path(path("/a%3Fb/./c")) == path("/a%3Fb/./c"));
 }
 
+TEST_CASE("a path that is said to be normal is its one spelling") {
+  for (const char* text : {"/", "/a", "/a/b.c/", "/v1/x:y/@a/!$&'()*+,=~", "/a.b/c..d", "/-/_"}) {
+    CHECK_MESSAGE(is_normal_path(text), text);
+  }
+  for (const char* text : {"", "a", "//", "/a//b", "/.", "/a/.b", "/..", "/a/../b", "/%61", "/a;b", "/a b", "/a\\b",
+                           "/a?b", "/\xc3\xa9"}) {
+    CHECK_FALSE_MESSAGE(is_normal_path(text), text);
+  }
+  std::uint32_t state = 1;
+  std::size_t normal = 0;
+  for (int i = 0; i < 100'000; ++i) {
+    std::string text = "/";
+    for (int k = 0; k < 6; ++k) {
+      state = state * 1664525 + 1013904223;
+      text += "/ab.%;2~"[state >> 29];
+    }
+    if (!is_normal_path(text)) continue;
+    ++normal;
+    REQUIRE(normalise_path(text).value() == text);
+  }
+  CHECK(normal > 1000);
+}
+
 TEST_CASE("refuses paths that servers read differently") {
   for (const char* text : {"/a%2fb", "/a%2Fb", "/a%5cb", "/a\\b", "/a%00", "/a%0d", "/a%7f", "/a;b", "/..;/a", "/a%3bb",
                            "/%252e", "/%25%36%31", "/%c0%af", "/%ff"}) {

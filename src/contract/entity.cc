@@ -182,6 +182,11 @@ Result<std::vector<Fact>> facts_from(Reader& owner, std::string_view member) {
 std::string EntityId::to_string() const {
   std::string text;
   text.reserve(type.size() + id.size() + 8);
+  append_to(text);
+  return text;
+}
+
+void EntityId::append_to(std::string& text) const {
   text.append(type).append("::\"");
   constexpr std::string_view kHex = "0123456789abcdef";
   for (const char c : id) {
@@ -197,7 +202,7 @@ std::string EntityId::to_string() const {
       text += c;
     }
   }
-  return text + '"';
+  text += '"';
 }
 
 Result<EntityId> parse_entity_id(std::string_view text) {

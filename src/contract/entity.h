@@ -22,7 +22,8 @@ struct EntityId {
   std::string type;  // a Cedar type name: "Wary::User"
   std::string id;
   auto operator<=>(const EntityId&) const = default;
-  std::string to_string() const;  // Wary::User::"alice", as Cedar writes it
+  std::string to_string() const;           // Wary::User::"alice", as Cedar writes it
+  void append_to(std::string& out) const;  // the same
 };
 // The inverse of to_string. Error: entity_id_syntax.
 Result<EntityId> parse_entity_id(std::string_view text);

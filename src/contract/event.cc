@@ -10,8 +10,6 @@ namespace wary::contract {
 
 namespace {
 
-constexpr std::string_view kMagic = "WEV1";
-constexpr std::size_t kSourceMax = 63;
 constexpr std::size_t kTextMax = limits::kFreeTextBytes;
 
 // The texts of an event in the order of the encoding; `Self` is Event or const Event.
@@ -113,7 +111,8 @@ std::string_view class_name(EventClass class_uid) {
 Result<Bytes> encode(const Event& event) { return encode(event, event.receive_time); }
 
 Result<Bytes> encode(const Event& event, UnixTime receive_time) {
-  if (event.id.source.size() > kSourceMax) return too_large("the source's name", event.id.source.size(), kSourceMax);
+  if (event.id.source.size() > kEventSourceMax)
+    return too_large("the source's name", event.id.source.size(), kEventSourceMax);
   if (event.tenant.size() > limits::kNameBytes) return too_large("the tenant", event.tenant.size(), limits::kNameBytes);
   for (const std::string* text : texts_of(event)) {
     if (text->size() > limit_of(event, text)) return too_large("a field", text->size(), limit_of(event, text));
@@ -125,7 +124,7 @@ Result<Bytes> encode(const Event& event, UnixTime receive_time) {
   std::size_t size = 128 + event.id.source.size() + event.tenant.size() + event.raw.size();
   for (const std::string* text : texts_of(event)) size += text->size();
   out.reserve(size);
-  append(out, as_bytes(kMagic));
+  append(out, as_bytes(kEventMagic));
   append_text(out, as_bytes(event.id.source));
   append_big_endian(out, event.id.boot);
   append_big_endian(out, event.id.sequence);
@@ -147,8 +146,8 @@ Result<Event> decode_event(ByteView bytes) {
   std::uint32_t class_uid = 0;
   std::uint64_t event_time = 0;
   std::uint64_t receive_time = 0;
-  WARY_RETURN_IF_ERROR(reader.expect(kMagic));
-  WARY_RETURN_IF_ERROR(reader.text(event.id.source, kSourceMax));
+  WARY_RETURN_IF_ERROR(reader.expect(kEventMagic));
+  WARY_RETURN_IF_ERROR(reader.text(event.id.source, kEventSourceMax));
   WARY_RETURN_IF_ERROR(reader.number(event.id.boot));
   WARY_RETURN_IF_ERROR(reader.number(event.id.sequence));
   WARY_RETURN_IF_ERROR(reader.text(event.tenant, limits::kNameBytes));

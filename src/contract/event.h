@@ -7,12 +7,16 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "base/time.h"
 #include "codec/json.h"
 
 namespace wary::contract {
+
+constexpr std::string_view kEventMagic = "WEV1";
+constexpr std::size_t kEventSourceMax = 63;
 
 struct EventId {
   std::string source;          // "edge/NAME", "waryd", ...; at most 63 bytes

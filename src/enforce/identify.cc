@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/secret.h"
 #include "codec/text.h"
 #include "codec/uri.h"
 #include "crypto/hash.h"
@@ -109,6 +110,23 @@ std::string peek_issuer(std::string_view token) {
   return claims ? std::string(claims->string_or("iss", "")) : std::string();
 }
 
+// Secrets as their hash, of all three together; nothing where none is shown.
+void append_shown(std::string& out, const Presented& presented) {
+  out.clear();
+  for (const std::string_view text : {presented.host, presented.spiffe_id}) {
+    out.append(std::to_string(text.size())).append(":").append(text);
+  }
+  if (presented.session_token.empty() && presented.authorization.empty() && presented.api_key.empty()) return;
+  const auto secrets = {presented.session_token, presented.authorization, presented.api_key};
+  const std::size_t at = out.size();
+  for (const std::string_view secret : secrets) out.append(std::to_string(secret.size())).append(":");
+  for (const std::string_view secret : secrets) out += secret;
+  const crypto::Digest digest = crypto::sha256(as_bytes(std::string_view(out).substr(at)));
+  wipe(out.data() + at, out.size() - at);
+  out.resize(at);
+  out += as_text(digest);
+}
+
 // Of two credentials of one request: the one that says more, or why not both.
 Subject agreed(Subject first, Subject second) {
   if (first.refusal) return first;
@@ -156,6 +174,26 @@ Subject Identifier::identify(const Presented& presented, const policy::Snapshot&
   out.owns_api_key = owns_api_key;
   out.hint = hint;
   return out;
+}
+
+std::shared_ptr<const Recognised> Identifier::recognise(const Presented& presented,
+                                                        const policy::SnapshotPtr& snapshot) {
+  if (!snapshot || presented.has_repeated_field || !presented.dpop.empty()) {
+    return std::make_shared<const Recognised>(recognised(snapshot ? identify(presented, *snapshot) : nobody()));
+  }
+  if (recognised_in_ != snapshot) {
+    recognised_.clear();
+    recognised_in_ = snapshot;
+  }
+  append_shown(shown_, presented);
+  if (const auto* known = recognised_.find(shown_)) {
+    const auto& token = (*known)->subject.token;
+    if (!token || clock_.unix_time() < token->expires) return *known;
+  }
+  const auto who = std::make_shared<const Recognised>(recognised(identify(presented, *snapshot)));
+  const auto& token = who->subject.token;
+  if (!who->subject.refusal && (!token || token->x5t.empty())) recognised_.put(shown_, who);
+  return who;
 }
 
 Subject Identifier::by_authorization(const Presented& presented, const policy::Snapshot& snapshot) {

@@ -3,12 +3,17 @@
 //
 //   Identifier identifier(shared_proofs, clock);
 //   Subject who = identifier.identify(presented, *snapshot);
+//   std::shared_ptr<const Recognised> again = identifier.recognise(presented, snapshot);   // the same, remembered
 //
 // Authorization and X-Api-Key belong to applications as well: only a key of wary's form, or a JWT that names an issuer
 // of the snapshot, is a credential here; anything else is left to the application and makes nobody known. A credential
 // that is wary's and wrong refuses. Two that name different principals refuse (credential_conflict), but for two pairs:
 // a certificate goes before a cookie, which browsers send unasked; and a token that is bound to the certificate it
 // comes with speaks for its own subject.
+//
+// What somebody was recognised by is remembered (as a hash) for the very snapshot that it was looked up in, and a token
+// until it ends; a refusal is not, and neither is what proves more than itself: a DPoP proof, a certificate-bound
+// token.
 //
 // Thread rule: one thread's; the set of proofs is shared by all. Limits: those of jwt_issuer.h, dpop.h and
 // token_cache.h. Codes of refusals: of jwt_issuer.h and dpop.h; credential_repeated, credential_conflict,
@@ -17,9 +22,12 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 
+#include "base/recent_table.h"
 #include "base/seen_set.h"
+#include "enforce/access.h"
 #include "enforce/subject.h"
 #include "enforce/token_cache.h"
 #include "policy/snapshot.h"
@@ -28,11 +36,13 @@ namespace wary::enforce {
 
 constexpr std::int64_t kProofsKept = 90 * kNanosPerSecond;  // longer than a proof is good
 constexpr std::size_t kProofsMax = 1 << 20;
+constexpr std::size_t kRecognisedMax = 2048;
 
 class Identifier {
  public:
   Identifier(SeenSet& proofs, Clock& clock) : proofs_(proofs), clock_(clock), began_(clock.unix_time()) {}
   Subject identify(const Presented& presented, const policy::Snapshot& snapshot);
+  std::shared_ptr<const Recognised> recognise(const Presented& presented, const policy::SnapshotPtr& snapshot);
   std::size_t cached() const { return verified_.size(); }
 
  private:
@@ -56,7 +66,11 @@ class Identifier {
   std::uint64_t revision_ = 0;
   std::uint64_t last_generation_ = 0;
   TokenCache verified_;
-  TokenCache refused_{1024};  // apart, so that tokens nobody issued push out none that somebody did
+  // Shared with the request that goes on.
+  RecentTable<std::shared_ptr<const Recognised>> recognised_{kRecognisedMax};
+  policy::SnapshotPtr recognised_in_;  // held, so that no other can ever lie at its address
+  std::string shown_;                  // what was shown, as a text that nothing else makes
+  TokenCache refused_{1024};           // apart, so that tokens nobody issued push out none that somebody did
 };
 
 }  // namespace wary::enforce

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "enforce/access.h"
 #include "enforce/api_key.h"
 #include "enforce/jwt_test_world.h"
 #include "enforce/point.h"
@@ -114,7 +115,29 @@ struct Whole {
     more.method = "GET";
     more.path = "/x";
     more.authorization = authorization;
-    return point->identify(more);
+    Subject out = point->identify(more);
+    // What is remembered of it is the same, at the first look and at the second. A proof is shown once.
+    for (int i = 0; i < 2 && more.dpop.empty(); ++i) check_same(*point->recognise(more), out);
+    return out;
+  }
+  static void check_same(const Recognised& again, const Subject& subject) {
+    const Subject& other = again.subject;
+    CHECK(other.principal == subject.principal);
+    CHECK(other.session == subject.session);
+    CHECK(other.is_anonymous == subject.is_anonymous);
+    CHECK(other.how == subject.how);
+    CHECK(other.api_key == subject.api_key);
+    CHECK(other.api_key_hash == subject.api_key_hash);
+    CHECK(other.device == subject.device);
+    CHECK(other.is_dpop == subject.is_dpop);
+    CHECK(other.owns_authorization == subject.owns_authorization);
+    CHECK(other.owns_api_key == subject.owns_api_key);
+    CHECK(other.hint == subject.hint);
+    CHECK(again.principal == subject.principal.to_string());
+    REQUIRE(other.refusal.has_value() == subject.refusal.has_value());
+    if (subject.refusal) CHECK(other.refusal->authenticate == subject.refusal->authenticate);
+    REQUIRE((other.token != nullptr) == (subject.token != nullptr));
+    if (subject.token) CHECK(again.token == token_facts(*subject.token).to_canonical_string());
   }
   std::string code(const std::string& authorization, const Presented& more = {}) {
     const Subject subject = who(authorization, more);
@@ -122,14 +145,29 @@ struct Whole {
   }
   contract::Request request(const Subject& subject) const {
     contract::Request out{"local", {}, {"Wary::Action", "GET"}, {"Wary::Route", "demo/r"}, Json::object()};
-    out.context.set("method", "GET");
+    out.context.set("method", "GET").set("host", "a.test").set("path", "/x");
+    out.context.set("client", Json::object({{"__extn", Json::object({{"fn", "ip"}, {"arg", "127.0.0.1"}})}}));
     describe(subject, out);
     return out;
   }
   contract::Decision decide(const Subject& subject) {
     AccessDetail detail{"GET", "a.test", "/x", "127.0.0.1", ""};
     detail.refusal = subject.refusal ? &*subject.refusal : nullptr;
-    return point->decide(request(subject), detail).decision;
+    contract::Decision decision = point->decide(request(subject), detail).decision;
+    // Asked the other way, once and again, it is the same answer to the same question.
+    const Recognised who = recognised(subject);
+    Access access{"local", subject.principal, {"Wary::Action", "GET"}, {"Wary::Route", "demo/r"}, {}};
+    access.context.write(who, {"127.0.0.1", "a.test", "GET", "/x"});
+    CHECK(access.context.text() == request(subject).context.to_canonical_string());
+    for (int i = 0; i < 2; ++i) {
+      const policy::SharedDecision again = point->decide(who, access, detail).decision;
+      CHECK(again->effect() == decision.effect());
+      CHECK(again->reason_code == decision.reason_code);
+      CHECK(again->determining == decision.determining);
+      CHECK(again->depends_on == decision.depends_on);
+      CHECK(again->valid_until == decision.valid_until);
+    }
+    return decision;
   }
   std::string outcome(const Subject& subject) {
     const contract::Decision decision = decide(subject);

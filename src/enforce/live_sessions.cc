@@ -5,47 +5,85 @@
 
 namespace wary::enforce {
 
+struct LiveSession::Group {
+  struct Place {
+    LiveSessions::Bucket* bucket;
+    std::size_t index;
+  };
+  Dependencies depends_on;
+  std::vector<LiveSession*> sessions;
+  std::vector<Place> places;  // for each entity depended on
+};
+
 LiveSession::~LiveSession() {
   if (index_ != nullptr) index_->remove(*this);
 }
+
+LiveSessions::LiveSessions() = default;
 
 LiveSessions::~LiveSessions() {
   for (LiveSession* session : all()) remove(*session);
 }
 
-void LiveSessions::put(LiveSession& session, const std::vector<contract::EntityId>& depends_on) {
-  if (session.index_ == this && session.depends_on_ == depends_on) return;
-  remove(session);
-  session.index_ = this;
-  session.depends_on_ = depends_on;
-  session.places_.reserve(depends_on.size());
-  for (const contract::EntityId& id : depends_on) {
-    auto& bucket = by_entity_[id];
-    session.places_.push_back({&bucket, bucket.size()});
-    bucket.emplace_back(&session, session.places_.size() - 1);
+LiveSessions::Group& LiveSessions::group_of(const Dependencies& depends_on) {
+  auto& slot = groups_[depends_on.get()];
+  if (slot) return *slot;
+  slot = std::make_unique<Group>();
+  slot->depends_on = depends_on;
+  slot->places.reserve(depends_on->size());
+  for (const contract::EntityId& id : *depends_on) {
+    Bucket& bucket = by_entity_[id];
+    slot->places.push_back({&bucket, bucket.size()});
+    bucket.emplace_back(slot.get(), slot->places.size() - 1);
   }
+  return *slot;
+}
+
+void LiveSessions::put(LiveSession& session, const std::vector<contract::EntityId>& depends_on) {
+  put(session, std::make_shared<const std::vector<contract::EntityId>>(depends_on));
+}
+
+void LiveSessions::put(LiveSession& session, const Dependencies& depends_on) {
+  if (session.index_ == this) {
+    const Dependencies& known = session.group_->depends_on;
+    if (known == depends_on || *known == *depends_on) return;
+  }
+  remove(session);
+  Group& group = group_of(depends_on);
+  session.index_ = this;
+  session.group_ = &group;
+  session.place_ = group.sessions.size();
+  group.sessions.push_back(&session);
   ++sessions_;
 }
 
 void LiveSessions::remove(LiveSession& session) {
   if (session.index_ != this) return;
-  for (const LiveSession::Place& place : session.places_) {
-    auto& bucket = *place.bucket;
-    // The last one takes the free place, and is told so.
+  Group& group = *session.group_;
+  // The last one takes the free place, and is told so.
+  group.sessions[session.place_] = group.sessions.back();
+  group.sessions[session.place_]->place_ = session.place_;
+  group.sessions.pop_back();
+  session.index_ = nullptr;
+  session.group_ = nullptr;
+  --sessions_;
+  (void)take_mark(session);
+  if (group.sessions.empty()) drop(group);
+}
+
+void LiveSessions::drop(Group& group) {
+  for (const Group::Place& place : group.places) {
+    Bucket& bucket = *place.bucket;
     bucket[place.index] = bucket.back();
-    bucket[place.index].first->places_[bucket[place.index].second].index = place.index;
+    bucket[place.index].first->places[bucket[place.index].second].index = place.index;
     bucket.pop_back();
   }
   // Buckets that became empty go, or an entity seen once would be remembered for ever.
-  for (const contract::EntityId& id : session.depends_on_) {
+  for (const contract::EntityId& id : *group.depends_on) {
     const auto found = by_entity_.find(id);
     if (found != by_entity_.end() && found->second.empty()) by_entity_.erase(found);
   }
-  session.places_.clear();
-  session.depends_on_.clear();
-  session.index_ = nullptr;
-  --sessions_;
-  (void)take_mark(session);
+  groups_.erase(group.depends_on.get());
 }
 
 void LiveSessions::mark_one(LiveSession& session, std::int64_t committed) {
@@ -56,18 +94,20 @@ void LiveSessions::mark_one(LiveSession& session, std::int64_t committed) {
   ++marked_;
 }
 
+void LiveSessions::mark_group(const Group& group, std::int64_t committed) {
+  for (LiveSession* session : group.sessions) mark_one(*session, committed);
+}
+
 void LiveSessions::mark(const std::vector<contract::EntityId>& changed, std::int64_t committed) {
   for (const contract::EntityId& id : changed) {
     const auto found = by_entity_.find(id);
     if (found == by_entity_.end()) continue;
-    for (const auto& [session, place] : found->second) mark_one(*session, committed);
+    for (const auto& [group, place] : found->second) mark_group(*group, committed);
   }
 }
 
 void LiveSessions::mark_all(std::int64_t committed) {
-  for (const auto& [id, bucket] : by_entity_) {
-    for (const auto& [session, place] : bucket) mark_one(*session, committed);
-  }
+  for (const auto& [depends_on, group] : groups_) mark_group(*group, committed);
 }
 
 std::optional<std::int64_t> LiveSessions::take_mark(LiveSession& session) {
@@ -94,19 +134,22 @@ std::vector<LiveSession*> LiveSessions::affected(const std::vector<contract::Ent
   for (const contract::EntityId& id : changed) {
     const auto found = by_entity_.find(id);
     if (found == by_entity_.end()) continue;
-    for (const auto& [session, place] : found->second) {
-      if (seen.insert(session).second) sessions.push_back(session);
+    for (const auto& [group, place] : found->second) {
+      for (LiveSession* session : group->sessions) {
+        if (seen.insert(session).second) sessions.push_back(session);
+      }
     }
   }
   return sessions;
 }
 
 std::vector<LiveSession*> LiveSessions::all() const {
-  std::unordered_set<LiveSession*> seen;
-  for (const auto& [id, bucket] : by_entity_) {
-    for (const auto& [session, place] : bucket) seen.insert(session);
+  std::vector<LiveSession*> sessions;
+  sessions.reserve(sessions_);
+  for (const auto& [depends_on, group] : groups_) {
+    sessions.insert(sessions.end(), group->sessions.begin(), group->sessions.end());
   }
-  return {seen.begin(), seen.end()};
+  return sessions;
 }
 
 }  // namespace wary::enforce

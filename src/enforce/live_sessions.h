@@ -10,11 +10,13 @@
 // whoever is about to do anything for a session takes its mark first, and decides. A session that goes, or stays under
 // another decision, loses its mark.
 //
-// The index borrows the sessions; a session takes itself out when it goes. One thread. Cost: a hash insertion for each
-// entity depended on, none when they are the same as before (a keep-alive connection of one user on one route).
+// The index borrows the sessions; a session takes itself out when it goes. One thread. Sessions under one and the same
+// decision are one group: another of them costs a look-up, and none when it was in it before (a keep-alive connection
+// of one user on one route). A new group costs a hash insertion for each entity depended on.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -26,6 +28,9 @@ namespace wary::enforce {
 
 class LiveSessions;
 
+// Shared with the decision that it is of, and with all sessions under that.
+using Dependencies = std::shared_ptr<const std::vector<contract::EntityId>>;
+
 class LiveSession {
  public:
   LiveSession() = default;
@@ -35,21 +40,20 @@ class LiveSession {
 
  private:
   friend class LiveSessions;
-  struct Place {
-    std::vector<std::pair<LiveSession*, std::size_t>>* bucket;  // (session, which of its places)
-    std::size_t index;
-  };
+  struct Group;
   LiveSessions* index_ = nullptr;
-  std::vector<contract::EntityId> depends_on_;
-  std::vector<Place> places_;
+  Group* group_ = nullptr;
+  std::size_t place_ = 0;      // in the group
   std::size_t marked_at_ = 0;  // its place among the marked, from 1; 0: not marked
   std::int64_t committed_ = 0;
 };
 
 class LiveSessions {
  public:
+  LiveSessions();
   ~LiveSessions();
-  void put(LiveSession& session, const std::vector<contract::EntityId>& depends_on);
+  void put(LiveSession& session, const Dependencies& depends_on);
+  void put(LiveSession& session, const std::vector<contract::EntityId>& depends_on);  // a group of its own
   void remove(LiveSession& session);
   // Each session once.
   std::vector<LiveSession*> affected(const std::vector<contract::EntityId>& changed) const;
@@ -71,14 +75,21 @@ class LiveSessions {
   std::optional<std::int64_t> take_mark(LiveSession& session);
 
  private:
+  friend class LiveSession;
+  using Group = LiveSession::Group;
+  using Bucket = std::vector<std::pair<Group*, std::size_t>>;  // (group, which of its places)
   void mark_one(LiveSession& session, std::int64_t committed);
+  void mark_group(const Group& group, std::int64_t committed);
+  Group& group_of(const Dependencies& depends_on);
+  void drop(Group& group);
   struct Hash {
     std::size_t operator()(const contract::EntityId& id) const {
       return std::hash<std::string>()(id.type) * 31 + std::hash<std::string>()(id.id);
     }
   };
   // Buckets stay in place while the map grows: unordered_map keeps its nodes.
-  std::unordered_map<contract::EntityId, std::vector<std::pair<LiveSession*, std::size_t>>, Hash> by_entity_;
+  std::unordered_map<contract::EntityId, Bucket, Hash> by_entity_;
+  std::unordered_map<const void*, std::unique_ptr<Group>> groups_;  // by what they depend on: its address
   std::size_t sessions_ = 0;
   std::vector<LiveSession*> marks_;  // in order; nothing where a mark was taken off
   std::size_t marks_at_ = 0, marked_ = 0;

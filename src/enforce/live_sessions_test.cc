@@ -60,6 +60,31 @@ TEST_CASE("ten thousand sessions that come and go in any order leave the index a
   CHECK(live.all().size() == sessions.size());
 }
 
+TEST_CASE("sessions under one decision come and go as one group, and each is found and marked by itself") {
+  LiveSessions live;
+  const auto shared = std::make_shared<const std::vector<EntityId>>(std::vector{user(1), route(1), user(1)});
+  const auto again = std::make_shared<const std::vector<EntityId>>(*shared);
+  std::vector<std::unique_ptr<LiveSession>> sessions;
+  for (int i = 0; i < 5; ++i) {
+    sessions.push_back(std::make_unique<LiveSession>());
+    live.put(*sessions.back(), i < 3 ? shared : again);
+  }
+  live.put(*sessions[0], again);  // the same entities: where it was is as good
+  CHECK(live.affected({route(1)}).size() == 5);
+  CHECK(live.all().size() == 5);
+  live.mark({user(1)}, 7);
+  std::swap(sessions[1], sessions.back());
+  sessions.pop_back();
+  std::size_t marked = 0;
+  while (live.next_marked()) ++marked;
+  CHECK(marked == 4);
+  sessions.clear();
+  CHECK(live.size() == 0);
+  CHECK(live.affected({user(1)}).empty());
+  CHECK(shared.use_count() == 1);
+  CHECK(again.use_count() == 1);
+}
+
 TEST_CASE("what is marked comes once, in order, and whoever goes or takes its mark is left out") {
   LiveSessions live;
   LiveSession a, b, c, d;

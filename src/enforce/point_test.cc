@@ -174,8 +174,8 @@ TEST_CASE("to reconsider writes nothing, and a cut says when") {
       "local", {"Wary::User", "alice"}, {"Wary::Action", "GET"}, {"Wary::Route", "r"}, Json::object()};
   CHECK(world.point.reconsider(request).is_allowed());
   CHECK(world.events().empty());
-  world.point.record_cut(request, contract::Decision::deny("forbid"), "d1", 1'000, 4'000);
-  world.point.record_cut(request, contract::Decision::deny("forbid"), "d2", 0, 4'000);
+  world.point.record_cut(request.principal, request.resource, contract::Decision::deny("forbid"), "d1", 1'000, 4'000);
+  world.point.record_cut(request.principal, request.resource, contract::Decision::deny("forbid"), "d2", 0, 4'000);
   const auto events = world.events();
   REQUIRE(events.size() == 2);
   CHECK(events[0].action == "session.cut");

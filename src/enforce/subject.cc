@@ -12,22 +12,6 @@ Json entity_of(std::string_view type, std::string_view id) {
   return Json::object({{"__entity", std::move(target)}});
 }
 
-Json token_facts(const VerifiedToken& token) {
-  Json scopes = Json::array(), groups = Json::array();
-  for (const std::string& scope : token.scopes) scopes.push(std::string_view(scope));
-  for (const std::string& group : token.groups) groups.push(entity_of("Wary::Group", group));
-  Json out = Json::object();
-  out.set("issuer", entity_of("Wary::Issuer", token.issuer)).set("key", std::string_view(token.key));
-  out.set("subject", std::string_view(token.subject));
-  out.set("jwt", entity_of("Wary::Token", token_entity_id(token.issuer, token.id)));
-  out.set("scopes", std::move(scopes)).set("groups", std::move(groups)).set("bound", token.is_bound());
-  out.set("expires", token.expires.nanos / kNanosPerSecond);
-  if (!token.client.empty()) out.set("client", std::string_view(token.client));
-  if (!token.acr.empty()) out.set("acr", std::string_view(token.acr));
-  if (token.auth_time) out.set("auth_time", token.auth_time->nanos / kNanosPerSecond);
-  return out;
-}
-
 // A quoted-string of RFC 9110 section 5.6.4 that needs no escapes.
 void append_quoted(std::string& out, std::string_view name, std::string_view text) {
   out += out.ends_with(' ') ? "" : ", ";
@@ -42,6 +26,22 @@ void append_quoted(std::string& out, std::string_view name, std::string_view tex
 std::string_view to_string(How how) {
   constexpr std::string_view kNames[] = {"nobody", "svid", "session", "jwt", "api_key"};
   return kNames[static_cast<std::size_t>(how)];
+}
+
+Json token_facts(const VerifiedToken& token) {
+  Json scopes = Json::array(), groups = Json::array();
+  for (const std::string& scope : token.scopes) scopes.push(std::string_view(scope));
+  for (const std::string& group : token.groups) groups.push(entity_of("Wary::Group", group));
+  Json out = Json::object();
+  out.set("issuer", entity_of("Wary::Issuer", token.issuer)).set("key", std::string_view(token.key));
+  out.set("subject", std::string_view(token.subject));
+  out.set("jwt", entity_of("Wary::Token", token_entity_id(token.issuer, token.id)));
+  out.set("scopes", std::move(scopes)).set("groups", std::move(groups)).set("bound", token.is_bound());
+  out.set("expires", token.expires.nanos / kNanosPerSecond);
+  if (!token.client.empty()) out.set("client", std::string_view(token.client));
+  if (!token.acr.empty()) out.set("acr", std::string_view(token.acr));
+  if (token.auth_time) out.set("auth_time", token.auth_time->nanos / kNanosPerSecond);
+  return out;
 }
 
 void describe(const Subject& subject, contract::Request& request) {

@@ -60,6 +60,8 @@ struct Subject {
 };
 
 void describe(const Subject& subject, contract::Request& request);
+// What a token says, as `context.token`.
+codec::Json token_facts(const VerifiedToken& token);
 
 // RFC 6750 section 3: `scheme`, then the error and its description where there is one; `more` as it is.
 std::string authenticate_value(std::string_view scheme, std::string_view error, std::string_view description,

@@ -147,7 +147,7 @@ void Exchange::on_answer(const http1::ResponseHead& head, bool has_body) {
   settle();
   if (!upstream_) return;
   const bool switches = head.status == 101;
-  std::vector<http1::Field> fields;
+  std::vector<http1::Field>& fields = worker_.answer_fields();
   forward_response_fields(head, app_->is_console, fields);
   redact(fields);
   fields.push_back({"Wary-Decision", decision_id_});
@@ -184,7 +184,7 @@ void Exchange::on_answer_data(std::string_view bytes) {
 void Exchange::on_answer_end(const std::vector<http1::Field>& trailers) {
   settle();
   if (!upstream_) return;
-  std::vector<http1::Field> kept;
+  std::vector<http1::Field> kept;  // few answers have any, and then none is allocated
   forward_trailers(trailers, kept);
   redact(kept);
   finish();
@@ -255,9 +255,9 @@ bool Exchange::certificate_has_expired() const {
   return peer && peer->not_after <= worker_.clock().unix_time();
 }
 
-void Exchange::live_under(const contract::Decision& decision) {
-  worker_.live().put(*this, decision.depends_on);
-  valid_until_ = decision.valid_until;
+void Exchange::live_under(const policy::SharedDecision& decision) {
+  worker_.live().put(*this, enforce::Dependencies(decision, &decision->depends_on));
+  valid_until_ = decision->valid_until;
   const auto& peer = client_.connection().tls().peer();
   if (!peer) return;
   valid_until_ = valid_until_ ? std::min(*valid_until_, peer->not_after) : peer->not_after;
@@ -269,13 +269,15 @@ void Exchange::settle() {
 }
 
 void Exchange::reconsider(std::int64_t committed) {
-  const contract::Decision decision = certificate_has_expired() ? contract::Decision::deny("certificate_expired")
-                                                                : worker_.point().reconsider(request_);
-  if (decision.is_allowed()) {
-    (void)keep_obligations(decision);  // of an answer that has not begun
+  const policy::SharedDecision decision =
+      certificate_has_expired()
+          ? std::make_shared<const contract::Decision>(contract::Decision::deny("certificate_expired"))
+          : worker_.point().reconsider(access_);
+  if (decision->is_allowed()) {
+    (void)keep_obligations(*decision);  // of an answer that has not begun
     return live_under(decision);
   }
-  const contract::Request request = request_;
+  const contract::EntityId principal = access_.principal, resource = access_.resource;
   const std::string first = decision_id_;
   leave_live();
   // Who signs out ends the session that the answer is for; the answer says no more than that.
@@ -288,7 +290,7 @@ void Exchange::reconsider(std::int64_t committed) {
     client_.cut();
   }
   // Read again after the descriptors are closed: this is when the last byte was handed over.
-  worker_.point().record_cut(request, decision, first, committed, worker_.clock().monotonic().nanos);
+  worker_.point().record_cut(principal, resource, *decision, first, committed, worker_.clock().monotonic().nanos);
 }
 
 }  // namespace wary::gateway

@@ -13,6 +13,7 @@
 
 #include "codec/http1.h"
 #include "contract/decision.h"
+#include "enforce/access.h"
 #include "enforce/live_sessions.h"
 #include "enforce/point.h"
 #include "gateway/client_side.h"
@@ -79,7 +80,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   void release_upstream(bool reset);
   void set_deadline(std::int64_t nanos);
   bool is_over_rate(const enforce::Point::Subject& subject);
-  void live_under(const contract::Decision& decision);
+  void live_under(const policy::SharedDecision& decision);
   void leave_live();
   void upstream_failed(int status, std::string_view code, std::string_view message);
   bool certificate_has_expired() const;
@@ -94,11 +95,11 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   std::size_t answer_room() const override;
 
   // request.cc: from a head to a decision to an answer or an application's request
-  void decide(const codec::http1::RequestHead& head, const App& app, const std::string& path);
+  void decide(const codec::http1::RequestHead& head, const App& app, std::string_view path);
   // False when the request cannot be written; it is refused then.
-  bool prepare(const codec::http1::RequestHead& head, const std::string& path, const enforce::Point::Subject& subject,
-               const std::string& client, const std::string& traceparent);
-  void deny(const codec::http1::RequestHead& head, const App& app, const std::string& path,
+  bool prepare(const codec::http1::RequestHead& head, std::string_view path, const enforce::Recognised& who,
+               std::string_view traceparent);
+  void deny(const codec::http1::RequestHead& head, const App& app, std::string_view path,
             const enforce::Point::Subject& subject, const contract::Decision& decision);
   bool keep_obligations(const contract::Decision& decision);
   void continue_sign_in(const codec::http1::RequestHead& head);
@@ -112,7 +113,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   State state_ = State::kIdle;
   std::int64_t deadline_ = 0;
 
-  contract::Request request_;  // kept for as long as it is live under its decision
+  enforce::Access access_;  // kept for as long as it is live under its decision
   std::string decision_id_;
   std::optional<UnixTime> valid_until_;
   std::uint64_t waits_ = 0;              // numbers what is waited for: a late answer to an earlier wait is dropped

@@ -34,8 +34,6 @@ std::string network_of(const std::string& address) {
   return codec::encode_hex(ByteView(bytes.s6_addr).first(kNetworkBytes));
 }
 
-contract::EntityId action_of(std::string_view method) { return {"Wary::Action", std::string(method)}; }
-
 // W3C Trace Context: version 00, 32 hex digits of trace id that are not all zero; or nothing.
 std::string_view trace_id_of(const http1::RequestHead& head) {
   const auto value = http1::find_field(head.fields, "traceparent");
@@ -45,18 +43,34 @@ std::string_view trace_id_of(const http1::RequestHead& head) {
   return hex && id.find_first_not_of('0') != std::string_view::npos ? id : std::string_view{};
 }
 
-struct Trace {
-  std::string id;      // the client's, or a new one: 32 hex digits
-  std::string parent;  // our span: 16
-};
+// "00-TRACE-SPAN-01": the client's trace or a new one, and a span of ours.
+class Traceparent {
+ public:
+  Traceparent(const http1::RequestHead& head, Random& random) {
+    std::array<std::uint8_t, 24> bytes;
+    random.fill(bytes);
+    put(0, "00-");
+    put_hex(kTrace, ByteView(bytes).first(16));
+    if (const std::string_view given = trace_id_of(head); !given.empty()) put(kTrace, given);
+    put(kTrace + 32, "-");
+    put_hex(kTrace + 33, ByteView(bytes).subspan(16));
+    put(kTrace + 49, "-01");
+  }
+  std::string_view text() const { return {text_.data(), text_.size()}; }
+  std::string_view trace_id() const { return text().substr(kTrace, 32); }
 
-Trace make_trace(const http1::RequestHead& head, Random& random) {
-  std::array<std::uint8_t, 24> bytes;
-  random.fill(bytes);
-  const std::string_view given = trace_id_of(head);
-  return {given.empty() ? codec::encode_hex(ByteView(bytes).first(16)) : std::string(given),
-          codec::encode_hex(ByteView(bytes).subspan(16))};
-}
+ private:
+  static constexpr std::size_t kTrace = 3;
+  void put(std::size_t at, std::string_view what) { what.copy(text_.data() + at, what.size()); }
+  void put_hex(std::size_t at, ByteView bytes) {
+    constexpr std::string_view kHex = "0123456789abcdef";
+    for (const std::uint8_t byte : bytes) {
+      text_[at++] = kHex[byte >> 4];
+      text_[at++] = kHex[byte & 15];
+    }
+  }
+  std::array<char, 55> text_;
+};
 
 // "100m": eight digits at most and a unit (gRPC over HTTP/2); 0 when there is none.
 std::int64_t grpc_timeout(std::string_view text) {
@@ -172,16 +186,20 @@ void Exchange::begin(const http1::RequestHead& head) {
   }
   if (!worker_.site()) return refuse({503, "not_ready", "the gateway has not been told yet what it serves"});
   site_ = worker_.site();
-  app_ = site_->find_app(head.host);
+  std::string& host = worker_.host_room();
+  codec::assign_host_name(host, head.host);
+  app_ = site_->find_named(host);
   const std::string_view name = client_.connection().tls().server_name();
   // The name of the handshake and of the request lead to one app, or a certificate for one would answer for another.
-  if (app_ == nullptr || (!name.empty() && site_->find_app(name) != app_)) {
+  if (app_ == nullptr || (!name.empty() && name != host && site_->find_app(name) != app_)) {
     return refuse({421, "host_unknown", "nothing is served here under this name"});
   }
   if (head.form == http1::TargetForm::kAsterisk) return refuse({400, "target_asterisk", "this target is not served"});
-  auto path = codec::normalise_path(head.path);
-  if (!path) return refuse({400, path.error().code, path.error().message});
-  if (*path == kContinuePath) return continue_sign_in(head);
+  Result<std::string> made = std::string();
+  if (!codec::is_normal_path(head.path)) made = codec::normalise_path(head.path);
+  if (!made) return refuse({400, made.error().code, made.error().message});
+  const std::string_view path = made->empty() ? head.path : std::string_view(*made);
+  if (path == kContinuePath) return continue_sign_in(head);
   if (certificate_has_expired()) {
     return refuse(
         {401, "certificate_expired", "this connection's certificate has expired: connect again with a new one"});
@@ -189,7 +207,7 @@ void Exchange::begin(const http1::RequestHead& head) {
   if (app_->reach.max_body != 0 && head.framing.length > app_->reach.max_body) {
     return refuse({413, "request_too_large", "the application takes no request this large"});
   }
-  decide(head, *app_, *path);
+  decide(head, *app_, path);
 }
 
 // How often one principal may ask one application is counted for all threads of the process.
@@ -214,7 +232,7 @@ bool Exchange::is_over_rate(const enforce::Subject& subject) {
   return true;
 }
 
-void Exchange::decide(const http1::RequestHead& head, const App& app, const std::string& path) {
+void Exchange::decide(const http1::RequestHead& head, const App& app, std::string_view path) {
   enforce::Point& point = worker_.point();
   enforce::Presented presented = credentials_of(head);
   presented.session_token = session_token(head);
@@ -224,29 +242,24 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, const std:
   presented.method = head.method;
   presented.path = path;
   if (tls.peer()) presented.client_certificate = tls.peer()->der;
-  const enforce::Subject subject = point.identify(presented);
+  const auto who = point.recognise(presented);
+  const enforce::Subject& subject = who->subject;
   if (is_over_rate(subject)) return;
   const Route& route = app.find_route(path);
-  const std::string client = client_.connection().client_address();
+  const std::string& client = client_.connection().client_address();
 
   is_sign_out_ = app.is_console && path == kSignOutPath;
-  request_ = contract::Request{};
-  request_.tenant = app.tenant;
-  request_.action = action_of(head.method);
-  request_.resource = route.resource;
-  request_.context.set("host", codec::host_name(head.host)).set("method", head.method);
-  request_.context.set("path", std::string_view(path));
-  codec::Json address = codec::Json::object();
-  address.set("fn", "ip").set("arg", std::string_view(client));
-  request_.context.set("client", codec::Json::object({{"__extn", std::move(address)}}));
-  enforce::describe(subject, request_);
+  access_.tenant = app.tenant;
+  access_.principal = subject.principal;
+  access_.action.type = "Wary::Action";
+  access_.action.id = head.method;
+  access_.resource = route.resource;
+  access_.context.write(*who, {client, worker_.host_room(), head.method, path});
 
-  const Trace trace = make_trace(head, worker_.pooled_random());
-  enforce::AccessDetail detail{head.method, head.host, path, client, trace.id};
-  detail.refusal = subject.refusal ? &*subject.refusal : nullptr;
-  const auto made = point.decide(request_, detail);
-  const contract::Decision& decision = made.decision;
-  decision_id_ = decision.id;
+  const Traceparent trace(head, worker_.pooled_random());
+  const auto made = point.decide(*who, access_, {head.method, head.host, path, client, trace.trace_id()});
+  const contract::Decision& decision = *made.decision;
+  decision_id_ = made.id;
   if (!decision.is_allowed()) {
     leave_live();
     if (decision.reason_code == "ledger_unavailable" || decision.reason_code.starts_with("snapshot_")) {
@@ -255,8 +268,8 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, const std:
     }
     return deny(head, app, path, subject, decision);
   }
-  live_under(decision);
-  if (!prepare(head, path, subject, client, "00-" + trace.id + "-" + trace.parent + "-01")) return;
+  live_under(made.decision);
+  if (!prepare(head, path, *who, trace.text())) return;
   if (keep_obligations(decision) || route.record == contract::Record::kBefore) {
     state_ = State::kWaiting;
     waits_for_receipt_ = made.sequence;
@@ -284,18 +297,18 @@ void Exchange::on_durable(std::uint64_t sequence) {
   connect(true);
 }
 
-bool Exchange::prepare(const http1::RequestHead& head, const std::string& path, const enforce::Point::Subject& subject,
-                       const std::string& client, const std::string& traceparent) {
-  std::string cookies;
-  std::vector<http1::Field> fields;
+bool Exchange::prepare(const http1::RequestHead& head, std::string_view path, const enforce::Recognised& who,
+                       std::string_view traceparent) {
+  std::vector<http1::Field>& fields = worker_.request_fields();
+  std::string& cookies = worker_.cookie_room();
   forward_request_fields(head, cookies, fields);
-  if (!app_->forwards_authorization) drop_credentials(subject, fields);
-  const std::string principal = subject.principal.to_string();
-  const std::string session = subject.session ? subject.session->id : "";
-  fields.push_back({"Wary-Principal", principal});
-  if (!session.empty()) fields.push_back({"Wary-Session", session});
+  if (!app_->forwards_authorization) drop_credentials(who.subject, fields);
+  fields.push_back({"Wary-Principal", who.principal});
+  if (who.subject.session && !who.subject.session->id.empty()) {
+    fields.push_back({"Wary-Session", who.subject.session->id});
+  }
   fields.push_back({"Wary-Decision", decision_id_});
-  fields.push_back({"X-Forwarded-For", client});
+  fields.push_back({"X-Forwarded-For", client_.connection().client_address()});
   fields.push_back({"X-Forwarded-Proto", "https"});
   fields.push_back({"X-Forwarded-Host", head.host});
   fields.push_back({"traceparent", traceparent});
@@ -312,19 +325,19 @@ bool Exchange::prepare(const http1::RequestHead& head, const std::string& path, 
   return false;
 }
 
-void Exchange::deny(const http1::RequestHead& head, const App& app, const std::string& path,
+void Exchange::deny(const http1::RequestHead& head, const App& app, std::string_view path,
                     const enforce::Point::Subject& subject, const contract::Decision& decision) {
   const bool browser = prefers_html(http1::find_field(head.fields, "accept").value_or(""));
   const bool navigates = browser && (head.method == "GET" || head.method == "HEAD");
   const bool has_ended = subject.session && session_has_ended(decision);
-  std::string back = path;
+  std::string back(path);
   if (head.query) back += "?" + std::string(*head.query);
   if (has_ended && navigates) {
     // The same again without the cookie: from there on as anybody who is not signed in.
     return respond(
         303, {{"Location", safe_return_path(back)}, {"Set-Cookie", kClearSession}, {"Cache-Control", "no-store"}}, "");
   }
-  const auto challenge = worker_.point().challenge(subject, request_, decision);
+  const auto challenge = worker_.point().challenge(subject, access_.request(), decision);
   if (subject.is_anonymous && !subject.refusal && app.signs_in && navigates) {
     // The state cookie ties the answer to this browser: a link made elsewhere cannot sign it in as someone else.
     const std::string state = crypto::random_id(worker_.random());

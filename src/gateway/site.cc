@@ -242,8 +242,10 @@ std::shared_ptr<const Site> Site::build(const std::vector<const contract::Entity
   return site;
 }
 
-const App* Site::find_app(std::string_view host) const {
-  const auto found = by_host_.find(codec::host_name(host));
+const App* Site::find_app(std::string_view host) const { return find_named(codec::host_name(host)); }
+
+const App* Site::find_named(const std::string& name) const {
+  const auto found = by_host_.find(name);
   return found == by_host_.end() ? nullptr : found->second;
 }
 

@@ -102,6 +102,7 @@ class Site {
                                            std::vector<Error>& problems, const UpstreamTls& tls = {});
   // `host` may carry a port; case does not matter.
   const App* find_app(std::string_view host) const;
+  const App* find_named(const std::string& name) const;  // in lower case, without a port (codec::host_name)
   std::vector<std::string> hosts() const;
   const std::vector<std::unique_ptr<App>>& apps() const { return apps_; }
 

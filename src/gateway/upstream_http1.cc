@@ -18,10 +18,13 @@ constexpr std::string_view kUnclear = "the application's answer cannot be unders
 
 }  // namespace
 
-Http1Upstream::Http1Upstream(Worker& worker, UpstreamLane& lane, std::unique_ptr<io::Stream> stream)
-    : worker_(worker), lane_(lane), stream_(std::move(stream)) {}
+Http1Upstream::Http1Upstream(Worker& worker, UpstreamLane& lane, std::unique_ptr<io::Stream> stream, Spoke spoke)
+    : worker_(worker), spoke_(std::move(spoke)), lane_(lane), stream_(std::move(stream)) {
+  stream_->on_ready([this](bool readable, bool) { ready(readable); });
+}
 
 void Http1Upstream::use() {
+  is_idle_ = false;
   if (!std::exchange(in_use_, true)) ++lane_.active;
 }
 
@@ -43,7 +46,6 @@ void Http1Upstream::begin(const OutgoingRequest& request, UpstreamEvents& events
   scan_ = {};
   interims_ = 0;
   body_.reset();
-  stream_->on_ready([this](bool readable, bool) { ready(readable); });
   worker_.at_turn_end(*this);
 }
 
@@ -94,6 +96,7 @@ bool Http1Upstream::resume() {
 }
 
 void Http1Upstream::ready(bool readable) {
+  if (is_idle_) return spoke_(*this);
   if (out_at_ < out_.size()) flush();
   if (!readable || !stream_ || events_ == nullptr) return;
   const std::span<std::uint8_t> buffer = worker_.socket_buffer();
@@ -226,9 +229,9 @@ bool Http1Upstream::is_quiet() {
   return stream_->read({&unasked, 1}).state == io::IoCount::State::kWouldBlock;
 }
 
-void Http1Upstream::watch_idle(std::function<void()> spoke) {
+void Http1Upstream::watch_idle() {
   // Whatever an idle application says, its end or bytes nobody asked for, it is not used again.
-  stream_->on_ready([spoke = std::move(spoke)](bool, bool) { spoke(); });
+  is_idle_ = true;
   stream_->want(true, false);
 }
 

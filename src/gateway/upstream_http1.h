@@ -16,7 +16,9 @@ struct UpstreamLane;
 
 class Http1Upstream final : public UpstreamCall, public TurnEnd {
  public:
-  Http1Upstream(Worker& worker, UpstreamLane& lane, std::unique_ptr<io::Stream> stream);
+  // `spoke`: in the pool, it ended or said what nobody asked for; it is not used again then.
+  using Spoke = std::function<void(Http1Upstream&)>;
+  Http1Upstream(Worker& worker, UpstreamLane& lane, std::unique_ptr<io::Stream> stream, Spoke spoke);
   ~Http1Upstream() override { stop_using(); }
   void begin(const OutgoingRequest& request, UpstreamEvents& events) override;
   void data(std::string_view bytes) override;
@@ -33,7 +35,7 @@ class Http1Upstream final : public UpstreamCall, public TurnEnd {
   void use();
   std::int64_t idle_since = 0;
   bool was_used = false;  // for an earlier request: it may be closing while we write
-  void watch_idle(std::function<void()> spoke);
+  void watch_idle();
 
  private:
   void ready(bool readable);
@@ -47,8 +49,10 @@ class Http1Upstream final : public UpstreamCall, public TurnEnd {
   void stop_using();
 
   Worker& worker_;
+  Spoke spoke_;
   UpstreamLane& lane_;
   bool in_use_ = false;
+  bool is_idle_ = false;  // in the pool
   std::unique_ptr<io::Stream> stream_;
   UpstreamEvents* events_ = nullptr;
   std::string method_;

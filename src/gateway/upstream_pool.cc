@@ -127,8 +127,8 @@ void UpstreamPool::note_connect(UpstreamLane& lane, bool worked) {
 void UpstreamPool::connected(UpstreamLane& lane, UpstreamWaiter waiter, Result<std::unique_ptr<io::Stream>> stream) {
   note_connect(lane, stream.ok());
   if (!stream) return answer(waiter, std::move(stream).error());
-  auto upstream =
-      std::make_unique<Http1Upstream>(worker_, lane, lane.secure(worker_.loop(), std::move(stream).value()));
+  auto upstream = std::make_unique<Http1Upstream>(worker_, lane, lane.secure(worker_.loop(), std::move(stream).value()),
+                                                  [this](Http1Upstream& idle) { drop_idle(idle); });
   upstream->use();
   answer(waiter, std::unique_ptr<UpstreamCall>(std::move(upstream)));
 }
@@ -165,14 +165,16 @@ void UpstreamPool::give_back(std::unique_ptr<UpstreamCall> call, bool reset) {
   auto& idle = upstream->lane().idle;
   if (idle.size() >= kIdlePerUpstream) return worker_.bury(std::move(upstream));
   upstream->idle_since = worker_.loop().now().nanos;
-  Http1Upstream* raw = upstream.get();
-  raw->watch_idle([this, &idle, raw] {
-    const auto found = std::find_if(idle.begin(), idle.end(), [&](const auto& held) { return held.get() == raw; });
-    if (found == idle.end()) return;
-    worker_.bury(std::move(*found));
-    idle.erase(found);
-  });
+  upstream->watch_idle();
   idle.push_back(std::move(upstream));
+}
+
+void UpstreamPool::drop_idle(Http1Upstream& upstream) {
+  auto& idle = upstream.lane().idle;
+  const auto found = std::find_if(idle.begin(), idle.end(), [&](const auto& held) { return held.get() == &upstream; });
+  if (found == idle.end()) return;
+  worker_.bury(std::move(*found));
+  idle.erase(found);
 }
 
 bool UpstreamPool::may_retry(const App& app) {

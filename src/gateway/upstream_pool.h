@@ -24,6 +24,7 @@ namespace wary::gateway {
 
 class Worker;
 class HealthProbe;
+class Http1Upstream;
 struct UpstreamLane;
 
 // Who waits for a connection.
@@ -53,6 +54,7 @@ class UpstreamPool {
   struct Group;
   Group& group_of(const App& app);
   UpstreamLane& lane_of(const Endpoint& endpoint, const App& app);
+  void drop_idle(Http1Upstream& upstream);
   void connected(UpstreamLane& lane, UpstreamWaiter waiter, Result<std::unique_ptr<io::Stream>> stream);
   void shared_connected(UpstreamLane& lane, std::int64_t timeout, Result<std::unique_ptr<io::Stream>> stream);
   void answer(const UpstreamWaiter& waiter, Result<std::unique_ptr<UpstreamCall>> call);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "codec/http1.h"
 #include "crypto/tls.h"
 #include "enforce/live_sessions.h"
 #include "enforce/point.h"
@@ -107,6 +108,11 @@ class Worker {
   // would clear it for every read.
   std::span<std::uint8_t> socket_buffer() { return {socket_buffer_.get(), kReadBytes}; }
   std::span<std::uint8_t> plain_buffer() { return {plain_buffer_.get(), kReadBytes}; }
+  // Room for what one request or answer is made of, empty; good until the next that is asked for.
+  std::string& host_room() { return host_room_; }
+  std::string& cookie_room() { return emptied(cookie_room_); }
+  std::vector<codec::http1::Field>& request_fields() { return emptied(request_fields_); }
+  std::vector<codec::http1::Field>& answer_fields() { return emptied(answer_fields_); }
   void count_over_rate() { over_rate_metric_.add(); }
   // What is open, and how many bytes lie in its queues.
   std::size_t connections() const { return connections_.size(); }
@@ -114,6 +120,11 @@ class Worker {
 
  private:
   static constexpr std::size_t kReadBytes = 32 * 1024;
+  template <typename Room>
+  static Room& emptied(Room& room) {
+    room.clear();
+    return room;
+  }
   void accepted(std::unique_ptr<io::Stream> stream);
   void sweep();
   void end_turn();
@@ -145,6 +156,8 @@ class Worker {
   std::vector<std::unique_ptr<Connection>> ended_;
   std::vector<std::unique_ptr<ClientSide>> ended_clients_;
   std::vector<std::unique_ptr<UpstreamCall>> ended_calls_;
+  std::string host_room_, cookie_room_;
+  std::vector<codec::http1::Field> request_fields_, answer_fields_;
   bool end_posted_ = false;
   std::function<void()> drained_;  // while it drains
   std::uint64_t last_connection_ = 0;

@@ -269,12 +269,14 @@ class EpollLoop final : public Loop {
   }
 
   void run_posted() {
-    std::vector<Task> tasks;
     {
       const std::lock_guard lock(mutex_);
-      tasks.swap(posted_);
+      running_.swap(posted_);
     }
-    for (Task& task : tasks) task();
+    for (Task& task : running_) task();
+    running_.clear();
+    constexpr std::size_t kKeptTasks = 64;
+    if (running_.capacity() > kKeptTasks) running_.shrink_to_fit();
   }
 
   Clock& clock_;
@@ -291,6 +293,7 @@ class EpollLoop final : public Loop {
   std::unordered_map<int, std::uint64_t> watched_;
   std::mutex mutex_;
   std::vector<Task> posted_;
+  std::vector<Task> running_;  // empty between turns; its room stays
   std::atomic<bool> stopping_{false};
   std::atomic<std::thread::id> owner_{};  // of the thread that runs the loop
   bool dispatching_ = false;              // before this turn runs what was posted; the owner's

@@ -167,6 +167,7 @@ Result<std::shared_ptr<const CompiledText>> compile_text(PolicyText text) {
   if (!check.errors.empty()) return check.errors.front().error;
   auto out = std::make_shared<CompiledText>();
   for (std::size_t i = 0; i < check.policies.size(); ++i) {
+    out->reads.push_back(context_reads(*check.policies[i]));
     out->policies.push_back({std::move(check.ids[i]), std::move(check.policies[i]), {}, {}});
   }
   out->text = std::move(text);
@@ -201,6 +202,7 @@ CompiledPolicies::Ptr CompiledPolicies::renumbered() const {
   auto out = std::make_shared<CompiledPolicies>(*this);
   out->numbers_.clear();
   out->size_ = 0;
+  out->reads_ = {};
   for (Entry& entry : out->entries_) {
     entry.first = static_cast<std::uint32_t>(out->numbers_.size());
     out->set_numbers(entry, true);
@@ -215,6 +217,7 @@ void CompiledPolicies::set_numbers(const Entry& entry, bool are_there) {
     numbers_[entry.first + i] = are_there ? Numbered{&policies[i], entry.text.get()} : Numbered{};
   }
   size_ = are_there ? size_ + policies.size() : size_ - policies.size();
+  for (const ContextReads& reads : entry.text->reads) are_there ? reads_.add(reads) : reads_.remove(reads);
 }
 
 Result<CompiledPolicies::Ptr> CompiledPolicies::with(std::vector<PolicyText> upserts,
@@ -224,6 +227,7 @@ Result<CompiledPolicies::Ptr> CompiledPolicies::with(std::vector<PolicyText> ups
   auto next = std::make_shared<CompiledPolicies>();
   next->numbers_ = numbers_;
   next->size_ = size_;
+  next->reads_ = reads_;
   for (PolicyText& upsert : upserts) {
     if (upsert.id.empty() || upsert.id.size() > kPolicyIdBytesMax || upsert.id.starts_with(kGuardrailPrefix)) {
       return fail(ErrorKind::kInvalid, "policy_reserved_id", "not an id for a policy text")

@@ -18,6 +18,7 @@
 #include "cedar/policy_set.h"
 #include "engine/engine.h"
 #include "policy/content_digest.h"
+#include "policy/context_reads.h"
 
 namespace wary::policy {
 
@@ -58,6 +59,7 @@ const std::vector<PolicyText>& guardrails();
 struct CompiledText {
   PolicyText text;
   std::vector<cedar::Policy> policies;  // in file order
+  std::vector<ContextReads> reads;      // of each
 };
 
 // A value that the next one shares all but the changed texts with. Every policy has a number, the one that the engine
@@ -78,6 +80,8 @@ class CompiledPolicies {
   // Of the texts; the same for the same texts however they were reached.
   crypto::Digest digest() const { return digest_.digest(); }
   const cedar::Policy* find(std::string_view id) const;
+  // Whether any of them can look at this member of a request's context.
+  bool may_read_context(std::string_view member) const { return reads_.may_read(member); }
   // The guardrails first, then by the id of the text and the place in it.
   template <typename Visit>
   void for_each(Visit visit) const {
@@ -112,6 +116,7 @@ class CompiledPolicies {
   std::size_t size_ = 0;
   std::vector<Numbered> numbers_;  // every number that was given
   ContentDigest digest_;
+  ContextReadCounts reads_;
 };
 
 }  // namespace wary::policy
