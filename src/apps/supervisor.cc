@@ -220,11 +220,11 @@ void Supervisor::replace(Program next, const std::vector<std::string>& words, st
   replacement_ = std::make_unique<Replacement>(Replacement{child, *current, std::move(done)});
   replacement_->timer = runtime_.loop->after(ready_nanos, [this, ready_nanos] {
     replacement_->timer = 0;
-    give_up_replacing(fail(ErrorKind::kTimeout, "upgrade_not_ready",
-                           "the new program was not ready in " + std::to_string(ready_nanos / kNanosPerSecond) + " s")
-                          .at(replacement_->next->program.arguments.front())
-                          .next("the old one goes on; read " + log_directory_ + "/" +
-                                replacement_->next->program.name + ".log"));
+    give_up_replacing(
+        fail(ErrorKind::kTimeout, "upgrade_not_ready",
+             "the new program was not ready in " + std::to_string(ready_nanos / kNanosPerSecond) + " s")
+            .at(replacement_->next->program.arguments.front())
+            .next("the old one goes on; read " + log_directory_ + "/" + replacement_->next->program.name + ".log"));
   });
 }
 

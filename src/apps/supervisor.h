@@ -7,8 +7,8 @@
 //
 // A process that fails before it was ever ready is not started again: its error is the answer. Later ends are answered
 // by a new start after 50 ms, doubling to 2 s. A program is replaced by one that takes over from it (replace()): until
-// that one is ready the old one stays what it was, and then it may come to its end. Logs go to LOG-DIRECTORY/NAME.log. Thread rule: the loop's; start()
-// turns it.
+// that one is ready the old one stays what it was, and then it may come to its end. Logs go to LOG-DIRECTORY/NAME.log.
+// Thread rule: the loop's; start() turns it.
 #pragma once
 
 #include <functional>
@@ -34,9 +34,9 @@ class Supervisor {
   ~Supervisor();
   Status start(const Program& program);
   void stop_all();
-  // Starts `next` with these words more, this once, beside the program of its name, which it is to take over from; `done`
-  // from the loop: it is ready and takes that one's place, or why not. Errors: upgrade_in_progress (another one is on its
-  // way, or the one before has not ended), upgrade_not_ready (not in `ready_nanos`), or the program's own.
+  // Starts `next` with these words more, this once, beside the program of its name, which it is to take over from;
+  // `done` from the loop: it is ready and takes that one's place, or why not. Errors: upgrade_in_progress (another one
+  // is on its way, or the one before has not ended), upgrade_not_ready (not in `ready_nanos`), or the program's own.
   using Replaced = std::function<void(const Status&)>;
   void replace(Program next, const std::vector<std::string>& words, std::int64_t ready_nanos, Replaced done);
   const Program* program_of(const std::string& name) const;

@@ -1,12 +1,13 @@
-// Upgrade: `wary edge upgrade`: another wary-edge takes over from the one that runs, and nobody who is connected notices.
-// The command asks whoever started the processes, at run/supervisor.sock: that one owns the new process from then on.
+// Upgrade: `wary edge upgrade`: another wary-edge takes over from the one that runs, and nobody who is connected
+// notices. The command asks whoever started the processes, at run/supervisor.sock: that one owns the new process from
+// then on.
 //
 //   UpgradeService upgrades(runtime, supervisor, {.data = ..., .programs = own_directory()});
 //   WARY_RETURN_IF_ERROR(upgrades.listen());
 //   commands.push_back(upgrade_command());
 //
-// POST /v1/edge/upgrade {"binary", "drain", "timeout"}: for root and the user whom the processes belong to. Thread rule:
-// the loop's. Limits: one at a time; 1 to 60 s to become ready, 0 to 300 s to drain.
+// POST /v1/edge/upgrade {"binary", "drain", "timeout"}: for root and the user whom the processes belong to. Thread
+// rule: the loop's. Limits: one at a time; 1 to 60 s to become ready, 0 to 300 s to drain.
 #pragma once
 
 #include <memory>

@@ -86,7 +86,6 @@ Status Edge::start() {
   WARY_RETURN_IF_ERROR(start_link());
   for (const auto& lane : lanes_) lane->thread = std::thread([loop = lane->loop.get()] { loop->run(); });
   keep_fresh();
-  see_complete();
   return subscriber_->start();
 }
 
@@ -141,6 +140,11 @@ Status Edge::start_link() {
 
 // What the control plane had to say comes before its reply to whatever it is asked; and a site without a certificate is
 // none yet.
+void Edge::when_complete(std::function<void()> done) {
+  complete_ = std::move(done);
+  see_complete();
+}
+
 void Edge::see_complete() {
   if (!complete_) return;
   parts_.loop.after(kCompleteCheck, [this] { see_complete(); });

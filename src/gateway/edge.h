@@ -79,7 +79,7 @@ class Edge {
   Status start();
   // Once, on the main loop: the control plane was heard, all that is served is known and can be shown a certificate
   // for.
-  void when_complete(std::function<void()> done) { complete_ = std::move(done); }
+  void when_complete(std::function<void()> done);
   // From now on it serves, on these listening sockets.
   void accept(std::vector<io::Descriptor> sockets);
   // The sockets that it listens on; and between the two, new connections wait.
