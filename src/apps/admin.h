@@ -10,6 +10,7 @@
 
 namespace wary::apps {
 
-Result<std::unique_ptr<http::Server>> serve_metrics(io::Loop& loop, Metrics& metrics, const std::string& directory);
+Result<std::unique_ptr<http::Server>> serve_metrics(io::Loop& loop, Metrics& metrics, const std::string& directory,
+                                                    int inherited = -1);
 
 }  // namespace wary::apps

@@ -95,14 +95,16 @@ void block_signals() {
   signal(SIGPIPE, SIG_IGN);
 }
 
-void run_until_signal(Runtime& runtime) {
+void say_ready(Runtime& runtime) { runtime.log->info("process.ready", {{"pid", std::int64_t{getpid()}}}); }
+
+void run_until_signal(Runtime& runtime, bool is_ready) {
   WARY_CHECK(runtime.loop
                  ->watch(signal_descriptor,
                          [&] {
                            if (io::read_signal(signal_descriptor) != 0) runtime.loop->stop();
                          })
                  .ok());
-  runtime.log->info("process.ready", {{"pid", std::int64_t{getpid()}}});
+  if (is_ready) say_ready(runtime);
   runtime.loop->run();
   runtime.log->info("process.ended");
 }

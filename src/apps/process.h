@@ -63,7 +63,8 @@ Error advised(Error error, const std::string& where, std::string_view next);
 // Runs the loop until SIGTERM or SIGINT. Signals must be blocked before other threads start: call block_signals()
 // first.
 void block_signals();
-void run_until_signal(Runtime& runtime);
+void run_until_signal(Runtime& runtime, bool is_ready = true);
+void say_ready(Runtime& runtime);  // for who was not, when it is
 // Logs process.failed with the error's parts, which the supervisor shows, and gives the exit code.
 int report_failure(Log& log, const Error& error);
 

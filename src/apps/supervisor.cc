@@ -42,21 +42,32 @@ struct Supervisor::Child {
   std::int64_t restart_after = kRestartMin;
 };
 
+struct Supervisor::Replacement {
+  std::shared_ptr<Child> next;
+  std::shared_ptr<Child> current;
+  Replaced done;
+  io::TimerId timer = 0;
+  bool current_ended = false;
+};
+
 Supervisor::Supervisor(Runtime& runtime, std::string log_directory)
     : runtime_(runtime), log_directory_(std::move(log_directory)) {}
 
 Supervisor::~Supervisor() { stop_all(); }
 
+Status Supervisor::open_log(Child& child) {
+  const std::string path = log_directory_ + "/" + child.program.name + ".log";
+  child.log = io::Descriptor(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (child.log.is_open()) return {};
+  return fail(ErrorKind::kUnavailable, "log_not_writable", "the log file cannot be opened").at(path);
+}
+
 Status Supervisor::start(const Program& program) {
-  children_.push_back(std::make_unique<Child>());
+  children_.push_back(std::make_shared<Child>());
   Child& child = *children_.back();
   child.program = program;
-  const std::string path = log_directory_ + "/" + program.name + ".log";
-  child.log = io::Descriptor(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!child.log.is_open()) {
-    return fail(ErrorKind::kUnavailable, "log_not_writable", "the log file cannot be opened").at(path);
-  }
-  WARY_RETURN_IF_ERROR(launch(child));
+  WARY_RETURN_IF_ERROR(open_log(child));
+  WARY_RETURN_IF_ERROR(launch(children_.back()));
   const io::TimerId timer = runtime_.loop->after(kReadyTime, [this] { runtime_.loop->stop(); });
   runtime_.loop->run();  // until on_line or on_exit stops it
   runtime_.loop->cancel(timer);
@@ -64,10 +75,11 @@ Status Supervisor::start(const Program& program) {
   if (child.failure) return *child.failure;
   return fail(ErrorKind::kTimeout, "process_not_ready", "a process did not become ready in 10 s")
       .at(program.name)
-      .next("read " + path);
+      .next("read " + log_directory_ + "/" + program.name + ".log");
 }
 
-Status Supervisor::launch(Child& child) {
+Status Supervisor::launch(const std::shared_ptr<Child>& shared, const std::vector<std::string>& words) {
+  Child& child = *shared;
   int ends[2];  // NOLINT: the kernel's interface wants an array
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return fail(ErrorKind::kUnavailable, "process_start", "no pipe");
   child.output = io::Descriptor(ends[0]);
@@ -77,7 +89,9 @@ Status Supervisor::launch(Child& child) {
   options.identity = child.program.identity;
   options.output = writer.get();
   options.environment = {"PATH=/usr/bin:/bin", "LANG=C.UTF-8"};
-  WARY_ASSIGN_OR_RETURN(child.process, io::Process::start(child.program.arguments, options));
+  std::vector<std::string> arguments = child.program.arguments;
+  arguments.insert(arguments.end(), words.begin(), words.end());
+  WARY_ASSIGN_OR_RETURN(child.process, io::Process::start(arguments, options));
   child.ready = false;
   child.line.clear();
   Child* raw = &child;
@@ -111,7 +125,11 @@ void Supervisor::on_line(Child& child, std::string_view line) {
   if (!json) return;
   const std::string_view event = json->string_or("event", "");
   if (event == "process.failed") child.failure = error_of(*json);
-  if (event != "process.ready") return;
+  if (event == "process.ready") on_ready(child);
+}
+
+void Supervisor::on_ready(Child& child) {
+  if (replacement_ && replacement_->next.get() == &child) return put_in_place();
   const bool first = !child.was_ready;
   child.ready = child.was_ready = true;
   if (first)
@@ -124,10 +142,24 @@ void Supervisor::on_exit(Child& child) {
   const auto status = child.process->exit_status();
   if (!status) return;
   on_output(child);
-  runtime_.loop->unwatch(child.process->descriptor());
-  runtime_.loop->unwatch(child.output.get());
+  end_watching(child);
   child.ready = false;
   if (stopping_) return;
+  const auto is_it = [&](const std::shared_ptr<Child>& other) { return other.get() == &child; };
+  if (const auto retired = std::find_if(retired_.begin(), retired_.end(), is_it); retired != retired_.end()) {
+    runtime_.log->info("process.retired", {{"name", child.program.name}, {"status", std::int64_t{*status}}});
+    // Its own handler calls: it goes when that has ended.
+    runtime_.loop->post([gone = *retired] {});
+    retired_.erase(retired);
+    return;
+  }
+  if (replacement_ && is_it(replacement_->next)) {
+    const Error ended = fail(ErrorKind::kUnavailable, "process_ended", "the program ended before it was ready")
+                            .at(child.program.arguments.front())
+                            .found("wait status " + std::to_string(*status))
+                            .next("see whether it is a wary-edge that this machine can run");
+    return give_up_replacing(child.failure.value_or(ended));
+  }
   if (!child.was_ready) {
     if (!child.failure) {
       child.failure = fail(ErrorKind::kUnavailable, "process_ended", "a process ended before it was ready")
@@ -137,20 +169,100 @@ void Supervisor::on_exit(Child& child) {
     return runtime_.loop->stop();
   }
   runtime_.log->warn("process.died", {{"name", child.program.name}, {"status", std::int64_t{*status}}});
-  Child* raw = &child;
-  runtime_.loop->after(child.restart_after, [this, raw] {
-    raw->restart_after = std::min(raw->restart_after * 2, kRestartMax);
-    if (stopping_) return;
-    const Status again = launch(*raw);
-    if (!again) runtime_.log->error("process.not_started", {{"name", raw->program.name}, {"code", again.error().code}});
+  if (replacement_ && is_it(replacement_->current)) {
+    replacement_->current_ended = true;  // the one that is on its way may have its sockets, and goes on alone
+    return;
+  }
+  restart_later(*std::find_if(children_.begin(), children_.end(), is_it));
+}
+
+void Supervisor::end_watching(Child& child) {
+  runtime_.loop->unwatch(child.process->descriptor());
+  if (child.output.is_open()) runtime_.loop->unwatch(child.output.get());
+}
+
+void Supervisor::restart_later(const std::shared_ptr<Child>& child) {
+  const std::weak_ptr<Child> held = child;
+  runtime_.loop->after(child->restart_after, [this, held] {
+    const auto again = held.lock();
+    if (!again || stopping_) return;
+    again->restart_after = std::min(again->restart_after * 2, kRestartMax);
+    const Status begun = launch(again);
+    if (begun) return;
+    runtime_.log->error("process.not_started", {{"name", again->program.name}, {"code", begun.error().code}});
   });
   // A minute of life makes the next end a first one again.
-  runtime_.loop->after(60 * kNanosPerSecond, [raw] { raw->restart_after = kRestartMin; });
+  runtime_.loop->after(60 * kNanosPerSecond, [held] {
+    if (const auto there = held.lock()) there->restart_after = kRestartMin;
+  });
+}
+
+void Supervisor::replace(Program next, const std::vector<std::string>& words, std::int64_t ready_nanos, Replaced done) {
+  const auto has_name = [&](const std::shared_ptr<Child>& child) { return child->program.name == next.name; };
+  const auto current = std::find_if(children_.begin(), children_.end(), has_name);
+  WARY_CHECK(current != children_.end());
+  if (replacement_ || std::any_of(retired_.begin(), retired_.end(), has_name)) {
+    return done(fail(ErrorKind::kConflict, "upgrade_in_progress",
+                     replacement_ ? "another upgrade is on its way" : "the process before this one still drains")
+                    .at(next.name)
+                    .next("wait until it has ended: log/" + next.name + ".log says process.ended"));
+  }
+  if (!(*current)->ready) {
+    return done(fail(ErrorKind::kUnavailable, "upgrade_not_running", "there is nothing that runs to take over from")
+                    .at(next.name)
+                    .next("wait until it was started again"));
+  }
+  auto child = std::make_shared<Child>();
+  child->program = std::move(next);
+  Status begun = open_log(*child);
+  if (begun) begun = launch(child, words);
+  if (!begun) return done(begun);
+  replacement_ = std::make_unique<Replacement>(Replacement{child, *current, std::move(done)});
+  replacement_->timer = runtime_.loop->after(ready_nanos, [this, ready_nanos] {
+    replacement_->timer = 0;
+    give_up_replacing(
+        fail(ErrorKind::kTimeout, "upgrade_not_ready",
+             "the new program was not ready in " + std::to_string(ready_nanos / kNanosPerSecond) + " s")
+            .at(replacement_->next->program.arguments.front())
+            .next("the old one goes on; read " + log_directory_ + "/" + replacement_->next->program.name + ".log"));
+  });
+}
+
+// Its own handler calls, so that nothing of it is taken down here.
+void Supervisor::put_in_place() {
+  const auto replaced = std::move(replacement_);
+  runtime_.loop->cancel(replaced->timer);
+  Child& next = *replaced->next;
+  next.ready = next.was_ready = true;
+  *std::find(children_.begin(), children_.end(), replaced->current) = replaced->next;
+  if (!replaced->current_ended) retired_.push_back(replaced->current);
+  runtime_.log->info("process.replaced", {{"name", next.program.name}, {"program", next.program.arguments.front()}});
+  replaced->done({});
+}
+
+void Supervisor::give_up_replacing(const Error& why) {
+  const auto failed = std::move(replacement_);
+  runtime_.loop->cancel(failed->timer);
+  Child& next = *failed->next;
+  end_watching(next);
+  if (!next.process->exit_status()) (void)next.process->signal(SIGKILL);
+  next.process->wait(kStopMillis);
+  runtime_.loop->post([gone = failed->next] {});
+  runtime_.log->warn("process.not_replaced", {{"name", next.program.name}, {"code", why.code}});
+  if (failed->current_ended) restart_later(failed->current);
+  failed->done(why);
 }
 
 void Supervisor::stop_all() {
   if (stopping_) return;
   stopping_ = true;
+  if (replacement_) retired_.push_back(replacement_->next);
+  for (const auto& child : retired_) (void)child->process->signal(SIGTERM);
+  for (const auto& child : retired_) {
+    if (!child->process->wait(child->program.stop_millis)) (void)child->process->signal(SIGKILL);
+    child->process->wait(kStopMillis);
+    on_output(*child);
+  }
   for (auto child = children_.rbegin(); child != children_.rend(); ++child) {
     if (!(*child)->process) continue;
     (void)(*child)->process->signal(SIGTERM);
@@ -158,6 +270,13 @@ void Supervisor::stop_all() {
     (*child)->process->wait(kStopMillis);
     on_output(**child);
   }
+}
+
+const Program* Supervisor::program_of(const std::string& name) const {
+  for (const auto& child : children_) {
+    if (child->program.name == name) return &child->program;
+  }
+  return nullptr;
 }
 
 pid_t Supervisor::pid_of(const std::string& name) const {

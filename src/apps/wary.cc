@@ -8,6 +8,7 @@
 
 #include "apps/process.h"
 #include "apps/supervisor.h"
+#include "apps/upgrade.h"
 #include "cli/api.h"
 #include "cli/command.h"
 #include "codec/uri.h"
@@ -290,6 +291,8 @@ Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
   }
   Supervisor supervisor(runtime, machine.data + "/log");
   WARY_RETURN_IF_ERROR(start_processes(supervisor, machine));
+  UpgradeService upgrades(runtime, supervisor, {machine.data, own_directory()});
+  WARY_RETURN_IF_ERROR(upgrades.listen());
   WARY_RETURN_IF_ERROR(publish_keys(runtime, machine));
   WARY_RETURN_IF_ERROR(print_welcome(context, machine));
   keep_keys_published(runtime, machine);
@@ -370,6 +373,7 @@ std::vector<cli::Command> table() {
         {"--refresh-hint", "SECONDS", "how often others are to fetch the bundle (default 300)", false}},
        "Keeps its data in the data directory and goes on with it the next time. Ends on Ctrl-C.",
        run_dev});
+  commands.push_back(upgrade_command());
   commands.push_back(
       {{"node", "join"},
        {},

@@ -1,12 +1,12 @@
 // wary-edge: the data plane. It holds no key that lives longer than a day and no privilege at all.
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 
-#include "apps/admin.h"
 #include "apps/process.h"
+#include "apps/succession.h"
 #include "gateway/edge.h"
-#include "http/server.h"
 #include "identity/signer_service.h"
 #include "io/sandbox.h"
 #include "pdp/service.h"
@@ -45,13 +45,13 @@ Result<std::vector<uid_t>> parse_uids(std::string_view text) {
 // What main() keeps for as long as the process runs, in the order in which it is made.
 struct Parts {
   std::unique_ptr<gateway::Edge> edge;
-  std::unique_ptr<http::Server> admin;
   std::unique_ptr<pdp::PointAuthority> authority;
   std::unique_ptr<pdp::Service> decisions;
+  std::unique_ptr<Succession> succession;
 };
 
 // Where other enforcement points ask.
-Status serve_decisions(const Options& options, Runtime& runtime, Parts& parts) {
+Status make_decisions(const Options& options, Runtime& runtime, Parts& parts) {
   WARY_ASSIGN_OR_RETURN(const std::vector<uid_t> peers, parse_uids(options.text("--pep-uids")));
   gateway::Edge& edge = *parts.edge;
   parts.authority = std::make_unique<pdp::PointAuthority>(
@@ -59,7 +59,16 @@ Status serve_decisions(const Options& options, Runtime& runtime, Parts& parts) {
       [&edge](std::string_view host, std::string_view path) { return edge.resource_of(host, path); });
   parts.decisions = std::make_unique<pdp::Service>(
       *runtime.loop, *parts.authority, pdp::ServiceOptions{options.text("--run") + "/edge", getuid(), getpid(), peers});
-  return parts.decisions->listen();
+  return {};
+}
+
+SuccessionOptions succession_options(const Options& options, const io::Address& listen) {
+  SuccessionOptions out{options.text("--directory"), options.text("--run"), listen.to_string()};
+  out.takes_over = options.has("--take-over");
+  constexpr std::int64_t kMost = gateway::kDrainSecondsMost;
+  out.drain_seconds =
+      static_cast<std::uint32_t>(std::clamp<std::int64_t>(options.number("--take-over", kMost), 0, kMost));
+  return out;
 }
 
 std::vector<std::string> list_of(std::string_view text) {
@@ -87,6 +96,10 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
   edge_options.snapshot_key = keys.snapshot;
   edge_options.proxy_peers = list_of(options.text("--proxy-from"));
   edge_options.workers = static_cast<std::size_t>(options.number("--workers", 2));
+  const SuccessionOptions succession = succession_options(options, edge_options.listen);
+  edge_options.takes_over = succession.takes_over;
+  parts.succession = std::make_unique<Succession>(runtime, metrics, succession);
+  WARY_RETURN_IF_ERROR(parts.succession->call());
   const auto issue = [&signer](ByteView csr,
                                const std::vector<std::string>& names) -> Result<gateway::ServerCertificate> {
     WARY_ASSIGN_OR_RETURN(identity::SignerClient::Issued issued, signer.issue_names(csr, names));
@@ -105,15 +118,17 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
     return advised(std::move(opened).error(), directory,
                    "restore that file from a copy, or remove it: what it holds and was not shipped yet is lost then");
   }
-  WARY_ASSIGN_OR_RETURN(parts.admin, serve_metrics(*runtime.loop, metrics, directory));
-  WARY_RETURN_IF_ERROR(serve_decisions(options, runtime, parts));
+  WARY_RETURN_IF_ERROR(make_decisions(options, runtime, parts));
+  WARY_RETURN_IF_ERROR(parts.succession->begin(*edge, *parts.decisions));
   WARY_RETURN_IF_ERROR(io::drop_to({getuid(), getgid()}));
   // Connecting to the sockets under run/ needs no right; making one there, in another process's place, is not for the
   // edge.
   const Status files = io::restrict_files({directory}, {});
   if (!files && files.error().code != "sandbox_landlock_missing") return files;
   WARY_RETURN_IF_ERROR(io::restrict_calls(io::network_process_calls()));
-  return edge->start();
+  WARY_RETURN_IF_ERROR(edge->start());
+  parts.succession->prepare();
+  return {};
 }
 
 }  // namespace
@@ -123,20 +138,23 @@ int main(int count, char** arguments) {
   using namespace wary;
   apps::block_signals();
   apps::Runtime runtime = apps::make_runtime("wary-edge");
-  const auto options = apps::Options::parse(
-      count, arguments,
-      {"--directory", "--run", "--listen", "--workers", "--console-origin", "--pep-uids", "--proxy-from", "--drain"});
+  const auto options = apps::Options::parse(count, arguments,
+                                            {"--directory", "--run", "--listen", "--workers", "--console-origin",
+                                             "--pep-uids", "--proxy-from", "--drain", "--take-over"});
   if (!options) return apps::report_failure(*runtime.log, options.error());
   Metrics metrics;
   identity::SignerClient signer(*runtime.clock, options->text("--run") + "/signer/edge.sock");
   apps::Parts parts;
   const Status started = apps::start(*options, runtime, metrics, signer, parts);
   if (!started) return apps::report_failure(*runtime.log, started.error());
-  apps::run_until_signal(runtime);
+  apps::run_until_signal(runtime, !options->has("--take-over"));
+  if (const auto& failure = parts.succession->failure()) return apps::report_failure(*runtime.log, *failure);
   // What runs ends as its protocol has it, within the time; a second signal does not wait for it.
-  parts.edge->drain([&runtime] { runtime.loop->stop(); });
-  runtime.loop->after(options->number("--drain", 2) * kNanosPerSecond, [&runtime] { runtime.loop->stop(); });
-  runtime.loop->run();
+  if (!parts.succession->has_drained()) {
+    parts.edge->drain([&runtime] { runtime.loop->stop(); });
+    runtime.loop->after(options->number("--drain", 2) * kNanosPerSecond, [&runtime] { runtime.loop->stop(); });
+    runtime.loop->run();
+  }
   parts.edge->stop();
   return 0;
 }

@@ -34,6 +34,17 @@ Status check(const http::ClientResponse& response) {
       .found("status " + std::to_string(response.status));
 }
 
+Result<codec::Json> fetch_json(Context& context, const io::Address& address, const http::ClientRequest& request) {
+  auto response = http::fetch(context.clock, address, request);
+  if (!response) return not_running(context, std::move(response).error());
+  WARY_RETURN_IF_ERROR(check(*response));
+  Limits limits;
+  limits.bytes = std::size_t{64} << 20;
+  limits.items = 1'000'000;
+  limits.total = 10'000'000;
+  return codec::parse_json(response->body.empty() ? "{}" : response->body, limits);
+}
+
 }  // namespace
 
 std::string text_of(const codec::Json& json, std::string_view name) { return std::string(json.string_or(name, "")); }
@@ -59,14 +70,18 @@ Result<codec::Json> call_api(Context& context, const std::string& method, const 
     request.headers.emplace_back("Content-Type", "application/json");
     request.body = body->to_string();
   }
-  auto response = http::fetch(context.clock, admin_socket(context), request);
-  if (!response) return not_running(context, std::move(response).error());
-  WARY_RETURN_IF_ERROR(check(*response));
-  Limits limits;
-  limits.bytes = std::size_t{64} << 20;
-  limits.items = 1'000'000;
-  limits.total = 10'000'000;
-  return codec::parse_json(response->body.empty() ? "{}" : response->body, limits);
+  return fetch_json(context, admin_socket(context), request);
+}
+
+Result<codec::Json> call_supervisor(Context& context, const std::string& method, const std::string& path,
+                                    const codec::Json& body, std::int64_t timeout_nanos) {
+  http::ClientRequest request;
+  request.method = method;
+  request.path = path;
+  request.headers.emplace_back("Content-Type", "application/json");
+  request.body = body.to_string();
+  request.timeout_nanos = timeout_nanos;
+  return fetch_json(context, io::Address::unix_socket(context.data + "/run/supervisor.sock"), request);
 }
 
 Status stream_api(Context& context, const std::string& path, const std::string& query,

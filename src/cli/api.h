@@ -15,6 +15,9 @@ namespace wary::cli {
 
 Result<codec::Json> call_api(Context& context, const std::string& method, const std::string& path,
                              const std::optional<codec::Json>& body = std::nullopt, const std::string& query = "");
+// The same at the socket of whoever started the processes; it answers in its own time.
+Result<codec::Json> call_supervisor(Context& context, const std::string& method, const std::string& path,
+                                    const codec::Json& body, std::int64_t timeout_nanos);
 // A stream of JSON lines; `on_line` answers whether to go on.
 Status stream_api(Context& context, const std::string& path, const std::string& query,
                   const std::function<bool(const codec::Json&)>& on_line);

@@ -25,6 +25,15 @@ Shipper::~Shipper() {
   loop_.cancel(soon_);
 }
 
+void Shipper::add(EventRing& ring) {
+  lanes_.push_back({&ring, ring.begin(), ring.begin(), 0});
+  ship();
+}
+
+void Shipper::remove(const EventRing& ring) {
+  std::erase_if(lanes_, [&](const Lane& lane) { return lane.ring == &ring; });
+}
+
 void Shipper::wake() {
   // At most one task waits in the loop, however many events come meanwhile.
   if (woken_.exchange(true, std::memory_order_acq_rel)) return;

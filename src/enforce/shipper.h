@@ -33,6 +33,10 @@ class Shipper {
   Shipper(io::Loop& loop, std::vector<EventRing*> rings, Hooks hooks);
   ~Shipper();
 
+  // A ring that another process left, and one that has nothing any more. The loop's thread.
+  void add(EventRing& ring);
+  void remove(const EventRing& ring);
+
   void wake();
   void hurry();
   void on_connected();

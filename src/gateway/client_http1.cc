@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t kRequestsHeld = 128 * 1024;                // one head at its limit, and a piece of body
 constexpr std::size_t kKeptForNext = 2 * 1024;                   // of a buffer, between two requests
 constexpr std::string_view kGoingAway{"\x88\x02\x03\xe9", 4};    // RFC 6455: close, code 1001
+constexpr std::string_view kRestarting{"\x88\x02\x03\xf4", 4};   // close, code 1012
 constexpr std::string_view kPolicyClose{"\x88\x02\x03\xf0", 4};  // RFC 6455: close, code 1008
 
 }  // namespace
@@ -71,7 +72,7 @@ bool Http1Client::take_head() {
   in_at_ += result.consumed;
   method_ = head_.method;
   is_1_1_ = head_.minor_version >= 1;
-  keep_alive_ = head_.keep_alive && !draining_;
+  keep_alive_ = head_.keep_alive && !leaving_;
   body_.emplace(head_.framing);
   body_told_end_ = body_->is_done();
   websocket_accept_.clear();
@@ -193,11 +194,14 @@ void Http1Client::on_idle() {
 }
 
 // A WebSocket hears that the server goes away; a request that runs is answered, and the connection closed after it.
-void Http1Client::drain() {
+// Leaving, an answer that was begun as one of several is not made the last: its client would send into the end.
+void Http1Client::drain(Drain how) {
+  leaving_ = true;
+  if (how != Drain::kLeave || !exchange_.has_answered()) keep_alive_ = false;
+  if (how == Drain::kLeave) return;
   draining_ = true;
-  keep_alive_ = false;
   if (exchange_.may_speak()) {
-    connection_.out() += kGoingAway;
+    connection_.out() += how == Drain::kRestart ? kRestarting : kGoingAway;
     exchange_.give_up(false);
     return connection_.end_gracefully();
   }

@@ -24,7 +24,7 @@ class Http1Client final : public ClientProtocol, private ClientSide {
   void on_idle() override;
   Exchange* exchange(std::int32_t) override { return &exchange_; }
   void give_up(bool reset) override { exchange_.give_up(reset); }
-  void drain() override;
+  void drain(Drain how) override;
   std::size_t held_bytes() const override { return in_.capacity() + exchange_.held_bytes(); }
 
  private:
@@ -51,7 +51,8 @@ class Http1Client final : public ClientProtocol, private ClientSide {
   std::string websocket_accept_;  // what the client's key is answered with
   bool is_1_1_ = true;
   bool keep_alive_ = true;
-  bool draining_ = false;
+  bool leaving_ = false;   // the next answer is the last
+  bool draining_ = false;  // and while there is none, nothing is waited for
   bool switched_ = false;  // to a WebSocket
   bool client_ended_ = false;
   std::optional<codec::http1::BodyReader> body_;

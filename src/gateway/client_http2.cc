@@ -17,6 +17,8 @@ constexpr std::int64_t kStalledTime = 300 * kNanosPerSecond;  // of a whole answ
 constexpr std::size_t kLeavingMost = 100;
 constexpr std::size_t kStopBeyond = 64 * 1024;                        // of a request that was answered already
 constexpr std::string_view kGoingAwayFrame{"\x88\x02\x03\xe9", 4};    // RFC 6455: close, code 1001
+constexpr std::string_view kRestartingFrame{"\x88\x02\x03\xf4", 4};   // close, code 1012
+constexpr std::int64_t kLeaveTime = kNanosPerSecond;                  // for the word that we leave, there and back
 constexpr std::string_view kPolicyCloseFrame{"\x88\x02\x03\xf0", 4};  // RFC 6455: close, code 1008
 
 }  // namespace
@@ -74,10 +76,10 @@ class Http2Client::Stream final : public ClientSide {
     owner_.connection_.mark();
   }
   // A WebSocket hears that the server goes away.
-  void say_going_away() {
+  void say_going_away(bool comes_back) {
     if (!exchange.may_speak()) return;
     exchange.give_up(false);
-    data(kGoingAwayFrame);
+    data(comes_back ? kRestartingFrame : kGoingAwayFrame);
     end({});
   }
   // The answer is whole, and what the client still sends of its request is thrown away.
@@ -351,6 +353,10 @@ void Http2Client::stop_answered(std::int64_t now) {
 
 void Http2Client::on_deadlines(std::int64_t now) {
   stop_answered(now);
+  if (leave_at_ != 0 && leave_at_ <= now && !std::exchange(draining_, true)) {
+    session_.shut_down(http::kHttp2NoError);
+    connection_.mark();
+  }
   std::vector<std::int32_t> late;
   for (const auto& [id, stream] : streams_) {
     if (!stream->exchange.is_idle() && stream->exchange.deadline() <= now) late.push_back(id);
@@ -377,7 +383,7 @@ void Http2Client::on_expired(UnixTime now) {
 }
 
 void Http2Client::on_idle() {
-  if (streams_.empty()) return drain();
+  if (streams_.empty()) return drain(Drain::kNow);
   // Requests have their own time limits. Answers alone, of which nothing could be sent for so long, have nobody who
   // reads them.
   for (const auto& [id, stream] : streams_) {
@@ -392,11 +398,17 @@ void Http2Client::give_up(bool reset) {
   for (const auto& stream : leaving_) stream->exchange.give_up(reset);
 }
 
-void Http2Client::drain() {
-  if (std::exchange(draining_, true)) return;
-  session_.shut_down(http::kHttp2NoError);
-  for (auto& [id, stream] : streams_) stream->say_going_away();
+// RFC 9113 section 6.8: leaving, first the word that no stream should begin, and which was the last when all that were
+// on their way have come. Streams go on, WebSockets among them.
+void Http2Client::drain(Drain how) {
   connection_.mark();
+  if (how == Drain::kLeave) {
+    if (leave_at_ == 0 && !draining_) session_.announce_shutdown();
+    if (leave_at_ == 0) leave_at_ = connection_.worker().loop().now().nanos + kLeaveTime;
+    return;
+  }
+  if (!std::exchange(draining_, true)) session_.shut_down(http::kHttp2NoError);
+  for (auto& [id, stream] : streams_) stream->say_going_away(how == Drain::kRestart);
 }
 
 std::size_t Http2Client::held_bytes() const {

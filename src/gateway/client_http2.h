@@ -29,7 +29,7 @@ class Http2Client final : public ClientProtocol, private http::Http2SessionEvent
   void on_idle() override;
   Exchange* exchange(std::int32_t stream) override;
   void give_up(bool reset) override;
-  void drain() override;
+  void drain(Drain how) override;
   std::size_t held_bytes() const override;
 
  private:
@@ -52,6 +52,7 @@ class Http2Client final : public ClientProtocol, private http::Http2SessionEvent
   std::vector<std::unique_ptr<Stream>> leaving_;  // ended before it, while bytes of theirs may be queued
   std::vector<std::int32_t> waiting_;             // streams that have something to do at the end of the turn
   std::uint64_t flushes_ = 0;                     // how often all that was put was with the kernel
+  std::int64_t leave_at_ = 0;  // when a client that was told so has stopped to begin streams; 0: it was not
   bool draining_ = false;
 };
 

@@ -143,6 +143,7 @@ void Connection::choose_protocol() {
   } else {
     protocol_ = std::make_unique<Http1Client>(*this);
   }
+  if (const auto& drains = worker_.drains()) protocol_->drain(*drains);
 }
 
 // What a client still sends after its last answer is thrown away, until it hangs up: a close with bytes unread would be
@@ -234,9 +235,11 @@ void Connection::end_saying(std::string_view last) {
   end_now(false);
 }
 
-void Connection::drain() {
-  if (state_ == State::kOpen) return protocol_->drain();
-  if (state_ == State::kHandshake || state_ == State::kProxyHeader) end_now(false);
+// Who is at its handshake was accepted here: only where there is no time left, it is not served either.
+void Connection::drain(Drain how) {
+  if (state_ == State::kOpen) return protocol_->drain(how);
+  const bool begins = state_ == State::kHandshake || state_ == State::kProxyHeader;
+  if (begins && how != Drain::kLeave) end_now(false);
 }
 
 void Connection::sweep(std::int64_t now, UnixTime wall) {

@@ -38,7 +38,7 @@ class ClientProtocol {
   virtual void on_idle() = 0;
   virtual Exchange* exchange(std::int32_t stream) = 0;
   virtual void give_up(bool reset) = 0;  // the connection ends now
-  virtual void drain() = 0;              // no new request; what runs goes on
+  virtual void drain(Drain how) = 0;     // what runs goes on
   virtual std::size_t held_bytes() const = 0;
 };
 
@@ -52,7 +52,7 @@ class Connection final : public TurnEnd {
   // From the worker.
   void sweep(std::int64_t now, UnixTime wall);
   void turn_end() override;  // sends what was put
-  void drain();
+  void drain(Drain how);
   // What a change concerns of it is decided again before anything else happens to it. It may have ended then.
   void settle();
   Exchange* exchange(std::int32_t stream);

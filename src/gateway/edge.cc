@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::int64_t kFreshnessCheck = kNanosPerSecond;
 constexpr std::int64_t kTrustedCheck = 60 * kNanosPerSecond;
+constexpr std::int64_t kCompleteCheck = 50 * kNanosPerMilli;
 constexpr std::string_view kAppType = "Wary::App";
 constexpr std::string_view kTrustDomainType = "Wary::TrustDomain";
 constexpr std::string_view kRouteType = "Wary::Route";
@@ -21,8 +22,7 @@ constexpr std::string_view kRouteType = "Wary::Route";
 }  // namespace
 
 struct Edge::Lane {
-  std::unique_ptr<io::MappedFile> memory;
-  std::unique_ptr<enforce::EventRing> ring;
+  enforce::EventRing* ring = nullptr;
   std::unique_ptr<io::Loop> loop;
   std::unique_ptr<Worker> worker;
   std::thread thread;
@@ -31,6 +31,7 @@ struct Edge::Lane {
 Edge::Edge(EdgeParts parts, EdgeOptions options)
     : parts_(parts),
       options_(std::move(options)),
+      ring_files_(parts.files, parts.random, parts.log, options_.directory, options_.ring_bytes),
       link_connected_(parts.metrics.gauge("wary_link_connected", "1 while the control plane is connected")),
       ledger_available_(
           parts.metrics.gauge("wary_enforce_ledger_available", "1 while the ledger is known to take events")),
@@ -38,21 +39,24 @@ Edge::Edge(EdgeParts parts, EdgeOptions options)
 Edge::~Edge() { stop(); }
 
 Status Edge::open() {
+  WARY_RETURN_IF_ERROR(ring_files_.take());
   std::vector<enforce::EventRing*> rings;
   for (std::size_t i = 0; i < options_.workers; ++i) {
     auto lane = std::make_unique<Lane>();
-    WARY_ASSIGN_OR_RETURN(enforce::EventRing* const ring, open_ring(std::to_string(i), lane->memory, lane->ring));
-    rings.push_back(ring);
+    WARY_ASSIGN_OR_RETURN(lane->ring, ring_files_.open(std::to_string(i)));
+    rings.push_back(lane->ring);
     lanes_.push_back(std::move(lane));
   }
-  WARY_ASSIGN_OR_RETURN(enforce::EventRing* const decisions, open_ring("pdp", decision_memory_, decision_ring_));
-  rings.push_back(decisions);
+  WARY_ASSIGN_OR_RETURN(decision_ring_, ring_files_.open("pdp"));
+  rings.push_back(decision_ring_);
+  // Of one that took over and died, or was taken over from and did not come to an end. One that runs holds its own.
+  if (const auto left = ring_files_.inherit()) rings.insert(rings.end(), left->begin(), left->end());
   enforce::PointOptions point;
   point.source = options_.node + "/pdp";
   point.tenant = std::string(contract::kDefaultTenant);
   point.event_class = contract::EventClass::kAuthorizeSession;
-  decision_point_ = std::make_unique<enforce::Point>(shared_, *decisions, parts_.clock, parts_.random, std::move(point),
-                                                     parts_.metrics);
+  decision_point_ = std::make_unique<enforce::Point>(shared_, *decision_ring_, parts_.clock, parts_.random,
+                                                     std::move(point), parts_.metrics);
   decision_point_->on_recorded = [this] { shipper_->wake(); };
   shipper_ = std::make_unique<enforce::Shipper>(
       parts_.loop, rings,
@@ -68,16 +72,6 @@ Status Edge::open() {
   return {};
 }
 
-Result<enforce::EventRing*> Edge::open_ring(const std::string& name, std::unique_ptr<io::MappedFile>& memory,
-                                            std::unique_ptr<enforce::EventRing>& ring) {
-  const std::string path = options_.directory + "/events." + name + ".ring";
-  WARY_ASSIGN_OR_RETURN(memory, io::MappedFile::open(path, options_.ring_bytes));
-  auto opened = enforce::EventRing::open(memory->memory(), parts_.random.number());
-  if (!opened) return std::move(opened).error().at(path);
-  ring = std::make_unique<enforce::EventRing>(std::move(opened).value());
-  return ring.get();
-}
-
 std::optional<contract::EntityId> Edge::resource_of(std::string_view host, std::string_view path) const {
   const App* app = site_ ? site_->find_app(host) : nullptr;
   // The console is served by the edge alone.
@@ -87,27 +81,39 @@ std::optional<contract::EntityId> Edge::resource_of(std::string_view host, std::
 
 Status Edge::start() {
   shared_.control_heard.store(parts_.clock.monotonic().nanos);
-  WARY_RETURN_IF_ERROR(check_port());
+  if (!options_.takes_over) WARY_RETURN_IF_ERROR(check_port());
   shared_.rates.hide(parts_.random.number(), parts_.random.number());
-  for (std::size_t i = 0; i < lanes_.size(); ++i) {
-    Lane& lane = *lanes_[i];
-    lane.loop = io::make_epoll_loop(parts_.clock);
-    enforce::PointOptions point;
-    point.source = options_.node + "/" + std::to_string(i);
-    point.tenant = std::string(contract::kDefaultTenant);
-    point.obligations = {std::string(kRecordBefore), std::string(kRedactHeader)};
-    io::Loop& back = *lane.loop;
-    lane.worker = std::make_unique<Worker>(
-        *lane.loop, parts_.clock, parts_.random, shared_, *lane.ring, std::move(point),
-        WorkerOptions{
-            .listen = options_.listen, .console_origin = options_.console_origin, .proxy_peers = options_.proxy_peers},
-        [this, &back](const std::string& code, const std::string& host, const std::string& state,
-                      std::function<void(Result<Redeemed>)> done) { redeem(code, host, state, back, std::move(done)); },
-        parts_.log, parts_.metrics);
-    lane.worker->point().on_recorded = [this] { shipper_->wake(); };
-    lane.worker->point().on_awaited = [this] { shipper_->hurry(); };
-    WARY_RETURN_IF_ERROR(lane.worker->listen());
-  }
+  for (std::size_t i = 0; i < lanes_.size(); ++i) WARY_RETURN_IF_ERROR(start_worker(i));
+  WARY_RETURN_IF_ERROR(start_link());
+  for (const auto& lane : lanes_) lane->thread = std::thread([loop = lane->loop.get()] { loop->run(); });
+  keep_fresh();
+  return subscriber_->start();
+}
+
+Status Edge::start_worker(std::size_t number) {
+  Lane& lane = *lanes_[number];
+  lane.loop = io::make_epoll_loop(parts_.clock);
+  enforce::PointOptions point;
+  point.source = options_.node + "/" + std::to_string(number);
+  point.tenant = std::string(contract::kDefaultTenant);
+  point.obligations = {std::string(kRecordBefore), std::string(kRedactHeader)};
+  io::Loop& back = *lane.loop;
+  lane.worker = std::make_unique<Worker>(
+      *lane.loop, parts_.clock, parts_.random, shared_, *lane.ring, std::move(point),
+      WorkerOptions{
+          .listen = options_.listen, .console_origin = options_.console_origin, .proxy_peers = options_.proxy_peers},
+      [this, &back](const std::string& code, const std::string& host, const std::string& state,
+                    std::function<void(Result<Redeemed>)> done) { redeem(code, host, state, back, std::move(done)); },
+      parts_.log, parts_.metrics);
+  lane.worker->point().on_recorded = [this] { shipper_->wake(); };
+  lane.worker->point().on_awaited = [this] { shipper_->hurry(); };
+  if (options_.takes_over) return {};
+  WARY_RETURN_IF_ERROR(lane.worker->listen());
+  for (const int descriptor : lane.worker->descriptors()) sockets_.push_back(descriptor);
+  return {};
+}
+
+Status Edge::start_link() {
   WARY_ASSIGN_OR_RETURN(const crypto::PublicKey key,
                         crypto::PublicKey::from_raw(crypto::KeyType::kEd25519, options_.snapshot_key));
   link::SubscriberHooks hooks;
@@ -127,12 +133,75 @@ Status Edge::start() {
       shared_.ledger_available.store(true, std::memory_order_relaxed);
     }
   };
-  subscriber_ = std::make_unique<link::Subscriber>(
-      parts_.loop, parts_.files, link::SubscriberOptions{options_.node, options_.link, options_.directory}, hooks,
-      parts_.log);
-  for (const auto& lane : lanes_) lane->thread = std::thread([loop = lane->loop.get()] { loop->run(); });
-  keep_fresh();
-  return subscriber_->start();
+  link::SubscriberOptions link{options_.node, options_.link, options_.directory};
+  link.keeps = !options_.takes_over;
+  subscriber_ = std::make_unique<link::Subscriber>(parts_.loop, parts_.files, std::move(link), hooks, parts_.log);
+  return {};
+}
+
+// What the control plane had to say comes before its reply to whatever it is asked; and a site without a certificate is
+// none yet.
+void Edge::when_complete(std::function<void()> done) {
+  complete_ = std::move(done);
+  see_complete();
+}
+
+void Edge::see_complete() {
+  if (!complete_) return;
+  parts_.loop.after(kCompleteCheck, [this] { see_complete(); });
+  if (asks_complete_ || names_.empty() || !subscriber_ || !subscriber_->is_connected()) return;
+  asks_complete_ = true;
+  subscriber_->call(codec::Json::object().set("op", "hear"), [this](const Result<codec::Json>& reply) {
+    asks_complete_ = false;
+    if (reply && !names_.empty() && site_ && complete_) std::exchange(complete_, nullptr)();
+  });
+}
+
+void Edge::accept(std::vector<io::Descriptor> sockets) {
+  std::vector<std::vector<int>> shares(lanes_.size());
+  for (std::size_t i = 0; i < sockets.size(); ++i) {
+    sockets_.push_back(sockets[i].get());
+    shares[i % shares.size()].push_back(sockets[i].release());
+  }
+  // A worker more than there are sockets gets one of its own beside them, in the kernel's group of that port.
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    lanes_[i]->worker->post_listen(shares[i].empty() ? std::vector<int>{-1} : std::move(shares[i]));
+  }
+  subscriber_->start_keeping();
+}
+
+void Edge::let_go(std::function<void()> done) {
+  subscriber_->stop_keeping();
+  const auto left = std::make_shared<std::size_t>(lanes_.size());  // counted on the main loop
+  for (const auto& lane : lanes_) {
+    lane->worker->post_pause([this, left, done] {
+      parts_.loop.post([left, done] {
+        if (--*left == 0) done();
+      });
+    });
+  }
+}
+
+void Edge::take_back() {
+  for (const auto& lane : lanes_) lane->worker->post_resume();
+  subscriber_->start_keeping();
+}
+
+// While the process that left them may still be there, it is asked for again.
+void Edge::ship_inherited() {
+  if (inherits_) {
+    const auto left = ring_files_.inherit();
+    inherits_ = !left.has_value();
+    if (left) std::for_each(left->begin(), left->end(), [this](enforce::EventRing* ring) { shipper_->add(*ring); });
+  }
+  if (ring_files_.holds_inherited()) {
+    ring_files_.drop_empty([this](const enforce::EventRing& ring) { shipper_->remove(ring); });
+  }
+}
+
+bool Edge::has_shipped() const {
+  if (decision_ring_->used_bytes() > 0) return false;
+  return std::all_of(lanes_.begin(), lanes_.end(), [](const auto& lane) { return lane->ring->used_bytes() == 0; });
 }
 
 // Workers share the port, and the kernel lets any process of this user share it with them: another wary's edge would
@@ -143,14 +212,16 @@ Status Edge::check_port() {
   return {};
 }
 
-void Edge::drain(std::function<void()> done) {
+void Edge::drain(std::function<void()> done, Drain how) {
   const auto left = std::make_shared<std::size_t>(lanes_.size());  // counted on the main loop
   for (const auto& lane : lanes_) {
-    lane->worker->post_drain([this, left, done] {
-      parts_.loop.post([left, done] {
-        if (--*left == 0) done();
-      });
-    });
+    lane->worker->post_drain(
+        [this, left, done] {
+          parts_.loop.post([left, done] {
+            if (--*left == 0) done();
+          });
+        },
+        how);
   }
 }
 
@@ -173,6 +244,7 @@ void Edge::keep_fresh() {
   for (const auto& lane : lanes_) used += static_cast<std::int64_t>(lane->ring->used_bytes());
   used += static_cast<std::int64_t>(decision_ring_->used_bytes());
   ring_used_.set(used);
+  ship_inherited();
   ledger_available_.set(shared_.ledger_available.load(std::memory_order_relaxed) ? 1 : 0);
   if (subscriber_ && subscriber_->is_connected()) {
     shared_.control_heard.store(parts_.clock.monotonic().nanos, std::memory_order_relaxed);

@@ -6,6 +6,9 @@
 //   WARY_RETURN_IF_ERROR(edge.start());    // listens, connects, starts the workers' threads
 //   loop.run(); edge.stop();
 //
+// One that takes over from another (handover.h) starts without listening: when_complete() says that it could serve,
+// accept() makes it.
+//
 // Thread rule: the main loop's thread; each worker has its own.
 #pragma once
 
@@ -21,9 +24,9 @@
 #include "crypto/sign.h"
 #include "enforce/point.h"
 #include "enforce/shipper.h"
+#include "gateway/ring_files.h"
 #include "gateway/worker.h"
 #include "io/files.h"
-#include "io/mapped_file.h"
 #include "link/subscriber.h"
 
 namespace wary::gateway {
@@ -63,6 +66,7 @@ struct EdgeOptions {
   std::string trust_domain;
   Bytes snapshot_key;                    // Ed25519, 32 bytes
   std::vector<std::string> proxy_peers;  // addresses of load balancers that say whose connection it is
+  bool takes_over = false;  // from an edge that runs: sockets and the cache of updates are its own until accept()
   std::size_t workers = 2;
   std::size_t ring_bytes = std::size_t{8} << 20;
 };
@@ -73,8 +77,21 @@ class Edge {
   ~Edge();
   Status open();
   Status start();
+  // Once, on the main loop: the control plane was heard, all that is served is known and can be shown a certificate
+  // for.
+  void when_complete(std::function<void()> done);
+  // From now on it serves, on these listening sockets.
+  void accept(std::vector<io::Descriptor> sockets);
+  // The sockets that it listens on; and between the two, new connections wait.
+  const std::vector<int>& sockets() const { return sockets_; }
+  void let_go(std::function<void()> done);
+  void take_back();
+  // What an edge that has ended could not ship any more is shipped from here.
+  void inherit() { inherits_ = true; }
+  bool holds_inherited() const { return inherits_ || ring_files_.holds_inherited(); }
+  bool has_shipped() const;  // all that was recorded here
   // Takes no new connection, and says on the main loop when nothing is open any more.
-  void drain(std::function<void()> done);
+  void drain(std::function<void()> done, Drain how = Drain::kNow);
   void stop();
   // For other enforcement points, on the main loop's thread and after open(): a point of its own ring that decides by
   // the same snapshot, and what a host and path are here.
@@ -84,9 +101,11 @@ class Edge {
 
  private:
   struct Lane;
-  Result<enforce::EventRing*> open_ring(const std::string& name, std::unique_ptr<io::MappedFile>& memory,
-                                        std::unique_ptr<enforce::EventRing>& ring);
   Status check_port();
+  Status start_worker(std::size_t number);
+  Status start_link();
+  void see_complete();
+  void ship_inherited();
   Status on_update(const link::Update& update);
   void rebuild_site(const policy::Snapshot& snapshot);
   bool has_new_roots();
@@ -100,8 +119,8 @@ class Edge {
   EdgeOptions options_;
   enforce::Shared shared_;
   std::vector<std::unique_ptr<Lane>> lanes_;
-  std::unique_ptr<io::MappedFile> decision_memory_;
-  std::unique_ptr<enforce::EventRing> decision_ring_;
+  RingFiles ring_files_;
+  enforce::EventRing* decision_ring_ = nullptr;
   std::unique_ptr<enforce::Point> decision_point_;
   std::shared_ptr<const Site> site_;  // what the workers serve
   std::unique_ptr<enforce::Shipper> shipper_;
@@ -113,6 +132,10 @@ class Edge {
   std::uint64_t trusted_sequence_ = 0;  // of the roots in use
   Monotonic trusted_read_;
   bool told_unavailable_ = false;  // by the control plane itself
+  std::vector<int> sockets_;       // that the workers listen on
+  std::function<void()> complete_;
+  bool asks_complete_ = false;
+  bool inherits_ = false;
   Metric& link_connected_;
   Metric& ledger_available_;
   Metric& ring_used_;

@@ -47,11 +47,18 @@ Worker::~Worker() {
   ended_calls_.clear();
 }
 
-Status Worker::listen() {
-  WARY_ASSIGN_OR_RETURN(listener_, loop_.listen(options_.listen, {.reuse_port = true},
-                                                [this](std::unique_ptr<io::Stream> s) { accepted(std::move(s)); }));
-  loop_.after(kSweepEvery, [this] { sweep(); });
+Status Worker::listen(int inherited) {
+  if (!std::exchange(sweeps_, true)) loop_.after(kSweepEvery, [this] { sweep(); });
+  WARY_ASSIGN_OR_RETURN(auto listener, loop_.listen(options_.listen, {.reuse_port = true, .inherited = inherited},
+                                                    [this](std::unique_ptr<io::Stream> s) { accepted(std::move(s)); }));
+  listeners_.push_back(std::move(listener));
   return {};
+}
+
+std::vector<int> Worker::descriptors() const {
+  std::vector<int> out;
+  for (const auto& listener : listeners_) out.push_back(listener->descriptor());
+  return out;
 }
 
 void Worker::accepted(std::unique_ptr<io::Stream> stream) {
@@ -169,14 +176,37 @@ void Worker::post_changed(std::shared_ptr<const std::vector<contract::EntityId>>
   loop_.post([this, list = std::move(list), everything, committed] { changed(*list, everything, committed); });
 }
 
-void Worker::post_drain(std::function<void()> done) {
+void Worker::post_pause(std::function<void()> done) {
   loop_.post([this, done = std::move(done)] {
-    listener_.reset();
+    for (const auto& listener : listeners_) listener->pause();
+    done();
+  });
+}
+
+void Worker::post_resume() {
+  loop_.post([this] {
+    for (const auto& listener : listeners_) listener->resume();
+  });
+}
+
+void Worker::post_listen(std::vector<int> inherited) {
+  loop_.post([this, inherited = std::move(inherited)] {
+    for (const int descriptor : inherited) {
+      const Status listens = listen(descriptor);
+      if (!listens) log_.error("gateway.not_listening", {{"code", listens.error().code}});
+    }
+  });
+}
+
+void Worker::post_drain(std::function<void()> done, Drain how) {
+  loop_.post([this, done = std::move(done), how] {
+    listeners_.clear();
+    drains_ = how;
     drained_ = done;
     std::vector<Connection*> open;
     open.reserve(connections_.size());
     for (const auto& [id, connection] : connections_) open.push_back(connection.get());
-    for (Connection* connection : open) connection->drain();
+    for (Connection* connection : open) connection->drain(how);
     if (connections_.empty() && drained_) std::exchange(drained_, nullptr)();
   });
 }

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -46,6 +47,13 @@ class TurnEnd {
   Worker* marked_ = nullptr;
 };
 
+// How a worker, and everything that is open in it, comes to its end.
+enum class Drain {
+  kLeave,    // nothing that is open ends for it: connections are asked to go elsewhere with their next request
+  kNow,      // what is idle ends, what runs is the last of its connection, WebSockets close with 1001
+  kRestart,  // the same, with 1012: who connects again is served at once
+};
+
 struct WorkerOptions {
   io::Address listen;
   std::string console_origin;  // "https://console.localhost:7443": where sign-in happens
@@ -67,7 +75,10 @@ class Worker {
   Worker(io::Loop& loop, Clock& clock, Random& random, enforce::Shared& shared, enforce::EventRing& ring,
          enforce::PointOptions point, WorkerOptions options, Redeem redeem, Log& log, Metrics& metrics);
   ~Worker();
-  Status listen();
+  // On a socket of its own, or on one that another process made; then from the loop's thread once it runs.
+  Status listen(int inherited = -1);
+  // The sockets that it listens on.
+  std::vector<int> descriptors() const;
 
   // From any thread.
   void post_site(std::shared_ptr<const Site> site);
@@ -78,7 +89,11 @@ class Worker {
   void post_receipt(std::uint64_t boot, std::uint64_t sequence);
   // Takes no new connection, lets what runs end with the words its protocol has for it, and says when nothing is open
   // (on the worker's thread).
-  void post_drain(std::function<void()> done);
+  void post_drain(std::function<void()> done, Drain how = Drain::kNow);
+  // Takes no connection until it resumes; they wait in the backlog. `done` on the worker's thread.
+  void post_pause(std::function<void()> done);
+  void post_resume();
+  void post_listen(std::vector<int> inherited);
 
   // For connections, on the loop's thread.
   io::Loop& loop() { return loop_; }
@@ -92,6 +107,7 @@ class Worker {
   const std::shared_ptr<const Site>& site() const { return site_; }
   const WorkerOptions& options() const { return options_; }
   const Redeem& redeem() const { return redeem_; }
+  const std::optional<Drain>& drains() const { return drains_; }
   // The exchange of this connection and stream, if it still runs; one that a change concerns is decided again first.
   Exchange* find(std::uint64_t connection, std::int32_t stream);
   UpstreamPool& upstreams() { return *upstreams_; }
@@ -149,7 +165,8 @@ class Worker {
   std::int64_t slice_ended_ = 0;  // when the last one did
   std::shared_ptr<const Site> site_;
   std::shared_ptr<const crypto::TlsServerContext> context_;  // shared: sessions keep the one they began with
-  std::unique_ptr<io::Listener> listener_;
+  std::vector<std::unique_ptr<io::Listener>> listeners_;
+  bool sweeps_ = false;
   std::vector<TurnEnd*> marked_;  // before those that take themselves out
   std::unique_ptr<UpstreamPool> upstreams_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
@@ -159,6 +176,7 @@ class Worker {
   std::string host_room_, cookie_room_;
   std::vector<codec::http1::Field> request_fields_, answer_fields_;
   bool end_posted_ = false;
+  std::optional<Drain> drains_;
   std::function<void()> drained_;  // while it drains
   std::uint64_t last_connection_ = 0;
   std::unique_ptr<std::uint8_t[]> socket_buffer_ =

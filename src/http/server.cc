@@ -373,4 +373,23 @@ Status Server::listen(const io::Address& address, const io::ListenOptions& optio
   return {};
 }
 
+std::vector<int> Server::descriptors() const {
+  std::vector<int> out;
+  for (const auto& listener : listeners_) out.push_back(listener->descriptor());
+  return out;
+}
+
+void Server::pause() {
+  for (const auto& listener : listeners_) listener->pause();
+}
+
+void Server::resume() {
+  for (const auto& listener : listeners_) listener->resume();
+}
+
+void Server::leave() {
+  for (const auto& listener : listeners_) listener->leave_name();
+  listeners_.clear();
+}
+
 }  // namespace wary::http

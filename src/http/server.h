@@ -63,6 +63,11 @@ class Server {
   Server(io::Loop& loop, Handler handler);
   ~Server();
   Status listen(const io::Address& address, const io::ListenOptions& options);
+  // Another process goes on with its sockets (io/loop.h): their descriptors, and that it takes no connection more.
+  std::vector<int> descriptors() const;
+  void pause();
+  void resume();
+  void leave();
   // One connection that somebody else accepted, a TlsStream for instance; counted as those of listen() are.
   void serve(std::unique_ptr<io::Stream> stream);
   // Whom it is for, when that is known: all others together get 16 connections. Set before listen().

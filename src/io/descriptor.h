@@ -1,4 +1,4 @@
-// Descriptor: owns one file descriptor. Move-only; closes when it goes. Private to io/.
+// Descriptor: owns one file descriptor. Move-only; closes when it goes.
 #pragma once
 
 #include <unistd.h>
@@ -26,6 +26,7 @@ class Descriptor {
   }
   bool is_open() const { return descriptor_ >= 0; }
   int get() const { return descriptor_; }
+  int release() { return std::exchange(descriptor_, -1); }  // the caller closes it
 
  private:
   int descriptor_ = -1;

@@ -1,4 +1,5 @@
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -373,6 +374,9 @@ class SocketStream final : public Stream {
     });
   }
 
+  Status write_with(ByteView bytes, std::span<const int> descriptors) override;
+  IoCount read_with(std::span<std::uint8_t> out, std::vector<Descriptor>& taken) override;
+
   void shutdown_write() override { shutdown(descriptor_.get(), SHUT_WR); }
   void reset_on_close() override { reset_ = true; }
 
@@ -409,6 +413,58 @@ class SocketStream final : public Stream {
   bool reset_ = false;
 };
 
+// Room for the most descriptors that one message carries, aligned as the kernel wants it.
+union ControlRoom {
+  char bytes[CMSG_SPACE(sizeof(int) * Stream::kDescriptorsMost)];  // NOLINT: the kernel's interface
+  cmsghdr aligned;
+};
+
+Status SocketStream::write_with(ByteView bytes, std::span<const int> descriptors) {
+  WARY_CHECK(!bytes.empty() && descriptors.size() <= kDescriptorsMost);
+  ControlRoom room{};
+  iovec part{const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (!descriptors.empty()) {
+    message.msg_control = &room;
+    message.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(descriptors.size_bytes());
+    std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size_bytes());
+  }
+  const ssize_t sent = sendmsg(descriptor_.get(), &message, MSG_NOSIGNAL);
+  if (sent == static_cast<ssize_t>(bytes.size())) return {};
+  return fail(ErrorKind::kUnavailable, "pass_descriptors", "descriptors could not be passed to another process")
+      .found(sent < 0 ? std::strerror(errno) : "a part was sent");
+}
+
+IoCount SocketStream::read_with(std::span<std::uint8_t> out, std::vector<Descriptor>& taken) {
+  ControlRoom room{};
+  iovec part{out.data(), out.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = &room;
+  message.msg_controllen = sizeof room;
+  const IoCount got = counted(recvmsg(descriptor_.get(), &message, MSG_CMSG_CLOEXEC));
+  if (got.state != IoCount::State::kSome) return got;
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int one = -1;
+      std::memcpy(&one, CMSG_DATA(header) + i * sizeof one, sizeof one);
+      taken.emplace_back(one);
+    }
+  }
+  // More than there was room for: the kernel closed what did not fit.
+  if ((message.msg_flags & MSG_CTRUNC) != 0) return {IoCount::State::kFailed, 0, EMSGSIZE};
+  return got;
+}
+
 class SocketListener final : public Listener {
  public:
   SocketListener(EpollLoop& loop, Descriptor descriptor, Address address, Loop::Accept accept)
@@ -418,13 +474,23 @@ class SocketListener final : public Listener {
   ~SocketListener() override {
     loop_.cancel(rest_);
     loop_.remove(token_);
-    if (address_.family == Address::Family::kUnix) unlink(address_.host.c_str());
+    if (address_.family == Address::Family::kUnix && owns_name_) unlink(address_.host.c_str());
   }
   Address address() const override { return address_; }
+  int descriptor() const override { return descriptor_.get(); }
+  void pause() override {
+    paused_ = true;
+    loop_.modify(token_, 0);
+  }
+  void resume() override {
+    paused_ = false;
+    loop_.modify(token_, EPOLLIN);
+  }
+  void leave_name() override { owns_name_ = false; }
 
  private:
   void accept_some() {
-    for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    for (int i = 0; i < kAcceptsPerTurn && !paused_; ++i) {
       SocketAddress peer;
       peer.size = sizeof peer.storage;
       Descriptor descriptor(accept4(descriptor_.get(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
@@ -441,7 +507,9 @@ class SocketListener final : public Listener {
   void take_rest(int error) {
     if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM) return;
     loop_.modify(token_, 0);
-    rest_ = loop_.after(kAcceptRest, [this] { loop_.modify(token_, EPOLLIN); });
+    rest_ = loop_.after(kAcceptRest, [this] {
+      if (!paused_) loop_.modify(token_, EPOLLIN);
+    });
   }
 
   EpollLoop& loop_;
@@ -450,10 +518,36 @@ class SocketListener final : public Listener {
   Loop::Accept accept_;
   std::uint64_t token_ = 0;
   TimerId rest_ = 0;
+  bool paused_ = false;
+  bool owns_name_ = true;
 };
+
+// Whatever was passed: a socket that listens, and where it is meant to.
+Status check_inherited(const Descriptor& descriptor, const Address& address) {
+  int listens = 0;
+  socklen_t size = sizeof listens;
+  SocketAddress bound;
+  bound.size = sizeof bound.storage;
+  const bool is_listening =
+      getsockopt(descriptor.get(), SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens != 0;
+  const bool is_there = is_listening && getsockname(descriptor.get(), bound.get(), &bound.size) == 0;
+  if (!is_there || from_system(bound).to_string() != address.to_string()) {
+    return fail(ErrorKind::kConflict, "listen_inherited", "the socket that was passed does not listen at this address")
+        .at(address.to_string())
+        .found(is_there ? from_system(bound).to_string() : "no listening socket");
+  }
+  fcntl(descriptor.get(), F_SETFL, O_NONBLOCK);
+  return {};
+}
 
 Result<std::unique_ptr<Listener>> EpollLoop::listen(const Address& address, const ListenOptions& options,
                                                     Accept accept) {
+  if (options.inherited >= 0) {
+    Descriptor inherited(options.inherited);
+    WARY_RETURN_IF_ERROR(check_inherited(inherited, address));
+    return std::unique_ptr<Listener>(
+        std::make_unique<SocketListener>(*this, std::move(inherited), address, std::move(accept)));
+  }
   WARY_ASSIGN_OR_RETURN(SocketAddress system, to_system(address));
   Descriptor descriptor(socket(system.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!descriptor.is_open()) return system_error("listen_failed", "no socket", address.to_string(), errno);

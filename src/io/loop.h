@@ -18,10 +18,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "io/descriptor.h"
 #include "io/peer_process.h"
 
 namespace wary::io {
@@ -68,17 +70,34 @@ class Stream {
     return fail(ErrorKind::kUnavailable, "peer_process", "this stream has no process at its other end");
   }
   virtual std::string peer_address() const = 0;
+  // Descriptors to the process at the other end of a unix socket, which gets copies: with these bytes (a few hundred,
+  // at least one) or not at all. At most kDescriptorsMost. Error: pass_descriptors.
+  static constexpr std::size_t kDescriptorsMost = 128;
+  virtual Status write_with(ByteView, std::span<const int>) {
+    return fail(ErrorKind::kUnavailable, "pass_descriptors", "this stream carries bytes alone");
+  }
+  // As read(); what came with the bytes is appended. A plain read() drops descriptors.
+  virtual IoCount read_with(std::span<std::uint8_t> out, std::vector<Descriptor>&) { return read(out); }
 };
 
 class Listener {
  public:
   virtual ~Listener() = default;        // closes
   virtual Address address() const = 0;  // with the port the kernel chose
+  // Its socket, for another process that will accept on it; -1 where there is none.
+  virtual int descriptor() const { return -1; }
+  // What connects waits in the backlog.
+  virtual void pause() {}
+  virtual void resume() {}
+  // Another process goes on with the socket: its name in the file system stays when this closes.
+  virtual void leave_name() {}
 };
 
 struct ListenOptions {
   bool reuse_port = false;  // several loops accept on one port
   unsigned mode = 0600;     // of a unix socket
+  // A socket that listens at this address already, by another process's doing; the loop closes it, whatever comes.
+  int inherited = -1;
 };
 
 using TimerId = std::uint64_t;
@@ -94,7 +113,7 @@ class Loop {
   virtual TimerId after(std::int64_t nanos, Task task) = 0;
   virtual void cancel(TimerId timer) = 0;  // of a fired or unknown timer: nothing happens
   virtual void post(Task task) = 0;        // from any thread; runs on the loop's
-  // Errors: listen_in_use (names the address), listen_failed.
+  // Errors: listen_in_use (names the address), listen_failed, listen_inherited (it is no such socket).
   virtual Result<std::unique_ptr<Listener>> listen(const Address& address, const ListenOptions& options,
                                                    Accept accept) = 0;
   // Errors (through the callback): connect_refused, connect_failed, connect_timeout.

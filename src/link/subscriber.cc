@@ -138,7 +138,7 @@ Status Subscriber::apply(const Update& update) {
 // The cache is a row of frames, each one signed update: a snapshot, then deltas. A torn last frame is cut off.
 Status Subscriber::load() {
   const std::string path = options_.directory + "/" + std::string(kUpdatesFile);
-  WARY_ASSIGN_OR_RETURN(kept_, files_.open(path, io::OpenMode::kCreate));
+  WARY_ASSIGN_OR_RETURN(kept_, files_.open(path, options_.keeps ? io::OpenMode::kCreate : io::OpenMode::kRead));
   WARY_ASSIGN_OR_RETURN(const std::uint64_t size, kept_->size());
   if (size > 2 * limits::kFrameBytes) {
     return fail(ErrorKind::kDataLoss, "link_cache_size", "the cache of updates is larger than it can be").at(path);
@@ -154,32 +154,64 @@ Status Subscriber::load() {
     kept_bytes_ += frame.size;
     if (!update.is_snapshot()) ++kept_deltas_;
   }
+  if (!options_.keeps) {
+    kept_.reset();
+    bytes.resize(kept_bytes_);
+    held_ = std::move(bytes);
+  }
   return {};
 }
 
 Status Subscriber::keep(const Update& update, ByteView wire) {
   Bytes frame;
   append_frame(frame, kUpdateMessage, wire);
-  if (update.is_snapshot() || !kept_) {
-    const std::string path = options_.directory + "/" + std::string(kUpdatesFile);
-    if (!update.is_snapshot())
-      return fail(ErrorKind::kUnavailable, "link_cache_missing", "no cache to add to").at(path);
-    WARY_RETURN_IF_ERROR(io::write_file_atomically(files_, path, frame));
-    WARY_ASSIGN_OR_RETURN(kept_, files_.open(path, io::OpenMode::kReadWrite));
-    kept_bytes_ = frame.size();
-    kept_deltas_ = 0;
+  if (update.is_snapshot()) kept_deltas_ = 0;
+  if (!options_.keeps) {
+    if (update.is_snapshot()) held_.clear();
+    if (update.is_snapshot() || !held_.empty()) append(held_, frame);
+    if (!update.is_snapshot() && ++kept_deltas_ >= options_.deltas_kept_max) begin_again();
     return {};
+  }
+  if (update.is_snapshot()) return keep_whole(frame);
+  if (!kept_) {
+    return fail(ErrorKind::kUnavailable, "link_cache_missing", "no cache to add to").at(options_.directory);
   }
   WARY_RETURN_IF_ERROR(kept_->write_at(kept_bytes_, frame));
   // Not synced: a lost tail is asked for again. Order holds, since a torn frame ends the cache.
   kept_bytes_ += frame.size();
-  if (++kept_deltas_ >= options_.deltas_kept_max) {
-    // Said as unknown, the next connection brings a whole snapshot and with it a short cache.
-    kept_deltas_ = 0;
-    history_.clear();
-    frames_->close();
-  }
+  if (++kept_deltas_ >= options_.deltas_kept_max) begin_again();
   return {};
+}
+
+Status Subscriber::keep_whole(ByteView frames) {
+  const std::string path = options_.directory + "/" + std::string(kUpdatesFile);
+  WARY_RETURN_IF_ERROR(io::write_file_atomically(files_, path, frames));
+  WARY_ASSIGN_OR_RETURN(kept_, files_.open(path, io::OpenMode::kReadWrite));
+  kept_bytes_ = frames.size();
+  return {};
+}
+
+// Said as unknown, the next connection brings a whole snapshot and with it a short cache.
+void Subscriber::begin_again() {
+  kept_deltas_ = 0;
+  history_.clear();
+  if (frames_) frames_->close();
+}
+
+void Subscriber::stop_keeping() {
+  options_.keeps = false;
+  kept_.reset();
+  held_.clear();
+}
+
+void Subscriber::start_keeping() {
+  options_.keeps = true;
+  if (held_.empty()) return begin_again();
+  const Status kept = keep_whole(held_);
+  Bytes().swap(held_);
+  if (kept) return;
+  log_.warn("link.cache_not_written", {{"code", kept.error().code}, {"where", kept.error().where}});
+  begin_again();
 }
 
 Status Subscriber::send_events(const EventBatch& batch) {

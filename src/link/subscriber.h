@@ -36,6 +36,7 @@ struct SubscriberOptions {
   std::size_t deltas_kept_max = 4096;
   Dial dial = nullptr;    // instead of the address
   std::string view = "";  // whose updates are taken; "": the whole
+  bool keeps = true;      // false: another process keeps the updates until start_keeping()
 };
 
 struct SubscriberHooks {
@@ -55,6 +56,9 @@ class Subscriber {
   std::uint64_t revision() const { return revision_; }
   // Not connected or too slow: the events stay with the caller. Error: link_closed, link_queue_full.
   Status send_events(const EventBatch& batch);
+  // Two processes that take turns at one directory: one writes at a time.
+  void stop_keeping();
+  void start_keeping();
   // The reply, or an error when the link closes first (link_closed) or 2 s pass (link_timeout).
   void call(const codec::Json& request, std::function<void(Result<codec::Json>)> done);
 
@@ -67,6 +71,8 @@ class Subscriber {
   Status apply(const Update& update);
   Status load();
   Status keep(const Update& update, ByteView wire);
+  Status keep_whole(ByteView frames);
+  void begin_again();
   void finish_call(std::uint64_t id, Result<codec::Json> reply);
 
   io::Loop& loop_;
@@ -78,6 +84,7 @@ class Subscriber {
   std::string history_;
   std::uint64_t revision_ = 0;
   std::unique_ptr<io::File> kept_;
+  Bytes held_;  // what would be kept, while another process keeps
   std::uint64_t kept_bytes_ = 0;
   std::size_t kept_deltas_ = 0;
   std::int64_t backoff_ = 0;

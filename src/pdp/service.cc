@@ -29,7 +29,7 @@ void Service::offload(std::unique_ptr<io::Stream> stream, bool is_grpc) {
   const io::PeerCredentials peer = stream->peer_credentials();
   // There is no word for who is not known that both protocols have: closed at once.
   // The gateway speaks neither: what comes from this process here is not meant to.
-  if (!is_known(peer) || peer.pid == options_.own_process) return;
+  if (!is_known(peer) || is_gateway(peer.pid)) return;
   if (wires_.size() >= kOffloadsMax) drop_most_silent();
   const std::uint64_t number = ++last_wire_;
   const std::string pep = "unix uid " + std::to_string(peer.uid);
@@ -54,16 +54,48 @@ Service::Service(io::Loop& loop, Authority& authority, ServiceOptions options)
   server_.is_known = [this](const io::PeerCredentials& peer) { return is_known(peer); };
 }
 
-Status Service::listen() {
+Status Service::listen() { return listen({-1, -1, -1}); }
+
+Status Service::listen(const std::vector<int>& inherited) {
+  WARY_CHECK(inherited.size() == 3);
   // Others may connect only when some of them are meant; each is told apart by the kernel.
   const unsigned mode = options_.peers.empty() ? 0600 : 0666;
   WARY_ASSIGN_OR_RETURN(grpc_listener_,
-                        loop_.listen(io::Address::unix_socket(options_.directory + "/grpc.sock"), {.mode = mode},
+                        loop_.listen(io::Address::unix_socket(options_.directory + "/grpc.sock"),
+                                     {.mode = mode, .inherited = inherited[0]},
                                      [this](std::unique_ptr<io::Stream> stream) { offload(std::move(stream), true); }));
   WARY_ASSIGN_OR_RETURN(
-      spop_listener_, loop_.listen(io::Address::unix_socket(options_.directory + "/spop.sock"), {.mode = mode},
+      spop_listener_, loop_.listen(io::Address::unix_socket(options_.directory + "/spop.sock"),
+                                   {.mode = mode, .inherited = inherited[1]},
                                    [this](std::unique_ptr<io::Stream> stream) { offload(std::move(stream), false); }));
-  return server_.listen(io::Address::unix_socket(options_.directory + "/pdp.sock"), {.mode = mode});
+  return server_.listen(io::Address::unix_socket(options_.directory + "/pdp.sock"),
+                        {.mode = mode, .inherited = inherited[2]});
+}
+
+std::vector<int> Service::descriptors() const {
+  std::vector<int> out = {grpc_listener_->descriptor(), spop_listener_->descriptor()};
+  for (const int descriptor : server_.descriptors()) out.push_back(descriptor);
+  return out;
+}
+
+void Service::pause() {
+  grpc_listener_->pause();
+  spop_listener_->pause();
+  server_.pause();
+}
+
+void Service::resume() {
+  grpc_listener_->resume();
+  spop_listener_->resume();
+  server_.resume();
+}
+
+void Service::leave() {
+  grpc_listener_->leave_name();
+  spop_listener_->leave_name();
+  grpc_listener_.reset();
+  spop_listener_.reset();
+  server_.leave();
 }
 
 bool Service::is_known(const io::PeerCredentials& peer) const {
@@ -92,7 +124,7 @@ void Service::handle(http::Exchange& exchange) {
   call.content_encoding = request.header("Content-Encoding");
   call.request_id = request.header("X-Request-ID");
   call.body = request.body;
-  const bool is_through_gateway = request.peer.pid == options_.own_process;
+  const bool is_through_gateway = is_gateway(request.peer.pid);
   if (is_through_gateway) {
     call.pep = request.header("Wary-Principal");
     if (!may_evaluate(call.pep)) {

@@ -34,6 +34,14 @@ class Service {
   Service(io::Loop& loop, Authority& authority, ServiceOptions options);
   ~Service();
   Status listen();
+  // On these sockets, which another process of this gateway listened on (io/loop.h), in the order of descriptors().
+  Status listen(const std::vector<int>& inherited);
+  std::vector<int> descriptors() const;
+  void pause();
+  void resume();
+  void leave();
+  // While two processes are the gateway, what comes from the other is the gateway's as well; -1: there is none.
+  void set_other_process(pid_t pid) { other_process_ = pid; }
 
  private:
   void drop_most_silent();
@@ -45,7 +53,10 @@ class Service {
   io::Loop& loop_;
   Authority& authority_;
   Authzen authzen_;
+  bool is_gateway(pid_t pid) const { return pid == options_.own_process || (pid > 0 && pid == other_process_); }
+
   ServiceOptions options_;
+  pid_t other_process_ = -1;
   http::Server server_;
   std::unique_ptr<io::Listener> grpc_listener_, spop_listener_;
   std::map<std::uint64_t, std::unique_ptr<http::Wire>> wires_;

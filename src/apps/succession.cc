@@ -1,0 +1,161 @@
+#include "apps/succession.h"
+
+#include <unistd.h>
+
+#include "apps/admin.h"
+
+namespace wary::apps {
+
+namespace {
+
+constexpr std::string_view kListen = "listen.";
+constexpr std::array<const char*, 5> kOtherSockets = {"grpc", "spop", "pdp", "admin", "upgrade"};
+constexpr std::int64_t kLastWords = 2 * kNanosPerSecond;  // for what is open when the time to drain is over
+constexpr std::int64_t kShipTime = 5 * kNanosPerSecond;   // then whoever took over ships the rest
+constexpr std::int64_t kShipCheck = 20 * kNanosPerMilli;
+
+}  // namespace
+
+Succession::Succession(Runtime& runtime, Metrics& metrics, SuccessionOptions options)
+    : runtime_(runtime), metrics_(metrics), options_(std::move(options)) {}
+
+gateway::HandoverOptions Succession::handover_options() const {
+  return {options_.run + "/edge/upgrade.sock", options_.listen, getuid(), options_.drain_seconds};
+}
+
+void Succession::stop_with(const Error& why) {
+  failure_ = why;
+  runtime_.loop->stop();
+}
+
+// Without the sockets there is nothing to be made.
+Status Succession::call() {
+  if (!options_.takes_over) return {};
+  gateway::TakerHooks hooks;
+  hooks.prepare = [this](std::vector<std::pair<std::string, io::Descriptor>> sockets) {
+    for (auto& [name, descriptor] : sockets) taken_[name] = std::move(descriptor);
+    has_sockets_ = true;
+    runtime_.loop->stop();
+  };
+  hooks.take = [this] { take(); };
+  hooks.inherit = [this] { edge_->inherit(); };
+  hooks.fail = [this](const Error& why) { stop_with(why); };
+  hooks.partner = [this](pid_t pid) { set_partner(pid); };
+  taker_ = std::make_unique<gateway::HandoverTaker>(*runtime_.loop, handover_options(), std::move(hooks));
+  taker_->call();
+  runtime_.loop->run();
+  if (failure_) return *failure_;
+  for (const char* name : kOtherSockets) {
+    if (taken_.contains(name)) continue;
+    return fail(ErrorKind::kConflict, "handover_failed", "the edge that runs gave too few sockets").expected(name);
+  }
+  return {};
+}
+
+Status Succession::begin(gateway::Edge& edge, pdp::Service& decisions) {
+  edge_ = &edge;
+  decisions_ = &decisions;
+  decisions.set_other_process(partner_);
+  make_giver();
+  if (options_.takes_over) return {};
+  WARY_ASSIGN_OR_RETURN(admin_, serve_metrics(*runtime_.loop, metrics_, options_.directory));
+  WARY_RETURN_IF_ERROR(decisions.listen());
+  return giver_->listen();
+}
+
+void Succession::prepare() {
+  if (taker_) edge_->when_complete([this] { taker_->prepared(); });
+}
+
+void Succession::set_partner(pid_t pid) {
+  partner_ = pid;
+  if (decisions_ != nullptr) decisions_->set_other_process(pid);
+}
+
+void Succession::take() {
+  const Status taken = take_sockets();
+  if (!taken) return stop_with(taken.error());
+  say_ready(runtime_);
+}
+
+Status Succession::take_sockets() {
+  WARY_RETURN_IF_ERROR(
+      decisions_->listen({taken_["grpc"].release(), taken_["spop"].release(), taken_["pdp"].release()}));
+  WARY_ASSIGN_OR_RETURN(admin_, serve_metrics(*runtime_.loop, metrics_, options_.directory, taken_["admin"].release()));
+  WARY_RETURN_IF_ERROR(giver_->listen(taken_["upgrade"].release()));
+  std::vector<io::Descriptor> listening;
+  for (auto& [name, descriptor] : taken_) {
+    if (name.starts_with(kListen)) listening.push_back(std::move(descriptor));
+  }
+  taken_.clear();
+  edge_->accept(std::move(listening));
+  return {};
+}
+
+void Succession::make_giver() {
+  gateway::GiverHooks hooks;
+  hooks.busy = [this] { return busy(); };
+  hooks.sockets = [this] { return sockets(); };
+  hooks.let_go = [this](std::function<void()> done) {
+    decisions_->pause();
+    admin_->pause();
+    edge_->let_go(std::move(done));
+  };
+  hooks.take_back = [this] {
+    decisions_->resume();
+    admin_->resume();
+    edge_->take_back();
+  };
+  hooks.drain = [this](std::uint32_t seconds) { drain(seconds); };
+  hooks.partner = [this](pid_t pid) { set_partner(pid); };
+  giver_ =
+      std::make_unique<gateway::HandoverGiver>(*runtime_.loop, *runtime_.log, handover_options(), std::move(hooks));
+}
+
+std::optional<Error> Succession::busy() const {
+  if ((taker_ && taker_->has_giver()) || edge_->holds_inherited()) {
+    return fail(ErrorKind::kConflict, "upgrade_in_progress", "the edge before this one has not ended yet");
+  }
+  if (edge_->sockets().size() + kOtherSockets.size() > gateway::kHandoverSocketsMost) {
+    return fail(ErrorKind::kExhausted, "handover_sockets", "more sockets than one message carries: start wary again");
+  }
+  return std::nullopt;
+}
+
+std::vector<std::pair<std::string, int>> Succession::sockets() const {
+  std::vector<std::pair<std::string, int>> out;
+  for (const int descriptor : edge_->sockets()) {
+    out.emplace_back(std::string(kListen) + std::to_string(out.size()), descriptor);
+  }
+  std::size_t at = 0;
+  for (const int descriptor : decisions_->descriptors()) out.emplace_back(kOtherSockets[at++], descriptor);
+  for (const int descriptor : admin_->descriptors()) out.emplace_back("admin", descriptor);
+  out.emplace_back("upgrade", giver_->descriptor());
+  return out;
+}
+
+void Succession::drain(std::uint32_t seconds) {
+  decisions_->leave();
+  admin_->leave();
+  giver_->leave();
+  is_draining_ = true;
+  const auto ended = [this] { end_when_shipped(runtime_.loop->now().nanos + kShipTime); };
+  edge_->drain(ended, gateway::Drain::kLeave);
+  runtime_.loop->after(std::int64_t{seconds} * kNanosPerSecond, [this, ended] {
+    if (!std::exchange(is_draining_, false)) return;
+    edge_->drain(ended, gateway::Drain::kRestart);
+    runtime_.loop->after(kLastWords, ended);
+  });
+}
+
+void Succession::end_when_shipped(std::int64_t until) {
+  is_draining_ = false;
+  if (!edge_->has_shipped() && runtime_.loop->now().nanos < until) {
+    runtime_.loop->after(kShipCheck, [this, until] { end_when_shipped(until); });
+    return;
+  }
+  has_drained_ = true;
+  runtime_.loop->stop();
+}
+
+}  // namespace wary::apps
