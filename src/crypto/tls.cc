@@ -123,6 +123,7 @@ struct TlsSession::Impl {
     const int done = SSL_do_handshake(ssl.get());
     if (done == 1) {
       state = State::kOpen;
+      peer.own_leaf.reset();
       if (peer.peer) {
         if (auto id = check_svid(*peer.peer); id.ok()) spiffe_id = id->to_string();
       }
@@ -185,13 +186,7 @@ void TlsSession::consume_output(std::size_t size) {
   pipe.sent += size;
   if (pipe.sent < pipe.out.size()) return;
   pipe.sent = 0;
-  // Room for one record stays; a burst's memory goes back.
-  constexpr std::size_t kKept = 20 * 1024;
-  if (pipe.out.capacity() > kKept) {
-    Bytes().swap(pipe.out);
-  } else {
-    pipe.out.clear();
-  }
+  Bytes().swap(pipe.out);  // an idle session holds nothing
 }
 
 bool TlsSession::is_open() const {
@@ -249,7 +244,7 @@ void TlsSession::close() {
   ERR_clear_error();
 }
 
-const std::optional<Certificate>& TlsSession::peer() const { return impl_->peer.peer; }
+const PeerCertificate& TlsSession::peer() const { return impl_->peer.peer; }
 std::string_view TlsSession::peer_spiffe_id() const { return impl_->spiffe_id; }
 
 std::string_view TlsSession::alpn() const {

@@ -37,11 +37,15 @@ struct TlsIdentity {
   std::shared_ptr<const PrivateKey> key;  // shared: one key serves several contexts across a reload
 };
 
+using PeerCertificate = std::shared_ptr<const Certificate>;  // shared: by all connections that show the same one
 // Decides about the peer's chain (leaf first, at most 10). `server_name` is what the client asked for; empty on a
 // server. Called during the handshake, on the session's thread.
-using VerifyPeer = std::function<Result<Certificate>(const std::vector<Bytes>& chain, std::string_view server_name)>;
+using VerifyPeer =
+    std::function<Result<PeerCertificate>(const std::vector<Bytes>& chain, std::string_view server_name)>;
 
-// The usual verifiers. The clock must outlive the context.
+// The usual verifiers. The clock must outlive the context. Those of SVIDs remember which chains they have verified, by
+// their bytes, for as long as every certificate of them is valid and no longer than these roots are in use; whether
+// whom they name is still let in is asked elsewhere, each time.
 VerifyPeer verify_server_name(TrustRoots roots, Clock& clock);
 VerifyPeer verify_svid(TrustRoots roots, std::string trust_domain, VerifyOptions::Use use, Clock& clock);
 // And nobody but this one. Error: tls_peer.
@@ -121,8 +125,8 @@ class TlsSession {
   void close();  // close_notify into output()
 
   // Known once is_open().
-  const std::optional<Certificate>& peer() const;  // none if the client showed none
-  std::string_view peer_spiffe_id() const;         // empty unless the peer's certificate is a good X509-SVID
+  const PeerCertificate& peer() const;      // none if the client showed none
+  std::string_view peer_spiffe_id() const;  // empty unless the peer's certificate is a good X509-SVID
   std::string_view alpn() const;
   std::string_view server_name() const;  // what the client asked for
   std::string_view cipher() const;

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 
+#include "base/proof_cache.h"
 #include "codec/text.h"
+#include "crypto/hash.h"
 #include "crypto/key_material.h"
+#include "crypto/lean_library.h"
 #include "crypto/x509_private.h"
 
 namespace wary::crypto {
@@ -11,6 +14,7 @@ namespace wary::crypto {
 namespace {
 
 constexpr std::size_t kSitesMax = 10'000;
+constexpr std::size_t kProvenMax = 4096;  // chains that one verifier remembers; of about 2 KiB each
 
 Error option_error(std::string_view what) { return fail(ErrorKind::kInvalid, "tls_option", what); }
 Error openssl_option_error(std::string_view what) { return openssl_error(ErrorKind::kInvalid, "tls_option", what); }
@@ -37,6 +41,16 @@ Result<Bytes> der_of(X509* x509) {
   return der;
 }
 
+// The library keeps the peer's certificate, with its key, for as long as the connection lasts: some 5 KiB that all
+// connections of one workload have alike. It is given the one that was verified, which is the same to the byte.
+void share_leaf(STACK_OF(X509) * shown, const Bytes& der, TlsPeerState& state) {
+  if (!state.peer->parsed || state.peer->der != der) return;
+  auto* leaf = static_cast<X509*>(const_cast<void*>(state.peer->parsed.get()));  // NOLINT: it counts its users
+  state.own_leaf.reset(sk_X509_value(shown, 0));
+  X509_up_ref(leaf);
+  sk_X509_set(shown, 0, leaf);
+}
+
 // In place of OpenSSL's chain building: our verifier alone decides.
 int verify_callback(X509_STORE_CTX* store, void*) {
   auto* ssl = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
@@ -61,6 +75,7 @@ int verify_callback(X509_STORE_CTX* store, void*) {
     auto peer = (*state->verify)(chain, state->server_name);
     if (peer.ok()) {
       state->peer = std::move(peer).value();
+      share_leaf(X509_STORE_CTX_get0_untrusted(store), chain.front(), *state);
       SSL_set_num_tickets(ssl, 0);
       X509_STORE_CTX_set_error(store, X509_V_OK);
       return 1;
@@ -97,7 +112,7 @@ Result<std::string> alpn_wire(const std::vector<std::string>& protocols) {
 }
 
 Result<SslContextHandle> new_context(const SSL_METHOD* method) {
-  SslContextHandle context(SSL_CTX_new(method));
+  SslContextHandle context(SSL_CTX_new_ex(lean_library(), nullptr, method));
   SSL_CTX* raw = context.get();
   if (raw == nullptr || SSL_CTX_set_min_proto_version(raw, TLS1_3_VERSION) != 1 ||
       SSL_CTX_set_max_proto_version(raw, TLS1_3_VERSION) != 1 ||
@@ -107,7 +122,8 @@ Result<SslContextHandle> new_context(const SSL_METHOD* method) {
     return openssl_option_error("the TLS context was not made");
   }
   SSL_CTX_set_options(raw, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
-  SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  // Without the last, a certificate that needs no other beside it is looked for a chain to in each handshake.
+  SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
   SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_max_cert_list(raw, 128 * 1024);
   SSL_CTX_set_cert_verify_callback(raw, verify_callback, nullptr);
@@ -239,34 +255,57 @@ Result<TlsClientContext> TlsClientContext::build(TlsClientOptions options) {
 
 VerifyPeer verify_server_name(TrustRoots roots, Clock& clock) {
   return [roots = std::move(roots), &clock](const std::vector<Bytes>& chain,
-                                            std::string_view server_name) -> Result<Certificate> {
+                                            std::string_view server_name) -> Result<PeerCertificate> {
     if (server_name.empty()) {
       return fail(ErrorKind::kUnauthenticated, "x509_name", "no server name was asked for, so none can be checked")
           .next("ask by the server's DNS name");
     }
     VerifyOptions rules;
     rules.dns_name = server_name;
-    return roots.verify(chain, clock.unix_time(), rules);
+    WARY_ASSIGN_OR_RETURN(Certificate peer, roots.verify(chain, clock.unix_time(), rules));
+    return std::make_shared<const Certificate>(std::move(peer));
   };
 }
+
+namespace {
+
+// Of all bytes of the chain and of where each certificate ends.
+Digest digest_of(const std::vector<Bytes>& chain) {
+  Sha256 hash;
+  for (const Bytes& certificate : chain) {
+    const std::uint64_t size = certificate.size();
+    hash.update(ByteView(reinterpret_cast<const std::uint8_t*>(&size), sizeof size));
+    hash.update(certificate);
+  }
+  return hash.finish();
+}
+
+}  // namespace
 
 VerifyPeer verify_svid(TrustRoots roots, std::string trust_domain, VerifyOptions::Use use, Clock& clock) {
   VerifyOptions rules;
   rules.use = use;
   rules.svid = true;
   rules.trust_domain = std::move(trust_domain);
-  return
-      [roots = std::move(roots), rules = std::move(rules), &clock](const std::vector<Bytes>& chain, std::string_view) {
-        return roots.verify(chain, clock.unix_time(), rules);
-      };
+  const auto proven = std::make_shared<ProofCache<Certificate>>(kProvenMax);
+  return [roots = std::move(roots), rules = std::move(rules), proven, &clock](
+             const std::vector<Bytes>& chain, std::string_view) -> Result<PeerCertificate> {
+    const UnixTime now = clock.unix_time();
+    const Digest digest = digest_of(chain);
+    if (PeerCertificate known = proven->find(digest, now)) return known;
+    WARY_ASSIGN_OR_RETURN(VerifiedChain verified, roots.verify_chain(chain, now, rules));
+    auto peer = std::make_shared<const Certificate>(std::move(verified.leaf));
+    proven->add(digest, peer, verified.from, verified.until);
+    return peer;
+  };
 }
 
 VerifyPeer verify_svid_of(TrustRoots roots, std::string trust_domain, std::string spiffe_id, VerifyOptions::Use use,
                           Clock& clock) {
   return [any = verify_svid(std::move(roots), std::move(trust_domain), use, clock), spiffe_id = std::move(spiffe_id)](
-             const std::vector<Bytes>& chain, std::string_view server_name) -> Result<Certificate> {
-    WARY_ASSIGN_OR_RETURN(Certificate peer, any(chain, server_name));
-    WARY_ASSIGN_OR_RETURN(const SpiffeId id, check_svid(peer));
+             const std::vector<Bytes>& chain, std::string_view server_name) -> Result<PeerCertificate> {
+    WARY_ASSIGN_OR_RETURN(PeerCertificate peer, any(chain, server_name));
+    WARY_ASSIGN_OR_RETURN(const SpiffeId id, check_svid(*peer));
     if (id.to_string() == spiffe_id) return peer;
     return fail(ErrorKind::kUnauthenticated, "tls_peer", "another workload answers here")
         .expected(spiffe_id)

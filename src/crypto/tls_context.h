@@ -26,7 +26,8 @@ struct TlsClientContext::Impl {
 struct TlsPeerState {
   const VerifyPeer* verify = nullptr;
   std::string server_name;  // of a client session
-  std::optional<Certificate> peer;
+  PeerCertificate peer;
+  X509Handle own_leaf;  // what was read of the wire, until the handshake is done
   std::optional<Error> refused;
 };
 void attach(SSL* ssl, TlsPeerState* state);

@@ -117,7 +117,7 @@ TEST_CASE("a client and a server shake hands, talk, and close") {
     CHECK(server.alpn() == "http/1.1");
     CHECK(server.server_name() == "a.example");
     CHECK(client.peer()->dns_names == std::vector<std::string>{"a.example"});
-    CHECK_FALSE(server.peer().has_value());
+    CHECK_FALSE(server.peer());
     CHECK(client.cipher() == "TLS_AES_128_GCM_SHA256");
     REQUIRE(client.write(as_bytes("hello")).ok());
     carry(client, server, step);
@@ -166,6 +166,72 @@ TEST_CASE("mutual TLS knows the workload by its SPIFFE ID") {
   CHECK(attempt(stranger.workload("spiffe://local/orders")) == "x509_untrusted");
 }
 
+TEST_CASE("a chain that was verified once is refused as soon as it has ended, or its roots are others") {
+  World world;
+  const TlsIdentity workload = world.workload("spiffe://local/orders", 600);
+  const auto attempt = [&](const TlsServerContext& context) {
+    TlsClientOptions options = world.client_options();
+    options.identity = workload;
+    TlsSession client(*TlsClientContext::build(std::move(options)), "a.example");
+    TlsSession server(context);
+    const Outcome outcome = carry(client, server);
+    return outcome.server.ok() ? server.peer() : nullptr;
+  };
+  const TlsServerContext context = *TlsServerContext::build(world.mutual_options());
+  const PeerCertificate first = attempt(context);
+  REQUIRE(first);
+  CHECK(attempt(context) == first);  // remembered: one value for both
+  world.clock.now = seconds_after(599);
+  CHECK(attempt(context) == first);
+  world.clock.now = seconds_after(600);
+  CHECK_FALSE(attempt(context));
+  world.clock.now = seconds_after(0);
+  CHECK(attempt(context));
+  World stranger;
+  TlsServerOptions others = world.mutual_options();
+  others.verify_client = verify_svid(stranger.roots, "local", VerifyOptions::Use::kClient, world.clock);
+  CHECK_FALSE(attempt(*TlsServerContext::build(std::move(others))));
+}
+
+TEST_CASE("a chain that was verified once ends with the authority above it") {
+  FixedClock clock;
+  const PrivateKey root_key = *PrivateKey::generate(KeyType::kEcdsaP256);
+  const Bytes root = *create_ca({"root", "local", seconds_after(-3600), seconds_after(300)}, root_key);
+  const PrivateKey key = *PrivateKey::generate(KeyType::kEcdsaP256);
+  LeafOptions options;
+  options.spiffe_id = "spiffe://local/orders";
+  options.not_before = seconds_after(-60);
+  options.not_after = seconds_after(300);
+  const Bytes leaf = *issue_leaf(root, root_key, *make_csr(key, ""), options);
+  VerifyOptions rules;
+  rules.use = VerifyOptions::Use::kClient;
+  rules.svid = true;
+  rules.trust_domain = "local";
+  const auto verified = TrustRoots::build({root})->verify_chain({leaf}, clock.now, rules);
+  REQUIRE(verified.ok());
+  CHECK(verified->from.nanos == seconds_after(-60).nanos);
+  CHECK(verified->until.nanos == seconds_after(300).nanos);
+}
+
+TEST_CASE("what was refused once is verified anew, and a chain that differs in one byte is another") {
+  World world;
+  const VerifyPeer verify = verify_svid(world.roots, "local", VerifyOptions::Use::kClient, world.clock);
+  const Bytes early = [&] {
+    LeafOptions options;
+    options.spiffe_id = "spiffe://local/orders";
+    options.not_before = seconds_after(100);
+    options.not_after = seconds_after(200);
+    return world.identity(options).chain.front();
+  }();
+  CHECK(verify({early}, "").error().code == "x509_not_yet_valid");
+  world.clock.now = seconds_after(150);
+  CHECK(verify({early}, "").ok());
+  Bytes altered = early;
+  altered.back() ^= 1;  // of the signature
+  CHECK_FALSE(verify({altered}, "").ok());
+  CHECK(verify({early}, "").ok());
+}
+
 TEST_CASE("an optional client certificate may be absent and may not be bad") {
   World world;
   TlsServerOptions options = world.mutual_options();
@@ -212,8 +278,8 @@ TEST_CASE("the certificate is chosen by the name that the client asks for") {
     const TlsServerContext context = *TlsServerContext::build(std::move(options));
     const auto shown = [&](std::string_view name) {
       TlsClientOptions any;
-      any.verify_server = [](const std::vector<Bytes>& chain, std::string_view) {
-        return parse_certificate(chain.front());
+      any.verify_server = [](const std::vector<Bytes>& chain, std::string_view) -> Result<PeerCertificate> {
+        return std::make_shared<const Certificate>(*parse_certificate(chain.front()));
       };
       TlsSession client(*TlsClientContext::build(std::move(any)), name);
       TlsSession server(context);
@@ -357,7 +423,7 @@ TEST_CASE("a session is resumed by who showed no certificate, in TLS 1.3, and by
   TlsSession server(context);
   carry(client, server);
   REQUIRE(server.is_open());
-  CHECK(server.peer().has_value());
+  CHECK(server.peer());
   CHECK_FALSE(server.is_resumed());
 }
 

@@ -52,6 +52,8 @@ struct Certificate {
   Bytes public_key;                 // SubjectPublicKeyInfo
   Bytes subject_key_id;
   Bytes authority_key_id;
+  // Private to crypto/: how the library holds it, of one that was verified. Shared: by all connections that show it.
+  std::shared_ptr<const void> parsed;
 };
 
 Result<Certificate> parse_certificate(ByteView der);
@@ -94,11 +96,18 @@ struct VerifyOptions {
   std::string dns_name;      // the leaf must carry it (RFC 9525; a wildcard is the whole first label), unless empty
 };
 
+// The chain holds from `from` on until `until`, which is no part of that: by every certificate that is in it.
+struct VerifiedChain {
+  Certificate leaf;
+  UnixTime from, until;
+};
+
 class TrustRoots {
  public:
   static Result<TrustRoots> build(const std::vector<Bytes>& roots);
   // Leaf first. The leaf on success.
   Result<Certificate> verify(const std::vector<Bytes>& chain, UnixTime at, const VerifyOptions& options) const;
+  Result<VerifiedChain> verify_chain(const std::vector<Bytes>& chain, UnixTime at, const VerifyOptions& options) const;
 
  private:
   struct Store;

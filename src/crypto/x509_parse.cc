@@ -4,6 +4,7 @@
 
 #include "codec/text.h"
 #include "crypto/handles.h"
+#include "crypto/lean_library.h"
 #include "crypto/x509.h"
 #include "crypto/x509_private.h"
 
@@ -14,15 +15,6 @@ namespace {
 constexpr std::size_t kNamesMax = 100;
 
 Error syntax(std::string_view what) { return openssl_error(ErrorKind::kInvalid, "x509_syntax", what); }
-
-Result<UnixTime> time_of(const ASN1_TIME* time) {
-  std::tm broken{};
-  if (time == nullptr || ASN1_TIME_to_tm(time, &broken) != 1) return syntax("a validity time is malformed");
-  const std::int64_t seconds = timegm(&broken);
-  // RFC 5280 allows the year 9999; nanoseconds end in 2262, which is as good as never.
-  constexpr std::int64_t kLast = INT64_MAX / kNanosPerSecond;
-  return UnixTime{std::clamp(seconds, -kLast, kLast) * kNanosPerSecond};
-}
 
 Result<std::string> text_of(const X509_NAME* name) {
   const BioHandle out(BIO_new(BIO_s_mem()));
@@ -118,10 +110,23 @@ void read_usage(X509* x509, Certificate& out) {
 
 }  // namespace
 
+Result<UnixTime> time_of(const ASN1_TIME* time) {
+  std::tm broken{};
+  if (time == nullptr || ASN1_TIME_to_tm(time, &broken) != 1) return syntax("a validity time is malformed");
+  const std::int64_t seconds = timegm(&broken);
+  // RFC 5280 allows the year 9999; nanoseconds end in 2262, which is as good as never.
+  constexpr std::int64_t kLast = INT64_MAX / kNanosPerSecond;
+  return UnixTime{std::clamp(seconds, -kLast, kLast) * kNanosPerSecond};
+}
+
 Result<X509Handle> read_x509(ByteView der) {
   if (der.size() > kCertificateMax) return fail(ErrorKind::kInvalid, "x509_syntax", "the certificate is too long");
   const std::uint8_t* at = der.data();
-  X509Handle x509(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
+  X509* filled = X509_new_ex(lean_library(), nullptr);
+  WARY_CHECK(filled != nullptr);
+  // On failure it is freed. d2i_X509 would judge the extensions as well: describe() does, and says so.
+  X509Handle x509(reinterpret_cast<X509*>(ASN1_item_d2i(reinterpret_cast<ASN1_VALUE**>(&filled), &at,
+                                                        static_cast<long>(der.size()), ASN1_ITEM_rptr(X509))));
   if (!x509) return syntax("this is no certificate");
   if (at != der.data() + der.size()) {
     return fail(ErrorKind::kInvalid, "x509_syntax", "bytes follow the certificate")

@@ -10,6 +10,7 @@ constexpr std::size_t kCertificateMax = 64 * 1024;
 constexpr std::size_t kChainMax = 10;
 
 Result<X509Handle> read_x509(ByteView der);
+Result<UnixTime> time_of(const ASN1_TIME* time);
 Result<Certificate> describe(X509* x509, Bytes der);
 Status check_leaf_options(const LeafOptions& options);
 

@@ -47,6 +47,19 @@ Status check_signers(X509_STORE_CTX* context, std::string_view trust_domain) {
   return {};
 }
 
+// To when every certificate of the chain that was built is valid, its root's too.
+Status narrow_validity(X509_STORE_CTX* context, VerifiedChain& verified) {
+  const STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(context);
+  for (int i = 0; i < sk_X509_num(chain); ++i) {
+    const X509* one = sk_X509_value(chain, i);
+    WARY_ASSIGN_OR_RETURN(const UnixTime from, time_of(X509_get0_notBefore(one)));
+    WARY_ASSIGN_OR_RETURN(const UnixTime until, time_of(X509_get0_notAfter(one)));
+    verified.from = std::max(verified.from, from);
+    verified.until = std::min(verified.until, until);
+  }
+  return {};
+}
+
 int purpose_of(VerifyOptions::Use use) {
   switch (use) {
     case VerifyOptions::Use::kServer: return X509_PURPOSE_SSL_SERVER;
@@ -88,6 +101,12 @@ Result<TrustRoots> TrustRoots::build(const std::vector<Bytes>& roots) {
 
 Result<Certificate> TrustRoots::verify(const std::vector<Bytes>& chain, UnixTime at,
                                        const VerifyOptions& options) const {
+  WARY_ASSIGN_OR_RETURN(VerifiedChain verified, verify_chain(chain, at, options));
+  return std::move(verified.leaf);
+}
+
+Result<VerifiedChain> TrustRoots::verify_chain(const std::vector<Bytes>& chain, UnixTime at,
+                                               const VerifyOptions& options) const {
   if (chain.empty() || chain.size() > kChainMax) {
     return fail(ErrorKind::kUnauthenticated, "x509_untrusted", "a chain has 1 to 10 certificates")
         .found(std::to_string(chain.size()));
@@ -128,7 +147,13 @@ Result<Certificate> TrustRoots::verify(const std::vector<Bytes>& chain, UnixTime
     return error;
   }
   if (options.svid) WARY_RETURN_IF_ERROR(check_signers(context.get(), options.trust_domain));
-  return shown;
+  X509_up_ref(leaf.get());
+  shown.parsed = std::shared_ptr<const void>(leaf.get(), [](const void* x509) {
+    X509_free(static_cast<X509*>(const_cast<void*>(x509)));  // NOLINT: it counts its users
+  });
+  VerifiedChain verified{std::move(shown), {INT64_MIN}, {INT64_MAX}};
+  WARY_RETURN_IF_ERROR(narrow_validity(context.get(), verified));
+  return verified;
 }
 
 }  // namespace wary::crypto

@@ -134,7 +134,7 @@ std::optional<std::int64_t> max_age_of(std::string_view cache_control) {
 
 crypto::VerifyPeer verify_web_server(crypto::TrustRoots roots, Clock& clock) {
   return [roots = std::move(roots), &clock](const std::vector<Bytes>& chain,
-                                            std::string_view name) -> Result<crypto::Certificate> {
+                                            std::string_view name) -> Result<crypto::PeerCertificate> {
     const Bytes address = io::address_bytes(name);
     crypto::VerifyOptions rules;
     if (address.empty()) rules.dns_name = name;
@@ -146,19 +146,19 @@ crypto::VerifyPeer verify_web_server(crypto::TrustRoots roots, Clock& clock) {
           .expected(name)
           .next("use a name that its certificate has in the endpoint's URL");
     }
-    return leaf;
+    return std::make_shared<const crypto::Certificate>(std::move(leaf));
   };
 }
 
 crypto::VerifyPeer verify_spiffe_server(crypto::TrustRoots roots, crypto::SpiffeId id, Clock& clock) {
   return [roots = std::move(roots), id = std::move(id), &clock](const std::vector<Bytes>& chain,
-                                                                std::string_view) -> Result<crypto::Certificate> {
+                                                                std::string_view) -> Result<crypto::PeerCertificate> {
     crypto::VerifyOptions rules;
     rules.svid = true;
     rules.trust_domain = id.trust_domain;
     WARY_ASSIGN_OR_RETURN(crypto::Certificate leaf, roots.verify(chain, clock.unix_time(), rules));
     WARY_ASSIGN_OR_RETURN(const crypto::SpiffeId shown, crypto::check_svid(leaf));
-    if (shown == id) return leaf;
+    if (shown == id) return std::make_shared<const crypto::Certificate>(std::move(leaf));
     return fail(ErrorKind::kUnauthenticated, "federation_server", "the endpoint's server is somebody else")
         .expected(id.to_string())
         .found(shown.to_string());
