@@ -69,8 +69,9 @@ struct Machine {
   std::string console_origin;
   std::string workers;
   std::string proxy_from;
-  std::int64_t drain = 2;  // seconds that open connections have to end
-  std::string pep_uids;    // whose programs may ask for decisions, beside the edge's own user and root
+  std::string otlp, otlp_sample;  // where telemetry goes, and what share of the traces
+  std::int64_t drain = 2;         // seconds that open connections have to end
+  std::string pep_uids;           // whose programs may ask for decisions, beside the edge's own user and root
   std::string trust_domain;
   std::vector<std::string> federation_options;
   std::string refresh_hint;
@@ -155,13 +156,30 @@ Status start_processes(Supervisor& supervisor, const Machine& machine) {
                                          "--run", run};
   federation.insert(federation.end(), machine.federation_options.begin(), machine.federation_options.end());
   WARY_RETURN_IF_ERROR(supervisor.start({"wary-federation", std::move(federation), machine.federation}));
-  return supervisor.start(
-      {"wary-edge",
-       {programs + "/wary-edge", "--directory", machine.data + "/edge", "--run", run, "--listen", machine.listen,
-        "--console-origin", machine.console_origin, "--workers", machine.workers, "--pep-uids", machine.pep_uids,
-        "--proxy-from", machine.proxy_from, "--drain", std::to_string(machine.drain)},
-       machine.edge,
-       static_cast<int>(machine.drain) * 1000 + 1000});
+  return supervisor.start({"wary-edge",
+                           {programs + "/wary-edge",
+                            "--directory",
+                            machine.data + "/edge",
+                            "--run",
+                            run,
+                            "--listen",
+                            machine.listen,
+                            "--console-origin",
+                            machine.console_origin,
+                            "--workers",
+                            machine.workers,
+                            "--pep-uids",
+                            machine.pep_uids,
+                            "--proxy-from",
+                            machine.proxy_from,
+                            "--drain",
+                            std::to_string(machine.drain),
+                            "--otlp",
+                            machine.otlp,
+                            "--otlp-sample",
+                            machine.otlp_sample},
+                           machine.edge,
+                           static_cast<int>(machine.drain) * 1000 + 1000});
 }
 
 // For clients that need a file: curl --cacert, NSS, and `wary ledger verify`.
@@ -262,6 +280,8 @@ Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
   machine.workers = arguments.flag("--workers", "2");
   machine.pep_uids = arguments.flag("--pep-uids", "");
   machine.proxy_from = arguments.flag("--proxy-from", "");
+  machine.otlp = arguments.flag("--otlp", "");
+  machine.otlp_sample = arguments.flag("--otlp-sample", "1");
   WARY_ASSIGN_OR_RETURN(machine.drain, drain_of(arguments));
   const auto listen = gateway::parse_upstream("http://" + machine.listen);
   if (!listen) {
@@ -366,6 +386,9 @@ std::vector<cli::Command> table() {
         {"--proxy-from", "ADDRESS,...", "load balancers whose connections begin with the PROXY protocol, version 2",
          false},
         {"--drain", "SECONDS", "that open connections have to end when it stops (default 2)", false, true},
+        {"--otlp", "URL", "an OpenTelemetry collector on this machine, for traces and metrics (http://127.0.0.1:4318)",
+         false},
+        {"--otlp-sample", "SHARE", "of the traces that begin here, 0 to 1 (default 1)", false},
         {"--pep-uids", "UID,...", "users whose programs may ask for decisions (docs/plugs.md)", false},
         {"--trust-domain", "NAME", "of a new data directory (default local)", false},
         {"--federation-listen", "ADDRESS:PORT", "serve the trust bundle by https_spiffe (docs/workloads.md)", false},

@@ -2,14 +2,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "apps/process.h"
 #include "apps/succession.h"
+#include "codec/text.h"
 #include "gateway/edge.h"
 #include "identity/signer_service.h"
 #include "io/sandbox.h"
 #include "pdp/service.h"
+#include "telemetry/exporter.h"
 
 namespace wary::apps {
 namespace {
@@ -44,6 +47,7 @@ Result<std::vector<uid_t>> parse_uids(std::string_view text) {
 
 // What main() keeps for as long as the process runs, in the order in which it is made.
 struct Parts {
+  std::unique_ptr<telemetry::Exporter> exporter;
   std::unique_ptr<gateway::Edge> edge;
   std::unique_ptr<pdp::PointAuthority> authority;
   std::unique_ptr<pdp::Service> decisions;
@@ -81,6 +85,29 @@ std::vector<std::string> list_of(std::string_view text) {
   return out;
 }
 
+// Where spans and metrics go, if they go anywhere.
+Status make_exporter(const Options& options, Runtime& runtime, Metrics& metrics, Parts& parts) {
+  const std::string url = options.text("--otlp");
+  if (url.empty()) return {};
+  WARY_ASSIGN_OR_RETURN(telemetry::ExporterOptions to, telemetry::parse_endpoint(url));
+  const std::string share = options.text("--otlp-sample", "1");
+  const auto [end, error] = std::from_chars(share.data(), share.data() + share.size(), to.sample);
+  if (error != std::errc() || end != share.data() + share.size() || !(to.sample >= 0 && to.sample <= 1)) {
+    return fail(ErrorKind::kInvalid, "otlp_sample", "this is no share of the traces")
+        .expected("a number from 0 to 1")
+        .found(std::string_view(share));
+  }
+  std::array<std::uint8_t, 8> instance{};
+  runtime.random->fill(instance);
+  to.resource = {{"service.name", std::string("wary-edge")},
+                 {"service.instance.id", codec::encode_hex(instance)},
+                 {"process.pid", std::int64_t{getpid()}}};
+  parts.exporter =
+      std::make_unique<telemetry::Exporter>(*runtime.loop, *runtime.clock, metrics, *runtime.log, std::move(to));
+  parts.exporter->start();
+  return {};
+}
+
 Status start(const Options& options, Runtime& runtime, Metrics& metrics, identity::SignerClient& signer, Parts& parts) {
   WARY_RETURN_IF_ERROR(io::harden_process());
   io::use_descriptors(20'000);  // a connection is one, an application's another
@@ -109,10 +136,11 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
     WARY_ASSIGN_OR_RETURN(identity::Authorities now, signer.authorities());
     return gateway::TrustedRoots{std::move(now.x509_roots), now.sequence};
   };
+  WARY_RETURN_IF_ERROR(make_exporter(options, runtime, metrics, parts));
   std::unique_ptr<gateway::Edge>& edge = parts.edge;
   edge = std::make_unique<gateway::Edge>(
       gateway::EdgeParts{*runtime.loop, *runtime.clock, *runtime.random, *runtime.files, *runtime.log, metrics, issue,
-                         trusted, [&runtime](UnixTime floor) { runtime.clock->raise(floor); }},
+                         trusted, [&runtime](UnixTime floor) { runtime.clock->raise(floor); }, parts.exporter.get()},
       std::move(edge_options));
   if (Status opened = edge->open(); !opened) {
     return advised(std::move(opened).error(), directory,
@@ -138,9 +166,10 @@ int main(int count, char** arguments) {
   using namespace wary;
   apps::block_signals();
   apps::Runtime runtime = apps::make_runtime("wary-edge");
-  const auto options = apps::Options::parse(count, arguments,
-                                            {"--directory", "--run", "--listen", "--workers", "--console-origin",
-                                             "--pep-uids", "--proxy-from", "--drain", "--take-over"});
+  const auto options =
+      apps::Options::parse(count, arguments,
+                           {"--directory", "--run", "--listen", "--workers", "--console-origin", "--pep-uids",
+                            "--proxy-from", "--drain", "--take-over", "--otlp", "--otlp-sample"});
   if (!options) return apps::report_failure(*runtime.log, options.error());
   Metrics metrics;
   identity::SignerClient signer(*runtime.clock, options->text("--run") + "/signer/edge.sock");
@@ -156,5 +185,9 @@ int main(int count, char** arguments) {
     runtime.loop->run();
   }
   parts.edge->stop();
+  if (parts.exporter) {
+    parts.exporter->flush([&runtime] { runtime.loop->stop(); });
+    runtime.loop->run();
+  }
   return 0;
 }

@@ -68,6 +68,11 @@ void append_proto_varint(std::string& out, std::uint32_t number, std::uint64_t v
   append_varint(out, value);
 }
 
+void append_proto_fixed64(std::string& out, std::uint32_t number, std::uint64_t value) {
+  append_varint(out, std::uint64_t{number} << 3 | 1);
+  for (int shift = 0; shift < 64; shift += 8) out += static_cast<char>(value >> shift & 0xff);
+}
+
 void append_proto_bytes(std::string& out, std::uint32_t number, std::string_view bytes) {
   append_varint(out, std::uint64_t{number} << 3 | 2);
   append_varint(out, bytes.size());

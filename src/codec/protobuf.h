@@ -41,6 +41,7 @@ class ProtoReader {
 };
 
 void append_proto_varint(std::string& out, std::uint32_t number, std::uint64_t value);
+void append_proto_fixed64(std::string& out, std::uint32_t number, std::uint64_t value);
 void append_proto_bytes(std::string& out, std::uint32_t number, std::string_view bytes);
 
 }  // namespace wary::codec

@@ -5,6 +5,7 @@
 #include "codec/json.h"
 #include "crypto/pem.h"
 #include "crypto/x509.h"
+#include "gateway/app_metrics.h"
 #include "gateway/exchange.h"
 #include "policy/serialize.h"
 
@@ -100,8 +101,10 @@ Status Edge::start_worker(std::size_t number) {
   io::Loop& back = *lane.loop;
   lane.worker = std::make_unique<Worker>(
       *lane.loop, parts_.clock, parts_.random, shared_, *lane.ring, std::move(point),
-      WorkerOptions{
-          .listen = options_.listen, .console_origin = options_.console_origin, .proxy_peers = options_.proxy_peers},
+      WorkerOptions{.listen = options_.listen,
+                    .console_origin = options_.console_origin,
+                    .exporter = parts_.exporter,
+                    .proxy_peers = options_.proxy_peers},
       [this, &back](const std::string& code, const std::string& host, const std::string& state,
                     std::function<void(Result<Redeemed>)> done) { redeem(code, host, state, back, std::move(done)); },
       parts_.log, parts_.metrics);
@@ -149,11 +152,11 @@ void Edge::when_complete(std::function<void()> done) {
 void Edge::see_complete() {
   if (!complete_) return;
   parts_.loop.after(kCompleteCheck, [this] { see_complete(); });
-  if (asks_complete_ || names_.empty() || !subscriber_ || !subscriber_->is_connected()) return;
+  if (asks_complete_ || names_.empty() || names_ != wanted_ || !subscriber_ || !subscriber_->is_connected()) return;
   asks_complete_ = true;
   subscriber_->call(codec::Json::object().set("op", "hear"), [this](const Result<codec::Json>& reply) {
     asks_complete_ = false;
-    if (reply && !names_.empty() && site_ && complete_) std::exchange(complete_, nullptr)();
+    if (reply && !names_.empty() && names_ == wanted_ && site_ && complete_) std::exchange(complete_, nullptr)();
   });
 }
 
@@ -317,9 +320,14 @@ void Edge::rebuild_site(const policy::Snapshot& snapshot) {
   std::vector<const contract::Entity*> routes = snapshot.entities_of_type(kRouteType);
   std::vector<Error> problems;
   lacks_roots_ = false;
-  const auto site = Site::build(apps, routes, problems, [this](const UpstreamIdentity& identity, bool is_http2) {
-    return upstream_tls(identity, is_http2);
-  });
+  const auto site = Site::build(
+      apps, routes, problems,
+      [this](const UpstreamIdentity& identity, bool is_http2) { return upstream_tls(identity, is_http2); },
+      [this](const std::string& app) {
+        auto& counted = counted_[app];
+        if (!counted) counted = std::make_shared<AppMetrics>(parts_.metrics, app);
+        return counted;
+      });
   for (const Error& problem : problems) {
     parts_.log.warn("edge.site_entity", {{"entity", problem.where}, {"why", problem.message}});
   }

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -55,6 +56,7 @@ struct EdgeParts {
   IssueCertificate issue;
   ReadTrusted trusted;
   std::function<void(UnixTime)> raise_clock;  // wall time does not go behind this
+  telemetry::Exporter* exporter = nullptr;    // of spans, where somebody wants them
 };
 
 struct EdgeOptions {
@@ -122,7 +124,8 @@ class Edge {
   RingFiles ring_files_;
   enforce::EventRing* decision_ring_ = nullptr;
   std::unique_ptr<enforce::Point> decision_point_;
-  std::shared_ptr<const Site> site_;  // what the workers serve
+  std::shared_ptr<const Site> site_;                            // what the workers serve
+  std::map<std::string, std::shared_ptr<AppMetrics>> counted_;  // by application; one that comes back goes on
   std::unique_ptr<enforce::Shipper> shipper_;
   std::unique_ptr<link::Subscriber> subscriber_;
   std::vector<std::string> wanted_;  // what is served

@@ -101,6 +101,7 @@ void Exchange::leave_live() {
 
 void Exchange::give_up(bool reset) {
   state_ = State::kIdle;
+  span_.give_up();
   leave_live();
   release_upstream(reset);
   app_ = nullptr;
@@ -139,6 +140,7 @@ void Exchange::adopt(std::unique_ptr<UpstreamCall> call) {
   tried_.clear();
   // Until something has left, it may be a handshake that nobody answers.
   set_deadline(app_->tls ? app_->reach.connect : app_->reach.answer);
+  span_.called(upstream_->place(), app_->is_http2);
   upstream_->begin(outgoing_, *this);
   client_.connection().mark();  // what the client has sent of its body goes on
 }
@@ -155,6 +157,7 @@ void Exchange::on_answer(const http1::ResponseHead& head, bool has_body) {
     return upstream_failed(502, "upstream_answer_invalid", "the application's answer cannot be written as one message");
   }
   answered_ = true;
+  span_.answered(head.status);
   set_deadline(switches ? kTunnelIdleTime : app_->reach.idle);
   if (!switches) return;
   state_ = State::kTunnel;
@@ -193,6 +196,7 @@ void Exchange::on_answer_end(const std::vector<http1::Field>& trailers) {
 
 // It stays live until the last byte of it is with the kernel, and as long as the connection is open under it.
 void Exchange::finish() {
+  span_.end();
   release_upstream(false);
   state_ = State::kIdle;
   app_ = nullptr;

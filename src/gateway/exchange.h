@@ -18,6 +18,7 @@
 #include "enforce/point.h"
 #include "gateway/client_side.h"
 #include "gateway/frame_tracker.h"
+#include "gateway/request_span.h"
 #include "gateway/site.h"
 #include "gateway/upstream.h"
 #include "gateway/worker.h"
@@ -97,8 +98,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   // request.cc: from a head to a decision to an answer or an application's request
   void decide(const codec::http1::RequestHead& head, const App& app, std::string_view path);
   // False when the request cannot be written; it is refused then.
-  bool prepare(const codec::http1::RequestHead& head, std::string_view path, const enforce::Recognised& who,
-               std::string_view traceparent);
+  bool prepare(const codec::http1::RequestHead& head, std::string_view path, const enforce::Recognised& who);
   void deny(const codec::http1::RequestHead& head, const App& app, std::string_view path,
             const enforce::Point::Subject& subject, const contract::Decision& decision);
   bool keep_obligations(const contract::Decision& decision);
@@ -138,6 +138,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   std::vector<std::string> redacted_;  // fields of the answer that do not go on
   std::unique_ptr<UpstreamCall> upstream_;
   FrameTracker frames_down_;  // of a WebSocket, towards the client
+  RequestSpan span_;
 };
 
 }  // namespace wary::gateway

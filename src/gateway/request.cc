@@ -34,44 +34,6 @@ std::string network_of(const std::string& address) {
   return codec::encode_hex(ByteView(bytes.s6_addr).first(kNetworkBytes));
 }
 
-// W3C Trace Context: version 00, 32 hex digits of trace id that are not all zero; or nothing.
-std::string_view trace_id_of(const http1::RequestHead& head) {
-  const auto value = http1::find_field(head.fields, "traceparent");
-  if (!value || value->size() != 55 || value->substr(0, 3) != "00-" || (*value)[35] != '-') return {};
-  const std::string_view id = value->substr(3, 32);
-  const bool hex = id.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-  return hex && id.find_first_not_of('0') != std::string_view::npos ? id : std::string_view{};
-}
-
-// "00-TRACE-SPAN-01": the client's trace or a new one, and a span of ours.
-class Traceparent {
- public:
-  Traceparent(const http1::RequestHead& head, Random& random) {
-    std::array<std::uint8_t, 24> bytes;
-    random.fill(bytes);
-    put(0, "00-");
-    put_hex(kTrace, ByteView(bytes).first(16));
-    if (const std::string_view given = trace_id_of(head); !given.empty()) put(kTrace, given);
-    put(kTrace + 32, "-");
-    put_hex(kTrace + 33, ByteView(bytes).subspan(16));
-    put(kTrace + 49, "-01");
-  }
-  std::string_view text() const { return {text_.data(), text_.size()}; }
-  std::string_view trace_id() const { return text().substr(kTrace, 32); }
-
- private:
-  static constexpr std::size_t kTrace = 3;
-  void put(std::size_t at, std::string_view what) { what.copy(text_.data() + at, what.size()); }
-  void put_hex(std::size_t at, ByteView bytes) {
-    constexpr std::string_view kHex = "0123456789abcdef";
-    for (const std::uint8_t byte : bytes) {
-      text_[at++] = kHex[byte >> 4];
-      text_[at++] = kHex[byte & 15];
-    }
-  }
-  std::array<char, 55> text_;
-};
-
 // "100m": eight digits at most and a unit (gRPC over HTTP/2); 0 when there is none.
 std::int64_t grpc_timeout(std::string_view text) {
   std::int64_t value = 0;
@@ -244,9 +206,10 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, std::strin
   if (tls.peer()) presented.client_certificate = tls.peer()->der;
   const auto who = point.recognise(presented);
   const enforce::Subject& subject = who->subject;
-  if (is_over_rate(subject)) return;
   const Route& route = app.find_route(path);
   const std::string& client = client_.connection().client_address();
+  span_.begin(worker_, head, app, route, path, client, tls.alpn() == "h2" ? "2" : "1.1");
+  if (is_over_rate(subject)) return;
 
   is_sign_out_ = app.is_console && path == kSignOutPath;
   access_.tenant = app.tenant;
@@ -256,10 +219,10 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, std::strin
   access_.resource = route.resource;
   access_.context.write(*who, {client, worker_.host_room(), head.method, path});
 
-  const Traceparent trace(head, worker_.pooled_random());
-  const auto made = point.decide(*who, access_, {head.method, head.host, path, client, trace.trace_id()});
+  const auto made = point.decide(*who, access_, {head.method, head.host, path, client, span_.trace_id()});
   const contract::Decision& decision = *made.decision;
   decision_id_ = made.id;
+  span_.decided(decision_id_, decision, who->principal);
   if (!decision.is_allowed()) {
     leave_live();
     if (decision.reason_code == "ledger_unavailable" || decision.reason_code.starts_with("snapshot_")) {
@@ -269,7 +232,7 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, std::strin
     return deny(head, app, path, subject, decision);
   }
   live_under(made.decision);
-  if (!prepare(head, path, *who, trace.text())) return;
+  if (!prepare(head, path, *who)) return;
   if (keep_obligations(decision) || route.record == contract::Record::kBefore) {
     state_ = State::kWaiting;
     waits_for_receipt_ = made.sequence;
@@ -297,8 +260,7 @@ void Exchange::on_durable(std::uint64_t sequence) {
   connect(true);
 }
 
-bool Exchange::prepare(const http1::RequestHead& head, std::string_view path, const enforce::Recognised& who,
-                       std::string_view traceparent) {
+bool Exchange::prepare(const http1::RequestHead& head, std::string_view path, const enforce::Recognised& who) {
   std::vector<http1::Field>& fields = worker_.request_fields();
   std::string& cookies = worker_.cookie_room();
   forward_request_fields(head, cookies, fields);
@@ -311,7 +273,7 @@ bool Exchange::prepare(const http1::RequestHead& head, std::string_view path, co
   fields.push_back({"X-Forwarded-For", client_.connection().client_address()});
   fields.push_back({"X-Forwarded-Proto", "https"});
   fields.push_back({"X-Forwarded-Host", head.host});
-  fields.push_back({"traceparent", traceparent});
+  fields.push_back({"traceparent", span_.traceparent()});
 
   outgoing_.method = head.method;
   outgoing_.has_body = has_body_;
@@ -405,6 +367,8 @@ void Exchange::redeemed(std::uint64_t wait, Result<Redeemed> result, const std::
 void Exchange::respond(int status, std::vector<http1::Field> fields, std::string_view body, bool closes) {
   state_ = State::kIdle;
   ++waits_;
+  span_.answered(status);
+  span_.end();
   app_ = nullptr;
   site_.reset();
   const bool written =

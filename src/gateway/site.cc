@@ -211,7 +211,7 @@ const Route& App::find_route(std::string_view path) const {
 
 std::shared_ptr<const Site> Site::build(const std::vector<const contract::Entity*>& apps,
                                         const std::vector<const contract::Entity*>& routes,
-                                        std::vector<Error>& problems, const UpstreamTls& tls) {
+                                        std::vector<Error>& problems, const UpstreamTls& tls, const CountApp& counts) {
   const auto site = std::make_shared<Site>();
   std::unordered_map<std::string, App*> by_id;
   for (const contract::Entity* entity : apps) {
@@ -227,6 +227,7 @@ std::shared_ptr<const Site> Site::build(const std::vector<const contract::Entity
         problems.push_back(broken(*entity, "another app serves this host").found(std::string_view(host)));
       }
     }
+    if (counts) (*app)->metrics = counts((*app)->id.id);
     site->apps_.push_back(std::move(app).value());
   }
   for (const contract::Entity* entity : routes) {

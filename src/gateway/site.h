@@ -28,6 +28,8 @@
 
 namespace wary::gateway {
 
+class AppMetrics;
+
 struct Route {
   contract::EntityId resource;  // the Route, or the App for what no route names
   std::string path;             // without the star
@@ -73,6 +75,9 @@ struct UpstreamIdentity {
 using UpstreamTls =
     std::function<Result<std::shared_ptr<const crypto::TlsClientContext>>(const UpstreamIdentity&, bool is_http2)>;
 
+// Where an application's requests are counted.
+using CountApp = std::function<std::shared_ptr<AppMetrics>(const std::string& app)>;
+
 struct App {
   contract::EntityId id;
   std::uint64_t token = 0;  // of this very value: no other App of the process ever has it
@@ -86,6 +91,7 @@ struct App {
   bool is_console = false;              // wary's own: the only app that may set wary's cookies
   bool signs_in = true;                 // an unknown browser is sent to sign in; otherwise it is refused
   bool forwards_authorization = false;  // credentials of wary's go on to the upstream
+  std::shared_ptr<AppMetrics> metrics;  // shared: a request may outlast the site; none where nobody counts
   Route fallback;
   std::vector<Route> routes;  // longest path first, exact before prefix
   // `path` is normalised (codec/uri.h).
@@ -99,7 +105,8 @@ class Site {
   // What a broken entity would serve is left out and named in `problems`; the rest is served.
   static std::shared_ptr<const Site> build(const std::vector<const contract::Entity*>& apps,
                                            const std::vector<const contract::Entity*>& routes,
-                                           std::vector<Error>& problems, const UpstreamTls& tls = {});
+                                           std::vector<Error>& problems, const UpstreamTls& tls = {},
+                                           const CountApp& counts = {});
   // `host` may carry a port; case does not matter.
   const App* find_app(std::string_view host) const;
   const App* find_named(const std::string& name) const;  // in lower case, without a port (codec::host_name)

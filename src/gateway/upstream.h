@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "codec/http1.h"
+#include "io/loop.h"
 
 namespace wary::gateway {
 
@@ -55,6 +56,7 @@ class UpstreamCall {
   // takes it back. `reset`: what is queued must not arrive.
   virtual bool release(bool reset) = 0;
   virtual std::size_t held_bytes() const = 0;
+  virtual const io::Address& place() const = 0;
 };
 
 }  // namespace wary::gateway

@@ -32,6 +32,8 @@ void Http1Upstream::stop_using() {
   if (std::exchange(in_use_, false)) --lane_.active;
 }
 
+const io::Address& Http1Upstream::place() const { return lane_.address; }
+
 void Http1Upstream::begin(const OutgoingRequest& request, UpstreamEvents& events) {
   events_ = &events;
   method_ = request.method;

@@ -27,6 +27,7 @@ class Http1Upstream final : public UpstreamCall, public TurnEnd {
   bool resume() override;
   bool release(bool reset) override;
   std::size_t held_bytes() const override { return in_.capacity() + out_.capacity(); }
+  const io::Address& place() const override;
   void turn_end() override { flush(); }
 
   // In the pool: false when it cannot be used again.

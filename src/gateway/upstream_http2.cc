@@ -144,6 +144,8 @@ Http2Call::Http2Call(std::shared_ptr<Http2Upstream> upstream) : upstream_(std::m
   ++upstream_->lane_.active;
 }
 
+const io::Address& Http2Call::place() const { return upstream_->lane_.address; }
+
 void Http2Call::begin(const OutgoingRequest& request, UpstreamEvents& events) {
   events_ = &events;
   method_ = request.method;

@@ -67,6 +67,7 @@ class Http2Call final : public UpstreamCall {
   bool resume() override;
   bool release(bool reset) override;
   std::size_t held_bytes() const override { return held_.capacity(); }
+  const io::Address& place() const override;
 
  private:
   friend class Http2Upstream;

@@ -23,6 +23,10 @@
 #include "gateway/site.h"
 #include "io/loop.h"
 
+namespace wary::telemetry {
+class Exporter;
+}
+
 namespace wary::gateway {
 
 class ClientSide;
@@ -60,6 +64,7 @@ struct WorkerOptions {
   std::size_t connections_max = 16'384;
   // So many sessions whose facts changed are decided again, or are buried, before others have their turn.
   std::size_t slice_sessions = 64;
+  telemetry::Exporter* exporter = nullptr;    // of spans, where somebody wants them
   std::vector<std::string> proxy_peers = {};  // addresses whose connections begin with a PROXY protocol header
 };
 

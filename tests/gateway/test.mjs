@@ -38,6 +38,35 @@ function client(name, program, words) {
   return { child, turn };
 }
 
+// What a collector of OpenTelemetry reads of it.
+async function telemetry(wary, collector, cookie) {
+  const told = () => collector.text.split("\n").slice(1).filter((line) => line !== "").map((line) => JSON.parse(line));
+  const trace = "0af7651916cd43dd8448eb211c80319c", parent = "b7ad6b7169203331";
+  const answer = wary.curl(wary.url("site", "/traced?key=hidden"), "--http2", "-b", cookie, "-H", `traceparent: 00-${trace}-${parent}-01`, "-H", "X-Api: hidden");
+  const passed = JSON.parse(answer.body).headers.traceparent;
+  wary.curl(wary.url("site", "/quiet"), "-b", cookie, "-H", `traceparent: 00-${"ab".repeat(16)}-${parent}-00`);
+  wary.curl(wary.url("site", "/nobody"), "-H", `traceparent: 00-${"cd".repeat(16)}-${parent}-01`);
+  const spans = await until("the spans are there", () => {
+    const found = told().filter((line) => line.trace === trace);
+    return found.length >= 2 && told().some((line) => line.trace === "cd".repeat(16)) ? found : null;
+  }, 10000);
+  const served = spans.find((span) => span.kind === 2), called = spans.find((span) => span.kind === 3);
+  saw("a request is a span, whose parent is the client's", spans.length === 2 && served.parent === parent && served["http.response.status_code"] === 200 && served["url.path"] === "/traced" &&
+    served["http.request.method"] === "GET" && served["network.protocol.version"] === "2" && served["server.address"] === "site.localhost" && served.service === "wary-edge" && served.nanos > 0, JSON.stringify(served));
+  saw("who it was and what was decided is in it", served["wary.principal"] === 'Wary::User::"alice"' && served["wary.decision"] === "allow" && new RegExp(`wary-decision: ${served["wary.decision.id"]}`, "i").test(answer.head), JSON.stringify(served));
+  saw("the call to the application is one below it, and the application's parent", called.parent === served.id && passed === `00-${trace}-${called.id}-01`, `${passed} ${JSON.stringify(called)}`);
+  const refused = told().filter((line) => line.trace === "cd".repeat(16));
+  saw("who may not is a span without a call", refused.length === 1 && refused[0]["wary.decision"] === "deny" && refused[0]["http.response.status_code"] === 401 && !refused[0].failed, JSON.stringify(refused));
+  saw("a trace that its client does not sample is not told of", !told().some((line) => line.trace === "ab".repeat(16)));
+  saw("nothing secret is in it", !collector.text.includes("hidden") && !collector.text.includes(cookie.split("=")[1]));
+  const took = await until("the metrics are there", () => told().findLast((line) => line.metric === "wary_gateway_request_duration_seconds" && line.app === "test/site"), 15000);
+  saw("durations by application are a histogram", took.kind === "histogram" && took.unit === "s" && took.value > 2000 && took.buckets === took.bounds + 1, JSON.stringify(took));
+  const answers = told().findLast((line) => line.metric === "wary_gateway_requests_total" && line.app === "test/site" && line.code === "2xx");
+  saw("answers by application and class are a sum", answers.kind === "sum" && answers.monotonic && answers.value > 2000, JSON.stringify(answers));
+  const page = wary.socket("../../edge/admin.sock", "/metrics").body;
+  saw("and Prometheus reads the same", /^wary_gateway_request_duration_seconds_bucket\{app="test\/site",le="\+Inf"\} \d+$/m.test(page) && /^wary_gateway_requests_total\{app="test\/site",code="4xx"\} \d+$/m.test(page), page.slice(0, 500));
+}
+
 await run(async () => {
   const hasNpm = hasModules();
   if (!hasNpm) return skip("npm's packages cannot be fetched");
@@ -45,7 +74,9 @@ await run(async () => {
   const site = Number(await until("the application listens", () => application.text.trim()));
   const server = start("grpc", python, [join(here, "grpc_server.py")]);
   const grpc = Number(await until("the gRPC application listens", () => server.text.trim(), 20000));
-  const wary = new Platform(scratch, await freePort());
+  const collector = start("collector", process.execPath, [join(here, "collector.mjs")]);
+  const otlp = Number(await until("the collector listens", () => collector.text.split("\n")[0].trim()));
+  const wary = new Platform(scratch, await freePort(), { words: ["--otlp", `http://127.0.0.1:${otlp}`] });
   await wary.start();
   const object = (kind, name, spec, scope = ", namespace: test") => `apiVersion: wary.dev/v1\nkind: ${kind}\nmetadata: {name: ${name}${scope}}\nspec: ${spec}\n`;
   mkdirSync(join(scratch, "resources"), { recursive: true });
@@ -109,6 +140,9 @@ await run(async () => {
   saw("and only those that were asked for", !taps[0].text.includes("/untold") && taps[1].text === "" && !taps[2].text.includes("/tapped"), taps[2].text.slice(-300));
   for (const tap of taps) tap.kill("SIGINT");
   saw("a wrong outcome is told", /tap_outcome/.test(wary.cli("edge", "tap", "--outcome", "maybe").text));
+
+  step("traces and metrics");
+  await telemetry(wary, collector, cookies.site);
 
   step("gRPC, WebSockets");
   const byPython = client("grpc_client.py", python, [join(here, "grpc_client.py"), `127.0.0.1:${wary.port}`, ca, cookies.grpc, "grpc.localhost"]);

@@ -15,13 +15,13 @@ constexpr std::size_t kColumns = 120;
 
 const std::map<std::string_view, int>& layers() {
   static const std::map<std::string_view, int> kLayers = {
-      {"base", 0},      {"codec", 1},    {"crypto", 2},   {"io", 2},         {"cedar", 2},   {"engine", 3},
-      {"contract", 3},  {"schema", 3},   {"keystore", 3}, {"http", 3},       {"spiffe", 3},  {"analysis", 4},
-      {"store", 4},     {"ledger", 4},   {"policy", 5},   {"link", 5},       {"enforce", 6}, {"pdp", 7},
-      {"identity", 7},  {"workload", 7}, {"gateway", 7},  {"risk", 7},       {"tunnel", 7},  {"mesh", 7},
-      {"segment", 7},   {"endpoint", 7}, {"detect", 7},   {"respond", 7},    {"supply", 7},  {"keys", 7},
-      {"dataguard", 7}, {"comply", 7},   {"learn", 7},    {"federation", 7}, {"node", 7},    {"control", 8},
-      {"cli", 8},       {"apps", 9}};
+      {"base", 0},      {"codec", 1},     {"crypto", 2},   {"io", 2},      {"cedar", 2},      {"engine", 3},
+      {"contract", 3},  {"schema", 3},    {"keystore", 3}, {"http", 3},    {"spiffe", 3},     {"analysis", 4},
+      {"telemetry", 4}, {"store", 4},     {"ledger", 4},   {"policy", 5},  {"link", 5},       {"enforce", 6},
+      {"pdp", 7},       {"identity", 7},  {"workload", 7}, {"gateway", 7}, {"risk", 7},       {"tunnel", 7},
+      {"mesh", 7},      {"segment", 7},   {"endpoint", 7}, {"detect", 7},  {"respond", 7},    {"supply", 7},
+      {"keys", 7},      {"dataguard", 7}, {"comply", 7},   {"learn", 7},   {"federation", 7}, {"node", 7},
+      {"control", 8},   {"cli", 8},       {"apps", 9}};
   return kLayers;
 }
 
