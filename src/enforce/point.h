@@ -42,7 +42,7 @@ struct Shared {
   std::atomic<bool> ledger_available{true};
   // Monotonic nanoseconds when the control plane was last heard; staleness counts from here.
   std::atomic<std::int64_t> control_heard{0};
-  RateTable rates;  // how often each principal may ask, over all threads
+  RateTable rates;                          // how often each principal may ask, over all threads
   SeenSet proofs{kProofsKept, kProofsMax};  // DPoP proofs that were shown to any thread
 };
 
@@ -98,6 +98,9 @@ class Point {
   // An open session was cut: says when the change was committed and when the last byte was handed over.
   void record_cut(const contract::Request& request, const contract::Decision& decision, std::string_view first_decision,
                   std::int64_t committed, std::int64_t cut);
+
+  // Another process decided until now: what was shown to it once (DPoP proofs) is not taken here.
+  void begin_now() { identifier_.begin_now(); }
 
   std::uint64_t boot() const { return ring_.boot(); }
   // Called after each recorded event, so that the shipper wakes.

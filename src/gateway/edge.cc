@@ -158,14 +158,16 @@ void Edge::see_complete() {
 
 void Edge::accept(std::vector<io::Descriptor> sockets) {
   std::vector<std::vector<int>> shares(lanes_.size());
+  // A worker more than there are sockets shares one of them.
+  for (std::size_t i = sockets.size(); i < shares.size() && !sockets.empty(); ++i) {
+    shares[i].push_back(sockets[i % sockets.size()].copy().release());
+  }
   for (std::size_t i = 0; i < sockets.size(); ++i) {
     sockets_.push_back(sockets[i].get());
     shares[i % shares.size()].push_back(sockets[i].release());
   }
-  // A worker more than there are sockets gets one of its own beside them, in the kernel's group of that port.
-  for (std::size_t i = 0; i < lanes_.size(); ++i) {
-    lanes_[i]->worker->post_listen(shares[i].empty() ? std::vector<int>{-1} : std::move(shares[i]));
-  }
+  for (std::size_t i = 0; i < lanes_.size(); ++i) lanes_[i]->worker->post_listen(std::move(shares[i]));
+  decision_point_->begin_now();
   subscriber_->start_keeping();
 }
 
