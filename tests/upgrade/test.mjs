@@ -13,7 +13,7 @@ import { verifyLog } from "../support/rfc6962.mjs";
 
 const gateway = join(dirname(fileURLToPath(import.meta.url)), "../gateway");
 const scratch = makeScratch("upgrade");
-const drain = sanitized ? 15 : 6;
+const drain = sanitized ? 20 : 8;
 
 function hasModules() {
   if (existsSync(join(gateway, "node_modules/ws"))) return true;
@@ -134,8 +134,8 @@ async function upgradesThatFail(wary, load) {
     const offered = offers();
     const pidFile = join(wary.data, "edge/next.pid");
     const waits = `#!/bin/sh\necho $$ > ${pidFile}\nshift 4\nexec ${real} --directory ${wary.data}/edge --run ${scratch}/run "$@"\n`;
-    const done = upgrade(wary, "--binary", program("waits", waits), "--timeout", "2");
-    await until("the sockets are offered", () => offers() > offered, 5000).catch(() => {});
+    const done = upgrade(wary, "--binary", program("waits", waits), "--timeout", sanitized ? "15" : "4");
+    await until("the sockets are offered", () => offers() > offered, 15000).catch(() => {});
     await sleep(200);
     if (what === "is killed") process.kill(Number(readFileSync(pidFile, "utf8")), "SIGKILL");
     const { code, text } = await done;
