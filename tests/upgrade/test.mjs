@@ -225,6 +225,20 @@ async function upgradesThatAreKilled(wary, load) {
   await until("it is started again", () => wary.pidOf("wary-edge") !== edge && isAlive(wary.pidOf("wary-edge")), 10000);
   await until("and serves", async () => (await wary.get("site", "/again", load.cookie)).status === 200, 5000);
   saw("a new edge that dies is started again beside the old one", true);
+
+  // The old one dies as soon as the new one has the sockets: that one goes on alone, and what waits is accepted.
+  await until("no old one is left", () => !isAlive(second), (drain + 8) * 1000);
+  const last = wary.pidOf("wary-edge");
+  const offers = () => wary.log("wary-edge").split("handover.offered").length;
+  const offered = offers();
+  const orphaned = upgrade(wary);
+  while (offers() === offered) await sleep(2);
+  process.kill(last, "SIGKILL");
+  const answers = await Promise.all(Array.from({ length: 20 }, () => load.ask("/orphaned", false)));
+  const { code, text } = await orphaned;
+  saw("an old edge that dies on the way leaves its sockets to the new one", code === 0 && wary.pidOf("wary-edge") !== last, text.trim());
+  saw("and who came meanwhile is served", answers.every((answer) => answer.status === 200), answers.map((answer) => answer.error ?? answer.status).join(" "));
+  saw("without the old program's being started again", wary.child.text.split("process.replaced").at(-1).split("process.restarted").length === 1);
 }
 
 async function check(wary, load, again) {
