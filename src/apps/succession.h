@@ -63,7 +63,7 @@ class Succession {
   std::unique_ptr<gateway::HandoverTaker> taker_;
   std::unique_ptr<gateway::HandoverGiver> giver_;
   std::map<std::string, io::Descriptor> taken_;  // until they are listened on
-  pid_t partner_ = -1;
+  pid_t partner_ = 0;
   bool has_sockets_ = false;
   bool is_draining_ = false;
   bool has_drained_ = false;

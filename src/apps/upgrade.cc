@@ -107,7 +107,10 @@ Status set_number(codec::Json& body, const cli::Arguments& arguments, const std:
   std::int64_t number = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
   if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) {
-    return fail(ErrorKind::kInvalid, "upgrade_seconds", "this is no number of seconds").at("--" + name).found(text);
+    return fail(ErrorKind::kInvalid, "upgrade_seconds", "this is no number of seconds")
+        .at("--" + name)
+        .expected("digits alone")
+        .found(text);
   }
   body.set(name, number);
   return {};
@@ -140,7 +143,7 @@ cli::Command upgrade_command() {
           {{"--binary", "FILE", "the new program (default: wary-edge where it was started from)", false},
            {"--drain", "SECONDS", "that what is open may last on the old one, 0 to 300 (default 60)", false},
            {"--timeout", "SECONDS", "that the new one has to become ready, 1 to 60 (default 30)", false}},
-          "The new process gets the old one's listening sockets, learns all that it needs, and only then the old one "
+          "The new process gets the old one's listening sockets, learns all that it needs, and only then the old one\n"
           "stops accepting. If it fails before that, the old one goes on as if nothing had been.",
           run_upgrade};
 }

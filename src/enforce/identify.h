@@ -43,6 +43,8 @@ class Identifier {
   Identifier(SeenSet& proofs, Clock& clock) : proofs_(proofs), clock_(clock), began_(clock.unix_time()) {}
   Subject identify(const Presented& presented, const policy::Snapshot& snapshot);
   std::shared_ptr<const Recognised> recognise(const Presented& presented, const policy::SnapshotPtr& snapshot);
+  // Proofs from before now are refused: another process may have seen them.
+  void begin_now() { began_ = clock_.unix_time(); }
   std::size_t cached() const { return verified_.size(); }
 
  private:

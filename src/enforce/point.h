@@ -121,6 +121,9 @@ class Point {
                   const contract::Decision& decision, std::string_view first_decision, std::int64_t committed,
                   std::int64_t cut);
 
+  // Another process decided until now: what was shown to it once (DPoP proofs) is not taken here.
+  void begin_now() { identifier_.begin_now(); }
+
   std::uint64_t boot() const { return ring_.boot(); }
   // Called after each recorded event, so that the shipper wakes.
   std::function<void()> on_recorded;

@@ -176,3 +176,25 @@ TEST_CASE("what an earlier process left goes up under its own boot") {
   shipper.on_receipt({555, 1});
   CHECK(world.rings[0]->used_bytes() == 0);
 }
+
+TEST_CASE("a ring that another process left is shipped beside one's own, until it is empty") {
+  ShipperWorld world;
+  world.shipper->on_connected();
+  auto memory = io::MappedFile::anonymous(std::size_t{1} << 20);
+  auto left = EventRing::open(memory->memory(), 7);
+  REQUIRE(left.ok());
+  REQUIRE(left->append(as_bytes("left")));
+  auto ring = EventRing::open(memory->memory(), 8);  // by whoever comes after
+  REQUIRE(ring.ok());
+  world.shipper->add(*ring);
+  world.run(10);
+  REQUIRE(world.batches.size() == 1);
+  CHECK(world.batches[0].boot == 7);
+  world.shipper->on_receipt({7, 1});
+  CHECK(ring->used_bytes() == 0);
+  world.shipper->remove(*ring);
+  world.add(0, 1);
+  world.run(10);
+  REQUIRE(world.batches.size() == 2);
+  CHECK(world.batches[1].boot == 100);
+}

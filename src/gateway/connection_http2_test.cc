@@ -516,6 +516,55 @@ TEST_CASE("a worker that drains says GOAWAY, finishes what runs, and tells a Web
   CHECK(drained);
 }
 
+TEST_CASE("a worker that is left says GOAWAY in two steps, and its WebSockets stay until it has to end") {
+  World world;
+  world.site->on_bytes = [](AppStream& stream) {
+    if (stream.parsed != 0 || stream.received.find("\r\n\r\n") == std::string::npos) return;
+    stream.parsed = 1;
+    const std::size_t at = stream.received.find("Sec-WebSocket-Key: ");
+    if (at == std::string::npos) return stream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    stream.send(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " +
+        http::websocket_accept(stream.received.substr(at + 19, 24)) + "\r\n\r\n");
+  };
+  Http2TestClient client(world), idle(world);
+  client.run(3);
+  const auto tunnel = client.send({{":method", "CONNECT"},
+                                   {":protocol", "websocket"},
+                                   {":scheme", "https"},
+                                   {":authority", "site.test"},
+                                   {":path", "/ws"},
+                                   {"cookie", "__Host-wary_session=alice-token"},
+                                   {"sec-websocket-version", "13"}},
+                                  "", false);
+  client.run(20);
+  REQUIRE(client.answer(tunnel).status == 200);
+  bool drained = false;
+  world.worker->post_drain([&] { drained = true; }, gateway::Drain::kLeave);
+  // Sent before its client heard of it: still served.
+  const auto crossing = idle.send(idle.head("GET", "/crossing"));
+  idle.run(20);
+  CHECK(idle.session().is_shutting_down());
+  CHECK(idle.answer(crossing).body == "ok");
+  CHECK_FALSE(idle.client().ended_);
+  idle.run(2'000);
+  CHECK(idle.client().ended_);
+  client.run(3);
+  CHECK(client.session().is_shutting_down());
+  CHECK(client.answer(tunnel).body.empty());
+  CHECK_FALSE(client.client().ended_);
+  CHECK_FALSE(drained);
+  world.worker->post_drain([&] { drained = true; }, gateway::Drain::kRestart);
+  client.run(20);
+  CHECK(client.answer(tunnel).body == std::string("\x88\x02\x03\xf4", 4));
+  client.run(3'000);
+  CHECK(client.client().ended_);
+  idle.client().close();
+  client.client().close();
+  client.run(20);
+  CHECK(drained);
+}
+
 TEST_CASE("cookies that a browser sends one by one are one to the gateway and to an application") {
   World world;
   Http2TestClient client(world);

@@ -509,6 +509,59 @@ TEST_CASE("a worker that drains lets what runs end with its protocol's own words
   CHECK(world.worker->connections() == 0);
 }
 
+TEST_CASE("a worker that is left ends nothing: each connection goes with its next answer") {
+  World world;
+  world.site->on_request = [](AppStream& stream, const AppRequest& request) {
+    if (request.target != "/slow") stream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  };
+  const auto idle = world.client(), running = world.ask("/slow");
+  Client begins(*world.client_loop, *world.anonymous_context, "site.test");
+  begins.connect(io::Address::tcp("127.0.0.1", 7443));
+  while (world.worker->connections() < 3) world.run(1);
+  bool drained = false;
+  world.worker->post_drain([&] { drained = true; }, gateway::Drain::kLeave);
+  world.run(200);
+  CHECK_FALSE(idle->ended_);
+  CHECK_FALSE(drained);
+  idle->send(World::get("/next", "", "alice-token"));
+  world.run(20);
+  REQUIRE(idle->answers().size() == 1);
+  CHECK(idle->answers()[0].status == 200);
+  CHECK(idle->answers()[0].field("connection") == "close");
+  CHECK(idle->said_goodbye());
+  world.site->streams.at(0)->send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  world.run(20);
+  REQUIRE(running->answers().size() == 1);
+  CHECK(running->answers()[0].field("connection") == "close");
+  // Who was at its handshake is served once.
+  begins.send(World::get("/begun", "", "alice-token"));
+  world.run(20);
+  REQUIRE(begins.answers().size() == 1);
+  CHECK(begins.answers()[0].field("connection") == "close");
+  idle->close();
+  running->close();
+  begins.close();
+  world.run(20);
+  CHECK(drained);
+}
+
+TEST_CASE("an answer that began as one of several is not made the last by leaving") {
+  World world;
+  world.site->on_request = [](AppStream& stream, const AppRequest&) {
+    stream.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha");
+  };
+  const auto client = world.ask("/half");
+  world.worker->post_drain([] {}, gateway::Drain::kLeave);
+  world.run(20);
+  world.site->streams.at(0)->send("lf");
+  world.run(100);
+  CHECK(client->answers().at(0).field("connection") != "close");
+  CHECK_FALSE(client->ended_);
+  world.worker->post_drain([] {}, gateway::Drain::kNow);
+  world.run(20);
+  CHECK(client->ended_);
+}
+
 TEST_CASE("obligations of a permit are kept, and one that is not known here denies") {
   World world;
   world.set_policies(

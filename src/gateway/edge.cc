@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::int64_t kFreshnessCheck = kNanosPerSecond;
 constexpr std::int64_t kTrustedCheck = 60 * kNanosPerSecond;
+constexpr std::int64_t kInheritedCheck = 50 * kNanosPerMilli;
 constexpr std::int64_t kCompleteCheck = 50 * kNanosPerMilli;
 constexpr std::string_view kAppType = "Wary::App";
 constexpr std::string_view kTrustDomainType = "Wary::TrustDomain";
@@ -88,6 +89,7 @@ Status Edge::start() {
   WARY_RETURN_IF_ERROR(start_link());
   for (const auto& lane : lanes_) lane->thread = std::thread([loop = lane->loop.get()] { loop->run(); });
   keep_fresh();
+  ship_inherited();
   return subscriber_->start();
 }
 
@@ -162,14 +164,16 @@ void Edge::see_complete() {
 
 void Edge::accept(std::vector<io::Descriptor> sockets) {
   std::vector<std::vector<int>> shares(lanes_.size());
+  // A worker more than there are sockets shares one of them.
+  for (std::size_t i = sockets.size(); i < shares.size() && !sockets.empty(); ++i) {
+    shares[i].push_back(sockets[i % sockets.size()].copy().release());
+  }
   for (std::size_t i = 0; i < sockets.size(); ++i) {
     sockets_.push_back(sockets[i].get());
     shares[i % shares.size()].push_back(sockets[i].release());
   }
-  // A worker more than there are sockets gets one of its own beside them, in the kernel's group of that port.
-  for (std::size_t i = 0; i < lanes_.size(); ++i) {
-    lanes_[i]->worker->post_listen(shares[i].empty() ? std::vector<int>{-1} : std::move(shares[i]));
-  }
+  for (std::size_t i = 0; i < lanes_.size(); ++i) lanes_[i]->worker->post_listen(std::move(shares[i]));
+  decision_point_->begin_now();
   subscriber_->start_keeping();
 }
 
@@ -190,7 +194,13 @@ void Edge::take_back() {
   subscriber_->start_keeping();
 }
 
-// While the process that left them may still be there, it is asked for again.
+void Edge::inherit() {
+  const bool ships = holds_inherited();
+  inherits_ = true;
+  if (!ships) ship_inherited();
+}
+
+// While the process that left them may still be there, it is asked for again; and until all is shipped.
 void Edge::ship_inherited() {
   if (inherits_) {
     const auto left = ring_files_.inherit();
@@ -200,6 +210,7 @@ void Edge::ship_inherited() {
   if (ring_files_.holds_inherited()) {
     ring_files_.drop_empty([this](const enforce::EventRing& ring) { shipper_->remove(ring); });
   }
+  if (holds_inherited()) parts_.loop.after(kInheritedCheck, [this] { ship_inherited(); });
 }
 
 bool Edge::has_shipped() const {
@@ -247,7 +258,6 @@ void Edge::keep_fresh() {
   for (const auto& lane : lanes_) used += static_cast<std::int64_t>(lane->ring->used_bytes());
   used += static_cast<std::int64_t>(decision_ring_->used_bytes());
   ring_used_.set(used);
-  ship_inherited();
   ledger_available_.set(shared_.ledger_available.load(std::memory_order_relaxed) ? 1 : 0);
   if (subscriber_ && subscriber_->is_connected()) {
     shared_.control_heard.store(parts_.clock.monotonic().nanos, std::memory_order_relaxed);

@@ -89,7 +89,7 @@ class Edge {
   void let_go(std::function<void()> done);
   void take_back();
   // What an edge that has ended could not ship any more is shipped from here.
-  void inherit() { inherits_ = true; }
+  void inherit();
   bool holds_inherited() const { return inherits_ || ring_files_.holds_inherited(); }
   bool has_shipped() const;  // all that was recorded here
   // Takes no new connection, and says on the main loop when nothing is open any more.

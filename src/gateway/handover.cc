@@ -149,6 +149,8 @@ GiverStep step(GiverState state, GiverEvent event) {
       return step_before_taken(state, event);
     case GiverState::kGiving:
       if (event == GiverEvent::kTaken) return {GiverState::kGiven, GiverAction::kDrain};
+      // They may have begun to accept already: while they live, it is theirs. Who started them ends them if they hang.
+      if (event == GiverEvent::kLate) return {state, GiverAction::kNothing};
       return step_before_taken(state, event);
     case GiverState::kGiven:
       return {state, event == GiverEvent::kCalled ? GiverAction::kTurnAway : GiverAction::kNothing};

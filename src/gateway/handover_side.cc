@@ -124,7 +124,9 @@ void HandoverGiver::on_event(GiverEvent event) {
   state_ = next.state;
   if (moved) {
     loop_.cancel(timer_);
-    if (state_ != GiverState::kServing && state_ != GiverState::kGiven) {
+    const bool has_time =
+        state_ != GiverState::kServing && state_ != GiverState::kGiving && state_ != GiverState::kGiven;
+    if (has_time) {
       timer_ = loop_.after(state_ == GiverState::kOffered ? kPrepareTime : kWordTime,
                            [this] { on_event(GiverEvent::kLate); });
     }
@@ -134,7 +136,7 @@ void HandoverGiver::on_event(GiverEvent event) {
 
 void HandoverGiver::hang_up() {
   if (line_) line_->hang_up();
-  hooks_.partner(-1);
+  hooks_.partner(0);
 }
 
 void HandoverGiver::act(GiverAction action) {
@@ -257,9 +259,9 @@ void HandoverTaker::act(TakerAction action) {
     case TakerAction::kTake: hooks_.take(); return line_->say(word(Kind::kTaken));
     case TakerAction::kTakeAlone:
       hooks_.take();
-      hooks_.partner(-1);
+      hooks_.partner(0);
       return hooks_.inherit();
-    case TakerAction::kInherit: hooks_.partner(-1); return hooks_.inherit();
+    case TakerAction::kInherit: hooks_.partner(0); return hooks_.inherit();
     case TakerAction::kFail: return hooks_.fail(why_);
   }
 }

@@ -8,7 +8,7 @@
 //   taker.call();                  // hooks.prepare brings the sockets
 //   taker.prepared();              // hooks.take when they are ours
 //
-// Thread rule: the loop's. Limits: one taker at a time; 5 s for a hello, 60 s to prepare, 5 s for each word after that.
+// Thread rule: the loop's. Limits: one taker at a time; 5 s for a hello, 60 s to prepare, 5 s for the workers to stop.
 #pragma once
 
 #include <functional>
@@ -60,7 +60,7 @@ struct GiverHooks {
   std::function<void(std::function<void()> done)> let_go;  // stop accepting
   std::function<void()> take_back;
   std::function<void(std::uint32_t seconds)> drain;
-  std::function<void(pid_t)> partner;  // who takes over; -1: nobody
+  std::function<void(pid_t)> partner;  // who takes over; 0: nobody
 };
 
 class HandoverGiver {

@@ -91,7 +91,7 @@ TEST_CASE("what the giver does in each state at each event") {
                             {S::kGiven, A::kDrain},
                             take_back,
                             take_back,
-                            take_back}});
+                            stay(S::kGiving)}});
   check_giver(S::kGiven, {{turn_away(S::kGiven), g, g, g, g, g, g, g, g}});
 }
 

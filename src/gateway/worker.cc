@@ -191,6 +191,7 @@ void Worker::post_resume() {
 
 void Worker::post_listen(std::vector<int> inherited) {
   loop_.post([this, inherited = std::move(inherited)] {
+    point_.begin_now();
     for (const int descriptor : inherited) {
       const Status listens = listen(descriptor);
       if (!listens) log_.error("gateway.not_listening", {{"code", listens.error().code}});

@@ -98,7 +98,7 @@ class Worker {
   // Takes no connection until it resumes; they wait in the backlog. `done` on the worker's thread.
   void post_pause(std::function<void()> done);
   void post_resume();
-  void post_listen(std::vector<int> inherited);
+  void post_listen(std::vector<int> inherited);  // takes over what another process served
 
   // For connections, on the loop's thread.
   io::Loop& loop() { return loop_; }

@@ -190,7 +190,7 @@ class Server::Connection final : public Exchange, public std::enable_shared_from
     for (const http1::Field& field : head.fields) request_.headers.emplace_back(field.name, field.value);
     release_body();
     std::string().swap(request_.body);
-    keep_alive_ = head.keep_alive;
+    keep_alive_ = head.keep_alive && !server_->leaving_;
     is_upgrade_ = head.upgrade == http1::Upgrade::kWebSocket;
     body_.emplace(head.framing);
     in_.erase(0, result.consumed);
@@ -388,6 +388,7 @@ void Server::resume() {
 }
 
 void Server::leave() {
+  leaving_ = true;
   for (const auto& listener : listeners_) listener->leave_name();
   listeners_.clear();
 }

@@ -63,7 +63,8 @@ class Server {
   Server(io::Loop& loop, Handler handler);
   ~Server();
   Status listen(const io::Address& address, const io::ListenOptions& options);
-  // Another process goes on with its sockets (io/loop.h): their descriptors, and that it takes no connection more.
+  // Another process goes on with its sockets (io/loop.h): their descriptors, and that it takes no connection more. Once
+  // it leaves, the next answer is the last of each that is open.
   std::vector<int> descriptors() const;
   void pause();
   void resume();
@@ -82,6 +83,7 @@ class Server {
   std::set<std::shared_ptr<Connection>> connections_;  // shared with exchanges that are answered later
   std::uint64_t armed_ = 0;                            // numbers the waits for requests
   std::size_t body_bytes_ = 0;                         // held of all requests' bodies
+  bool leaving_ = false;
 };
 
 }  // namespace wary::http

@@ -290,6 +290,22 @@ TEST_CASE("headers and parameters are read as they were sent") {
   CHECK(request.parameter("none").empty());
 }
 
+TEST_CASE("a server that leaves takes no connection more, and says so with the next answer of each") {
+  World world;
+  const auto peer = world.peer();
+  peer->send(get("/a"));
+  world.run(20);
+  CHECK(count(peer->received, "HTTP/1.1 200 OK") == 1);
+  world.server->leave();
+  world.run(20);
+  CHECK_FALSE(peer->ended);
+  peer->send(get("/b"));
+  world.run(20);
+  CHECK(count(peer->received, "HTTP/1.1 200 OK") == 2);
+  CHECK(count(peer->received, "Connection: close") == 1);
+  CHECK(peer->ended);
+}
+
 namespace {
 
 // A server on a real unix socket, on a thread of its own.

@@ -1,6 +1,7 @@
 // Descriptor: owns one file descriptor. Move-only; closes when it goes.
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <utility>
@@ -26,6 +27,7 @@ class Descriptor {
   }
   bool is_open() const { return descriptor_ >= 0; }
   int get() const { return descriptor_; }
+  Descriptor copy() const { return Descriptor(fcntl(descriptor_, F_DUPFD_CLOEXEC, 0)); }
   int release() { return std::exchange(descriptor_, -1); }  // the caller closes it
 
  private:

@@ -2,9 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <thread>
 
 #include "io/sim_loop.h"
@@ -348,4 +350,93 @@ TEST_CASE("without a free descriptor a listener rests, and goes on when there is
   allow(before.rlim_cur);
   loop->run();
   CHECK(accepted.size() == 1);
+}
+
+namespace {
+
+// Two ends of a unix socket in a folder of their own.
+struct UnixPair {
+  std::string folder = (std::filesystem::temp_directory_path() / "wary-loop-XXXXXX").string();
+  std::unique_ptr<Listener> listener;
+  std::unique_ptr<Stream> here, there;
+  explicit UnixPair(Loop& loop) {
+    REQUIRE(mkdtemp(folder.data()) != nullptr);
+    auto listening = loop.listen(Address::unix_socket(folder + "/s"), {}, [&](std::unique_ptr<Stream> s) {
+      there = std::move(s);
+      loop.stop();
+    });
+    REQUIRE(listening.ok());
+    listener = std::move(listening).value();
+    loop.connect(listener->address(), kNanosPerSecond,
+                 [&](Result<std::unique_ptr<Stream>> s) { here = std::move(s).value(); });
+    loop.run();
+    REQUIRE(here != nullptr);
+  }
+  ~UnixPair() { std::filesystem::remove_all(folder); }
+};
+
+}  // namespace
+
+TEST_CASE("a listener pauses, its socket is passed to another, and who waits is accepted there") {
+  const auto clock = make_system_clock();
+  const auto loop = make_epoll_loop(*clock);
+  UnixPair pair(*loop);
+  int first = 0, second = 0;
+  auto listener = loop->listen(Address::tcp("127.0.0.1", 0), {}, [&](std::unique_ptr<Stream>) {
+    ++first;
+    loop->stop();
+  });
+  REQUIRE(listener.ok());
+  const Address address = (*listener)->address();
+  const int passed[] = {(*listener)->descriptor()};  // NOLINT: a test's
+  (*listener)->pause();
+  std::unique_ptr<Stream> client;
+  loop->connect(address, kNanosPerSecond, [&](Result<std::unique_ptr<Stream>> s) { client = std::move(s).value(); });
+  loop->after(50 * kNanosPerMilli, [&] { loop->stop(); });
+  loop->run();
+  CHECK(client != nullptr);  // by the kernel
+  CHECK(first == 0);
+  REQUIRE(pair.here->write_with(as_bytes("sockets"), passed).ok());
+  std::uint8_t buffer[64];  // NOLINT: a read buffer
+  std::vector<Descriptor> taken;
+  const IoCount got = pair.there->read_with(buffer, taken);
+  CHECK(as_text(ByteView(buffer, got.count)) == "sockets");
+  REQUIRE(taken.size() == 1);
+  listener->reset();  // the socket lives on
+  auto heir = loop->listen(address, {.inherited = taken[0].release()}, [&](std::unique_ptr<Stream>) {
+    ++second;
+    loop->stop();
+  });
+  REQUIRE(heir.ok());
+  loop->run();
+  CHECK(second == 1);
+  (*heir)->pause();
+  (*heir)->resume();
+  loop->connect(address, kNanosPerSecond, [&](Result<std::unique_ptr<Stream>> s) { client = std::move(s).value(); });
+  loop->run();
+  CHECK(second == 2);
+}
+
+TEST_CASE("what is passed and is no socket that listens there is refused") {
+  const auto clock = make_system_clock();
+  const auto loop = make_epoll_loop(*clock);
+  auto listener = loop->listen(Address::tcp("127.0.0.1", 0), {}, [](std::unique_ptr<Stream>) {});
+  REQUIRE(listener.ok());
+  const Address elsewhere = Address::tcp("127.0.0.1", static_cast<std::uint16_t>((*listener)->address().port ^ 1));
+  const auto refused = [&](const Address& address, int descriptor) {
+    const auto made = loop->listen(address, {.inherited = descriptor}, [](std::unique_ptr<Stream>) {});
+    return !made && made.error().code == "listen_inherited";
+  };
+  CHECK(refused(elsewhere, dup((*listener)->descriptor())));
+  CHECK(refused((*listener)->address(), open("/dev/null", O_RDONLY | O_CLOEXEC)));
+}
+
+TEST_CASE("a unix socket's name stays when another goes on with it") {
+  const auto clock = make_system_clock();
+  const auto loop = make_epoll_loop(*clock);
+  UnixPair pair(*loop);
+  const std::string path = pair.listener->address().host;
+  pair.listener->leave_name();
+  pair.listener.reset();
+  CHECK(std::filesystem::exists(path));
 }

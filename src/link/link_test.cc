@@ -61,10 +61,13 @@ struct World {
     REQUIRE(publisher->listen(address, {}).ok());
   }
 
-  void open_subscriber() { subscriber = subscribe("edge/test", "edge", has_views ? own_view : "", seen); }
+  void open_subscriber() { subscriber = make_subscriber(true); }
+  std::unique_ptr<Subscriber> make_subscriber(bool keeps) {
+    return subscribe("edge/test", "edge", has_views ? own_view : "", seen, keeps);
+  }
 
   std::unique_ptr<Subscriber> subscribe(const std::string& node, const std::string& directory, const std::string& view,
-                                        std::vector<std::string>& contents) {
+                                        std::vector<std::string>& contents, bool keeps = true) {
     SubscriberHooks hooks;
     hooks.verify = [this](ByteView message, ByteView signature) { return key.public_key().verify(message, signature); };
     hooks.on_update = [this, &contents](const Update& update) -> Status {
@@ -76,7 +79,7 @@ struct World {
     hooks.on_ledger_state = [this](bool available) { ledger_states.push_back(available); };
     hooks.on_connection = [this](bool connected) { connections.push_back(connected); };
     auto made = std::make_unique<Subscriber>(
-        *edge, files, SubscriberOptions{node, address, directory, 8, nullptr, view}, hooks, null_log());
+        *edge, files, SubscriberOptions{node, address, directory, 8, nullptr, view, keeps}, hooks, null_log());
     REQUIRE(made->start().ok());
     return made;
   }
@@ -329,6 +332,56 @@ TEST_CASE("one that was away gets the deltas it lacks, and starts from its disk 
   world.run();
   // A publisher that started again has no deltas: a whole snapshot.
   CHECK(world.seen.back() == "snapshot at 4");
+}
+
+TEST_CASE("of two at one directory one keeps the updates at a time, and what is kept is whole") {
+  World world(2);
+  world.open_subscriber();
+  world.run();
+  world.commit();
+  world.run();
+  const auto kept = [&] {
+    const auto file = io::read_file(world.files, "edge/updates", 1 << 20);
+    return file ? file->size() : std::size_t{0};
+  };
+  const std::size_t before = kept();
+  // The next one begins with what is there, and follows without writing.
+  auto next = world.make_subscriber(false);
+  world.run();
+  world.subscriber->stop_keeping();
+  world.commit();
+  world.run();
+  CHECK(kept() == before);
+  CHECK(next->revision() == world.revision);
+  next->start_keeping();
+  world.subscriber.reset();
+  CHECK(kept() > before);
+  world.commit();
+  world.run();
+  next.reset();
+  world.publisher.reset();
+  world.seen.clear();
+  world.open_subscriber();
+  CHECK(world.subscriber->revision() == world.revision);
+  CHECK(world.seen == Texts{"snapshot at 1", "delta to 2", "delta to 3", "delta to 4"});
+}
+
+TEST_CASE("who keeps again after it had stopped asks for everything anew") {
+  World world(2);
+  world.open_subscriber();
+  world.run();
+  world.subscriber->stop_keeping();
+  world.commit();
+  world.run();
+  world.subscriber->start_keeping();
+  world.run();
+  world.commit();
+  world.run();
+  world.subscriber.reset();
+  world.publisher.reset();
+  world.seen.clear();
+  world.open_subscriber();
+  CHECK(world.seen == Texts{"snapshot at 2", "delta to 3"});
 }
 
 TEST_CASE("deltas are kept for those who come back soon") {

@@ -40,7 +40,7 @@ class Service {
   void pause();
   void resume();
   void leave();
-  // While two processes are the gateway, what comes from the other is the gateway's as well; -1: there is none.
+  // While two processes are the gateway, what comes from the other is the gateway's as well; 0: there is none.
   void set_other_process(pid_t pid) { other_process_ = pid; }
 
  private:
@@ -53,10 +53,12 @@ class Service {
   io::Loop& loop_;
   Authority& authority_;
   Authzen authzen_;
-  bool is_gateway(pid_t pid) const { return pid == options_.own_process || (pid > 0 && pid == other_process_); }
+  bool is_gateway(pid_t pid) const {
+    return pid == options_.own_process || (other_process_ != 0 && pid == other_process_);
+  }
 
   ServiceOptions options_;
-  pid_t other_process_ = -1;
+  pid_t other_process_ = 0;
   http::Server server_;
   std::unique_ptr<io::Listener> grpc_listener_, spop_listener_;
   std::map<std::uint64_t, std::unique_ptr<http::Wire>> wires_;

@@ -134,3 +134,12 @@ TEST_CASE("through the gateway who asks needs a permit, and forward authenticati
             .starts_with("HTTP/1.1 200"));
   for (const char* socket : {"grpc.sock", "spop.sock"}) CHECK(world.peer(socket)->ended);
 }
+
+TEST_CASE("while two processes are the gateway, what comes through either needs the permit") {
+  World world(7, 1);
+  world.service.set_other_process(kPeerProcess);
+  CHECK(world.ask(forward("Wary::User::\"bob\"")).starts_with("HTTP/1.1 403"));
+  CHECK(world.peer("spop.sock")->ended);
+  world.service.set_other_process(0);
+  CHECK(world.ask(forward("Wary::User::\"bob\"")).starts_with("HTTP/1.1 401"));
+}

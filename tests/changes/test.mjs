@@ -4,6 +4,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
+import { Agent } from "node:https";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { run, sanitized, saw, skip, step } from "../support/checks.mjs";
@@ -35,6 +36,7 @@ function call(wary, method, path, body) {
   });
 }
 
+const gates = new Agent({ keepAlive: true, maxSockets: 2 });
 const object = (kind, name, spec, scope = ", namespace: test") => `apiVersion: wary.dev/v1\nkind: ${kind}\nmetadata: {name: ${name}${scope}}\nspec: ${spec}\n`;
 const route = (name, path) => ({ apiVersion: "wary.dev/v1", kind: "Route", metadata: { name, namespace: "test" }, spec: { app: "site", path } });
 
@@ -64,7 +66,7 @@ async function change(wary, load, n, seen) {
   const applied = process.hrtime.bigint();
   // What the API answered is true at the edge soon: the gate that was closed is open, and this one is not.
   for (;;) {
-    const [now, before] = await Promise.all([load.ask(`/gate/${n}/x`, false), load.ask(`/gate/${n - 1}/x`, false)]);
+    const [now, before] = await Promise.all([load.ask(`/gate/${n}/x`, gates), load.ask(`/gate/${n - 1}/x`, gates)]);
     if (now.status === 403 && before.status === 200) break;
     if (![200, 403].includes(now.status) || ![200, 403].includes(before.status)) seen.strange.push(`${n}: ${now.status} ${before.status}`);
     if (process.hrtime.bigint() - applied > 3_000_000_000n) {
@@ -111,7 +113,7 @@ await run(async () => {
   goes = false;
   await echoing;
   const counts = load.counts;
-  saw("the changes were as fast as they were meant to be", seconds < (changes * every / 1000) * 1.1 + 0.5, `${changes} in ${seconds.toFixed(1)} s`);
+  saw("the changes were as fast as they were meant to be", seconds < changes * every / 1000 + (process.env.WARY_LONG ? 0.5 : 2), `${changes} in ${seconds.toFixed(1)} s`);
   saw("each was taken", seen.refused.length === 0, seen.refused.slice(0, 3).join(" | "));
   saw("each had its effect, and no gate was anything but open or closed", seen.late.length === 0 && seen.strange.length === 0, `late ${seen.late.join(" ")} strange ${seen.strange.slice(0, 3).join(" | ")}`);
   saw("all WebSockets echoed meanwhile, several times", rounds >= 2, `${rounds} rounds`);
@@ -121,5 +123,6 @@ await run(async () => {
   saw("0 requests failed", load.wrong.length === 0, `${load.wrong.length} of ${counts.fresh + counts.kept + counts.http2 - before.fresh - before.kept - before.http2} ${load.wrong.slice(0, 3).join(" | ")}`);
   saw("and there were many", counts.fresh + counts.kept + counts.http2 > changes, JSON.stringify(counts));
   await load.end();
+  gates.destroy();
   await wary.stop();
 }, cleanUp);

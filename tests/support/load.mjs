@@ -12,6 +12,8 @@ import { sleep } from "./processes.mjs";
 
 const require = createRequire(fileURLToPath(new URL("../gateway/package.json", import.meta.url)));
 
+let loads = 0;
+
 export class Load {
   constructor(wary, host, cookie, { pause = 20 } = {}) {
     Object.assign(this, { wary, host, cookie, pause });
@@ -19,10 +21,12 @@ export class Load {
     this.counts = { fresh: 0, kept: 0, http2: 0, echoes: 0 };
     this.wrong = []; // what was not as it should be
     this.decisions = new Set();
+    this.again = []; // paths of what was refused before anything was done, and asked again
     this.sockets = [];
     this.goes = true;
     this.runs = [];
     this.number = 0;
+    this.own = (loads += 1); // so that no two ask for the same path
     this.paths = null; // other paths than its own, and what their bodies must be
   }
   begin({ fresh = 0, kept = 0, http2 = 0, sockets = 0 }) {
@@ -36,7 +40,7 @@ export class Load {
   }
   next() {
     this.number += 1;
-    return this.paths ? this.paths(this.number) : { path: `/load/${this.number}` };
+    return this.paths ? this.paths(this.number) : { path: `/load/${this.own}/${this.number}` };
   }
   judge(what, { path, holds }, answer) {
     this.counts[what] += 1;
@@ -76,18 +80,28 @@ export class Load {
     while (this.goes) {
       // One that was told to go elsewhere takes no request more.
       if (session === null || session.closed || session.destroyed) {
-        session = connect(`https://127.0.0.1:${this.wary.port}`, { ca: this.ca, servername: `${this.host}.localhost` });
-        session.on("error", (error) => this.wrong.push(`http2 session: ${error.code ?? error.message}`));
-        this.sessions = (this.sessions ?? 0) + 1;
+        session = this.connect();
       }
       const several = [1, 2, 3].map(async () => {
         const next = this.next();
-        this.judge("http2", next, await this.askHttp2(session, next.path));
+        let answer = await this.askHttp2(session, next.path);
+        // RFC 9113 section 8.7: nothing was done. Node says so itself of what it had not sent when a GOAWAY came.
+        if (/REFUSED_STREAM/.test(answer.error ?? "")) {
+          this.again.push(next.path);
+          if (session.closed || session.destroyed) session = this.connect();
+          answer = await this.askHttp2(session, next.path);
+        }
+        this.judge("http2", next, answer);
       });
       await Promise.all(several);
       await sleep(this.pause);
     }
-    if (session !== null) session.close();
+    if (session !== null && !session.closed) session.close();
+  }
+  connect() {
+    const session = connect(`https://127.0.0.1:${this.wary.port}`, { ca: this.ca, servername: `${this.host}.localhost` });
+    session.on("error", (error) => this.wrong.push(`http2 session: ${error.code ?? error.message}`));
+    return session;
   }
   askHttp2(session, path) {
     return new Promise((resolve) => {
@@ -96,7 +110,7 @@ export class Load {
       stream.setTimeout(8000, () => stream.close(8));
       stream.on("response", (headers) => Object.assign(answer, { status: headers[":status"], decision: headers["wary-decision"] }));
       stream.on("data", (bytes) => (answer.body += bytes));
-      stream.on("error", (error) => (answer.error = error.code ?? error.message));
+      stream.on("error", (error) => (answer.error = error.message));
       stream.on("close", () => resolve(stream.rstCode === 0 && !answer.error ? answer : { ...answer, status: 0, error: answer.error ?? `reset ${stream.rstCode}` }));
       stream.end();
     });

@@ -2,6 +2,7 @@
 // A wary-edge is replaced while it is used: nobody's request fails and no connection is reset; what cannot take over changes nothing.
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { Agent, request } from "node:http";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,11 +14,63 @@ import { verifyLog } from "../support/rfc6962.mjs";
 
 const gateway = join(dirname(fileURLToPath(import.meta.url)), "../gateway");
 const scratch = makeScratch("upgrade");
-const drain = sanitized ? 15 : 6;
+const drain = sanitized ? 20 : 8;
 
 function hasModules() {
   if (existsSync(join(gateway, "node_modules/ws"))) return true;
   return spawnSync("npm", ["ci", "--silent", "--no-audit", "--no-fund"], { cwd: gateway, stdio: "ignore" }).status === 0;
+}
+
+// A program that asks for decisions at the unix socket, on a connection that it keeps and on new ones.
+async function asksDecisions(wary, agent, counts, goes) {
+  const body = JSON.stringify({ subject: { type: "user", id: "alice" }, action: { name: "GET" }, resource: { type: "app", id: "test/site" }, context: { path: "/" } });
+  while (goes()) {
+    const found = await new Promise((resolve) => {
+      const outgoing = request({ socketPath: join(wary.data, "run/edge/pdp.sock"), method: "POST", path: "/access/v1/evaluation", agent, headers: { "Content-Type": "application/json" } }, (response) => {
+        let text = "";
+        response.on("data", (bytes) => (text += bytes));
+        response.on("end", () => resolve(`${response.statusCode} ${text}`));
+        response.on("error", (error) => resolve(error.message));
+      });
+      outgoing.on("error", (error) => resolve(error.code ?? error.message));
+      outgoing.end(body);
+    });
+    if (/^200 .*"decision":true/.test(found)) counts.asked += 1;
+    else counts.wrong.push(found.slice(0, 200));
+    await sleep(10);
+  }
+}
+
+async function upgradesInARow(wary, cookie) {
+  step("five upgrades in a row, under bursts of new connections");
+  const load = new Load(wary, "site", cookie, { pause: 1 });
+  await load.begin({ fresh: 8, kept: 2, http2: 1 });
+  const asked = { asked: 0, wrong: [] };
+  let goes = true;
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const asking = [agent, false].map((one) => asksDecisions(wary, one, asked, () => goes));
+  const before = wary.child.text.split("process.retired").length;
+  const pids = new Set([wary.pidOf("wary-edge")]);
+  for (let i = 0; i < 5; ++i) {
+    const old = wary.pidOf("wary-edge");
+    await sleep(500);
+    // The new one says no until it has shipped what the old one left.
+    let done = await cli(wary, "edge", "upgrade", "--drain", "20");
+    for (let tries = 0; done.text.includes("upgrade_in_progress") && tries < 20; ++tries) done = await cli(wary, "edge", "upgrade", "--drain", "20");
+    if (done.code !== 0) saw("an upgrade", false, done.text.trim());
+    pids.add(wary.pidOf("wary-edge"));
+    // Nothing that lasts is open: each old one has ended long before its time is over.
+    const ended = await until("the old one has ended", () => !isAlive(old) && wary.child.text.split("process.retired").length > before + i, 15000).catch(() => false);
+    if (!ended) saw("the old one ends by itself", false);
+  }
+  goes = false;
+  await Promise.all(asking);
+  agent.destroy();
+  await load.end();
+  saw("six processes served, one after the other", pids.size === 6, [...pids].join(" "));
+  saw("no request failed, no connection was reset", nothingWrong(load) && load.counts.fresh > 100, told(load));
+  saw("who asks for decisions got them all the time", asked.wrong.length === 0 && asked.asked > 100, `${asked.asked} ${asked.wrong.length} wrong ${asked.wrong.slice(0, 3).join(" | ")}`);
+  return load;
 }
 
 // Beside the load, which a waiting spawnSync would hold up.
@@ -134,8 +187,8 @@ async function upgradesThatFail(wary, load) {
     const offered = offers();
     const pidFile = join(wary.data, "edge/next.pid");
     const waits = `#!/bin/sh\necho $$ > ${pidFile}\nshift 4\nexec ${real} --directory ${wary.data}/edge --run ${scratch}/run "$@"\n`;
-    const done = upgrade(wary, "--binary", program("waits", waits), "--timeout", "2");
-    await until("the sockets are offered", () => offers() > offered, 5000).catch(() => {});
+    const done = upgrade(wary, "--binary", program("waits", waits), "--timeout", sanitized ? "15" : "4");
+    await until("the sockets are offered", () => offers() > offered, 15000).catch(() => {});
     await sleep(200);
     if (what === "is killed") process.kill(Number(readFileSync(pidFile, "utf8")), "SIGKILL");
     const { code, text } = await done;
@@ -155,6 +208,8 @@ async function upgradesThatFail(wary, load) {
 
 async function upgradesThatAreKilled(wary, load) {
   step("processes are killed around an upgrade");
+  const held = await Promise.all([1, 2, 3, 4].map(() => load.open())); // so that an old one stays
+  saw("WebSockets are open", held.every((one) => one.closed === null));
   const first = wary.pidOf("wary-edge");
   const done = await upgrade(wary);
   const second = wary.pidOf("wary-edge");
@@ -170,9 +225,23 @@ async function upgradesThatAreKilled(wary, load) {
   await until("it is started again", () => wary.pidOf("wary-edge") !== edge && isAlive(wary.pidOf("wary-edge")), 10000);
   await until("and serves", async () => (await wary.get("site", "/again", load.cookie)).status === 200, 5000);
   saw("a new edge that dies is started again beside the old one", true);
+
+  // The old one dies as soon as the new one has the sockets: that one goes on alone, and what waits is accepted.
+  await until("no old one is left", () => !isAlive(second), (drain + 8) * 1000);
+  const last = wary.pidOf("wary-edge");
+  const offers = () => wary.log("wary-edge").split("handover.offered").length;
+  const offered = offers();
+  const orphaned = upgrade(wary);
+  while (offers() === offered) await sleep(2);
+  process.kill(last, "SIGKILL");
+  const answers = await Promise.all(Array.from({ length: 20 }, () => load.ask("/orphaned", false)));
+  const { code, text } = await orphaned;
+  saw("an old edge that dies on the way leaves its sockets to the new one", code === 0 && wary.pidOf("wary-edge") !== last, text.trim());
+  saw("and who came meanwhile is served", answers.every((answer) => answer.status === 200), answers.map((answer) => answer.error ?? answer.status).join(" "));
+  saw("without the old program's being started again", wary.child.text.split("process.replaced").at(-1).split("process.restarted").length === 1);
 }
 
-async function check(wary, load) {
+async function check(wary, load, again) {
   step("what is recorded");
   await sleep(1500);
   const vkey = readFileSync(join(wary.data, "ledger.vkey"), "utf8");
@@ -184,6 +253,9 @@ async function check(wary, load) {
   const { entries } = verifyLog(out, vkey, []);
   const recorded = new Set();
   for (const entry of entries) for (const [id] of entry.toString("latin1").matchAll(/[a-z2-7]{8,16}-\d+/g)) recorded.add(id);
+  const texts = entries.map((entry) => entry.toString("latin1"));
+  const twice = again.filter((path) => texts.filter((text) => text.includes(`${path}"`)).length !== 1);
+  saw("what an HTTP/2 client did not send for a GOAWAY, and asked again, was decided once", twice.length === 0, `${again.length} asked again, ${twice.length} not once`);
   const missing = [...load.decisions].filter((id) => !recorded.has(id));
   saw("every answered decision is in the ledger", load.decisions.size > 200 && missing.length === 0, `${load.decisions.size} answers, ${missing.length} missing`);
 }
@@ -200,8 +272,12 @@ await run(async () => {
   await upgradeUnderLoad(wary, load, cookies);
   await upgradesThatFail(wary, load);
   const calm = load.counts;
+  for (const one of load.sockets.splice(0)) one.socket.terminate();
+  const row = await upgradesInARow(wary, cookies.alice);
+  for (const id of row.decisions) load.decisions.add(id);
+  row.again.push(...load.again);
   await upgradesThatAreKilled(wary, load);
   saw("requests were many", calm.fresh + calm.kept + calm.http2 > 500, JSON.stringify(calm));
   await load.end();
-  await check(wary, load);
+  await check(wary, load, row.again);
 }, cleanUp);
