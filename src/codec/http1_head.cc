@@ -437,13 +437,18 @@ bool is_token(std::string_view text) { return !text.empty() && is_all(text, kTok
 bool is_field_value(std::string_view text) { return is_all(text, kValueByte); }
 
 bool is_hop_by_hop(std::string_view name) {
-  constexpr std::array<std::string_view, 10> kNames = {
-      "connection", "keep-alive",        "proxy-connection", "proxy-authorization", "proxy-authenticate", "te",
-      "trailer",    "transfer-encoding", "upgrade",          "http2-settings"};
-  for (const std::string_view known : kNames) {
-    if (equals_ignoring_case(name, known)) return true;
+  const auto is = [&](std::string_view known) { return equals_ignoring_case(name, known); };
+  switch (name.size()) {  // most are none of these: nothing is compared
+    case 2: return is("te");
+    case 7: return is("trailer") || is("upgrade");
+    case 10: return is("connection") || is("keep-alive");
+    case 14: return is("http2-settings");
+    case 16: return is("proxy-connection");
+    case 17: return is("transfer-encoding");
+    case 18: return is("proxy-authenticate");
+    case 19: return is("proxy-authorization");
+    default: return false;
   }
-  return false;
 }
 
 }  // namespace wary::codec::http1

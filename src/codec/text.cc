@@ -175,20 +175,10 @@ Result<std::string> decode_percent(std::string_view text) {
   return out;
 }
 
-char to_lower(char letter) { return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter; }
-
 std::string to_lower(std::string_view text) {
   std::string out(text);
   for (char& letter : out) letter = to_lower(letter);
   return out;
-}
-
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    if (to_lower(a[i]) != to_lower(b[i])) return false;
-  }
-  return true;
 }
 
 std::string_view trim(std::string_view text) {

@@ -33,9 +33,17 @@ std::string encode_percent(std::string_view text);
 Result<std::string> decode_percent(std::string_view text);
 
 // ASCII only, by design: no locale may decide what a header name is.
-char to_lower(char letter);
+inline char to_lower(char letter) {
+  return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
+}
 std::string to_lower(std::string_view text);
-bool equals_ignoring_case(std::string_view a, std::string_view b);
+inline bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (to_lower(a[i]) != to_lower(b[i])) return false;
+  }
+  return true;
+}
 std::string_view trim(std::string_view text);  // spaces and tabs at both ends
 
 // Bytes of the UTF-8 sequence that starts there (1..4), or 0 if it is none: overlong forms, surrogates and what lies

@@ -1,5 +1,7 @@
 #include "contract/event_writer.h"
 
+#include <array>
+
 #include "base/check.h"
 #include "base/limits.h"
 
@@ -12,7 +14,11 @@ constexpr std::size_t kSizeBytes = 4;
 
 template <typename T>
 void append_number(std::string& out, T value) {
-  for (std::size_t i = sizeof(T); i-- > 0;) out += static_cast<char>(value >> (8 * i) & 0xff);
+  std::array<char, sizeof(T)> bytes;
+  for (std::size_t i = 0; i < sizeof(T); ++i) {
+    bytes[i] = static_cast<char>(value >> (8 * (sizeof(T) - 1 - i)) & 0xff);
+  }
+  out.append(bytes.data(), bytes.size());
 }
 
 void append_sized_text(std::string& out, std::string_view text) {

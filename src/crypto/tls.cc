@@ -39,6 +39,19 @@ struct Pipe {
     return done + more;
   }
 
+  void put(ByteView bytes) {
+    // What was sent goes before the room would grow: a queue that is never empty must not grow by what went through it.
+    if (sent > 0 && (sent >= out.size() / 2 || out.size() + bytes.size() > out.capacity())) {
+      out.erase(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(sent));
+      sent = 0;
+    }
+    // Not to twice what there is: how much one connection holds is counted.
+    constexpr std::size_t kStep = 64 * 1024;
+    const std::size_t needed = out.size() + bytes.size();
+    if (needed > out.capacity()) out.reserve(std::max(needed, std::min(2 * out.capacity(), out.capacity() + kStep)));
+    append(out, bytes);
+  }
+
   void keep_rest() {
     if (!borrowed.empty()) {
       if (used > 0) pending.erase(pending.begin(), pending.begin() + static_cast<std::ptrdiff_t>(used));
@@ -62,7 +75,7 @@ int pipe_read(BIO* bio, char* into, std::size_t size, std::size_t* done) {
 
 int pipe_write(BIO* bio, const char* from, std::size_t size, std::size_t* done) {
   auto* pipe = static_cast<Pipe*>(BIO_get_data(bio));
-  append(pipe->out, as_bytes({from, size}));
+  pipe->put(as_bytes({from, size}));
   *done = size;
   return 1;
 }
@@ -164,6 +177,11 @@ TlsSession& TlsSession::operator=(TlsSession&&) noexcept = default;
 TlsSession::~TlsSession() = default;
 
 Status TlsSession::feed(ByteView ciphertext) {
+  const auto done = feed_and_read(ciphertext, {});
+  return done ? Status() : Status(done.error());
+}
+
+Result<std::size_t> TlsSession::feed_and_read(ByteView ciphertext, std::span<std::uint8_t> out) {
   Impl& session = *impl_;
   if (session.state == Impl::State::kFailed) {
     return fail(ErrorKind::kUnavailable, "tls_closed", "the session has failed");
@@ -174,8 +192,16 @@ Status TlsSession::feed(ByteView ciphertext) {
   session.pipe.borrowed = ciphertext;
   Status done;
   if (session.state == Impl::State::kHandshaking) done = session.shake_hands();
+  Result<std::size_t> read = std::size_t{0};
+  if (done && !out.empty()) read = this->read(out);
   session.pipe.keep_rest();
-  return done;
+  if (!done) return std::move(done).error();
+  return read;
+}
+
+bool TlsSession::has_more() const {
+  return impl_->state == Impl::State::kOpen && !impl_->closed_by_peer &&
+         (impl_->pipe.waiting() > 0 || SSL_has_pending(impl_->ssl.get()) == 1);
 }
 
 ByteView TlsSession::output() const { return ByteView(impl_->pipe.out).subspan(impl_->pipe.sent); }
@@ -186,8 +212,14 @@ void TlsSession::consume_output(std::size_t size) {
   pipe.sent += size;
   if (pipe.sent < pipe.out.size()) return;
   pipe.sent = 0;
-  Bytes().swap(pipe.out);  // an idle session holds nothing
+  pipe.out.clear();
 }
+
+void TlsSession::drop_room(std::size_t kept) {
+  if (impl_->pipe.out.empty() && impl_->pipe.out.capacity() > kept) Bytes().swap(impl_->pipe.out);
+}
+
+std::size_t TlsSession::held_bytes() const { return impl_->pipe.out.capacity() + impl_->pipe.pending.capacity(); }
 
 bool TlsSession::is_open() const {
   return impl_->state == Impl::State::kOpen && !impl_->closed_by_peer && !impl_->closed_by_us;
@@ -208,7 +240,8 @@ Result<std::size_t> TlsSession::read(std::span<std::uint8_t> out) {
     std::size_t n = 0;
     const int done = SSL_read_ex(session.ssl.get(), out.data() + total, out.size() - total, &n);
     total += n;
-    if (done == 1) continue;
+    if (done == 1 && has_more()) continue;
+    if (done == 1) break;
     const int reason = SSL_get_error(session.ssl.get(), done);
     if (reason == SSL_ERROR_ZERO_RETURN) {
       session.closed_by_peer = true;

@@ -107,9 +107,16 @@ class TlsSession {
 
   // Takes all of it, and goes on with the handshake as far as that leads.
   Status feed(ByteView ciphertext);
+  // The same, and read() at once: what is read now is not kept in between.
+  Result<std::size_t> feed_and_read(ByteView ciphertext, std::span<std::uint8_t> out);
+  // Whether read() could give more of what was fed.
+  bool has_more() const;
   // Ciphertext to send. The view holds until the next call that is not const.
   ByteView output() const;
   void consume_output(std::size_t size);
+  // Output's room stays for the next, until this is called while nothing waits: more than `kept` bytes go back then.
+  void drop_room(std::size_t kept);
+  std::size_t held_bytes() const;  // by output and by what was fed
 
   // The handshake is done, the peer is known as far as the context demands, and nobody has closed.
   bool is_open() const;

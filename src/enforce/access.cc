@@ -49,6 +49,8 @@ void AccessContext::entity_member(ContextMember member, std::string_view type, s
 
 void AccessContext::write(const Recognised& who, const AccessFacts& facts) {
   const Subject& subject = who.subject;
+  constexpr std::size_t kUsualBytes = 384;
+  if (text_.capacity() < kUsualBytes) text_.reserve(kUsualBytes);
   text_ = "{";
   places_ = {};
   if (subject.api_key) entity_member(ContextMember::kApiKey, subject.api_key->type, subject.api_key->id);

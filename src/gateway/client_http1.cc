@@ -140,15 +140,14 @@ bool Http1Client::answer(const AnswerHead& head) {
 
 void Http1Client::data(std::string_view bytes) {
   if (bytes.empty()) return;
-  std::string& out = connection_.out();
-  if (answer_chunked_) http1::append_chunk_header(out, bytes.size());
-  out += bytes;
-  if (answer_chunked_) out += http1::kChunkEnd;
-  connection_.mark();
+  if (answer_chunked_) http1::append_chunk_header(connection_.out(), bytes.size());
+  connection_.put(bytes);
+  if (answer_chunked_) connection_.out() += http1::kChunkEnd;
 }
 
 void Http1Client::end(const std::vector<http1::Field>&) {
   if (std::exchange(answer_chunked_, false)) connection_.out() += http1::kLastChunk;
+  connection_.answer_ended();
   // The answer came before the whole request: what is left of its body is not worth reading.
   if (!keep_alive_ || !body_->is_done() || switched_) return connection_.end_gracefully();
   connection_.set_deadline(kKeepAliveTime);

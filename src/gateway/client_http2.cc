@@ -82,6 +82,16 @@ class Http2Client::Stream final : public ClientSide {
     data(comes_back ? kRestartingFrame : kGoingAwayFrame);
     end({});
   }
+  // For another request; the last one is over.
+  void recycle(std::int32_t id) {
+    exchange.recycle(id);
+    id_ = id;
+    pending.clear();
+    body_ended = waits = told_body_end_ = ended_ = is_websocket_ = false;
+    sent_at = 0;
+    stop_at = held_at = 0;
+  }
+  std::size_t held_bytes() const { return pending.capacity() + exchange.held_bytes(); }
   // The answer is whole, and what the client still sends of its request is thrown away.
   bool is_answered() const { return ended_; }
   // What came of the body and was not taken yet. True when something moved.
@@ -97,7 +107,7 @@ class Http2Client::Stream final : public ClientSide {
 
  private:
   Http2Client& owner_;
-  const std::int32_t id_;
+  std::int32_t id_;
   bool told_body_end_ = false;
   bool ended_ = false;
   bool is_websocket_ = false;
@@ -132,7 +142,7 @@ void Http2Client::Stream::cut() {
   Connection& connection = owner_.connection_;
   if (owner_.may_be_queued(*this)) return connection.end_now(true);
   if (owner_.find(id_) != this) {
-    if (owner_.resting_.get() != this || !owner_.streams_.empty()) return;
+    if (!owner_.resting_ || owner_.resting_.mapped().get() != this || !owner_.streams_.empty()) return;
     session.shut_down(http::kHttp2NoError);
     owner_.drive();
     connection.flush();
@@ -218,8 +228,8 @@ void Http2Client::settle() {
     if (connection_.is_over()) return;
     if (Stream* stream = find(id)) stream->exchange.settle();
   }
-  if (resting_ && !connection_.is_over()) resting_->exchange.settle();
-  for (std::size_t i = 0; i < leaving_.size() && !connection_.is_over(); ++i) leaving_[i]->exchange.settle();
+  if (resting_ && !connection_.is_over()) resting_.mapped()->exchange.settle();
+  for (std::size_t i = 0; i < leaving_.size() && !connection_.is_over(); ++i) leaving_[i].mapped()->exchange.settle();
 }
 
 bool Http2Client::may_be_queued(const Stream& stream) const {
@@ -229,7 +239,7 @@ bool Http2Client::may_be_queued(const Stream& stream) const {
 bool Http2Client::drive() {
   if (connection_.is_flushed()) {
     ++flushes_;
-    for (auto& stream : leaving_) connection_.worker().bury(std::move(stream));
+    for (auto& node : leaving_) retire(std::move(node));
     leaving_.clear();
   }
   bool moved = false;
@@ -238,14 +248,14 @@ bool Http2Client::drive() {
     if (!stream->pending.empty() || stream->body_ended) moved = stream->pump() || moved;
     if (connection_.is_over()) return false;
   }
-  std::vector<std::int32_t> waiting;
-  waiting.swap(waiting_);
-  for (const std::int32_t id : waiting) {
+  working_.swap(waiting_);
+  for (const std::int32_t id : working_) {
     Stream* stream = find(id);
     if (stream == nullptr) continue;
     stream->waits = false;
     moved = stream->exchange.client_has_room() || moved;
   }
+  working_.clear();
   if (connection_.unsent() < kFlushedAtOnce) {
     const std::size_t before = connection_.out().size();
     session_.flush(connection_.out(), kFlushedAtOnce);
@@ -263,13 +273,37 @@ void Http2Client::on_block(std::int32_t id, const http::Http2Block& block, bool 
     if (ends) on_end(id);
     return;
   }
-  auto made = std::make_unique<Stream>(*this, id);
-  Stream& stream = *made;
-  streams_[id] = std::move(made);
+  Stream& stream = make(id);
   stream.body_ended = ends;
   stream.sent_at = ~std::uint64_t{0};
   take_request(stream, block, ends);
   session_.forget_block(id);
+}
+
+Http2Client::Stream& Http2Client::make(std::int32_t id) {
+  if (spare_.empty()) {
+    auto& slot = streams_[id];
+    slot = std::make_unique<Stream>(*this, id);
+    return *slot;
+  }
+  Streams::node_type node = std::move(spare_.back());
+  spare_.pop_back();
+  node.key() = id;
+  node.mapped()->recycle(id);
+  return *streams_.insert(std::move(node)).position->second;
+}
+
+// Nothing of it waits for the kernel. It may be the one that is calling, so it is neither destroyed nor used before the
+// next request comes.
+void Http2Client::retire(Streams::node_type node) {
+  constexpr std::size_t kSpareMost = 16, kSpareBytes = 16 * 1024;
+  Stream& stream = *node.mapped();
+  stream.exchange.give_up(false);
+  if (spare_.size() < kSpareMost && stream.held_bytes() < kSpareBytes) {
+    spare_.push_back(std::move(node));
+  } else {
+    connection_.worker().bury(std::move(node.mapped()));
+  }
 }
 
 void Http2Client::take_request(Stream& stream, const http::Http2Block& block, bool ends) {
@@ -308,14 +342,14 @@ void Http2Client::on_end(std::int32_t id) {
 void Http2Client::on_closed(std::int32_t id, std::uint32_t error) {
   const auto found = streams_.find(id);
   if (found == streams_.end()) return;
-  std::unique_ptr<Stream> stream = std::move(found->second);
-  streams_.erase(found);
-  if (!stream->exchange.is_idle()) stream->exchange.give_up(error != http::kHttp2NoError);
-  std::swap(resting_, stream);
-  if (stream && may_be_queued(*stream)) {
-    leaving_.push_back(std::move(stream));
-  } else if (stream) {
-    connection_.worker().bury(std::move(stream));  // it may be the one that is calling
+  Streams::node_type node = streams_.extract(found);
+  Exchange& exchange = node.mapped()->exchange;
+  if (!exchange.is_idle()) exchange.give_up(error != http::kHttp2NoError);
+  std::swap(resting_, node);
+  if (node && may_be_queued(*node.mapped())) {
+    leaving_.push_back(std::move(node));
+  } else if (node) {
+    retire(std::move(node));
   }
   if (streams_.empty()) connection_.set_deadline(kKeepAliveTime);
 }
@@ -352,6 +386,7 @@ void Http2Client::stop_answered(std::int64_t now) {
 }
 
 void Http2Client::on_deadlines(std::int64_t now) {
+  if (streams_.empty()) spare_.clear();
   stop_answered(now);
   if (leave_at_ != 0 && leave_at_ <= now && !std::exchange(draining_, true)) {
     session_.shut_down(http::kHttp2NoError);
@@ -378,8 +413,8 @@ void Http2Client::on_expired(UnixTime now) {
   const auto expire = [&](Stream& stream) {
     if (stream.exchange.valid_until() && *stream.exchange.valid_until() <= now) stream.exchange.reconsider(0);
   };
-  if (resting_ && !connection_.is_over()) expire(*resting_);
-  for (std::size_t i = 0; i < leaving_.size() && !connection_.is_over(); ++i) expire(*leaving_[i]);
+  if (resting_ && !connection_.is_over()) expire(*resting_.mapped());
+  for (std::size_t i = 0; i < leaving_.size() && !connection_.is_over(); ++i) expire(*leaving_[i].mapped());
 }
 
 void Http2Client::on_idle() {
@@ -394,8 +429,8 @@ void Http2Client::on_idle() {
 
 void Http2Client::give_up(bool reset) {
   for (auto& [id, stream] : streams_) stream->exchange.give_up(reset);
-  if (resting_) resting_->exchange.give_up(reset);
-  for (const auto& stream : leaving_) stream->exchange.give_up(reset);
+  if (resting_) resting_.mapped()->exchange.give_up(reset);
+  for (const auto& node : leaving_) node.mapped()->exchange.give_up(reset);
 }
 
 // RFC 9113 section 6.8: leaving, first the word that no stream should begin, and which was the last when all that were
@@ -413,8 +448,9 @@ void Http2Client::drain(Drain how) {
 
 std::size_t Http2Client::held_bytes() const {
   std::size_t held = session_.held_bytes();
-  for (const auto& [id, stream] : streams_) held += stream->pending.capacity() + stream->exchange.held_bytes();
-  for (const auto& stream : leaving_) held += stream->exchange.held_bytes();
+  for (const auto& [id, stream] : streams_) held += stream->held_bytes();
+  for (const auto& node : leaving_) held += node.mapped()->held_bytes();
+  for (const auto& node : spare_) held += node.mapped()->held_bytes();
   return held;
 }
 

@@ -34,6 +34,7 @@ class Http2Client final : public ClientProtocol, private http::Http2SessionEvent
 
  private:
   class Stream;
+  using Streams = std::unordered_map<std::int32_t, std::unique_ptr<Stream>>;
   void on_block(std::int32_t stream, const http::Http2Block& block, bool ends) override;
   void on_data(std::int32_t stream, std::string_view bytes) override;
   void on_end(std::int32_t stream) override;
@@ -42,16 +43,20 @@ class Http2Client final : public ClientProtocol, private http::Http2SessionEvent
   Stream* find(std::int32_t id);
   void take_request(Stream& stream, const http::Http2Block& block, bool ends);
   void stop_answered(std::int64_t now);
+  Stream& make(std::int32_t id);
+  void retire(Streams::node_type node);
   // Bytes of this stream may lie between here and the kernel.
   bool may_be_queued(const Stream& stream) const;
 
   Connection& connection_;
   http::Http2Session session_;
-  std::unordered_map<std::int32_t, std::unique_ptr<Stream>> streams_;
-  std::unique_ptr<Stream> resting_;               // the last that ended: the connection is open under its decision
-  std::vector<std::unique_ptr<Stream>> leaving_;  // ended before it, while bytes of theirs may be queued
-  std::vector<std::int32_t> waiting_;             // streams that have something to do at the end of the turn
-  std::uint64_t flushes_ = 0;                     // how often all that was put was with the kernel
+  Streams streams_;
+  Streams::node_type resting_;               // the last that ended: the connection is open under its decision
+  std::vector<Streams::node_type> leaving_;  // ended before it, while bytes of theirs may be queued
+  std::vector<Streams::node_type> spare_;    // that nothing of waits any more: for the next requests
+  std::vector<std::int32_t> waiting_;        // streams that have something to do at the end of the turn
+  std::vector<std::int32_t> working_;        // those, while it is done; its room stays
+  std::uint64_t flushes_ = 0;                // how often all that was put was with the kernel
   std::int64_t leave_at_ = 0;  // when a client that was told so has stopped to begin streams; 0: it was not
   bool draining_ = false;
 };

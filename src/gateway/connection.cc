@@ -21,6 +21,9 @@ std::string host_of(std::string_view address) {
   return std::string(address);
 }
 
+constexpr std::size_t kRecordBytes = 16 * 1024;  // of plaintext, in a whole record
+constexpr std::size_t kLargePiece = 8 * 1024;
+constexpr std::size_t kSentAtOnce = 64 * 1024;
 constexpr int kTurns = 64;  // of one connection, before the others have theirs
 
 }  // namespace
@@ -43,7 +46,7 @@ void Connection::begin() {
 void Connection::set_deadline(std::int64_t nanos) { deadline_ = worker_.loop().now().nanos + nanos; }
 
 std::size_t Connection::held_bytes() const {
-  return plain_.capacity() + tls_.output().size() + (protocol_ ? protocol_->held_bytes() : 0);
+  return plain_.capacity() + tls_.held_bytes() + (protocol_ ? protocol_->held_bytes() : 0);
 }
 
 Exchange* Connection::exchange(std::int32_t stream) {
@@ -117,19 +120,20 @@ bool Connection::take_proxy_header(ByteView& bytes) {
 bool Connection::take(ByteView bytes) {
   if (state_ == State::kProxyHeader && !take_proxy_header(bytes)) return false;
   if (bytes.empty()) return true;
-  if (const Status fed = tls_.feed(bytes); !fed) {
+  const std::span<std::uint8_t> plain = worker_.plain_buffer();
+  auto got = tls_.feed_and_read(bytes, plain);
+  if (!got) {
     flush();  // the alert says why
     end_now(false);
     return false;
   }
   Bytes().swap(proxy_header_);
   if (state_ == State::kHandshake && tls_.is_open()) choose_protocol();
-  const std::span<std::uint8_t> plain = worker_.plain_buffer();
-  for (;;) {
-    const auto read = tls_.read(plain);
-    if (!read || *read == 0) break;
-    if (state_ == State::kOpen) protocol_->receive(as_text(plain.first(*read)));
+  while (got && *got > 0) {
+    if (state_ == State::kOpen) protocol_->receive(as_text(plain.first(*got)));
     if (state_ == State::kEnded) return false;
+    if (!tls_.has_more()) break;
+    got = tls_.read(plain);
   }
   if (tls_.is_closed_by_peer()) client_ended_ = true;
   return true;
@@ -177,23 +181,55 @@ void Connection::turn_end() {
   interest();
 }
 
-void Connection::flush() {
-  if (state_ == State::kEnded) return;
-  if (!plain_.empty()) {
-    const Status written = tls_.write(as_bytes(plain_));
-    constexpr std::size_t kKeptBytes = 4 * 1024;
-    plain_.clear();
-    if (plain_.capacity() > kKeptBytes) plain_.shrink_to_fit();
-    if (!written) return end_now(true);
+bool Connection::encrypt(std::string_view bytes) {
+  broken_ = broken_ || !tls_.write(as_bytes(bytes));
+  return !broken_;
+}
+
+void Connection::put(std::string_view bytes) {
+  mark();
+  if (bytes.size() < kLargePiece || state_ != State::kOpen) {
+    plain_ += bytes;
+    return;
   }
+  keeps_room_ = true;
+  // What waits and the beginning of it are a whole record together.
+  const std::size_t first = std::min(bytes.size(), kRecordBytes - plain_.size() % kRecordBytes);
+  plain_ += bytes.substr(0, first);
+  const bool encrypted = encrypt(plain_) && encrypt(bytes.substr(first));
+  plain_.clear();
+  if (encrypted && tls_.output().size() >= kSentAtOnce) send_some();
+}
+
+void Connection::send_some() {
   while (!tls_.output().empty()) {
     const io::IoCount put = client_->write(tls_.output());
     if (put.state == io::IoCount::State::kWouldBlock) break;
-    if (put.state != io::IoCount::State::kSome) return end_now(true);
+    if (put.state != io::IoCount::State::kSome) {
+      broken_ = true;
+      break;
+    }
     tls_.consume_output(put.count);
     // A slow reader gets all of its answer as long as it reads.
     if (state_ == State::kEnding) set_deadline(kEndingTime);
   }
+}
+
+void Connection::drop_room() {
+  constexpr std::size_t kKeptBytes = 4 * 1024;  // what most answers need
+  if (plain_.capacity() > kKeptBytes) plain_.shrink_to_fit();
+  tls_.drop_room(kKeptBytes);
+}
+
+void Connection::flush() {
+  if (state_ == State::kEnded) return;
+  if (!plain_.empty()) {
+    (void)encrypt(plain_);
+    plain_.clear();
+  }
+  if (!broken_) send_some();
+  if (broken_) return end_now(true);
+  if (!keeps_room_ && tls_.output().empty()) drop_room();
   if (state_ == State::kEnding && tls_.output().empty()) {
     // Everything is with the kernel; nothing is left that a revocation could hold back.
     if (protocol_) protocol_->give_up(false);
@@ -247,6 +283,7 @@ void Connection::sweep(std::int64_t now, UnixTime wall) {
     protocol_->on_deadlines(now);
     if (state_ == State::kOpen) protocol_->on_expired(wall);
   }
+  if (state_ != State::kEnded && is_flushed()) drop_room();  // of what streams, too: it may rest for hours
   if (state_ != State::kEnded && deadline_ <= now) on_deadline();
 }
 

@@ -67,6 +67,10 @@ class Connection final : public TurnEnd {
   // Plaintext for the client: append, then mark().
   std::string& out() { return plain_; }
   void mark();
+  // The same of a body: a large piece is encrypted from where it lies and sent as soon as there is enough of it, and
+  // the room for that stays until the answer is said to have ended.
+  void put(std::string_view bytes);
+  void answer_ended() { keeps_room_ = false; }
   std::size_t unsent() const { return plain_.size() + tls_.output().size(); }
   // All that was put is with the kernel.
   bool is_flushed() const { return plain_.empty() && tls_.output().empty(); }
@@ -86,6 +90,9 @@ class Connection final : public TurnEnd {
   void choose_protocol();
   void drain_client();
   void interest();
+  bool encrypt(std::string_view bytes);
+  void send_some();
+  void drop_room();
   void on_deadline();
   bool client_may_read() const;
 
@@ -99,7 +106,9 @@ class Connection final : public TurnEnd {
   std::string address_;      // whose connection it is
   std::int64_t deadline_ = 0;
   bool client_ended_ = false;
-  std::string plain_;  // plaintext for the client, encrypted once a turn
+  std::string plain_;        // plaintext for the client, encrypted once a turn
+  bool broken_ = false;      // found while something was put: the turn's end ends it
+  bool keeps_room_ = false;  // a body streams
   std::unique_ptr<ClientProtocol> protocol_;
 };
 

@@ -46,13 +46,26 @@ Exchange::Exchange(Worker& worker, ClientSide& client, std::uint64_t connection,
 
 Exchange::~Exchange() { release_upstream(false); }
 
+void Exchange::recycle(std::int32_t stream) {
+  give_up(false);
+  stream_ = stream;
+  ++waits_;
+  waits_for_receipt_ = 0;
+  deadline_ = call_ends_ = 0;
+  is_grpc_ = is_sign_out_ = answered_ = false;
+  method_.clear();
+  decision_id_.clear();
+  redacted_.clear();
+  frames_down_ = {};
+}
+
 void Exchange::set_deadline(std::int64_t nanos) {
   deadline_ = worker_.loop().now().nanos + nanos;
   if (call_ends_ != 0) deadline_ = std::min(deadline_, call_ends_);
 }
 
 std::size_t Exchange::held_bytes() const {
-  return outgoing_.text.capacity() + (upstream_ ? upstream_->held_bytes() : 0);
+  return outgoing_.text.capacity() + access_.context.held_bytes() + (upstream_ ? upstream_->held_bytes() : 0);
 }
 
 std::size_t Exchange::body_room() const {

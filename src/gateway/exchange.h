@@ -36,6 +36,8 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   Exchange(Worker& worker, ClientSide& client, std::uint64_t connection, std::int32_t stream);
   ~Exchange() override;
 
+  // For another request of the connection, once this one is over: what grew for it stays.
+  void recycle(std::int32_t stream);
   // From the client's side. The head's views need to hold for the call alone.
   void begin(const codec::http1::RequestHead& head);
   // The request is refused before it could be one; `head` has what is known of it.
@@ -109,7 +111,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   Worker& worker_;
   ClientSide& client_;
   const std::uint64_t connection_;
-  const std::int32_t stream_;
+  std::int32_t stream_;
   State state_ = State::kIdle;
   std::int64_t deadline_ = 0;
 

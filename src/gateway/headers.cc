@@ -53,18 +53,23 @@ bool is_written_by_us(std::string_view name) {
          codec::equals_ignoring_case(name, "expect") || codec::equals_ignoring_case(name, "traceparent");
 }
 
-bool is_named(const std::vector<std::string_view>& connection, std::string_view name) {
-  return std::any_of(connection.begin(), connection.end(),
-                     [&](std::string_view list) { return http1::has_token(list, name); });
-}
-
-std::vector<std::string_view> connection_lists(const std::vector<http1::Field>& fields) {
-  std::vector<std::string_view> lists;
-  for (const http1::Field& field : fields) {
-    if (codec::equals_ignoring_case(field.name, "connection")) lists.push_back(field.value);
+// Whether the message's Connection fields name this one. Most messages have none, and most of the rest one.
+class ConnectionLists {
+ public:
+  explicit ConnectionLists(const std::vector<http1::Field>& fields) : fields_(fields) {
+    any_ = std::ranges::any_of(fields, is_connection);
   }
-  return lists;
-}
+  bool name(std::string_view name) const {
+    return any_ && std::ranges::any_of(fields_, [&](const http1::Field& field) {
+             return is_connection(field) && http1::has_token(field.value, name);
+           });
+  }
+
+ private:
+  static bool is_connection(const http1::Field& field) { return codec::equals_ignoring_case(field.name, "connection"); }
+  const std::vector<http1::Field>& fields_;
+  bool any_ = false;
+};
 
 bool is_websocket_field(std::string_view name) {
   return name.size() > 14 && codec::equals_ignoring_case(name.substr(0, 14), "sec-websocket-");
@@ -103,12 +108,12 @@ std::string strip_own_cookies(std::string_view value) {
 }
 
 void forward_request_fields(const http1::RequestHead& head, std::string& cookies, std::vector<http1::Field>& out) {
-  const auto connection = connection_lists(head.fields);
+  const ConnectionLists connection(head.fields);
   cookies.clear();
   for (const http1::Field& field : head.fields) {
     const bool websocket = head.upgrade == http1::Upgrade::kWebSocket && is_websocket_field(field.name);
     if (is_reserved(field.name) || is_written_by_us(field.name) || http1::is_hop_by_hop(field.name)) continue;
-    if (is_named(connection, field.name) && !websocket) continue;
+    if (connection.name(field.name) && !websocket) continue;
     if (codec::equals_ignoring_case(field.name, "cookie")) {
       const std::string kept = strip_own_cookies(field.value);
       if (!cookies.empty() && !kept.empty()) cookies += "; ";
@@ -147,10 +152,10 @@ void drop_credentials(const enforce::Subject& subject, std::vector<http1::Field>
 bool is_reserved_response(std::string_view name) { return name.size() >= 5 && matches(name.substr(0, 5), "wary-"); }
 
 void forward_response_fields(const http1::ResponseHead& head, bool is_console, std::vector<http1::Field>& out) {
-  const auto connection = connection_lists(head.fields);
+  const ConnectionLists connection(head.fields);
   for (const http1::Field& field : head.fields) {
     if (codec::equals_ignoring_case(field.name, "content-length") || http1::is_hop_by_hop(field.name)) continue;
-    if (is_named(connection, field.name)) continue;
+    if (connection.name(field.name)) continue;
     if (is_reserved_response(field.name)) continue;
     if (!is_console && codec::equals_ignoring_case(field.name, "set-cookie") && sets_own_cookie(field.value)) continue;
     out.push_back(field);

@@ -31,7 +31,9 @@ bool opens_websocket(std::string_view name) {
 bool write_http1_request(const http1::RequestHead& head, std::string_view path, std::vector<http1::Field>& fields,
                          Random& random, OutgoingRequest& out) {
   out.chunked = head.framing.kind == http1::BodyKind::kChunked;
+  constexpr std::size_t kUsualBytes = 768;
   out.text.clear();
+  if (out.text.capacity() < kUsualBytes) out.text.reserve(kUsualBytes);
   out.websocket_key.clear();
   if (head.upgrade == http1::Upgrade::kWebSocket) {
     const auto key = http1::find_field(fields, "sec-websocket-key");

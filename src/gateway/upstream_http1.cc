@@ -13,7 +13,9 @@ namespace {
 
 constexpr std::size_t kInterimsMax = 100;
 constexpr std::size_t kAnswerHeadHeld = 128 * 1024;
-constexpr std::size_t kKeptBuffer = 4 * 1024;  // of a connection in the pool
+constexpr std::size_t kKeptBuffer = 4 * 1024;   // of a connection in the pool
+constexpr int kReadsPerTurn = 8;                // of one answer, before others have their turn
+constexpr std::size_t kResumeRoom = 64 * 1024;  // for an answer that had to wait
 constexpr std::string_view kUnclear = "the application's answer cannot be understood in one way only";
 
 }  // namespace
@@ -91,7 +93,7 @@ void Http1Upstream::interest() {
 }
 
 bool Http1Upstream::resume() {
-  if (!paused_ || !stream_ || events_->answer_room() == 0) return false;
+  if (!paused_ || !stream_ || events_->answer_room() < kResumeRoom) return false;
   paused_ = false;
   interest();
   return true;
@@ -102,7 +104,7 @@ void Http1Upstream::ready(bool readable) {
   if (out_at_ < out_.size()) flush();
   if (!readable || !stream_ || events_ == nullptr) return;
   const std::span<std::uint8_t> buffer = worker_.socket_buffer();
-  while (stream_ && events_ != nullptr && !ended_) {
+  for (int i = 0; i < kReadsPerTurn && stream_ && events_ != nullptr && !ended_; ++i) {
     if (events_->answer_room() == 0) {
       paused_ = true;
       break;

@@ -140,7 +140,7 @@ class Worker {
   std::size_t held_bytes() const;
 
  private:
-  static constexpr std::size_t kReadBytes = 32 * 1024;
+  static constexpr std::size_t kReadBytes = 64 * 1024;
   template <typename Room>
   static Room& emptied(Room& room) {
     room.clear();

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "base/check.h"
+#include "codec/text.h"
 #include "http/http2_resets.h"
 
 namespace wary::http {
@@ -21,11 +22,15 @@ constexpr std::size_t kFrameHeader = 9;
 constexpr std::size_t kPreface = 24;       // what a client says first
 constexpr std::size_t kHeadsTooLarge = 4;  // so many times the limit of a head, the connection ends
 
+// Never the same twice: in the table of what was sent before it would only push out what is.
+bool is_ever_new(std::string_view name) { return codec::equals_ignoring_case(name, "wary-decision"); }
+
 nghttp2_nv name_value(std::string_view name, std::string_view value) {
+  const std::uint8_t flags = is_ever_new(name) ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
   // The library copies both; its interface is not const.
   return {reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),   // NOLINT
           reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())),  // NOLINT
-          name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
+          name.size(), value.size(), flags};
 }
 
 // Where the fields of one block lie in `text`, while it grows.
@@ -53,7 +58,10 @@ struct OpenStream {
     text.clear();
     spans.clear();
     counted = 0;
+    std::vector<Field> fields = std::move(block.fields);  // their room stays
+    fields.clear();
     block = {};
+    block.fields = std::move(fields);
   }
 };
 
@@ -65,8 +73,9 @@ struct Http2Session::Impl {
   Http2SessionEvents* events = nullptr;
   Http2SessionLimits limits;
   nghttp2_session* session = nullptr;
-  std::unordered_map<std::int32_t, std::unique_ptr<OpenStream>> streams;
-  std::vector<std::unique_ptr<OpenStream>> spare;  // ended ones, for the next: their buffers have grown already
+  using Streams = std::unordered_map<std::int32_t, std::unique_ptr<OpenStream>>;
+  Streams streams;
+  std::vector<Streams::node_type> spare;  // ended ones, for the next: their buffers have grown already
   std::size_t noise_left = 0;
   std::size_t queued = 0;  // of all streams
   std::string* sink = nullptr;
@@ -95,6 +104,7 @@ struct Http2Session::Impl {
     nghttp2_option_set_max_outbound_ack(option, 100);
     nghttp2_option_set_max_settings(option, 32);
     nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_peer_max_concurrent_streams(option, 100);
     const int made = role == Http2Role::kServer ? nghttp2_session_server_new2(&session, callbacks, this, option)
                                                 : nghttp2_session_client_new2(&session, callbacks, this, option);
@@ -121,17 +131,20 @@ struct Http2Session::Impl {
   }
 
   OpenStream* make(std::int32_t id) {
-    std::unique_ptr<OpenStream> stream;
+    OpenStream* stream = nullptr;
     if (spare.empty()) {
-      stream = std::make_unique<OpenStream>();
+      auto& slot = streams[id];
+      slot = std::make_unique<OpenStream>();
+      stream = slot.get();
     } else {
-      stream = std::move(spare.back());
+      stream = spare.back().mapped().get();
+      spare.back().key() = id;
+      auto taken = streams.insert(std::move(spare.back()));
       spare.pop_back();
+      WARY_CHECK(taken.inserted);  // the library takes no number twice
     }
     stream->id = id;
-    OpenStream* raw = stream.get();
-    streams[id] = std::move(stream);
-    return raw;
+    return stream;
   }
 
   static int begin(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
@@ -253,8 +266,8 @@ struct Http2Session::Impl {
     auto& self = *static_cast<Impl*>(user);
     const auto found = self.streams.find(id);
     if (found == self.streams.end()) return 0;
-    std::unique_ptr<OpenStream> stream = std::move(found->second);
-    self.streams.erase(found);
+    Streams::node_type node = self.streams.extract(found);
+    OpenStream* const stream = node.mapped().get();
     self.queued -= stream->out.size() - stream->out_at;
     if (stream->unconsumed > 0) nghttp2_session_consume_connection(session, stream->unconsumed);
     nghttp2_session_set_stream_user_data(session, id, nullptr);
@@ -263,14 +276,17 @@ struct Http2Session::Impl {
     if (self.spare.size() < kSpareMost && stream->out.capacity() + stream->text.capacity() < kSpareBytes) {
       std::string out = std::move(stream->out), text = std::move(stream->text);
       std::vector<Span> spans = std::move(stream->spans);
+      std::vector<Field> fields = std::move(stream->block.fields);
       *stream = {};
       out.clear();
       text.clear();
       spans.clear();
+      fields.clear();
       stream->out = std::move(out);
       stream->text = std::move(text);
       stream->spans = std::move(spans);
-      self.spare.push_back(std::move(stream));
+      stream->block.fields = std::move(fields);
+      self.spare.push_back(std::move(node));
     }
     return 0;
   }
@@ -500,7 +516,7 @@ void Http2Session::forgive(std::size_t frames) {
 std::size_t Http2Session::held_bytes() const {
   std::size_t held = 0;
   for (const auto& [id, stream] : impl_->streams) held += stream->out.capacity() + stream->text.capacity();
-  for (const auto& stream : impl_->spare) held += stream->out.capacity() + stream->text.capacity();
+  for (const auto& node : impl_->spare) held += node.mapped()->out.capacity() + node.mapped()->text.capacity();
   return held;
 }
 

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kTlsReadBytes = 16 * 1024;
 constexpr std::size_t kTlsWriteBytes = 64 * 1024;
+constexpr std::size_t kTlsKeptBytes = 20 * 1024;  // of room for what is sent
 
 }  // namespace
 
@@ -98,6 +99,7 @@ bool TlsStream::flush() {
     if (put.state == State::kWouldBlock) return false;
     if (put.state == State::kSome) {
       session_.consume_output(put.count);
+      session_.drop_room(kTlsKeptBytes);
       continue;
     }
     // Nothing leaves any more; the next read or write says so.

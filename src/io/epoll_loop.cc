@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -241,17 +242,17 @@ class EpollLoop final : public Loop {
   }
 
   void turn() {
-    epoll_event events[kEventsPerTurn];  // NOLINT: the kernel's interface wants an array
-    const int count = epoll_wait(epoll_.get(), events, kEventsPerTurn, wait_millis());
+    const int count = epoll_wait(epoll_.get(), events_.data(), kEventsPerTurn, wait_millis());
     WARY_CHECK(count >= 0 || errno == EINTR);
     now_ = clock_.monotonic();
     dispatching_ = true;
     for (int i = 0; i < count; ++i) {
-      const std::uint64_t token = events[i].data.u64;
+      const epoll_event& event = events_[static_cast<std::size_t>(i)];
+      const std::uint64_t token = event.data.u64;
       Slot& slot = slots_[static_cast<std::uint32_t>(token)];
       // A token of an earlier generation belongs to a descriptor that a handler of this turn closed.
       if (slot.generation != static_cast<std::uint32_t>(token >> 32) || !slot.handler) continue;
-      (*slot.handler)(events[i].events);
+      (*slot.handler)(event.events);
     }
     run_timers();
     dispatching_ = false;
@@ -285,6 +286,7 @@ class EpollLoop final : public Loop {
   Descriptor wake_;
   std::uint64_t wake_token_ = 0;
   Monotonic now_;
+  std::array<epoll_event, kEventsPerTurn> events_{};  // not on the stack, where the compiler would clear it each turn
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_;
   std::vector<std::unique_ptr<Handler>> graveyard_;

@@ -201,6 +201,9 @@ Result<Hello> decode_hello(ByteView bytes) {
 
 Bytes encode(const EventBatch& batch) {
   Bytes out;
+  std::size_t size = 20;
+  for (const Bytes& event : batch.events) size += 4 + event.size();
+  out.reserve(size);
   append_big_endian(out, batch.boot);
   append_big_endian(out, batch.first_sequence);
   append_big_endian(out, static_cast<std::uint32_t>(batch.events.size()));
