@@ -153,16 +153,8 @@ export function h2load(system, path, seconds) {
   if (!(requests > 0) || failed !== 0 || errored !== 0 || !text.includes("Application protocol: h2")) throw new Error(`${system.name}: ${text}`);
   return { requests, rate: Number(text.match(/finished in [\d.]+s, ([\d.]+) req\/s/)[1]) };
 }
-export function tlsLoad(world, system, mode, path, count, seconds) {
-  const own = mode === "resume" ? [] : world.svid;
-  const port = system.ports[mode === "resume" ? "resume" : "mtls"];
+export function tlsLoad(world, system, mode, kind, path, count, seconds) {
+  const own = kind === "mtls" ? world.svid : [];
+  const port = system.ports[kind];
   return figuresOf(run(join(build, "bench/tls_load"), [mode, port, kHost, path, count, seconds, ...own].map(String)), system);
-}
-// Connections that are made and not used.
-export function handshakes(world, system, kind, seconds) {
-  const own = kind === "mtls" ? ["-cert", world.svid[0], "-key", world.svid[1]] : [];
-  const text = run("openssl", ["s_time", "-new", "-connect", `127.0.0.1:${system.ports[kind]}`, "-time", String(seconds), "-CAfile", system.ca, ...own]);
-  const [, requests, took] = text.match(/(\d+) connections in (\d+) real seconds/)?.map(Number) ?? [];
-  if (!(requests > 0)) throw new Error(`${system.name}: ${text}`);
-  return { requests, rate: requests / took };
 }
