@@ -33,7 +33,7 @@ struct client {
   char head[kHead];
 };
 
-static const char *host, *path;
+static const char *host, *path, *header = "";  // one more, with its line's end
 static int port, any_status;
 static SSL_CTX* context;
 static SSL_SESSION* kept;
@@ -77,7 +77,7 @@ static void open_client(struct client* client, SSL_SESSION* session) {
 
 static void ask(struct client* client) {
   char text[2048];
-  const int size = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: %s:%d\r\n\r\n", path, host, port);
+  const int size = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: %s:%d\r\n%s\r\n", path, host, port, header);
   client->head_size = 0;
   client->left = -1;
   client->asked = now();
@@ -229,6 +229,7 @@ int main(int argc, char** argv) {
   if (argc != 7 && argc != 9) return fprintf(stderr, "tls_load: MODE PORT HOST PATH COUNT SECONDS [CERT KEY]\n"), 2;
   port = atoi(argv[2]);
   host = argv[3];
+  if (getenv("BENCH_HEADER") != NULL) header = getenv("BENCH_HEADER");
   path = argv[4];
   const int count = atoi(argv[5]), seconds = atoi(argv[6]);
   samples = malloc(kMostSamples * sizeof *samples);
