@@ -9,10 +9,11 @@ import { join } from "node:path";
 import { build, root } from "../tests/support/platform.mjs";
 import { cleanUp, makeScratch } from "../tests/support/processes.mjs";
 import { cpuOf, median, start, until } from "./processes.mjs";
-import { World, bodies, h2load, handshakes, kHost, tlsLoad, wrk } from "./edge_world.mjs";
+import { World, bodies, h2load, kHost, tlsLoad, wrk, wrkNewTokens } from "./edge_world.mjs";
 
 const rounds = Number(process.env.ROUNDS ?? 5), seconds = Number(process.env.SECONDS ?? 2);
 const kClients = 32, kIdle = Number(process.env.IDLE ?? 5000);
+const kTokens = 12000; // a second, at most
 const figures = [];
 const scratch = makeScratch("bench-edge");
 const world = new World(scratch);
@@ -70,14 +71,28 @@ const parts = {
   mtls: async () => {
     world.checkRefusals();
     await rival(`a workload's certificate, HTTP/1.1, ${kClients} connections that stay`, "mtls", [world.edge, world.nginx, world.haproxy], "mtls", "/page",
-      (system) => tlsLoad(world, system, "load", "/page", kClients, seconds), "--http1.1");
+      (system) => tlsLoad(world, system, "load", "mtls", "/page", kClients, seconds), "--http1.1");
   },
-  // Tokens of other issuers: JWT for each request (ES256), cached. The edge takes none yet.
+  jwt: async () => {
+    world.checkRefusals();
+    const two = [world.edge, world.haproxy];
+    await rival("an ES256 token of another issuer, one for all requests", "jwt_same", two, "jwt", "/page",
+      (system) => wrk(world, system, "jwt", "/page", seconds, kClients), "--http1.1");
+    await rival("ES256 tokens of another issuer, none asked with twice", "jwt_new", two, "jwt", "/page",
+      (system) => wrkNewTokens(world, system, "/page", seconds, kClients, kTokens * seconds), "--http1.1");
+  },
+  // What wary demands is asked of wary alone: certificate, token bound to it, decision and event beside TLS that authorises nothing.
+  whole: async () => {
+    const header = `Authorization: Bearer ${world.tokens.makeBoundTo(world.svid[0])}\r\n`;
+    await rival("wary: certificate, token, decision, event; the others: TLS alone", "whole", [world.edge, world.nginx, world.haproxy], "tls", "/page",
+      (system) => system === world.edge ? tlsLoad(world, system, "load", "mtls", "/page", kClients, seconds, header)
+        : tlsLoad(world, system, "load", "tls", "/page", kClients, seconds), "--http1.1");
+  },
   handshake: async () => {
     const all = [world.edge, world.nginx, world.haproxy];
-    await rival("full handshakes, P-256", "handshake_full", all, "tls", "/page", (system) => handshakes(world, system, "tls", seconds));
-    await rival("resumed handshakes", "handshake_resumed", all, "resume", "/page", (system) => tlsLoad(world, system, "resume", "/page", 1, seconds));
-    await rival("full handshakes with a workload's certificate", "handshake_mtls", all, "mtls", "/page", (system) => handshakes(world, system, "mtls", seconds));
+    await rival("full handshakes, P-256", "handshake_full", all, "tls", "/page", (system) => tlsLoad(world, system, "handshake", "tls", "/page", 1, seconds));
+    await rival("resumed handshakes", "handshake_resumed", all, "resume", "/page", (system) => tlsLoad(world, system, "resume", "resume", "/page", 1, seconds));
+    await rival("full handshakes with a workload's certificate", "handshake_mtls", all, "mtls", "/page", (system) => tlsLoad(world, system, "handshake", "mtls", "/page", 1, seconds));
   },
   bodies: async () => {
     for (const [path, clients] of [["/k1", kClients], ["/m1", 8]]) {

@@ -4,6 +4,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Platform, build, root } from "../tests/support/platform.mjs";
+import { Tokens, haproxyChecks } from "./edge_tokens.mjs";
 import { freePort, start, until } from "./processes.mjs";
 
 export const kHost = "bench.localhost";
@@ -18,6 +19,7 @@ export class World {
   constructor(scratch) {
     this.scratch = scratch;
     this.certificate = join(scratch, "cert.pem");
+    this.tokens = new Tokens();
   }
   path(name) {
     return join(this.scratch, name);
@@ -40,6 +42,7 @@ export class World {
     await this.platform.start();
     const objects = [["Namespace", "bench", { owners: ["owners"] }], ["Group", "sre", {}], ["User", "alice", { groups: ["sre"] }],
       ["Workload", "reader", { selectors: [["unix:uid:61236"]] }], ["App", "site", { hosts: [kHost], upstream: `http://127.0.0.1:${this.up}` }],
+      ["Issuer", "idp", this.tokens.issuer()],
       ["Policy", "site", { cedar: `permit (principal in Wary::Group::"sre", action in Wary::Action::"read", resource in Wary::App::"bench/site");
 permit (principal == Wary::Workload::"spiffe://local/bench/reader", action in Wary::Action::"read", resource in Wary::App::"bench/site");` }]];
     writeFileSync(this.path("bench.yaml"), objects.map(([kind, name, spec]) => `apiVersion: wary.dev/v1\nkind: ${kind}\nmetadata: {name: ${name}}\nspec: ${JSON.stringify(spec)}\n`).join("---\n"));
@@ -52,7 +55,7 @@ permit (principal == Wary::Workload::"spiffe://local/bench/reader", action in Wa
     execFileSync("taskset", ["-a", "-cp", "0", String(pid)], { stdio: "ignore" });
     const { port } = this.platform;
     this.edge = { name: "wary", pid, ca: join(this.platform.data, "ca.pem"), cookie: this.platform.cookieOf("alice", "bench"),
-      ports: { tls: port, authorised: port, mtls: port, resume: port } };
+      ports: { tls: port, authorised: port, mtls: port, resume: port, jwt: port } };
   }
   must(done) {
     if (done.code !== 0) throw new Error(done.text);
@@ -68,7 +71,7 @@ http { access_log off; ${temp} keepalive_requests 100000000; keepalive_timeout 3
     return start(name, ...pinned(core, demo("nginx", "usr/sbin/nginx"), "-p", this.scratch, "-c", file, "-e", this.path(`${name}.log`)));
   }
   async startPeers() {
-    const port = async () => ({ tls: await freePort(), authorised: await freePort(), mtls: await freePort(), resume: await freePort() });
+    const port = async () => ({ tls: await freePort(), authorised: await freePort(), mtls: await freePort(), resume: await freePort(), jwt: await freePort() });
     const ports = await port(), theirs = await port();
     const listen = (one, more) => `server { listen 127.0.0.1:${one} ssl http2 backlog=4096; ssl_certificate ${this.certificate}; ssl_certificate_key ${this.path("key.pem")}; ${more} }`;
     const bundle = join(this.path("svid"), "bundle.pem"), pass = "location / { proxy_pass http://up; }";
@@ -80,11 +83,12 @@ http { access_log off; ${temp} keepalive_requests 100000000; keepalive_timeout 3
       ${listen(ports.authorised, `ssl_session_tickets off; location / { auth_request /_allowed; proxy_pass http://up; } location = /_allowed { internal; proxy_pass http://up/allow;
         proxy_pass_request_body off; proxy_set_header Content-Length ""; proxy_set_header X-Original-URI $request_uri; proxy_set_header Connection ""; }`)}`);
     this.nginx = { name: "nginx", pid: nginx.pid, ca: this.certificate, ports };
-    const bind = (name, words) => `frontend ${name}\n  bind 127.0.0.1:${theirs[name]} ssl crt ${this.path("pair.pem")} alpn h2,http/1.1 ${words}\n  default_backend up\n`;
+    const bind = (name, words, rules = "") => `frontend ${name}\n  bind 127.0.0.1:${theirs[name]} ssl crt ${this.path("pair.pem")} alpn h2,http/1.1 ${words}\n${rules}  default_backend up\n`;
+    writeFileSync(this.path("tokens.pem"), this.tokens.pem());
     writeFileSync(this.path("haproxy.cfg"), `global
   nbthread 1\n  maxconn 8192\n  ssl-default-bind-options ssl-min-ver TLSv1.2\n  ssl-default-bind-curves X25519:P-256\n  tune.ssl.cachesize 0
 defaults\n  mode http\n  timeout connect 5s\n  timeout client 300s\n  timeout server 300s\n  http-reuse always\n  option forwardfor
-${bind("tls", "no-tls-tickets")}${bind("resume", "")}${bind("mtls", `no-tls-tickets ca-file ${bundle} verify required`)}backend up\n  server s1 127.0.0.1:${this.up} pool-max-conn 512\n`);
+${bind("tls", "no-tls-tickets")}${bind("resume", "")}${bind("mtls", `no-tls-tickets ca-file ${bundle} verify required`)}${bind("jwt", "no-tls-tickets", haproxyChecks(this.path("tokens.pem")))}backend up\n  server s1 127.0.0.1:${this.up} pool-max-conn 512\n`);
     const libraries = ["liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"].map((name) => demo(name, "usr/lib/x86_64-linux-gnu")).join(":");
     const [program, words] = pinned(0, demo("haproxy", "usr/sbin/haproxy"), "-db", "-f", this.path("haproxy.cfg"));
     const haproxy = start("haproxy", program, words, { env: { ...process.env, LD_LIBRARY_PATH: libraries } });
@@ -94,7 +98,8 @@ ${bind("tls", "no-tls-tickets")}${bind("resume", "")}${bind("mtls", `no-tls-tick
 
   // One request: status and body. Of the edge with alice's cookie, or with the workload's certificate.
   curl(system, kind, path, ...extra) {
-    const who = kind === "mtls" ? ["--cert", this.svid[0], "--key", this.svid[1]] : system.cookie ? ["-H", `Cookie: ${system.cookie}`] : [];
+    this.token ??= this.tokens.make();
+    const who = kind === "jwt" ? ["-H", `Authorization: Bearer ${system.token ?? this.token}`] : kind === "mtls" ? ["--cert", this.svid[0], "--key", this.svid[1]] : system.cookie ? ["-H", `Cookie: ${system.cookie}`] : [];
     const done = spawnSync("curl", ["-sS", "--max-time", "10", "--cacert", system.ca, ...who, ...extra, "-w", "\n%{http_code}", `https://${kHost}:${system.ports[kind]}${path}`],
       { encoding: "utf8", maxBuffer: 1 << 26 });
     if (done.status !== 0) return { status: 0, body: done.stderr };
@@ -110,6 +115,10 @@ ${bind("tls", "no-tls-tickets")}${bind("resume", "")}${bind("mtls", `no-tls-tick
   }
   // A certificate is asked for, or nobody comes in.
   checkRefusals() {
+    for (const system of [this.edge, this.haproxy]) {
+      const seen = this.curl({ ...system, token: new Tokens().make() }, "jwt", "/page").status; // of another key
+      if (seen !== 401) throw new Error(`${system.name} answers ${seen} to a token that is none`);
+    }
     for (const [system, wanted] of [[this.nginx, 400], [this.haproxy, 0], [this.edge, 401]]) {
       const seen = this.curl({ ...system, cookie: undefined, ports: { tls: system.ports.mtls } }, "tls", "/page").status;
       if (seen !== wanted) throw new Error(`${system.name} answers ${seen} to nobody`);
@@ -117,8 +126,8 @@ ${bind("tls", "no-tls-tickets")}${bind("resume", "")}${bind("mtls", `no-tls-tick
   }
 }
 
-function run(program, words) {
-  const done = spawnSync("taskset", ["-c", "1", program, ...words], { encoding: "utf8", timeout: 60000, maxBuffer: 1 << 26 });
+function run(program, words, environment = {}) {
+  const done = spawnSync("taskset", ["-c", "1", program, ...words], { encoding: "utf8", timeout: 60000, maxBuffer: 1 << 26, env: { ...process.env, ...environment } });
   if (done.status !== 0) throw new Error(`${program} ${words.join(" ")}: ${done.stdout.slice(-500)}${done.stderr.slice(-1000)}`);
   return done.stdout;
 }
@@ -137,8 +146,29 @@ done = function(summary, latency)
 end
 `);
   }
-  const cookie = system.cookie ? ["-H", `Cookie: ${system.cookie}`] : [];
+  const cookie = kind === "jwt" ? ["-H", `Authorization: Bearer ${world.token}`] : system.cookie ? ["-H", `Cookie: ${system.cookie}`] : [];
   return figuresOf(run("wrk", ["-t1", `-c${clients}`, `-d${seconds}s`, "-s", script, ...cookie, `https://${kHost}:${system.ports[kind]}${path}`]), system);
+}
+// Each request with a token that nobody has seen: where they end, the round has failed.
+export function wrkNewTokens(world, system, path, seconds, clients, count) {
+  const file = world.path("tokens.txt"), script = world.path("tokens.lua");
+  world.tokens.write(file, count);
+  writeFileSync(script, `
+local lookup, resolve = wrk.lookup, wrk.resolve
+wrk.resolve = function(host, service) resolve("127.0.0.1", service) end
+local next_token
+init = function() next_token = io.lines("${file}") end
+request = function()
+  local token = next_token()
+  if token == nil then os.exit(3) end
+  return wrk.format("GET", nil, {["Host"] = wrk.headers["Host"], ["Authorization"] = "Bearer " .. token})
+end
+done = function(summary, latency)
+  io.write(string.format("RESULT %d %d %d %d %d\\n", summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    summary.errors.status + summary.errors.read + summary.errors.write + summary.errors.connect + summary.errors.timeout))
+end
+`);
+  return figuresOf(run("wrk", ["-t1", `-c${clients}`, `-d${seconds}s`, "-s", script, `https://${kHost}:${system.ports.jwt}${path}`]), system);
 }
 export function figuresOf(text, system) {
   const found = text.match(/RESULT (\d+) (\d+) (\d+) (\d+)(?: (\d+))?/);
@@ -153,16 +183,8 @@ export function h2load(system, path, seconds) {
   if (!(requests > 0) || failed !== 0 || errored !== 0 || !text.includes("Application protocol: h2")) throw new Error(`${system.name}: ${text}`);
   return { requests, rate: Number(text.match(/finished in [\d.]+s, ([\d.]+) req\/s/)[1]) };
 }
-export function tlsLoad(world, system, mode, path, count, seconds) {
-  const own = mode === "resume" ? [] : world.svid;
-  const port = system.ports[mode === "resume" ? "resume" : "mtls"];
-  return figuresOf(run(join(build, "bench/tls_load"), [mode, port, kHost, path, count, seconds, ...own].map(String)), system);
-}
-// Connections that are made and not used.
-export function handshakes(world, system, kind, seconds) {
-  const own = kind === "mtls" ? ["-cert", world.svid[0], "-key", world.svid[1]] : [];
-  const text = run("openssl", ["s_time", "-new", "-connect", `127.0.0.1:${system.ports[kind]}`, "-time", String(seconds), "-CAfile", system.ca, ...own]);
-  const [, requests, took] = text.match(/(\d+) connections in (\d+) real seconds/)?.map(Number) ?? [];
-  if (!(requests > 0)) throw new Error(`${system.name}: ${text}`);
-  return { requests, rate: requests / took };
+export function tlsLoad(world, system, mode, kind, path, count, seconds, header = "") {
+  const own = kind === "mtls" ? world.svid : [];
+  const port = system.ports[kind];
+  return figuresOf(run(join(build, "bench/tls_load"), [mode, port, kHost, path, count, seconds, ...own].map(String), { BENCH_HEADER: header }), system);
 }

@@ -136,7 +136,7 @@ struct TlsSession::Impl {
     const int done = SSL_do_handshake(ssl.get());
     if (done == 1) {
       state = State::kOpen;
-      peer.own_leaf.reset();
+      std::vector<X509Handle>().swap(peer.own_chain);
       if (peer.peer) {
         if (auto id = check_svid(*peer.peer); id.ok()) spiffe_id = id->to_string();
       }

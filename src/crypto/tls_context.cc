@@ -41,14 +41,18 @@ Result<Bytes> der_of(X509* x509) {
   return der;
 }
 
-// The library keeps the peer's certificate, with its key, for as long as the connection lasts: some 5 KiB that all
-// connections of one workload have alike. It is given the one that was verified, which is the same to the byte.
-void share_leaf(STACK_OF(X509) * shown, const Bytes& der, TlsPeerState& state) {
-  if (!state.peer->parsed || state.peer->der != der) return;
-  auto* leaf = static_cast<X509*>(const_cast<void*>(state.peer->parsed.get()));  // NOLINT: it counts its users
-  state.own_leaf.reset(sk_X509_value(shown, 0));
-  X509_up_ref(leaf);
-  sk_X509_set(shown, 0, leaf);
+// The library keeps what the peer showed, with its keys, for as long as the connection lasts: some 5 KiB a certificate,
+// which all connections of one workload have alike. It is given those that were verified, the same to the byte: what
+// was found by the digest of the whole chain, or read from it just now.
+void share_chain(STACK_OF(X509) * shown, const Bytes& leaf, TlsPeerState& state) {
+  if (!state.peer->parsed || state.peer->der != leaf) return;
+  const auto& verified = state.peer->parsed->certificates;
+  if (static_cast<std::size_t>(sk_X509_num(shown)) != verified.size()) return;
+  for (std::size_t i = 0; i < verified.size(); ++i) {
+    state.own_chain.emplace_back(sk_X509_value(shown, static_cast<int>(i)));
+    X509_up_ref(verified[i].get());
+    sk_X509_set(shown, static_cast<int>(i), verified[i].get());
+  }
 }
 
 // In place of OpenSSL's chain building: our verifier alone decides.
@@ -75,7 +79,7 @@ int verify_callback(X509_STORE_CTX* store, void*) {
     auto peer = (*state->verify)(chain, state->server_name);
     if (peer.ok()) {
       state->peer = std::move(peer).value();
-      share_leaf(X509_STORE_CTX_get0_untrusted(store), chain.front(), *state);
+      share_chain(X509_STORE_CTX_get0_untrusted(store), chain.front(), *state);
       SSL_set_num_tickets(ssl, 0);
       X509_STORE_CTX_set_error(store, X509_V_OK);
       return 1;

@@ -27,7 +27,7 @@ struct TlsPeerState {
   const VerifyPeer* verify = nullptr;
   std::string server_name;  // of a client session
   PeerCertificate peer;
-  X509Handle own_leaf;  // what was read of the wire, until the handshake is done
+  std::vector<X509Handle> own_chain;  // as it was read, until the handshake is done
   std::optional<Error> refused;
 };
 void attach(SSL* ssl, TlsPeerState* state);

@@ -52,8 +52,9 @@ struct Certificate {
   Bytes public_key;                 // SubjectPublicKeyInfo
   Bytes subject_key_id;
   Bytes authority_key_id;
-  // Private to crypto/: how the library holds it, of one that was verified. Shared: by all connections that show it.
-  std::shared_ptr<const void> parsed;
+  // Private to crypto/: the chain it was shown with as the library holds it, of one that was verified. Shared: by all
+  // connections that show it.
+  std::shared_ptr<const struct ParsedChain> parsed;
 };
 
 Result<Certificate> parse_certificate(ByteView der);

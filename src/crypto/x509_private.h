@@ -9,6 +9,11 @@ namespace wary::crypto {
 constexpr std::size_t kCertificateMax = 64 * 1024;
 constexpr std::size_t kChainMax = 10;
 
+// Leaf first, as they were shown.
+struct ParsedChain {
+  std::vector<X509Handle> certificates;
+};
+
 Result<X509Handle> read_x509(ByteView der);
 Result<UnixTime> time_of(const ASN1_TIME* time);
 Result<Certificate> describe(X509* x509, Bytes der);

@@ -21,8 +21,8 @@ std::string_view code_of(int reason) {
   }
 }
 
-struct ChainFreer {
-  void operator()(STACK_OF(X509) * chain) const { sk_X509_pop_free(chain, X509_free); }
+struct StackFreer {
+  void operator()(STACK_OF(X509) * stack) const { sk_X509_free(stack); }
 };
 
 // What the leaf says by itself: cheaper than the chain, and the more telling refusal.
@@ -111,16 +111,20 @@ Result<VerifiedChain> TrustRoots::verify_chain(const std::vector<Bytes>& chain, 
     return fail(ErrorKind::kUnauthenticated, "x509_untrusted", "a chain has 1 to 10 certificates")
         .found(std::to_string(chain.size()));
   }
-  WARY_ASSIGN_OR_RETURN(const X509Handle leaf, read_x509(chain.front()));
-  WARY_ASSIGN_OR_RETURN(Certificate shown, describe(leaf.get(), chain.front()));
+  const auto parsed = std::make_shared<ParsedChain>();
+  WARY_ASSIGN_OR_RETURN(X509Handle first, read_x509(chain.front()));
+  X509* const leaf = first.get();
+  parsed->certificates.push_back(std::move(first));
+  WARY_ASSIGN_OR_RETURN(Certificate shown, describe(leaf, chain.front()));
   if (options.svid) WARY_RETURN_IF_ERROR(check_leaf(shown, options));
-  const std::unique_ptr<STACK_OF(X509), ChainFreer> others(sk_X509_new_null());
+  const std::unique_ptr<STACK_OF(X509), StackFreer> others(sk_X509_new_null());  // borrows them
   for (std::size_t i = 1; i < chain.size(); ++i) {
     WARY_ASSIGN_OR_RETURN(X509Handle other, read_x509(chain[i]));
-    WARY_CHECK(sk_X509_push(others.get(), other.release()) > 0);
+    WARY_CHECK(sk_X509_push(others.get(), other.get()) > 0);
+    parsed->certificates.push_back(std::move(other));
   }
   const X509StoreContextHandle context(X509_STORE_CTX_new());
-  if (!context || X509_STORE_CTX_init(context.get(), store_->store.get(), leaf.get(), others.get()) != 1) {
+  if (!context || X509_STORE_CTX_init(context.get(), store_->store.get(), leaf, others.get()) != 1) {
     return openssl_error(ErrorKind::kInternal, "x509_failed", "no verification");
   }
   X509_VERIFY_PARAM* rules = X509_STORE_CTX_get0_param(context.get());
@@ -147,10 +151,7 @@ Result<VerifiedChain> TrustRoots::verify_chain(const std::vector<Bytes>& chain, 
     return error;
   }
   if (options.svid) WARY_RETURN_IF_ERROR(check_signers(context.get(), options.trust_domain));
-  X509_up_ref(leaf.get());
-  shown.parsed = std::shared_ptr<const void>(leaf.get(), [](const void* x509) {
-    X509_free(static_cast<X509*>(const_cast<void*>(x509)));  // NOLINT: it counts its users
-  });
+  shown.parsed = parsed;
   VerifiedChain verified{std::move(shown), {INT64_MIN}, {INT64_MAX}};
   WARY_RETURN_IF_ERROR(narrow_validity(context.get(), verified));
   return verified;

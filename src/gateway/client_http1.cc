@@ -56,6 +56,13 @@ bool Http1Client::drive() {
   return moved;
 }
 
+void Http1Client::rest() {
+  if (!exchange_.is_idle() || !in_.empty()) return;
+  std::string().swap(in_);
+  head_ = {};
+  exchange_.rest();
+}
+
 // True when a head was taken, or refused.
 bool Http1Client::take_head() {
   if (in_at_ == in_.size()) return false;

@@ -26,6 +26,7 @@ class Http1Client final : public ClientProtocol, private ClientSide {
   void give_up(bool reset) override { exchange_.give_up(reset); }
   void drain(Drain how) override;
   std::size_t held_bytes() const override { return in_.capacity() + exchange_.held_bytes(); }
+  void rest() override;
 
  private:
   Connection& connection() override { return connection_; }

@@ -282,6 +282,10 @@ void Connection::sweep(std::int64_t now, UnixTime wall) {
   if (state_ == State::kOpen) {
     protocol_->on_deadlines(now);
     if (state_ == State::kOpen) protocol_->on_expired(wall);
+    if (state_ == State::kOpen && is_flushed()) {
+      std::string().swap(plain_);
+      protocol_->rest();
+    }
   }
   if (state_ != State::kEnded && is_flushed()) drop_room();  // of what streams, too: it may rest for hours
   if (state_ != State::kEnded && deadline_ <= now) on_deadline();

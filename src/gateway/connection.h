@@ -40,6 +40,8 @@ class ClientProtocol {
   virtual void give_up(bool reset) = 0;  // the connection ends now
   virtual void drain(Drain how) = 0;     // what runs goes on
   virtual std::size_t held_bytes() const = 0;
+  // Now and then: what nothing is at work for gives its memory back.
+  virtual void rest() {}
 };
 
 class Connection final : public TurnEnd {

@@ -68,6 +68,13 @@ std::size_t Exchange::held_bytes() const {
   return outgoing_.text.capacity() + access_.context.held_bytes() + (upstream_ ? upstream_->held_bytes() : 0);
 }
 
+void Exchange::rest() {
+  if (!is_idle()) return;
+  (void)std::exchange(outgoing_, {});  // assigning alone would keep its texts' room
+  std::vector<std::string>().swap(redacted_);
+  std::vector<const UpstreamLane*>().swap(tried_);
+}
+
 std::size_t Exchange::body_room() const {
   if (state_ != State::kRunning && state_ != State::kTunnel) return 0;
   const std::size_t queued = upstream_->queued();

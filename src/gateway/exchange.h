@@ -58,6 +58,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   std::int64_t deadline() const { return deadline_; }
   void on_deadline();
   std::size_t held_bytes() const;
+  void rest();  // idle: what the last request left gives its memory back
 
   // From the worker.
   void on_durable(std::uint64_t sequence);
