@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 namespace wary::codec::http1 {
@@ -40,7 +41,21 @@ inline constexpr std::array<std::uint8_t, 256> kByteClasses = make_byte_classes(
 inline bool is_class(char byte, ByteClass wanted) {
   return (kByteClasses[static_cast<unsigned char>(byte)] & wanted) != 0;
 }
+// Eight bytes at a time: none of them is below 0x20 or 0x7f.
+inline bool has_no_control(std::uint64_t eight) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101, kHighs = kOnes * 0x80;
+  const std::uint64_t below = (eight - kOnes * 0x20) & ~eight;
+  const std::uint64_t delete_only = eight ^ (kOnes * 0x7f);
+  return ((below | ((delete_only - kOnes) & ~delete_only)) & kHighs) == 0;
+}
+
 inline bool is_all(std::string_view text, ByteClass wanted) {
+  while (wanted == kValueByte && text.size() >= 8) {
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, text.data(), sizeof eight);
+    if (!has_no_control(eight)) break;  // a tab is fine: the table tells
+    text.remove_prefix(8);
+  }
   unsigned all = wanted;
   for (const char byte : text) all &= kByteClasses[static_cast<unsigned char>(byte)];
   return all == wanted;

@@ -424,3 +424,18 @@ TEST_CASE("completes no more requests than the llhttp suite does, and refuses wh
   CHECK(same == 57);
   CHECK(stricter == 10);  // CONNECT, "*" without OPTIONS, no version, raw quotes, user information, another host
 }
+
+TEST_CASE("a field value is told byte by byte, wherever in it a control character stands") {
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    const bool is_fine = byte == '\t' || (byte >= 0x20 && byte != 0x7f);
+    for (std::size_t size = 1; size <= 20; ++size) {
+      for (std::size_t at = 0; at < size; ++at) {
+        for (const char around : {'a', '\t', '\x80', '\xff', '\x7e', ' '}) {
+          std::string text(size, around);
+          text[at] = static_cast<char>(byte);
+          REQUIRE(http1::is_field_value(text) == is_fine);
+        }
+      }
+    }
+  }
+}

@@ -77,6 +77,7 @@ void Shipper::ship() {
 void Shipper::ship_lane(Lane& lane) {
   while (lane.cursor - lane.ring->begin() < kOnTheWay) {
     link::EventBatch batch;
+    batch.events.reserve(kBatchEvents);
     std::size_t bytes = 0;
     const std::uint64_t before = lane.cursor;
     lane.ring->read(lane.cursor, [&](const EventRing::Entry& entry) {

@@ -114,8 +114,7 @@ class Http2Client::Stream final : public ClientSide {
 };
 
 bool Http2Client::Stream::answer(const AnswerHead& head) {
-  std::vector<http1::Field> fields;
-  fields.reserve(head.fields.size() + 1);
+  std::vector<http1::Field>& fields = owner_.connection_.worker().framed_fields();
   for (const http1::Field& field : head.fields) {
     if (!http1::is_token(field.name) || !http1::is_field_value(field.value)) return false;
     if (head.switches && codec::equals_ignoring_case(field.name, "sec-websocket-accept")) continue;
@@ -308,10 +307,10 @@ void Http2Client::retire(Streams::node_type node) {
 
 void Http2Client::take_request(Stream& stream, const http::Http2Block& block, bool ends) {
   if (block.is_too_large) return stream.exchange.refuse({431, "http_head_size", "the head is too long"});
-  http1::RequestHead head;
+  http1::RequestHead& head = connection_.worker().head_room();
   head.method = block.method;
   head.target = block.path;
-  head.fields = block.fields;
+  head.fields.assign(block.fields.begin(), block.fields.end());
   std::string cookies;
   join_cookies(head.fields, cookies);
   head.minor_version = 1;

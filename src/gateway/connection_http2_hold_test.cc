@@ -165,6 +165,54 @@ TEST_CASE("an HTTP/1.1 answer that waits is still its own request's when another
   CHECK(client->received.size() == before);
 }
 
+TEST_CASE("a stream has nothing of the request that was served before in its place") {
+  // What each request is answered by itself, on a connection of its own.
+  enum class Kind { kGet, kHead, kDenied, kCall, kElsewhere, kLarge, kTakenBack, kCount };
+  const auto ask = [](Http2TestClient& client, Kind kind) {
+    auto fields =
+        client.head(kind == Kind::kHead                               ? "HEAD"
+                    : kind == Kind::kCall || kind == Kind::kTakenBack ? "POST"
+                                                                      : "GET",
+                    "/some/where", kind == Kind::kDenied || kind == Kind::kCall ? "__Host-wary_session=bob-token" : "");
+    if (kind == Kind::kCall) fields.push_back({"content-type", "application/grpc"});
+    if (kind == Kind::kElsewhere) fields[2].value = "elsewhere.test";
+    for (int i = 0; kind == Kind::kLarge && i < 110; ++i) fields.push_back({"x-many", "x"});
+    const auto stream = client.send(fields, "", kind != Kind::kTakenBack);
+    client.run(20);
+    if (kind == Kind::kTakenBack) client.reset(stream);
+    client.run(20);
+    const auto& answer = client.answer(stream);
+    std::string out = std::to_string(answer.status) + " " + std::to_string(answer.whole) + " ";
+    for (const auto& [name, value] : answer.fields) {
+      const bool is_numbered = name == "wary-decision" || (name == "content-length" && answer.status != 200);
+      out += name + (is_numbered ? " " : ":" + value + " ");
+    }
+    const std::size_t reference = answer.body.find("\"reference\"");
+    return out + answer.body.substr(0, reference);
+  };
+  std::vector<std::string> alone;
+  for (int kind = 0; kind < static_cast<int>(Kind::kCount); ++kind) {
+    World world;
+    Http2TestClient client(world);
+    client.run(2);
+    alone.push_back(ask(client, static_cast<Kind>(kind)));
+  }
+  CHECK(alone[0].starts_with("200"));
+  CHECK(alone[2].starts_with("403"));
+  CHECK(alone[5].starts_with("431"));
+  World world;
+  Http2TestClient client(world);
+  client.run(2);
+  std::uint32_t state = 5;
+  for (int i = 0; i < 120; ++i) {
+    state = state * 1664525 + 1013904223;
+    const auto kind = static_cast<std::size_t>(state >> 8) % alone.size();
+    REQUIRE(ask(client, static_cast<Kind>(kind)) == alone[kind]);
+  }
+  world.check_recorded();
+  CHECK(world.site->garbage == 0);
+}
+
 TEST_CASE("heads of requests that are answered are not kept, however long their streams stay open") {
   World world;
   Http2TestClient client(world);

@@ -83,6 +83,14 @@ Exchange* Worker::find(std::uint64_t connection, std::int32_t stream) {
   return found == connections_.end() ? nullptr : found->second->exchange(stream);
 }
 
+codec::http1::RequestHead& Worker::head_room() {
+  std::vector<codec::http1::Field> fields = std::move(head_.fields);
+  fields.clear();
+  head_ = {};
+  head_.fields = std::move(fields);
+  return head_;
+}
+
 void Worker::post_end() {
   if (std::exchange(end_posted_, true)) return;
   loop_.post([this] { end_turn(); });

