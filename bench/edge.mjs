@@ -103,7 +103,10 @@ const parts = {
   idle: async () => {
     console.log(`\nidle: resident bytes of each of ${kIdle} connections with a certificate, after one request`);
     const values = [];
-    for (const system of [world.edge, world.nginx, world.haproxy]) values.push({ system: system.name, value: await residentEach(system) });
+    for (const system of [world.edge, world.nginx, world.haproxy]) {
+      values.push({ system: system.name, value: await residentEach(system) });
+      console.log(`  ${system.name}: ${values.at(-1).value.toFixed(0)}`);
+    }
     console.log(`  ${"".padEnd(28)}${values.map((one) => one.system.padStart(12)).join("")}\n  ${"resident, bytes each".padEnd(28)}${values.map((one) => one.value.toFixed(0).padStart(12)).join("")}`);
     figures.push({ name: "idle_mtls_connection", unit: "bytes each", values });
   },

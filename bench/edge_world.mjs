@@ -66,7 +66,7 @@ permit (principal == Wary::Workload::"spiffe://local/bench/reader", action in Wa
     const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((what) => `${what}_temp_path ${this.path(name)}/${what};`).join(" ");
     const file = this.path(`${name}.conf`);
     writeFileSync(file, `${process.getuid() === 0 ? "user root;" : ""} daemon off; master_process off; worker_processes 1; pid ${this.path(name)}.pid;
-error_log ${this.path(name)}.log; events { worker_connections 16384; }
+error_log ${this.path(name)}.log; events { worker_connections 19500; }
 http { access_log off; ${temp} keepalive_requests 100000000; keepalive_timeout 300s; ${servers} }`);
     return start(name, ...pinned(core, demo("nginx", "usr/sbin/nginx"), "-p", this.scratch, "-c", file, "-e", this.path(`${name}.log`)));
   }
@@ -86,7 +86,7 @@ http { access_log off; ${temp} keepalive_requests 100000000; keepalive_timeout 3
     const bind = (name, words, rules = "") => `frontend ${name}\n  bind 127.0.0.1:${theirs[name]} ssl crt ${this.path("pair.pem")} alpn h2,http/1.1 ${words}\n${rules}  default_backend up\n`;
     writeFileSync(this.path("tokens.pem"), this.tokens.pem());
     writeFileSync(this.path("haproxy.cfg"), `global
-  nbthread 1\n  maxconn 8192\n  ssl-default-bind-options ssl-min-ver TLSv1.2\n  ssl-default-bind-curves X25519:P-256\n  tune.ssl.cachesize 0
+  nbthread 1\n  no strict-limits\n  maxconn 19000\n  ssl-default-bind-options ssl-min-ver TLSv1.2\n  ssl-default-bind-curves X25519:P-256\n  tune.ssl.cachesize 0
 defaults\n  mode http\n  timeout connect 5s\n  timeout client 300s\n  timeout server 300s\n  http-reuse always\n  option forwardfor
 ${bind("tls", "no-tls-tickets")}${bind("resume", "")}${bind("mtls", `no-tls-tickets ca-file ${bundle} verify required`)}${bind("jwt", "no-tls-tickets", haproxyChecks(this.path("tokens.pem")))}backend up\n  server s1 127.0.0.1:${this.up} pool-max-conn 512\n`);
     const libraries = ["liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"].map((name) => demo(name, "usr/lib/x86_64-linux-gnu")).join(":");

@@ -611,3 +611,19 @@ TEST_CASE("an obligation that comes while the application is asked holds for its
   CHECK(client->answers()[0].field("x-open") == "2");
   CHECK(client->answers()[0].count("x-secret") == 0);
 }
+
+TEST_CASE("a connection that is idle holds nothing of its last request") {
+  World world;
+  const auto client = world.client("site.test", true);
+  for (int i = 0; i < 2; ++i) {
+    client->received.clear();
+    client->send(World::get("/page", "X-Long: " + std::string(1500, 'x') + "\r\n"));
+    world.run(20);
+    REQUIRE(client->answers().size() == 1);
+    CHECK(client->answers()[0].whole);
+    CHECK(world.worker->held_bytes() > 1500);
+    world.run(1'200);
+    CHECK(world.worker->held_bytes() < 100);  // three empty texts
+    CHECK(client->is_open());
+  }
+}
