@@ -8,7 +8,7 @@
 // A question has four places, by its hash; the one that was used longest ago makes room. So whoever chooses questions
 // can push others out, and make nothing slow. A hit compares the whole text. One thread; no lock. Limits: entries as
 // told, keys of kKeyMax bytes (longer ones are not kept). clear() costs nothing: what is forgotten is freed when its
-// place is used again.
+// place is used again. A table that nothing was put into has no memory.
 #pragma once
 
 #include <array>
@@ -28,10 +28,11 @@ class RecentTable {
   static constexpr std::size_t kKeyMax = 4096;
 
   // Rounded up to a power of two, at least 4.
-  explicit RecentTable(std::size_t entries) : sets_(std::bit_ceil(entries < kWays ? kWays : entries) / kWays) {}
+  explicit RecentTable(std::size_t entries) : count_(std::bit_ceil(entries < kWays ? kWays : entries) / kWays) {}
 
   // The pointer holds until the next call that is not const.
   Value* find(std::string_view key) {
+    if (sets_.empty()) return nullptr;
     const std::uint64_t hash = std::hash<std::string_view>()(key);
     for (Entry& entry : set_of(hash)) {
       if (entry.round != round_ || entry.hash != hash || entry.key != key) continue;
@@ -44,6 +45,7 @@ class RecentTable {
   // False when the key is too long to be kept.
   bool put(std::string_view key, Value value) {
     if (key.size() > kKeyMax) return false;
+    if (sets_.empty()) sets_.resize(count_);
     const std::uint64_t hash = std::hash<std::string_view>()(key);
     Entry* place = nullptr;
     for (Entry& entry : set_of(hash)) {
@@ -82,7 +84,8 @@ class RecentTable {
   Set& set_of(std::uint64_t hash) { return sets_[(hash >> 7) & (sets_.size() - 1)]; }
   std::uint64_t age_of(const Entry& entry) const { return entry.round == round_ ? entry.used : 0; }
 
-  std::vector<Set> sets_;
+  std::size_t count_;
+  std::vector<Set> sets_;  // none before the first put
   std::uint64_t round_ = 1;
   std::uint64_t uses_ = 0;
 };

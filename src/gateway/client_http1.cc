@@ -73,7 +73,7 @@ bool Http1Client::take_head() {
     method_ = "GET";  // unknown: the answer has its body
     keep_alive_ = false;
     body_.emplace(http1::Framing{});
-    exchange_.refuse(result.refusal);
+    exchange_.refuse_unread(result.refusal);
     return true;
   }
   in_at_ += result.consumed;
@@ -196,7 +196,7 @@ void Http1Client::on_idle() {
   method_ = "GET";
   keep_alive_ = false;
   body_.emplace(http1::Framing{});
-  exchange_.refuse({408, "http_head_timeout", "the request's head did not arrive in time"});
+  exchange_.refuse_unread({408, "http_head_timeout", "the request's head did not arrive in time"});
 }
 
 // A WebSocket hears that the server goes away; a request that runs is answered, and the connection closed after it.

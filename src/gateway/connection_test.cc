@@ -119,6 +119,21 @@ TEST_CASE("a refused HEAD has no body") {
   CHECK(client->received.ends_with("\r\n\r\n"));
 }
 
+TEST_CASE("what cannot be read after a HEAD is refused with its body all the same") {
+  World world;
+  const auto client = world.client();
+  client->send("HEAD /a HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_session=alice-token\r\n\r\n");
+  world.run(50);
+  client->send("no request at all\r\n\r\n");
+  world.run(50);
+  const auto answers = client->answers({"HEAD", "GET"});
+  REQUIRE(answers.size() == 2);
+  CHECK(answers[0].status == 200);
+  CHECK(answers[1].status == 400);
+  CHECK(answers[1].whole);
+  CHECK(answers[1].body.find("\"error\"") != std::string::npos);
+}
+
 TEST_CASE("a host that is not served, or not the handshake's, is misdirected") {
   World world;
   check_refused(world, "GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n", 421, "host_unknown");

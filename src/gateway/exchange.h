@@ -42,6 +42,8 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   void begin(const codec::http1::RequestHead& head);
   // The request is refused before it could be one; `head` has what is known of it.
   void refuse(const codec::http1::Refusal& refusal);
+  // The same where not even its method is known: the answer has its body, whatever was asked before.
+  void refuse_unread(const codec::http1::Refusal& refusal);
   std::size_t body_room() const;
   void body(std::string_view bytes);
   void body_end();

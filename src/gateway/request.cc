@@ -129,6 +129,13 @@ void Exchange::refuse(const http1::Refusal& refusal) {
   respond(refusal.status, {{"Content-Type", "application/json"}}, render_json(notice), true);
 }
 
+void Exchange::refuse_unread(const http1::Refusal& refusal) {
+  method_.clear();
+  is_grpc_ = false;
+  decision_id_.clear();
+  refuse(refusal);
+}
+
 void Exchange::begin(const http1::RequestHead& head) {
   method_ = head.method;
   wants_upgrade_ = head.upgrade == http1::Upgrade::kWebSocket;
