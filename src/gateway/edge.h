@@ -116,6 +116,7 @@ class Edge {
   void redeem(const std::string& code, const std::string& host, const std::string& state_hash, io::Loop& back,
               std::function<void(Result<Redeemed>)> done);
   void keep_fresh();
+  void renew_what_is_due();
 
   EdgeParts parts_;
   EdgeOptions options_;
