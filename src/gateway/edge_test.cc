@@ -4,7 +4,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "crypto/x509.h"
 #include "http/tls_stream.h"
@@ -91,6 +93,7 @@ struct EdgeWorld {
       ++refusals;
       return fail(ErrorKind::kDenied, "signer_refused", "this name is not issued");
     }
+    std::this_thread::sleep_for(silence);
     if (is_away) return fail(ErrorKind::kUnavailable, "signer_unavailable", "the signer does not answer");
     crypto::LeafOptions leaf;
     leaf.dns_names = names;
@@ -153,7 +156,8 @@ struct EdgeWorld {
   std::unique_ptr<gateway::Edge> edge;
   io::Address address;
   bool is_away = false;
-  std::string refused;  // a name that is never issued
+  std::chrono::milliseconds silence{0};  // before each answer about names
+  std::string refused;                   // a name that is never issued
   std::int64_t life = 1800 * kNanosPerSecond;
   std::size_t asked = 0, issued = 0, refusals = 0;
 };
@@ -203,4 +207,17 @@ TEST_CASE("a name that cannot be had does not end the certificate of those that 
   const std::size_t issued = world.issued;
   REQUIRE(world.until([&] { return world.issued > issued + 1; }, 10));
   CHECK(world.shakes_hands());
+}
+
+TEST_CASE("a signer that hangs is not waited for all the time: what else the loop has to do is done") {
+  EdgeWorld world;
+  world.serve({EdgeWorld::fact("hosts", Json::array({Json("site.test")})),
+               EdgeWorld::fact("upstream", Json("http://127.0.0.1:9"))});
+  world.is_away = true;
+  world.silence = std::chrono::milliseconds(300);
+  world.start();
+  REQUIRE(world.until([&] { return world.asked > 0; }));
+  CHECK_FALSE(world.until([&] { return world.asked > 3; }, 4));
+  world.is_away = false;
+  CHECK(world.until([&] { return world.shakes_hands(); }));
 }
