@@ -45,7 +45,7 @@ using VerifyPeer =
 
 // The usual verifiers. The clock must outlive the context. Those of SVIDs remember which chains they have verified, by
 // their bytes, for as long as every certificate of them is valid and no longer than these roots are in use; whether
-// whom they name is still let in is asked elsewhere, each time.
+// whom they name is still let in is asked elsewhere, each time. A chain of more than 8 KiB is verified each time.
 VerifyPeer verify_server_name(TrustRoots roots, Clock& clock);
 VerifyPeer verify_svid(TrustRoots roots, std::string trust_domain, VerifyOptions::Use use, Clock& clock);
 // And nobody but this one. Error: tls_peer.

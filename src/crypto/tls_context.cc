@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::size_t kSitesMax = 10'000;
 constexpr std::size_t kProvenMax = 4096;  // chains that one verifier remembers; of about 2 KiB each
+// And of no more than this: who has one good certificate may show it with any others, and each row of them is another.
+constexpr std::size_t kProvenBytesMax = 8 * 1024;
 
 Error option_error(std::string_view what) { return fail(ErrorKind::kInvalid, "tls_option", what); }
 Error openssl_option_error(std::string_view what) { return openssl_error(ErrorKind::kInvalid, "tls_option", what); }
@@ -284,6 +286,12 @@ Digest digest_of(const std::vector<Bytes>& chain) {
   return hash.finish();
 }
 
+std::size_t size_of(const std::vector<Bytes>& chain) {
+  std::size_t size = 0;
+  for (const Bytes& certificate : chain) size += certificate.size();
+  return size;
+}
+
 }  // namespace
 
 VerifyPeer verify_svid(TrustRoots roots, std::string trust_domain, VerifyOptions::Use use, Clock& clock) {
@@ -299,6 +307,7 @@ VerifyPeer verify_svid(TrustRoots roots, std::string trust_domain, VerifyOptions
     if (PeerCertificate known = proven->find(digest, now)) return known;
     WARY_ASSIGN_OR_RETURN(VerifiedChain verified, roots.verify_chain(chain, now, rules));
     auto peer = std::make_shared<const Certificate>(std::move(verified.leaf));
+    if (size_of(chain) > kProvenBytesMax) return peer;
     proven->add(digest, peer, verified.from, verified.until);
     return peer;
   };

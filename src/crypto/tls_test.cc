@@ -232,6 +232,26 @@ TEST_CASE("what was refused once is verified anew, and a chain that differs in o
   CHECK(verify({early}, "").ok());
 }
 
+TEST_CASE("a chain that is padded with certificates nobody needs is verified, and not remembered") {
+  World world;
+  const VerifyPeer verify = verify_svid(world.roots, "local", VerifyOptions::Use::kClient, world.clock);
+  const Bytes leaf = world.workload("spiffe://local/orders").chain.front();
+  const auto first = verify({leaf}, "");
+  REQUIRE(first.ok());
+  CHECK(*verify({leaf}, "") == *first);
+  LeafOptions wide;
+  for (int i = 0; i < 90; ++i) wide.dns_names.push_back(std::string(60, 'a') + std::to_string(i) + ".example");
+  wide.not_before = seconds_after(-60);
+  wide.not_after = seconds_after(600);
+  const Bytes padding = world.identity(wide).chain.front();
+  const std::vector<Bytes> padded = {leaf, padding, padding};
+  REQUIRE(leaf.size() + 2 * padding.size() > 8 * 1024);
+  const auto once = verify(padded, "");
+  const auto again = verify(padded, "");
+  REQUIRE((once.ok() && again.ok()));
+  CHECK(*once != *again);  // two values: none was kept
+}
+
 TEST_CASE("an optional client certificate may be absent and may not be bad") {
   World world;
   TlsServerOptions options = world.mutual_options();

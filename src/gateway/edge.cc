@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::int64_t kFreshnessCheck = kNanosPerSecond;
 constexpr std::int64_t kTrustedCheck = 60 * kNanosPerSecond;
+// One that hangs is waited for on the loop that hears of revocations: so much longer than that it is left alone.
+constexpr std::int64_t kRestShare = 9;
 constexpr std::int64_t kInheritedCheck = 50 * kNanosPerMilli;
 constexpr std::int64_t kCompleteCheck = 50 * kNanosPerMilli;
 constexpr std::string_view kAppType = "Wary::App";
@@ -262,18 +264,33 @@ void Edge::keep_fresh() {
   if (subscriber_ && subscriber_->is_connected()) {
     shared_.control_heard.store(parts_.clock.monotonic().nanos, std::memory_order_relaxed);
   }
-  // The signer may have been away when names came, or an application that is verified by its roots.
-  const bool is_due =
-      !wanted_.empty() && (wanted_ != names_ || parts_.clock.unix_time() >= renew_at_ || has_new_roots());
-  if (is_due) {
-    const Status renewed = renew_certificate(wanted_);
-    if (!renewed) parts_.log.warn("edge.certificate_not_renewed", {{"code", renewed.error().code}});
-  }
-  // Applications are verified by the roots of today, too.
-  if (is_due || lacks_roots_) {
-    if (const policy::SnapshotPtr snapshot = shared_.snapshot.current()) rebuild_site(*snapshot);
+  const Monotonic began = parts_.clock.monotonic();
+  if (began >= signer_rests_until_ && !renew_what_is_due()) {
+    const Monotonic ended = parts_.clock.monotonic();
+    signer_rests_until_ = {ended.nanos + kRestShare * (ended.nanos - began.nanos)};
   }
   parts_.loop.after(kFreshnessCheck, [this] { keep_fresh(); });
+}
+
+// The signer may have been away when names came, or an application that is verified by its roots.
+bool Edge::renew_what_is_due() {
+  const auto renews = [this](const std::vector<std::string>& names) {
+    const Status renewed = renew_certificate(names);
+    if (!renewed) parts_.log.warn("edge.certificate_not_renewed", {{"code", renewed.error().code}});
+    return renewed.ok();
+  };
+  const bool lacks_names = !wanted_.empty() && wanted_ != names_;
+  const bool has_roots = !wanted_.empty() && has_new_roots();
+  const bool is_due = has_roots || (!wanted_.empty() && parts_.clock.unix_time() >= renew_at_);
+  bool renewed = (lacks_names || is_due) && renews(wanted_);
+  // Names that cannot be had keep neither what is shown already from being renewed, nor a root that was taken away in
+  // trust.
+  if (!renewed && lacks_names && is_due && !names_.empty()) renewed = renews(std::vector<std::string>(names_));
+  // Applications are verified by the roots of today, too.
+  if (renewed || has_roots || lacks_roots_) {
+    if (const policy::SnapshotPtr snapshot = shared_.snapshot.current()) rebuild_site(*snapshot);
+  }
+  return !lacks_roots_ && (renewed || !(lacks_names || is_due));
 }
 
 // A root that came is trusted before it signs, one that was taken away for a minute at most.

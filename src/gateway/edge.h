@@ -116,6 +116,7 @@ class Edge {
   void redeem(const std::string& code, const std::string& host, const std::string& state_hash, io::Loop& back,
               std::function<void(Result<Redeemed>)> done);
   void keep_fresh();
+  bool renew_what_is_due();  // false: the signer did not give all that was
 
   EdgeParts parts_;
   EdgeOptions options_;
@@ -134,6 +135,7 @@ class Edge {
   UnixTime renew_at_;
   std::uint64_t trusted_sequence_ = 0;  // of the roots in use
   Monotonic trusted_read_;
+  Monotonic signer_rests_until_;   // after it failed
   bool told_unavailable_ = false;  // by the control plane itself
   std::vector<int> sockets_;       // that the workers listen on
   std::function<void()> complete_;

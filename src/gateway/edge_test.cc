@@ -3,7 +3,10 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "crypto/x509.h"
 #include "http/tls_stream.h"
@@ -43,12 +46,18 @@ struct EdgeWorld {
     std::filesystem::remove_all(folder);
   }
 
-  void serve(std::vector<contract::Fact> facts) {
+  void serve(std::vector<contract::Fact> facts, std::string name = "demo/site") {
     contract::Entity app;
     app.tenant = "local";
-    app.id = {"Wary::App", "demo/site"};
+    app.id = {"Wary::App", std::move(name)};
     app.attributes = std::move(facts);
     content.entities.push_back(std::move(app));
+  }
+  // What was added since `before` goes to the edge.
+  void publish(const policy::SnapshotContent& before) {
+    content.revision = before.revision + 1;
+    const std::string delta = policy::serialize_delta(policy::delta_between(before, content));
+    REQUIRE(publisher->commit(before.revision, content.revision, clock->monotonic(), delta).ok());
   }
   static contract::Fact fact(std::string name, Json value) {
     return {std::move(name), std::move(value), "test", {}, {}, {}};
@@ -80,11 +89,17 @@ struct EdgeWorld {
   }
   Result<gateway::ServerCertificate> issue(ByteView csr, const std::vector<std::string>& names) {
     ++asked;
+    if (std::find(names.begin(), names.end(), refused) != names.end()) {
+      ++refusals;
+      return fail(ErrorKind::kDenied, "signer_refused", "this name is not issued");
+    }
+    std::this_thread::sleep_for(silence);
     if (is_away) return fail(ErrorKind::kUnavailable, "signer_unavailable", "the signer does not answer");
     crypto::LeafOptions leaf;
     leaf.dns_names = names;
     leaf.not_before = {clock->unix_time().nanos - 60 * kNanosPerSecond};
-    leaf.not_after = {clock->unix_time().nanos + 1800 * kNanosPerSecond};
+    leaf.not_after = {clock->unix_time().nanos + life};
+    ++issued;
     WARY_ASSIGN_OR_RETURN(Bytes made, crypto::issue_leaf(ca, ca_key, csr, leaf));
     return gateway::ServerCertificate{{std::move(made)}, leaf.not_after};
   }
@@ -141,7 +156,10 @@ struct EdgeWorld {
   std::unique_ptr<gateway::Edge> edge;
   io::Address address;
   bool is_away = false;
-  std::size_t asked = 0;
+  std::chrono::milliseconds silence{0};  // before each answer about names
+  std::string refused;                   // a name that is never issued
+  std::int64_t life = 1800 * kNanosPerSecond;
+  std::size_t asked = 0, issued = 0, refusals = 0;
 };
 
 }  // namespace
@@ -169,4 +187,37 @@ TEST_CASE("an application that is verified by roots that could not be read is se
   CHECK_FALSE(world.until([&] { return world.edge->resource_of("site.test", "/").has_value(); }, 1));
   world.is_away = false;
   CHECK(world.until([&] { return world.edge->resource_of("site.test", "/").has_value(); }));
+}
+
+TEST_CASE("a name that cannot be had does not end the certificate of those that are served") {
+  EdgeWorld world;
+  const auto site = [](std::string host) {
+    return std::vector<contract::Fact>{EdgeWorld::fact("hosts", Json::array({Json(std::string_view(host))})),
+                                       EdgeWorld::fact("upstream", Json("http://127.0.0.1:9"))};
+  };
+  world.serve(site("site.test"));
+  world.life = 3 * kNanosPerSecond;  // asked for again after a third of that
+  world.start();
+  REQUIRE(world.until([&] { return world.shakes_hands(); }));
+  world.refused = "unfit.test";
+  const policy::SnapshotContent before = world.content;
+  world.serve(site("unfit.test"), "demo/unfit");
+  world.publish(before);
+  REQUIRE(world.until([&] { return world.refusals > 0; }));
+  const std::size_t issued = world.issued;
+  REQUIRE(world.until([&] { return world.issued > issued + 1; }, 10));
+  CHECK(world.shakes_hands());
+}
+
+TEST_CASE("a signer that hangs is not waited for all the time: what else the loop has to do is done") {
+  EdgeWorld world;
+  world.serve({EdgeWorld::fact("hosts", Json::array({Json("site.test")})),
+               EdgeWorld::fact("upstream", Json("http://127.0.0.1:9"))});
+  world.is_away = true;
+  world.silence = std::chrono::milliseconds(300);
+  world.start();
+  REQUIRE(world.until([&] { return world.asked > 0; }));
+  CHECK_FALSE(world.until([&] { return world.asked > 3; }, 4));
+  world.is_away = false;
+  CHECK(world.until([&] { return world.shakes_hands(); }));
 }

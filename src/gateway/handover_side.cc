@@ -43,6 +43,11 @@ void HandoverLine::say(const HandoverMessage& message, std::span<const int> desc
   if (stream_) (void)stream_->write_with(encode_handover(message), descriptors);
 }
 
+void HandoverLine::hang_up() {
+  stream_.reset();
+  descriptors_.clear();
+}
+
 void HandoverLine::ready() {
   std::uint8_t buffer[4096];  // NOLINT: a read buffer
   const io::IoCount got = stream_->read_with(buffer, descriptors_);
@@ -52,6 +57,8 @@ void HandoverLine::ready() {
     return on_heard_({What::kGone, {}, {}});
   }
   append(come_, {buffer, got.count});
+  // Of several small pieces each could bring as many as a message may.
+  if (descriptors_.size() > kHandoverSocketsMost) return on_heard_({What::kStrange, {}, std::move(descriptors_)});
   while (stream_) {
     auto message = take_handover(come_);
     if (!message) return on_heard_({What::kStrange, {}, {}});

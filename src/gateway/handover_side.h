@@ -42,7 +42,7 @@ class HandoverLine {
   HandoverLine(std::unique_ptr<io::Stream> stream, std::function<void(Heard)> on_heard);
   pid_t pid() const { return pid_; }
   void say(const HandoverMessage& message, std::span<const int> descriptors = {});
-  void hang_up() { stream_.reset(); }
+  void hang_up();
 
  private:
   void ready();

@@ -217,3 +217,26 @@ TEST_CASE("when the giver dies, who has the sockets goes on alone, and who has n
   other.run();
   CHECK(other.events.back().starts_with(other.sockets.empty() ? "fail" : "prepare"));
 }
+
+TEST_CASE("who sends descriptors that no message asks for keeps none of them open") {
+  HandoverWorld world;
+  const auto open_now = [] {
+    const std::filesystem::directory_iterator all("/proc/self/fd");
+    return std::distance(begin(all), end(all));
+  };
+  std::unique_ptr<io::Stream> caller;
+  world.loop->connect(io::Address::unix_socket(world.folder + "/upgrade.sock"), kNanosPerSecond,
+                      [&](Result<std::unique_ptr<io::Stream>> stream) { caller = std::move(stream).value(); });
+  world.run(50);
+  REQUIRE(caller != nullptr);
+  const auto before = open_now();
+  const std::vector<int> many(100, world.listener->descriptor());
+  // A message of 200 bytes that never becomes whole.
+  const Bytes begun = {0, 0, 0, 200, 1};
+  for (const std::uint8_t byte : begun) {
+    if (!caller->write_with(ByteView(&byte, 1), many).ok()) break;  // it may have hung up already
+    world.run(20);
+  }
+  CHECK(open_now() <= before);
+  CHECK(world.events.empty());
+}

@@ -52,7 +52,8 @@ void RequestSpan::begin(Worker& worker, const codec::http1::RequestHead& head, c
   span.trace = own.trace;
   worker.pooled_random().fill(span.id);
   if (given) span.parent = given->span;
-  span.state = shortened(codec::http1::find_field(head.fields, "tracestate").value_or(""));
+  const std::string_view state = codec::http1::find_field(head.fields, "tracestate").value_or("");
+  if (telemetry::is_tracestate(state)) span.state = state;
   span.began = worker.clock().unix_time();
   const std::string method = shortened(head.method);
   const std::string template_path = route.path + (route.is_prefix ? "*" : "");

@@ -63,7 +63,8 @@ std::string encode(const Span& span) {
   std::string out;
   append_proto_bytes(out, 1, bytes_of(span.trace));
   append_proto_bytes(out, 2, bytes_of(span.id));
-  if (!span.state.empty()) append_proto_bytes(out, 3, span.state);
+  // A client chose it: a text that is no UTF-8 would cost the collector's taking of all spans beside it.
+  if (is_tracestate(span.state)) append_proto_bytes(out, 3, span.state);
   if (span.parent != SpanId{}) append_proto_bytes(out, 4, bytes_of(span.parent));
   append_proto_bytes(out, 5, span.name);
   append_proto_varint(out, 6, static_cast<std::uint64_t>(span.kind));
@@ -205,6 +206,12 @@ std::optional<TraceParent> parse_traceparent(std::string_view text) {
   if (all_zero(out.trace) || all_zero(out.span)) return std::nullopt;
   out.sampled = (flags[0] & 1) != 0;
   return out;
+}
+
+bool is_tracestate(std::string_view text) {
+  constexpr std::size_t kStateMost = 512;
+  return !text.empty() && text.size() <= kStateMost &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
 }
 
 void format_traceparent(const TraceParent& parent, std::array<char, 55>& out) {

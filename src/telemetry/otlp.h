@@ -38,7 +38,7 @@ struct Span {
   TraceId trace{};
   SpanId id{};
   SpanId parent{};    // all zero: it has none
-  std::string state;  // W3C tracestate, as it came
+  std::string state;  // W3C tracestate; of what is none, nothing is sent
   std::string name;
   Kind kind = Kind::kServer;
   UnixTime began, ended;
@@ -65,6 +65,8 @@ struct TraceParent {
   bool sampled = false;
 };
 std::optional<TraceParent> parse_traceparent(std::string_view text);
+// Whether this may stand as a tracestate: printable ASCII of at most 512 bytes. Its members are not looked at.
+bool is_tracestate(std::string_view text);
 void format_traceparent(const TraceParent& parent, std::array<char, 55>& out);
 std::string format_traceparent(const TraceParent& parent);
 

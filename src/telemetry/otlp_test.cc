@@ -147,3 +147,19 @@ TEST_CASE("a traceparent is taken as W3C has it, and nothing else is") {
     CHECK_MESSAGE(!parse_traceparent(bad), bad);
   }
 }
+
+TEST_CASE("a tracestate that is no text does not come between a collector and the spans beside it") {
+  const auto with = [](std::string state) {
+    Span span;
+    span.name = "GET";
+    span.state = std::move(state);
+    return encode_spans({}, {span});
+  };
+  const std::string without = with("");
+  CHECK(with("vendor=1").find("vendor=1") != std::string::npos);
+  CHECK(with(std::string(512, 'a')).size() > without.size() + 512);
+  for (const std::string& bad : {std::string("a=\xff"), std::string("a=\xc3\xa9"), std::string("a=\x01"),
+                                 std::string("a=\0", 3), std::string(513, 'a')}) {
+    CHECK(with(bad) == without);
+  }
+}
