@@ -1,5 +1,5 @@
-// SipHash-2-4 (Aumasson and Bernstein, 2012): a keyed digest of 64 bits, short enough to read; who does not know the key
-// cannot find texts that fall together.
+// SipHash-2-4 (Aumasson and Bernstein, 2012): a keyed digest of 64 bits, short enough to read; who does not know the
+// key cannot find texts that fall together.
 //
 //   std::uint64_t place = siphash(k0, k1, name);
 //

@@ -284,6 +284,7 @@ void Connection::sweep(std::int64_t now, UnixTime wall) {
     if (state_ == State::kOpen) protocol_->on_expired(wall);
     if (state_ == State::kOpen && is_flushed()) {
       std::string().swap(plain_);
+      tls_.drop_room(0);
       protocol_->rest();
     }
   }

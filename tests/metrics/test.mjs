@@ -11,12 +11,13 @@ function parse(text) {
   const values = {};
   const typed = new Set();
   for (const line of text.trim().split("\n")) {
-    const type = /^# TYPE ([a-z][a-z0-9_]*) (counter|gauge)$/.exec(line);
+    const type = /^# TYPE ([a-z][a-z0-9_]*) (counter|gauge|histogram)$/.exec(line);
     if (type) typed.add(type[1]);
     if (line.startsWith("#")) continue;
-    const value = /^([a-z][a-z0-9_]*) (-?\d+)$/.exec(line);
-    if (!value || !typed.has(value[1])) throw new Error(`not Prometheus' text: ${line}`);
-    values[value[1]] = Number(value[2]);
+    const value = /^(([a-z][a-z0-9_]*)(?:\{(?:[a-z_]+="(?:[^"\\]|\\.)*",?)+\})?) (-?\d+(?:\.\d+)?(?:e-?\d+)?)$/.exec(line);
+    const known = value && (typed.has(value[2]) || typed.has(value[2].replace(/_(bucket|sum|count)$/, "")));
+    if (!known) throw new Error(`not Prometheus' text: ${line}`);
+    values[value[1]] = Number(value[3]);
   }
   return values;
 }
