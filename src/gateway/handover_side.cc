@@ -154,11 +154,12 @@ void HandoverGiver::act(GiverAction action) {
       // The line before this one has hung up, and nobody stands in it.
       line_ = std::make_unique<HandoverLine>(std::move(caller_),
                                              [this](HandoverLine::Heard what) { heard(std::move(what)); });
-      return hooks_.partner(line_->pid());
+      return;
     case GiverAction::kTurnAway:
       if (!caller_) return;
       return turn_away(*caller_, fail(ErrorKind::kConflict, "upgrade_in_progress", "another edge takes over already"));
     case GiverAction::kOffer: {
+      hooks_.partner(line_->pid());  // who has said the hello, not who merely connects
       HandoverMessage message = word(Kind::kSockets);
       std::vector<int> descriptors;
       for (const auto& [name, descriptor] : hooks_.sockets()) {
