@@ -20,8 +20,9 @@ const crypto::TlsServerContext& context() {
     options.sites.push_back({{"a.example"}, {{ca}, key}});
     options.alpn = {"h2"};
     options.client_auth = crypto::ClientAuth::kOptional;
-    options.verify_client = [](const std::vector<Bytes>& chain, std::string_view) {
-      return crypto::parse_certificate(chain.front());
+    options.verify_client = [](const std::vector<Bytes>& chain, std::string_view) -> Result<crypto::PeerCertificate> {
+      WARY_ASSIGN_OR_RETURN(crypto::Certificate peer, crypto::parse_certificate(chain.front()));
+      return std::make_shared<const crypto::Certificate>(std::move(peer));
     };
     return *crypto::TlsServerContext::build(std::move(options));
   }();

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "codec/uri.h"
+#include "io/resolver.h"
 
 namespace wary::telemetry {
 
@@ -36,15 +37,14 @@ Result<ExporterOptions> parse_endpoint(std::string_view url) {
   std::string host = uri->host;
   if (host == "localhost") host = "127.0.0.1";
   if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
-  const bool is_here =
-      host == "::1" || (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos);
+  const bool is_here = host == "::1" || (host.starts_with("127.") && io::address_bytes(host).size() == 4);
   if (!is_here || uri->scheme != "http" || uri->query)
     return refuse("telemetry goes to a collector on loopback alone, over http");
   ExporterOptions options;
   options.address = io::Address::tcp(host, uri->port);
   options.host = uri->host + ":" + std::to_string(uri->port);
   options.prefix = uri->path == "/" ? "" : uri->path;
-  if (options.prefix.ends_with('/')) options.prefix.pop_back();
+  while (options.prefix.ends_with('/')) options.prefix.pop_back();
   return options;
 }
 
