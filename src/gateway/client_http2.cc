@@ -144,8 +144,7 @@ void Http2Client::Stream::cut() {
     if (!owner_.resting_ || owner_.resting_.mapped().get() != this || !owner_.streams_.empty()) return;
     session.shut_down(http::kHttp2NoError);
     owner_.drive();
-    connection.flush();
-    return connection.end_now(false);
+    return connection.end_saying({});
   }
   const bool quiet = session.queued(id_) == 0 && !ended_;
   const bool speaks = exchange.may_speak();
@@ -171,7 +170,7 @@ void Http2Client::Stream::cut() {
     session.reset(id_, http::kHttp2NoError);
     owner_.drive();
   }
-  connection.flush();
+  connection.worker().flush_cut(connection);
 }
 
 bool Http2Client::Stream::pump() {

@@ -258,17 +258,25 @@ void Connection::end_now(bool reset) {
   if (state_ == State::kEnded) return;
   state_ = State::kEnded;
   if (protocol_) protocol_->give_up(reset);
-  if (reset) client_->reset_on_close();
-  // The descriptor closes here; the object goes at the end of the turn, since its caller may still stand in it.
-  client_.reset();
+  // It ends here for the client; the object goes at the end of the turn, since its caller may still stand in it, or
+  // later: what else the kernel does for a descriptor waits where thousands end.
+  if (reset)
+    client_->reset_now();
+  else
+    client_.reset();
   worker_.finished(id_);
 }
 
 void Connection::end_saying(std::string_view last) {
-  (void)tls_.write(as_bytes(last));
-  tls_.close();
-  flush();
-  end_now(false);
+  if (state_ == State::kEnded) return;
+  plain_ += last;
+  if (!plain_.empty()) (void)encrypt(plain_);
+  plain_.clear();
+  if (!is_over()) tls_.close();
+  state_ = State::kEnded;
+  if (protocol_) protocol_->give_up(false);
+  client_->finish(tls_.output());
+  worker_.finished(id_);
 }
 
 // Who is at its handshake was accepted here: only where there is no time left, it is not served either.

@@ -79,7 +79,7 @@ class Connection final : public TurnEnd {
   void set_deadline(std::int64_t nanos);
   void end_gracefully();  // send what is queued, close_notify, then close
   void end_now(bool reset);
-  void end_saying(std::string_view last);  // sends it ahead of nothing, and closes: for a queue that is empty
+  void end_saying(std::string_view last);  // what was put, this and the end, in one: for a queue that is empty
   void flush();
   bool is_over() const { return state_ == State::kEnding || state_ == State::kDraining || state_ == State::kEnded; }
 

@@ -313,8 +313,7 @@ void Exchange::reconsider(std::int64_t committed) {
   } else {
     client_.cut();
   }
-  // Read again after the descriptors are closed: this is when the last byte was handed over.
-  worker_.point().record_cut(principal, resource, *decision, first, committed, worker_.clock().monotonic().nanos);
+  worker_.record_cut({principal, resource, decision, first, committed});
 }
 
 }  // namespace wary::gateway

@@ -119,15 +119,23 @@ void Worker::end_turn() {
     what->turn_end();
   }
   marked_.erase(marked_.begin(), marked_.begin() + static_cast<std::ptrdiff_t>(done));
-  // Nobody stands in what has ended; and it may mark others as it goes.
+  bury_ended();
+  if (!marked_.empty() || !ended_.empty() || !ended_calls_.empty()) post_end();
+}
+
+// Nobody stands in what has ended; and it may mark others as it goes. What has descriptors to close waits until all
+// that must be cut is, and is sliced as well.
+void Worker::bury_ended() {
   const auto clients = std::move(ended_clients_);
-  const auto calls = std::move(ended_calls_);
   ended_clients_.clear();
-  ended_calls_.clear();
-  // Their descriptors are closed: what is left to do for connections waits until all that must be cut is, and is sliced
-  // as well.
-  for (std::size_t i = 0; !deciding_ && !ended_.empty() && i < options_.slice_sessions; ++i) ended_.pop_back();
-  if (!marked_.empty() || !ended_.empty()) post_end();
+  if (deciding_) return;
+  std::vector<std::unique_ptr<UpstreamCall>> calls;
+  std::vector<std::unique_ptr<Connection>> connections;
+  auto take = [left = options_.slice_sessions](auto& from, auto& to) mutable {
+    for (; left > 0 && !from.empty(); --left, from.pop_back()) to.push_back(std::move(from.back()));
+  };
+  take(ended_calls_, calls);
+  take(ended_, connections);
 }
 
 void Worker::bury(std::unique_ptr<ClientSide> client) {
@@ -235,14 +243,41 @@ void Worker::decide_marked() {
   const std::int64_t begun = clock_.monotonic().nanos;
   const std::int64_t others_had = deciding_ ? begun - slice_ended_ : 0;
   deciding_ = true;
-  std::size_t decided = 0;
   do {
-    const auto next = live_.next_marked();
-    if (next) static_cast<Exchange*>(next->session)->reconsider(next->committed);
-    slice_ended_ = clock_.monotonic().nanos;
-  } while (live_.has_marked() && (++decided < options_.slice_sessions || slice_ended_ - begun < others_had));
+    in_slice_ = true;
+    for (std::size_t decided = 0; decided < options_.slice_sessions; ++decided) {
+      const auto next = live_.next_marked();
+      if (!next) break;
+      static_cast<Exchange*>(next->session)->reconsider(next->committed);
+    }
+    finish_slice();
+  } while (live_.has_marked() && slice_ended_ - begun < others_had);
   deciding_ = live_.has_marked();
   if (deciding_) loop_.post([this] { decide_marked(); });
+}
+
+void Worker::finish_slice() {
+  in_slice_ = false;
+  // One that ended meanwhile is buried after the last slice, and has nothing to flush.
+  for (Connection* connection : cut_connections_) connection->flush();
+  cut_connections_.clear();
+  slice_ended_ = clock_.monotonic().nanos;
+  for (const Cut& cut : cuts_) record_now(cut, slice_ended_);
+  cuts_.clear();
+}
+
+void Worker::flush_cut(Connection& connection) {
+  if (!in_slice_) return connection.flush();
+  if (cut_connections_.empty() || cut_connections_.back() != &connection) cut_connections_.push_back(&connection);
+}
+
+void Worker::record_cut(Cut cut) {
+  if (in_slice_) return cuts_.push_back(std::move(cut));
+  record_now(cut, clock_.monotonic().nanos);
+}
+
+void Worker::record_now(const Cut& cut, std::int64_t at) {
+  point_.record_cut(cut.principal, cut.resource, *cut.decision, cut.first_decision, cut.committed, at);
 }
 
 void Worker::when_durable(std::uint64_t sequence, std::uint64_t connection, std::int32_t stream) {

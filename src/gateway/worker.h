@@ -123,6 +123,16 @@ class Worker {
   void bury(std::unique_ptr<ClientSide> client);
   void bury(std::unique_ptr<UpstreamCall> call);
   // Calls back on this thread once the event is durable.
+  // What of a connection must not wait for the end of the turn is with the kernel by the end of this slice, or now
+  // where there is none; and a cut is recorded when the last byte of it was handed over.
+  void flush_cut(Connection& connection);
+  struct Cut {
+    contract::EntityId principal, resource;
+    policy::SharedDecision decision;
+    std::string first_decision;
+    std::int64_t committed = 0;
+  };
+  void record_cut(Cut cut);
   void when_durable(std::uint64_t sequence, std::uint64_t connection, std::int32_t stream);
 
   // Where reads of this thread land; what lies there is good until the next one. Not on the stack, where the compiler
@@ -153,6 +163,9 @@ class Worker {
   void end_turn();
   void post_end();
   void decide_marked();
+  void finish_slice();
+  void record_now(const Cut& cut, std::int64_t at);
+  void bury_ended();
   void changed(const std::vector<contract::EntityId>& changed, bool everything, std::int64_t committed);
 
   io::Loop& loop_;
@@ -167,9 +180,12 @@ class Worker {
   Metric& connections_metric_;
   Metric& refused_metric_;
   Metric& over_rate_metric_;
-  enforce::LiveSessions live_;    // before the connections, which take themselves out
-  bool deciding_ = false;         // a slice of what is marked is planned
-  std::int64_t slice_ended_ = 0;  // when the last one did
+  enforce::LiveSessions live_;  // before the connections, which take themselves out
+  bool deciding_ = false;       // a slice of what is marked is planned
+  bool in_slice_ = false;
+  std::vector<Connection*> cut_connections_;  // of the slice: what they were told is not with the kernel yet
+  std::vector<Cut> cuts_;                     // of the slice
+  std::int64_t slice_ended_ = 0;              // when the last one did
   std::shared_ptr<const Site> site_;
   std::shared_ptr<const crypto::TlsServerContext> context_;  // shared: sessions keep the one they began with
   std::vector<std::unique_ptr<io::Listener>> listeners_;

@@ -122,12 +122,7 @@ class SimStream final : public Stream {
   ~SimStream() override {
     connection_->ends[end_] = nullptr;
     if (pending_ != 0) loop_.cancel(pending_);
-    if (reset_) {
-      outgoing().broken = incoming().broken = true;
-      wake_peer();
-    } else {
-      shutdown_write();
-    }
+    reset_ ? break_both() : shutdown_write();
   }
 
   IoCount read(std::span<std::uint8_t> out) override {
@@ -176,6 +171,15 @@ class SimStream final : public Stream {
     });
   }
   void reset_on_close() override { reset_ = true; }
+  void reset_now() override {
+    is_over_ = reset_ = true;
+    break_both();
+  }
+  void finish(ByteView last) override {
+    (void)write(last);
+    shutdown_write();
+    is_over_ = true;
+  }
   PeerCredentials peer_credentials() const override { return {}; }
   std::string peer_address() const override { return peer_; }
 
@@ -199,7 +203,11 @@ class SimStream final : public Stream {
   Pipe& outgoing() { return connection_->pipes[1 - end_]; }
   bool can_read() { return incoming().broken || incoming().ended || !incoming().arrived.empty(); }
   bool can_write() { return outgoing().broken || outgoing().arrived.size() + outgoing().in_flight < kPipeBytes; }
-  bool is_ready() { return (want_read_ && can_read()) || (want_write_ && can_write()); }
+  void break_both() {
+    outgoing().broken = incoming().broken = true;
+    wake_peer();
+  }
+  bool is_ready() { return !is_over_ && ((want_read_ && can_read()) || (want_write_ && can_write())); }
   void wake_peer() {
     if (connection_->ends[1 - end_] != nullptr) connection_->ends[1 - end_]->wake();
   }
@@ -243,6 +251,7 @@ class SimStream final : public Stream {
   bool want_write_ = false;
   bool shut_ = false;
   bool reset_ = false;
+  bool is_over_ = false;
 };
 
 class SimListener final : public Listener {
