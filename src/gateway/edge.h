@@ -113,6 +113,7 @@ class Edge {
   bool has_new_roots();
   Result<std::shared_ptr<const crypto::TlsClientContext>> upstream_tls(const UpstreamIdentity& identity, bool is_http2);
   Status renew_certificate(const std::vector<std::string>& names);
+  void want_keys(const std::string& issuer);
   void redeem(const std::string& code, const std::string& host, const std::string& state_hash, io::Loop& back,
               std::function<void(Result<Redeemed>)> done);
   void keep_fresh();
