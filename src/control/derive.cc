@@ -129,6 +129,9 @@ std::optional<Entity> derive_app(const Objects& objects, const EntityId& id) {
   if (const Json* most = spec.find("maxBodyBytes")) entity.attributes.push_back(fact("max_body", *most, "resource"));
   entity.attributes.push_back(fact("protocol", spec.string_or("protocol", "http1"), "resource"));
   entity.attributes.push_back(fact("record", spec.string_or("record", "with"), "resource"));
+  if (spec.string_or("plain", "redirect") == "serve") {
+    entity.attributes.push_back(fact("plain", "serve", "resource"));
+  }
   if (spec.bool_or("forwardAuthorization", false)) {
     entity.attributes.push_back(fact("forward_authorization", true, "resource"));
   }

@@ -275,15 +275,15 @@ void Exchange::on_deadline() {
 
 // TLS looked at the client's certificate once, when the connection began.
 bool Exchange::certificate_has_expired() const {
-  const auto& peer = client_.connection().tls().peer();
-  return peer && peer->not_after <= worker_.clock().unix_time();
+  const crypto::Certificate* peer = client_.connection().transport().peer();
+  return peer != nullptr && peer->not_after <= worker_.clock().unix_time();
 }
 
 void Exchange::live_under(const policy::SharedDecision& decision) {
   worker_.live().put(*this, enforce::Dependencies(decision, &decision->depends_on));
   valid_until_ = decision->valid_until;
-  const auto& peer = client_.connection().tls().peer();
-  if (!peer) return;
+  const crypto::Certificate* peer = client_.connection().transport().peer();
+  if (peer == nullptr) return;
   valid_until_ = valid_until_ ? std::min(*valid_until_, peer->not_after) : peer->not_after;
 }
 

@@ -108,6 +108,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
             const enforce::Point::Subject& subject, const contract::Decision& decision);
   bool keep_obligations(const contract::Decision& decision);
   void continue_sign_in(const codec::http1::RequestHead& head);
+  void send_to_tls(const codec::http1::RequestHead& head);
   void respond(int status, std::vector<codec::http1::Field> fields, std::string_view body, bool closes = false);
   void respond_grpc(int status, std::string_view message);
 

@@ -135,6 +135,7 @@ Result<std::unique_ptr<App>> make_app(const contract::Entity& entity, const Upst
   }
   app->reach = reach_of(entity);
   app->signs_in = text_fact(entity, "sign_in", "session") == "session";
+  app->serves_plain = !app->is_console && text_fact(entity, "plain", "redirect") == "serve";
   app->forwards_authorization = std::ranges::any_of(entity.attributes, [](const contract::Fact& fact) {
     return fact.name == "forward_authorization" && fact.value.is_bool() && fact.value.as_bool();
   });
