@@ -120,7 +120,7 @@ std::optional<Entity> derive_app(const Objects& objects, const EntityId& id) {
     for (std::string& upstream : texts(spec, "upstreams")) upstreams.push(Json(std::move(upstream)));
     entity.attributes.push_back(fact("upstreams", std::move(upstreams), "resource"));
   }
-  for (const std::string_view part : {"timeouts", "health", "retries", "rate"}) {
+  for (const std::string_view part : {"timeouts", "health", "retries", "rate", "hsts"}) {
     if (const Json* record = spec.find(part)) entity.attributes.push_back(fact(part, *record, "resource"));
   }
   if (const Json* identity = spec.find("upstreamIdentity")) {

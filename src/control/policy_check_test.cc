@@ -225,7 +225,7 @@ void put_credentials(World& world) {
   REQUIRE(world
               .put(key_of("demo", "App", "open"),
                    R"({"hosts":["open.localhost"],"upstream":"http://127.0.0.1:1","forwardAuthorization":true,)"
-                   R"("plain":"serve"})")
+                   R"("plain":"serve","hsts":{"maxAgeSeconds":60,"includeSubDomains":true}})")
               .ok());
 }
 

@@ -143,6 +143,7 @@ void Exchange::begin(const http1::RequestHead& head) {
   wants_upgrade_ = head.upgrade == http1::Upgrade::kWebSocket;
   has_body_ = head.framing.kind != http1::BodyKind::kNone;
   body_ended_ = any_body_sent_ = answered_ = false;
+  hsts_ = {};
   expects_continue_ = head.expects_continue;
   is_grpc_ = http1::find_field(head.fields, "content-type").value_or("").starts_with("application/grpc");
   decision_id_.clear();
@@ -166,6 +167,7 @@ void Exchange::begin(const http1::RequestHead& head) {
   if (app_ == nullptr || (!name.empty() && name != host && site_->find_app(name) != app_)) {
     return refuse({421, "host_unknown", "nothing is served here under this name"});
   }
+  if (connection.transport().is_secure() && !is_grpc_) hsts_ = app_->hsts_of(host);
   if (head.form == http1::TargetForm::kAsterisk) return refuse({400, "target_asterisk", "this target is not served"});
   if (!connection.transport().is_secure() && !app_->serves_plain) return send_to_tls(head);
   Result<std::string> made = std::string();
@@ -331,7 +333,6 @@ void Exchange::deny(const http1::RequestHead& head, const App& app, std::string_
   const std::string body = browser ? render_html(notice) : render_json(notice);
   std::vector<http1::Field> fields = {{"Content-Type", browser ? "text/html; charset=utf-8" : "application/json"},
                                       {"Cache-Control", "no-store"},
-                                      {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
                                       {"Wary-Decision", decision_id_}};
   if (challenge && !challenge->authenticate.empty()) fields.push_back({"WWW-Authenticate", challenge->authenticate});
   // A sign-in that is too old is begun anew: the next visit goes round by the console.
@@ -397,10 +398,18 @@ void Exchange::respond(int status, std::vector<http1::Field> fields, std::string
   ++waits_;
   span_.answered(status);
   span_.end();
-  app_ = nullptr;
-  site_.reset();
+  if (!is_grpc_) {
+    // A page of ours loads nothing, is shown in no other, and is what its type says.
+    fields.insert(fields.end(), {{"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+                                 {"X-Content-Type-Options", "nosniff"},
+                                 {"Referrer-Policy", "no-referrer"}});
+    add_hsts(fields);
+  }
   const bool written =
       client_.answer({status, fields, body.size(), !body.empty() && method_ != "HEAD", false, true, closes});
+  app_ = nullptr;
+  hsts_ = {};
+  site_.reset();
   WARY_CHECK(written);  // every field is this program's own, or was checked
   answered_ = true;
   if (method_ != "HEAD") client_.data(body);
