@@ -1,7 +1,7 @@
 // What a request and a handshake cost at the edge, which identifies, decides and records each request (record: with), beside nginx and
 // HAProxy, which pass everything on: one core each, the same application, alternating rounds, medians; the answers are compared before and
-// after. There is no plaintext listener in wary, so "plain" is not measured. Called by ./dev bench edge; PARTS=keepalive,http2,... chooses,
-// ROUNDS and SECONDS say how long, PROFILE=FILE leaves a profile (perf) of the edge for each part in FILE.PART.
+// after. Called by ./dev bench edge; PARTS=keepalive,http2,... chooses, ROUNDS and SECONDS say how long, PROFILE=FILE leaves a profile
+// (perf) of the edge for each part in FILE.PART.
 import { execFileSync, spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { arch, cpus, loadavg, release, type } from "node:os";
@@ -65,7 +65,12 @@ const parts = {
   keepalive: async () => rival(`TLS 1.3, HTTP/1.1, ${kClients} connections that stay`, "keepalive", [world.edge, world.nginx, world.haproxy], "tls", "/page",
     (system) => wrk(world, system, "tls", "/page", seconds, kClients), "--http1.1"),
   http2: async () => rival("HTTP/2, 16 connections of 10 streams", "http2", [world.edge, world.nginx, world.haproxy], "tls", "/page",
-    (system) => h2load(system, "/page", seconds), "--http2"),
+    (system) => h2load(system, "tls", "/page", seconds), "--http2"),
+  plain: async () => {
+    const all = [world.edge, world.nginx, world.haproxy];
+    await rival(`without TLS, HTTP/1.1, ${kClients} connections that stay`, "plain", all, "plain", "/page", (system) => wrk(world, system, "plain", "/page", seconds, kClients), "--http1.1");
+    await rival("without TLS, HTTP/2, 16 connections of 10 streams", "plain_http2", all, "plain2", "/page", (system) => h2load(system, "plain2", "/page", seconds), "--http2-prior-knowledge");
+  },
   authorised: async () => rival("nginx asks for each request (auth_request)", "authorised", [world.edge, world.nginx], "authorised", "/page",
     (system) => wrk(world, system, "authorised", "/page", seconds, kClients), "--http1.1"),
   mtls: async () => {
@@ -138,7 +143,7 @@ async function main() {
   const [load] = loadavg();
   if (load > 1) console.log(`the machine is loaded (${load.toFixed(1)}): these figures are no figures of a machine of one's own`);
   await world.start();
-  console.log(`answers compared; ${rounds} rounds of ${seconds} s; the edge: identity, decision and event (record: with) on each request; no plaintext listener, so none is measured`);
+  console.log(`answers compared; ${rounds} rounds of ${seconds} s; the edge: identity, decision and event (record: with) on each request`);
   // A part that fails does not take the others' figures with it.
   for (const name of chosen) {
     await parts[name]().catch((error) => {

@@ -38,10 +38,11 @@ export class World {
   }
 
   async startWary() {
-    this.platform = new Platform(this.scratch, await freePort(), { words: ["--workers", "1"] });
+    const plain = await freePort();
+    this.platform = new Platform(this.scratch, await freePort(), { words: ["--workers", "1"], plain });
     await this.platform.start();
     const objects = [["Namespace", "bench", { owners: ["owners"] }], ["Group", "sre", {}], ["User", "alice", { groups: ["sre"] }],
-      ["Workload", "reader", { selectors: [["unix:uid:61236"]] }], ["App", "site", { hosts: [kHost], upstream: `http://127.0.0.1:${this.up}` }],
+      ["Workload", "reader", { selectors: [["unix:uid:61236"]] }], ["App", "site", { hosts: [kHost], upstream: `http://127.0.0.1:${this.up}`, plain: "serve" }],
       ["Issuer", "idp", this.tokens.issuer()],
       ["Policy", "site", { cedar: `permit (principal in Wary::Group::"sre", action in Wary::Action::"read", resource in Wary::App::"bench/site");
 permit (principal == Wary::Workload::"spiffe://local/bench/reader", action in Wary::Action::"read", resource in Wary::App::"bench/site");` }]];
@@ -55,7 +56,7 @@ permit (principal == Wary::Workload::"spiffe://local/bench/reader", action in Wa
     execFileSync("taskset", ["-a", "-cp", "0", String(pid)], { stdio: "ignore" });
     const { port } = this.platform;
     this.edge = { name: "wary", pid, ca: join(this.platform.data, "ca.pem"), cookie: this.platform.cookieOf("alice", "bench"),
-      ports: { tls: port, authorised: port, mtls: port, resume: port, jwt: port } };
+      ports: { tls: port, authorised: port, mtls: port, resume: port, jwt: port, plain, plain2: plain } };
   }
   must(done) {
     if (done.code !== 0) throw new Error(done.text);
@@ -71,24 +72,31 @@ http { access_log off; ${temp} keepalive_requests 100000000; keepalive_timeout 3
     return start(name, ...pinned(core, demo("nginx", "usr/sbin/nginx"), "-p", this.scratch, "-c", file, "-e", this.path(`${name}.log`)));
   }
   async startPeers() {
-    const port = async () => ({ tls: await freePort(), authorised: await freePort(), mtls: await freePort(), resume: await freePort(), jwt: await freePort() });
+    const kinds = ["tls", "authorised", "mtls", "resume", "jwt", "plain", "plain2"];
+    const port = async () => {
+      const out = {};
+      for (const kind of kinds) out[kind] = await freePort();
+      return out;
+    };
     const ports = await port(), theirs = await port();
     const listen = (one, more) => `server { listen 127.0.0.1:${one} ssl http2 backlog=4096; ssl_certificate ${this.certificate}; ssl_certificate_key ${this.path("key.pem")}; ${more} }`;
     const bundle = join(this.path("svid"), "bundle.pem"), pass = "location / { proxy_pass http://up; }";
     const nginx = this.startNginx("nginx", 0, `upstream up { server 127.0.0.1:${this.up}; keepalive 512; keepalive_requests 100000000; }
       proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr; ssl_protocols TLSv1.2 TLSv1.3;
       ssl_session_cache off; ssl_ecdh_curve X25519:prime256v1;
+      server { listen 127.0.0.1:${ports.plain} backlog=4096; ${pass} } server { listen 127.0.0.1:${ports.plain2} http2 backlog=4096; ${pass} }
       ${listen(ports.tls, `ssl_session_tickets off; ${pass}`)} ${listen(ports.resume, pass)}
       ${listen(ports.mtls, `ssl_session_tickets off; ssl_client_certificate ${bundle}; ssl_verify_client on; ssl_verify_depth 3; ${pass}`)}
       ${listen(ports.authorised, `ssl_session_tickets off; location / { auth_request /_allowed; proxy_pass http://up; } location = /_allowed { internal; proxy_pass http://up/allow;
         proxy_pass_request_body off; proxy_set_header Content-Length ""; proxy_set_header X-Original-URI $request_uri; proxy_set_header Connection ""; }`)}`);
     this.nginx = { name: "nginx", pid: nginx.pid, ca: this.certificate, ports };
+    const bindPlain = (name, words) => `frontend ${name}\n  bind 127.0.0.1:${theirs[name]} ${words}\n  default_backend up\n`;
     const bind = (name, words, rules = "") => `frontend ${name}\n  bind 127.0.0.1:${theirs[name]} ssl crt ${this.path("pair.pem")} alpn h2,http/1.1 ${words}\n${rules}  default_backend up\n`;
     writeFileSync(this.path("tokens.pem"), this.tokens.pem());
     writeFileSync(this.path("haproxy.cfg"), `global
   nbthread 1\n  no strict-limits\n  maxconn 19000\n  ssl-default-bind-options ssl-min-ver TLSv1.2\n  ssl-default-bind-curves X25519:P-256\n  tune.ssl.cachesize 0
 defaults\n  mode http\n  timeout connect 5s\n  timeout client 300s\n  timeout server 300s\n  http-reuse always\n  option forwardfor
-${bind("tls", "no-tls-tickets")}${bind("resume", "")}${bind("mtls", `no-tls-tickets ca-file ${bundle} verify required`)}${bind("jwt", "no-tls-tickets", haproxyChecks(this.path("tokens.pem")))}backend up\n  server s1 127.0.0.1:${this.up} pool-max-conn 512\n`);
+${bindPlain("plain", "")}${bindPlain("plain2", "proto h2")}${bind("tls", "no-tls-tickets")}${bind("resume", "")}${bind("mtls", `no-tls-tickets ca-file ${bundle} verify required`)}${bind("jwt", "no-tls-tickets", haproxyChecks(this.path("tokens.pem")))}backend up\n  server s1 127.0.0.1:${this.up} pool-max-conn 512\n`);
     const libraries = ["liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"].map((name) => demo(name, "usr/lib/x86_64-linux-gnu")).join(":");
     const [program, words] = pinned(0, demo("haproxy", "usr/sbin/haproxy"), "-db", "-f", this.path("haproxy.cfg"));
     const haproxy = start("haproxy", program, words, { env: { ...process.env, LD_LIBRARY_PATH: libraries } });
@@ -96,11 +104,14 @@ ${bind("tls", "no-tls-tickets")}${bind("resume", "")}${bind("mtls", `no-tls-tick
     await until("both listen", () => [this.nginx, this.haproxy].every((one) => this.curl(one, "tls", "/page").status === 200));
   }
 
+  url(system, kind, path) {
+    return `${kind.startsWith("plain") ? "http" : "https"}://${kHost}:${system.ports[kind]}${path}`;
+  }
   // One request: status and body. Of the edge with alice's cookie, or with the workload's certificate.
   curl(system, kind, path, ...extra) {
     this.token ??= this.tokens.make();
     const who = kind === "jwt" ? ["-H", `Authorization: Bearer ${system.token ?? this.token}`] : kind === "mtls" ? ["--cert", this.svid[0], "--key", this.svid[1]] : system.cookie ? ["-H", `Cookie: ${system.cookie}`] : [];
-    const done = spawnSync("curl", ["-sS", "--max-time", "10", "--cacert", system.ca, ...who, ...extra, "-w", "\n%{http_code}", `https://${kHost}:${system.ports[kind]}${path}`],
+    const done = spawnSync("curl", ["-sS", "--max-time", "10", "--cacert", system.ca, ...who, ...extra, "-w", "\n%{http_code}", this.url(system, kind, path)],
       { encoding: "utf8", maxBuffer: 1 << 26 });
     if (done.status !== 0) return { status: 0, body: done.stderr };
     const at = done.stdout.lastIndexOf("\n");
@@ -147,7 +158,7 @@ end
 `);
   }
   const cookie = kind === "jwt" ? ["-H", `Authorization: Bearer ${world.token}`] : system.cookie ? ["-H", `Cookie: ${system.cookie}`] : [];
-  return figuresOf(run("wrk", ["-t1", `-c${clients}`, `-d${seconds}s`, "-s", script, ...cookie, `https://${kHost}:${system.ports[kind]}${path}`]), system);
+  return figuresOf(run("wrk", ["-t1", `-c${clients}`, `-d${seconds}s`, "-s", script, ...cookie, world.url(system, kind, path)]), system);
 }
 // Each request with a token that nobody has seen: where they end, the round has failed.
 export function wrkNewTokens(world, system, path, seconds, clients, count) {
@@ -176,9 +187,9 @@ export function figuresOf(text, system) {
   const [requests, micros, p50, p99] = found.slice(1).map(Number);
   return { requests, rate: requests / (micros / 1e6), p50, p99 };
 }
-export function h2load(system, path, seconds) {
-  const port = system.ports.tls, cookie = system.cookie ? ["-H", `cookie: ${system.cookie}`] : [];
-  const text = run("h2load", ["-t1", "-c16", "-m10", `-D${seconds}`, ...cookie, "-H", `:authority: ${kHost}:${port}`, `https://127.0.0.1:${port}${path}`]);
+export function h2load(system, kind, path, seconds) {
+  const port = system.ports[kind], scheme = kind === "tls" ? "https" : "http", cookie = system.cookie ? ["-H", `cookie: ${system.cookie}`] : [];
+  const text = run("h2load", ["-t1", "-c16", "-m10", `-D${seconds}`, ...cookie, "-H", `:authority: ${kHost}:${port}`, `${scheme}://127.0.0.1:${port}${path}`]);
   const [, requests, failed, errored] = text.match(/requests: \d+ total, \d+ started, (\d+) done, \d+ succeeded, (\d+) failed, (\d+) errored/)?.map(Number) ?? [];
   if (!(requests > 0) || failed !== 0 || errored !== 0 || !text.includes("Application protocol: h2")) throw new Error(`${system.name}: ${text}`);
   return { requests, rate: Number(text.match(/finished in [\d.]+s, ([\d.]+) req\/s/)[1]) };

@@ -8,7 +8,7 @@ namespace wary::apps {
 
 namespace {
 
-constexpr std::string_view kListen = "listen.";
+constexpr std::string_view kListen = "listen.", kListenPlain = "plain.";
 constexpr std::array<const char*, 5> kOtherSockets = {"grpc", "spop", "pdp", "admin", "upgrade"};
 constexpr std::int64_t kLastWords = 2 * kNanosPerSecond;  // for what is open when the time to drain is over
 constexpr std::int64_t kShipTime = 5 * kNanosPerSecond;   // then whoever took over ships the rest
@@ -83,12 +83,13 @@ Status Succession::take_sockets() {
       decisions_->listen({taken_["grpc"].release(), taken_["spop"].release(), taken_["pdp"].release()}));
   WARY_ASSIGN_OR_RETURN(admin_, serve_metrics(*runtime_.loop, metrics_, options_.directory, taken_["admin"].release()));
   WARY_RETURN_IF_ERROR(giver_->listen(taken_["upgrade"].release()));
-  std::vector<io::Descriptor> listening;
+  std::vector<io::Descriptor> listening, plain;
   for (auto& [name, descriptor] : taken_) {
     if (name.starts_with(kListen)) listening.push_back(std::move(descriptor));
+    if (name.starts_with(kListenPlain)) plain.push_back(std::move(descriptor));
   }
   taken_.clear();
-  edge_->accept(std::move(listening));
+  edge_->accept(std::move(listening), std::move(plain));
   return {};
 }
 
@@ -124,9 +125,11 @@ std::optional<Error> Succession::busy() const {
 
 std::vector<std::pair<std::string, int>> Succession::sockets() const {
   std::vector<std::pair<std::string, int>> out;
-  for (const int descriptor : edge_->sockets()) {
-    out.emplace_back(std::string(kListen) + std::to_string(out.size()), descriptor);
-  }
+  const auto name_all = [&](std::string_view prefix, const std::vector<int>& descriptors) {
+    for (const int one : descriptors) out.emplace_back(std::string(prefix) + std::to_string(out.size()), one);
+  };
+  name_all(kListen, edge_->sockets().tls);
+  name_all(kListenPlain, edge_->sockets().plain);
   std::size_t at = 0;
   for (const int descriptor : decisions_->descriptors()) out.emplace_back(kOtherSockets[at++], descriptor);
   for (const int descriptor : admin_->descriptors()) out.emplace_back("admin", descriptor);

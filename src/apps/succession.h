@@ -27,7 +27,7 @@ namespace wary::apps {
 struct SuccessionOptions {
   std::string directory;  // of the edge; its admin.sock lies there
   std::string run;        // where the edge's sockets are
-  std::string listen;
+  std::string listen;     // where: an edge that listens elsewhere takes nothing over
   bool takes_over = false;
   std::uint32_t drain_seconds = 0;  // that the one before has, for what is open there
 };

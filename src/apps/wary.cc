@@ -66,6 +66,7 @@ Status make_directory(const std::string& path, mode_t mode, const std::optional<
 struct Machine {
   std::string data;
   std::string listen;
+  std::string plain_listen;  // without TLS; mostly empty
   std::string console_origin;
   std::string workers;
   std::string proxy_from;
@@ -127,6 +128,33 @@ Status check_programs() {
   return {};
 }
 
+std::vector<std::string> edge_command(const Machine& machine) {
+  std::vector<std::string> out = {own_directory() + "/wary-edge",
+                                  "--directory",
+                                  machine.data + "/edge",
+                                  "--run",
+                                  machine.data + "/run",
+                                  "--listen",
+                                  machine.listen,
+                                  "--console-origin",
+                                  machine.console_origin,
+                                  "--workers",
+                                  machine.workers,
+                                  "--pep-uids",
+                                  machine.pep_uids,
+                                  "--proxy-from",
+                                  machine.proxy_from,
+                                  "--drain",
+                                  std::to_string(machine.drain),
+                                  "--otlp",
+                                  machine.otlp,
+                                  "--otlp-sample",
+                                  machine.otlp_sample};
+  // Another program may take over that does not know it.
+  if (!machine.plain_listen.empty()) out.insert(out.end(), {"--plain-listen", machine.plain_listen});
+  return out;
+}
+
 Status start_processes(Supervisor& supervisor, const Machine& machine) {
   const std::string programs = own_directory(), run = machine.data + "/run";
   const auto uid = [](const std::optional<io::Identity>& identity) {
@@ -156,30 +184,8 @@ Status start_processes(Supervisor& supervisor, const Machine& machine) {
                                          "--run", run};
   federation.insert(federation.end(), machine.federation_options.begin(), machine.federation_options.end());
   WARY_RETURN_IF_ERROR(supervisor.start({"wary-federation", std::move(federation), machine.federation}));
-  return supervisor.start({"wary-edge",
-                           {programs + "/wary-edge",
-                            "--directory",
-                            machine.data + "/edge",
-                            "--run",
-                            run,
-                            "--listen",
-                            machine.listen,
-                            "--console-origin",
-                            machine.console_origin,
-                            "--workers",
-                            machine.workers,
-                            "--pep-uids",
-                            machine.pep_uids,
-                            "--proxy-from",
-                            machine.proxy_from,
-                            "--drain",
-                            std::to_string(machine.drain),
-                            "--otlp",
-                            machine.otlp,
-                            "--otlp-sample",
-                            machine.otlp_sample},
-                           machine.edge,
-                           static_cast<int>(machine.drain) * 1000 + 1000});
+  return supervisor.start(
+      {"wary-edge", edge_command(machine), machine.edge, static_cast<int>(machine.drain) * 1000 + 1000});
 }
 
 // For clients that need a file: curl --cacert, NSS, and `wary ledger verify`.
@@ -212,11 +218,12 @@ Status print_welcome(cli::Context& context, const Machine& machine) {
   body.set("user", "owner");
   WARY_ASSIGN_OR_RETURN(const codec::Json link, cli::call_api(context, "POST", "/v1/sessions", body));
   // In one piece: whoever reads it (a script, a test) has seen all of it or nothing.
-  std::string text = "wary is ready\n  console  " + std::string(link.string_or("link", "")) +
-                     "\n  (works once, until " + std::string(link.string_or("expires", "")) +
-                     "; another: wary session create owner)\n  CA       " + machine.data + "/ca.pem\n  data     " +
-                     machine.data + "\n  listens  " + machine.listen + "\n  decides  " + machine.data +
-                     "/run/edge/pdp.sock\n  identity " + machine.data + "/run/agent/api.sock (SPIFFE Workload API)\n";
+  std::string text =
+      "wary is ready\n  console  " + std::string(link.string_or("link", "")) + "\n  (works once, until " +
+      std::string(link.string_or("expires", "")) + "; another: wary session create owner)\n  CA       " + machine.data +
+      "/ca.pem\n  data     " + machine.data + "\n  listens  " + machine.listen +
+      (machine.plain_listen.empty() ? "" : ", without TLS " + machine.plain_listen) + "\n  decides  " + machine.data +
+      "/run/edge/pdp.sock\n  identity " + machine.data + "/run/agent/api.sock (SPIFFE Workload API)\n";
   if (!machine.control) {
     text +=
         "  note     not root: all processes run as this user, without capabilities; only its own programs are\n        "
@@ -285,13 +292,15 @@ Status run_dev(cli::Context& context, const cli::Arguments& arguments) {
   machine.otlp = arguments.flag("--otlp", "");
   machine.otlp_sample = arguments.flag("--otlp-sample", "1");
   WARY_ASSIGN_OR_RETURN(machine.drain, drain_of(arguments));
+  machine.plain_listen = arguments.flag("--plain-listen", "");
   const auto listen = gateway::parse_upstream("http://" + machine.listen);
-  if (!listen) {
+  const bool has_plain = machine.plain_listen.empty() || gateway::parse_upstream("http://" + machine.plain_listen);
+  if (!listen || !has_plain) {
     return fail(ErrorKind::kInvalid, "listen_syntax", "this is no address to listen on")
-        .at("--listen")
+        .at(!listen ? "--listen" : "--plain-listen")
         .expected("127.0.0.1:PORT or [::1]:PORT")
-        .found(machine.listen)
-        .next("leave it out for 127.0.0.1:7443");
+        .found(!listen ? machine.listen : machine.plain_listen)
+        .next(!listen ? "leave it out for 127.0.0.1:7443" : "leave it out for none without TLS");
   }
   WARY_ASSIGN_OR_RETURN(machine.trust_domain, trust_domain_of(runtime, arguments, machine.data));
   WARY_RETURN_IF_ERROR(read_federation(context, arguments, machine));
@@ -384,6 +393,8 @@ std::vector<cli::Command> table() {
        {},
        "Start everything on this machine, on loopback",
        {{"--listen", "ADDRESS:PORT", "where the edge listens (default 127.0.0.1:7443)", false},
+        {"--plain-listen", "ADDRESS:PORT",
+         "and without TLS: sends on to https://, and serves what an App says (docs/gateway.md)", false},
         {"--workers", "COUNT", "threads of the edge", false, true},
         {"--proxy-from", "ADDRESS,...", "load balancers whose connections begin with the PROXY protocol, version 2",
          false},

@@ -66,8 +66,22 @@ Status make_decisions(const Options& options, Runtime& runtime, Parts& parts) {
   return {};
 }
 
-SuccessionOptions succession_options(const Options& options, const io::Address& listen) {
-  SuccessionOptions out{options.text("--directory"), options.text("--run"), listen.to_string()};
+// Where it listens; without TLS only where that was asked for, and never on the same port.
+Status read_addresses(const Options& options, gateway::EdgeOptions& out) {
+  WARY_ASSIGN_OR_RETURN(out.listen, parse_listen(options.text("--listen", "127.0.0.1:7443")));
+  const std::string plain = options.text("--plain-listen");
+  if (plain.empty()) return {};
+  WARY_ASSIGN_OR_RETURN(out.listen_plain, parse_listen(plain));
+  if (out.listen_plain->to_string() != out.listen.to_string()) return {};
+  return fail(ErrorKind::kInvalid, "listen_twice", "one port is with TLS or without")
+      .at("--plain-listen")
+      .found(std::string_view(plain))
+      .next("use another port");
+}
+
+SuccessionOptions succession_options(const Options& options, const gateway::EdgeOptions& edge) {
+  SuccessionOptions out{options.text("--directory"), options.text("--run"), edge.listen.to_string()};
+  if (edge.listen_plain) out.listen += " plain " + edge.listen_plain->to_string();
   out.takes_over = options.has("--take-over");
   constexpr std::int64_t kMost = gateway::kDrainSecondsMost;
   out.drain_seconds =
@@ -116,14 +130,14 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
   WARY_ASSIGN_OR_RETURN(const identity::SignerClient::PublicKeys keys, signer.public_keys(kSignerPatience));
   gateway::EdgeOptions edge_options;
   edge_options.directory = directory;
-  WARY_ASSIGN_OR_RETURN(edge_options.listen, parse_listen(options.text("--listen", "127.0.0.1:7443")));
+  WARY_RETURN_IF_ERROR(read_addresses(options, edge_options));
   edge_options.link = io::Address::unix_socket(run + "/waryd/link.sock");
   edge_options.console_origin = options.text("--console-origin");
   edge_options.trust_domain = keys.trust_domain;
   edge_options.snapshot_key = keys.snapshot;
   edge_options.proxy_peers = list_of(options.text("--proxy-from"));
   edge_options.workers = static_cast<std::size_t>(options.number("--workers", 2));
-  const SuccessionOptions succession = succession_options(options, edge_options.listen);
+  const SuccessionOptions succession = succession_options(options, edge_options);
   edge_options.takes_over = succession.takes_over;
   parts.succession = std::make_unique<Succession>(runtime, metrics, succession);
   WARY_RETURN_IF_ERROR(parts.succession->call());
@@ -169,7 +183,7 @@ int main(int count, char** arguments) {
   const auto options =
       apps::Options::parse(count, arguments,
                            {"--directory", "--run", "--listen", "--workers", "--console-origin", "--pep-uids",
-                            "--proxy-from", "--drain", "--take-over", "--otlp", "--otlp-sample"});
+                            "--proxy-from", "--drain", "--plain-listen", "--take-over", "--otlp", "--otlp-sample"});
   if (!options) return apps::report_failure(*runtime.log, options.error());
   Metrics metrics;
   identity::SignerClient signer(*runtime.clock, options->text("--run") + "/signer/edge.sock");

@@ -13,7 +13,9 @@ constexpr std::array<std::uint8_t, 12> kProxySignature = {0x0d, 0x0a, 0x0d, 0x0a
 constexpr std::size_t kFixed = 16, kMost = 4096, kUniqueIdMost = 128;
 constexpr std::uint8_t kLocal = 0x20, kProxied = 0x21;
 constexpr std::uint8_t kTcp4 = 0x11, kTcp6 = 0x21;
-constexpr std::uint8_t kTlvCrc32c = 0x03, kTlvUniqueId = 0x05;
+constexpr std::uint8_t kTlvCrc32c = 0x03, kTlvUniqueId = 0x05, kTlvSsl = 0x20;
+constexpr std::size_t kSslFixed = 5;        // of its value: a byte of flags, a word about the client's certificate
+constexpr std::uint8_t kSslOverTls = 0x01;  // PP2_CLIENT_SSL
 
 Error refused_proxy(std::string_view what) { return fail(ErrorKind::kInvalid, "proxy_header", what); }
 
@@ -76,6 +78,10 @@ Status read_tlvs(ByteView whole, std::size_t at, ProxyHeader& header) {
     if (type == kTlvUniqueId) {
       if (size > kUniqueIdMost) return refused_proxy("a unique id has at most 128 bytes");
       header.unique_id = std::string(as_text(whole.subspan(at, size)));
+    } else if (type == kTlvSsl) {
+      // Who the client was is not for the balancer to say.
+      if (size < kSslFixed) return refused_proxy("a value about TLS has five bytes at least");
+      header.came_by_tls = (whole[at] & kSslOverTls) != 0;
     } else if (type == kTlvCrc32c) {
       if (size != 4) return refused_proxy("a checksum has four bytes");
       const std::uint32_t said =

@@ -22,7 +22,8 @@ struct ProxyHeader {
   std::size_t size = 0;  // of the header, all of it
   std::string source;    // "192.0.2.1:5000" or "[2001:db8::1]:5000"; empty: the connection's own address counts
   std::string destination;
-  std::string unique_id;  // as it was given: bytes
+  std::string unique_id;     // as it was given: bytes
+  bool came_by_tls = false;  // the balancer says that the client's connection was, and ended it there
 };
 
 Result<std::optional<ProxyHeader>> parse_proxy_v2(ByteView bytes);

@@ -48,6 +48,23 @@ TEST_CASE("a header is read whole, or more of it is asked for") {
   CHECK((*header)->size == 28);
 }
 
+TEST_CASE("a balancer says that the client came by TLS, and no more is taken of that") {
+  const auto over_tls = [](const std::string& value) {
+    const std::string size{static_cast<char>(value.size() >> 8), static_cast<char>(value.size())};
+    const auto header = codec::parse_proxy_v2(header_of(0x21, 0x11, std::string(12, '\1') + "\x20" + size + value));
+    return header.ok() && header->has_value() ? std::string((*header)->came_by_tls ? "tls" : "plain") : "refused";
+  };
+  const std::string verified(4, '\0');
+  CHECK(over_tls("\x01" + verified) == "tls");
+  CHECK(over_tls("\x07" + verified + std::string("\x21\0\x07TLSv1.3", 10)) == "tls");
+  CHECK(over_tls(std::string(1, '\0') + verified) == "plain");
+  CHECK(over_tls("\x06" + verified) == "plain");  // of a certificate, but not of TLS
+  CHECK(over_tls("\x01") == "refused");
+  CHECK(over_tls("") == "refused");
+  const auto silent = codec::parse_proxy_v2(header_of(0x21, 0x11, std::string(12, '\1')));
+  CHECK_FALSE((*silent)->came_by_tls);
+}
+
 TEST_CASE("an IPv6 address is written as RFC 5952 has it") {
   const auto source = [](std::initializer_list<int> groups) {
     const auto header =

@@ -120,7 +120,7 @@ std::optional<Entity> derive_app(const Objects& objects, const EntityId& id) {
     for (std::string& upstream : texts(spec, "upstreams")) upstreams.push(Json(std::move(upstream)));
     entity.attributes.push_back(fact("upstreams", std::move(upstreams), "resource"));
   }
-  for (const std::string_view part : {"timeouts", "health", "retries", "rate"}) {
+  for (const std::string_view part : {"timeouts", "health", "retries", "rate", "hsts"}) {
     if (const Json* record = spec.find(part)) entity.attributes.push_back(fact(part, *record, "resource"));
   }
   if (const Json* identity = spec.find("upstreamIdentity")) {
@@ -129,6 +129,9 @@ std::optional<Entity> derive_app(const Objects& objects, const EntityId& id) {
   if (const Json* most = spec.find("maxBodyBytes")) entity.attributes.push_back(fact("max_body", *most, "resource"));
   entity.attributes.push_back(fact("protocol", spec.string_or("protocol", "http1"), "resource"));
   entity.attributes.push_back(fact("record", spec.string_or("record", "with"), "resource"));
+  if (spec.string_or("plain", "redirect") == "serve") {
+    entity.attributes.push_back(fact("plain", "serve", "resource"));
+  }
   if (spec.bool_or("forwardAuthorization", false)) {
     entity.attributes.push_back(fact("forward_authorization", true, "resource"));
   }

@@ -224,7 +224,8 @@ void put_credentials(World& world) {
               .ok());
   REQUIRE(world
               .put(key_of("demo", "App", "open"),
-                   R"({"hosts":["open.localhost"],"upstream":"http://127.0.0.1:1","forwardAuthorization":true})")
+                   R"({"hosts":["open.localhost"],"upstream":"http://127.0.0.1:1","forwardAuthorization":true,)"
+                   R"("plain":"serve","hsts":{"maxAgeSeconds":60,"includeSubDomains":true}})")
               .ok());
 }
 

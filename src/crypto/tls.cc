@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/byte_queue.h"
 #include "crypto/tls_context.h"
 
 namespace wary::crypto {
@@ -17,8 +18,7 @@ struct Pipe {
   ByteView borrowed;     // within feed() alone
   Bytes pending;         // fed before and not yet read
   std::size_t used = 0;  // of pending
-  Bytes out;
-  std::size_t sent = 0;  // of out
+  ByteQueue out;
 
   std::size_t waiting() const { return pending.size() - used + borrowed.size(); }
 
@@ -37,19 +37,6 @@ struct Pipe {
     if (more > 0) std::memcpy(into + done, borrowed.data(), more);
     borrowed = borrowed.subspan(more);
     return done + more;
-  }
-
-  void put(ByteView bytes) {
-    // What was sent goes before the room would grow: a queue that is never empty must not grow by what went through it.
-    if (sent > 0 && (sent >= out.size() / 2 || out.size() + bytes.size() > out.capacity())) {
-      out.erase(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(sent));
-      sent = 0;
-    }
-    // Not to twice what there is: how much one connection holds is counted.
-    constexpr std::size_t kStep = 64 * 1024;
-    const std::size_t needed = out.size() + bytes.size();
-    if (needed > out.capacity()) out.reserve(std::max(needed, std::min(2 * out.capacity(), out.capacity() + kStep)));
-    append(out, bytes);
   }
 
   void keep_rest() {
@@ -75,7 +62,7 @@ int pipe_read(BIO* bio, char* into, std::size_t size, std::size_t* done) {
 
 int pipe_write(BIO* bio, const char* from, std::size_t size, std::size_t* done) {
   auto* pipe = static_cast<Pipe*>(BIO_get_data(bio));
-  pipe->put(as_bytes({from, size}));
+  pipe->out.put(as_bytes({from, size}));
   *done = size;
   return 1;
 }
@@ -204,22 +191,13 @@ bool TlsSession::has_more() const {
          (impl_->pipe.waiting() > 0 || SSL_has_pending(impl_->ssl.get()) == 1);
 }
 
-ByteView TlsSession::output() const { return ByteView(impl_->pipe.out).subspan(impl_->pipe.sent); }
+ByteView TlsSession::output() const { return impl_->pipe.out.view(); }
 
-void TlsSession::consume_output(std::size_t size) {
-  Pipe& pipe = impl_->pipe;
-  WARY_CHECK(size <= pipe.out.size() - pipe.sent);
-  pipe.sent += size;
-  if (pipe.sent < pipe.out.size()) return;
-  pipe.sent = 0;
-  pipe.out.clear();
-}
+void TlsSession::consume_output(std::size_t size) { impl_->pipe.out.consume(size); }
 
-void TlsSession::drop_room(std::size_t kept) {
-  if (impl_->pipe.out.empty() && impl_->pipe.out.capacity() > kept) Bytes().swap(impl_->pipe.out);
-}
+void TlsSession::drop_room(std::size_t kept) { impl_->pipe.out.drop_room(kept); }
 
-std::size_t TlsSession::held_bytes() const { return impl_->pipe.out.capacity() + impl_->pipe.pending.capacity(); }
+std::size_t TlsSession::held_bytes() const { return impl_->pipe.out.held_bytes() + impl_->pipe.pending.capacity(); }
 
 bool TlsSession::is_open() const {
   return impl_->state == Impl::State::kOpen && !impl_->closed_by_peer && !impl_->closed_by_us;

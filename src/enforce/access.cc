@@ -8,7 +8,7 @@ namespace wary::enforce {
 
 std::string_view to_string(ContextMember member) {
   constexpr std::array<std::string_view, kContextMembers> kNames = {
-      "api_key", "api_key_hash", "client", "device", "host", "method", "path", "session", "token"};
+      "api_key", "api_key_hash", "client", "device", "host", "method", "path", "session", "token", "transport"};
   return kNames[static_cast<std::size_t>(member)];
 }
 
@@ -70,6 +70,7 @@ void AccessContext::write(const Recognised& who, const AccessFacts& facts) {
     text_ += who.token;
     end_member(ContextMember::kToken);
   }
+  if (!facts.transport.empty()) string_member(ContextMember::kTransport, facts.transport);
   text_ += '}';
 }
 

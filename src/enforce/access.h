@@ -39,16 +39,18 @@ enum class ContextMember : std::uint8_t {
   kMethod,
   kPath,
   kSession,
-  kToken
+  kToken,
+  kTransport
 };
-constexpr std::size_t kContextMembers = 9;
+constexpr std::size_t kContextMembers = 10;
 std::string_view to_string(ContextMember member);
 
 struct AccessFacts {
   std::string_view client;  // numeric address
   std::string_view host;    // in lower case, without a port
   std::string_view method;
-  std::string_view path;  // normalised
+  std::string_view path;            // normalised
+  std::string_view transport = {};  // how it came where that was not over TLS: "plain" or "terminated"
 };
 
 class AccessContext {

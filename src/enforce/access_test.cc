@@ -89,6 +89,7 @@ struct AskedWorld {
             random.one_of({"context.path like \"/a*\"", "context.host == \"a.test\"", "principal.level > 2",
                            "context.client.isInRange(ip(\"10.0.0.0/8\"))", "context has session",
                            "context has token && context.token.scopes.contains(\"read\")", "context.method == \"PUT\"",
+                           "context has transport", "context has transport && context.transport == \"plain\"",
                            "context has device", "context.session.active", "resource.open", "principal.nothing"}) +
             "}";
       }
@@ -176,11 +177,13 @@ struct AskedWorld {
     const Recognised who = recognised(subject);
     Access access{
         "local", subject.principal, {"Wary::Action", method}, {"Wary::Route", random.one_of({"r0", "r1", "r2"})}, {}};
-    access.context.write(who, {client, host, method, path});
+    const std::string transport = random.one_of({"", "", "plain", "terminated"});
+    access.context.write(who, {client, host, method, path, transport});
     contract::Request plain{access.tenant, access.principal, access.action, access.resource, Json::object()};
     plain.context.set("host", std::string_view(host)).set("method", std::string_view(method));
     plain.context.set("path", std::string_view(path));
     plain.context.set("client", Json::object({{"__extn", Json::object({{"fn", "ip"}, {"arg", Json(client)}})}}));
+    if (!transport.empty()) plain.context.set("transport", std::string_view(transport));
     describe(subject, plain);
     REQUIRE(access.context.text() == plain.context.to_canonical_string());
 

@@ -166,7 +166,8 @@ void Point::follow_reads(const policy::SnapshotPtr& snapshot) {
   for (std::size_t i = 0; i < kContextMembers; ++i) {
     const auto member = static_cast<ContextMember>(i);
     const bool is_asked = member == ContextMember::kClient || member == ContextMember::kHost ||
-                          member == ContextMember::kMethod || member == ContextMember::kPath;
+                          member == ContextMember::kMethod || member == ContextMember::kPath ||
+                          member == ContextMember::kTransport;
     is_read_[i] = !is_asked || snapshot->policies().may_read_context(to_string(member));
   }
 }

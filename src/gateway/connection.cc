@@ -1,6 +1,7 @@
 #include "gateway/connection.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "codec/proxy_protocol.h"
 #include "gateway/client_http1.h"
@@ -25,12 +26,17 @@ constexpr std::size_t kRecordBytes = 16 * 1024;  // of plaintext, in a whole rec
 constexpr std::size_t kLargePiece = 8 * 1024;
 constexpr std::size_t kSentAtOnce = 64 * 1024;
 constexpr int kTurns = 64;  // of one connection, before the others have theirs
+constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 }  // namespace
 
-Connection::Connection(Worker& worker, std::uint64_t id, std::unique_ptr<io::Stream> stream,
-                       const crypto::TlsServerContext& context)
-    : worker_(worker), id_(id), client_(std::move(stream)), tls_(context), address_(host_of(client_->peer_address())) {
+Connection::Connection(Worker& worker, std::uint64_t id, std::unique_ptr<io::Stream> stream, Transport transport)
+    : worker_(worker),
+      id_(id),
+      client_(std::move(stream)),
+      transport_(std::move(transport)),
+      state_(transport_.is_secure() ? State::kHandshake : State::kPreface),
+      address_(host_of(client_->peer_address())) {
   const auto& proxies = worker_.options().proxy_peers;
   if (std::find(proxies.begin(), proxies.end(), address_) != proxies.end()) state_ = State::kProxyHeader;
 }
@@ -46,7 +52,7 @@ void Connection::begin() {
 void Connection::set_deadline(std::int64_t nanos) { deadline_ = worker_.loop().now().nanos + nanos; }
 
 std::size_t Connection::held_bytes() const {
-  return plain_.capacity() + tls_.held_bytes() + (protocol_ ? protocol_->held_bytes() : 0);
+  return plain_.capacity() + transport_.held_bytes() + (protocol_ ? protocol_->held_bytes() : 0);
 }
 
 Exchange* Connection::exchange(std::int32_t stream) {
@@ -68,7 +74,8 @@ void Connection::ready() {
 bool Connection::client_may_read() const {
   switch (state_) {
     case State::kProxyHeader:
-    case State::kHandshake: return true;
+    case State::kHandshake:
+    case State::kPreface: return true;
     case State::kDraining: return drained_ < kDrainedMost;
     case State::kOpen: return protocol_->may_read();
     case State::kEnding:
@@ -79,7 +86,8 @@ bool Connection::client_may_read() const {
 
 // False when the connection has ended.
 bool Connection::read() {
-  const std::span<std::uint8_t> buffer = worker_.socket_buffer();
+  // What it means is used where it lies, and lies where nothing is read to meanwhile.
+  const std::span<std::uint8_t> buffer = transport_.is_secure() ? worker_.socket_buffer() : worker_.plain_buffer();
   for (int i = 0; i < 4 && client_may_read() && !client_ended_; ++i) {
     const io::IoCount got = client_->read(buffer);
     if (got.state == io::IoCount::State::kWouldBlock) break;
@@ -100,49 +108,64 @@ bool Connection::read() {
 }
 
 // False when it has ended, for it was none.
-bool Connection::take_proxy_header(ByteView& bytes) {
-  append(proxy_header_, bytes);
-  bytes = {};
-  const auto header = codec::parse_proxy_v2(proxy_header_);
+bool Connection::take_proxy_header() {
+  const auto header = codec::parse_proxy_v2(first_bytes_);
   if (!header) {
     worker_.log().warn("gateway.proxy_header", {{"peer", address_}, {"why", header.error().message}});
     end_now(false);
     return false;
   }
   if (!header->has_value()) return true;
-  state_ = State::kHandshake;
+  state_ = transport_.is_secure() ? State::kHandshake : State::kPreface;
   if (!(*header)->source.empty()) address_ = host_of((*header)->source);
-  bytes = ByteView(proxy_header_).subspan((*header)->size);
+  proxied_tls_ = (*header)->came_by_tls;
+  first_bytes_.erase(first_bytes_.begin(), first_bytes_.begin() + static_cast<std::ptrdiff_t>((*header)->size));
+  return true;
+}
+
+// Nothing was agreed on: who means HTTP/2 begins with its preface (RFC 9113 section 3.3), everybody else is taken at
+// HTTP/1.1. False: more is needed to tell.
+bool Connection::take_preface() {
+  const std::string_view first = as_text(first_bytes_).substr(0, kPreface.size());
+  if (first.size() < kPreface.size() && kPreface.starts_with(first)) return false;
+  open(first == kPreface);
   return true;
 }
 
 // False when the connection has ended.
 bool Connection::take(ByteView bytes) {
-  if (state_ == State::kProxyHeader && !take_proxy_header(bytes)) return false;
-  if (bytes.empty()) return true;
-  const std::span<std::uint8_t> plain = worker_.plain_buffer();
-  auto got = tls_.feed_and_read(bytes, plain);
+  if (state_ != State::kProxyHeader && state_ != State::kPreface) return feed(bytes);
+  append(first_bytes_, bytes);
+  if (state_ == State::kProxyHeader && !take_proxy_header()) return false;
+  if (state_ == State::kProxyHeader || (state_ == State::kPreface && !take_preface())) return true;
+  const Bytes first = std::exchange(first_bytes_, {});
+  return first.empty() || feed(first);
+}
+
+// False when the connection has ended.
+bool Connection::feed(ByteView bytes) {
+  const std::span<std::uint8_t> room = worker_.plain_buffer();
+  auto got = transport_.feed(bytes, room);
   if (!got) {
     flush();  // the alert says why
     end_now(false);
     return false;
   }
-  Bytes().swap(proxy_header_);
-  if (state_ == State::kHandshake && tls_.is_open()) choose_protocol();
-  while (got && *got > 0) {
-    if (state_ == State::kOpen) protocol_->receive(as_text(plain.first(*got)));
+  if (state_ == State::kHandshake && transport_.is_open()) open(transport_.alpn() == "h2");
+  while (got && !got->empty()) {
+    if (state_ == State::kOpen) protocol_->receive(*got);
     if (state_ == State::kEnded) return false;
-    if (!tls_.has_more()) break;
-    got = tls_.read(plain);
+    got = transport_.more(room);
   }
-  if (tls_.is_closed_by_peer()) client_ended_ = true;
+  if (transport_.is_closed_by_peer()) client_ended_ = true;
   return true;
 }
 
-void Connection::choose_protocol() {
+void Connection::open(bool http2) {
   state_ = State::kOpen;
+  speaks_http2_ = http2;
   set_deadline(kHandshakeTime * 2);
-  if (tls_.alpn() == "h2") {
+  if (http2) {
     protocol_ = std::make_unique<Http2Client>(*this);
   } else {
     protocol_ = std::make_unique<Http1Client>(*this);
@@ -181,8 +204,8 @@ void Connection::turn_end() {
   interest();
 }
 
-bool Connection::encrypt(std::string_view bytes) {
-  broken_ = broken_ || !tls_.write(as_bytes(bytes));
+bool Connection::write(std::string_view bytes) {
+  broken_ = broken_ || !transport_.write(bytes);
   return !broken_;
 }
 
@@ -196,20 +219,20 @@ void Connection::put(std::string_view bytes) {
   // What waits and the beginning of it are a whole record together.
   const std::size_t first = std::min(bytes.size(), kRecordBytes - plain_.size() % kRecordBytes);
   plain_ += bytes.substr(0, first);
-  const bool encrypted = encrypt(plain_) && encrypt(bytes.substr(first));
+  const bool written = write(plain_) && write(bytes.substr(first));
   plain_.clear();
-  if (encrypted && tls_.output().size() >= kSentAtOnce) send_some();
+  if (written && transport_.output().size() >= kSentAtOnce) send_some();
 }
 
 void Connection::send_some() {
-  while (!tls_.output().empty()) {
-    const io::IoCount put = client_->write(tls_.output());
+  while (!transport_.output().empty()) {
+    const io::IoCount put = client_->write(transport_.output());
     if (put.state == io::IoCount::State::kWouldBlock) break;
     if (put.state != io::IoCount::State::kSome) {
       broken_ = true;
       break;
     }
-    tls_.consume_output(put.count);
+    transport_.consume_output(put.count);
     // A slow reader gets all of its answer as long as it reads.
     if (state_ == State::kEnding) set_deadline(kEndingTime);
   }
@@ -218,19 +241,19 @@ void Connection::send_some() {
 void Connection::drop_room() {
   constexpr std::size_t kKeptBytes = 4 * 1024;  // what most answers need
   if (plain_.capacity() > kKeptBytes) plain_.shrink_to_fit();
-  tls_.drop_room(kKeptBytes);
+  transport_.drop_room(kKeptBytes);
 }
 
 void Connection::flush() {
   if (state_ == State::kEnded) return;
   if (!plain_.empty()) {
-    (void)encrypt(plain_);
+    (void)write(plain_);
     plain_.clear();
   }
   if (!broken_) send_some();
   if (broken_) return end_now(true);
-  if (!keeps_room_ && tls_.output().empty()) drop_room();
-  if (state_ == State::kEnding && tls_.output().empty()) {
+  if (!keeps_room_ && transport_.output().empty()) drop_room();
+  if (state_ == State::kEnding && transport_.output().empty()) {
     // Everything is with the kernel; nothing is left that a revocation could hold back.
     if (protocol_) protocol_->give_up(false);
     state_ = State::kDraining;
@@ -241,14 +264,14 @@ void Connection::flush() {
 
 void Connection::interest() {
   if (state_ == State::kEnded) return;
-  client_->want(client_may_read() && !client_ended_, !tls_.output().empty());
+  client_->want(client_may_read() && !client_ended_, !transport_.output().empty());
 }
 
 void Connection::end_gracefully() {
   if (is_over()) return;
   flush();
   if (state_ == State::kEnded) return;
-  tls_.close();
+  transport_.close();
   state_ = State::kEnding;
   set_deadline(kEndingTime);
   mark();
@@ -270,19 +293,19 @@ void Connection::end_now(bool reset) {
 void Connection::end_saying(std::string_view last) {
   if (state_ == State::kEnded) return;
   plain_ += last;
-  if (!plain_.empty()) (void)encrypt(plain_);
+  if (!plain_.empty()) (void)write(plain_);
   plain_.clear();
-  if (!is_over()) tls_.close();
+  if (!is_over()) transport_.close();
   state_ = State::kEnded;
   if (protocol_) protocol_->give_up(false);
-  client_->finish(tls_.output());
+  client_->finish(transport_.output());
   worker_.finished(id_);
 }
 
 // Who is at its handshake was accepted here: only where there is no time left, it is not served either.
 void Connection::drain(Drain how) {
   if (state_ == State::kOpen) return protocol_->drain(how);
-  const bool begins = state_ == State::kHandshake || state_ == State::kProxyHeader;
+  const bool begins = state_ == State::kHandshake || state_ == State::kPreface || state_ == State::kProxyHeader;
   if (begins && how != Drain::kLeave) end_now(false);
 }
 
@@ -292,7 +315,7 @@ void Connection::sweep(std::int64_t now, UnixTime wall) {
     if (state_ == State::kOpen) protocol_->on_expired(wall);
     if (state_ == State::kOpen && is_flushed()) {
       std::string().swap(plain_);
-      tls_.drop_room(0);
+      transport_.drop_room(0);
       protocol_->rest();
     }
   }

@@ -1,16 +1,17 @@
 // Connection: one client of the gateway: its TLS, and the protocol that was agreed on over it. Private to gateway/.
 //
 // States: (proxy header, of a peer that says one, to) handshake to open to ending (what is queued goes out) to draining
-// (the client hangs up first, or its last bytes would reset what it has not read yet). What is put for the client is
-// encrypted and sent once at the end of the worker's turn. Thread rule: its worker's. Limits: 128 KiB of requests and
+// (the client hangs up first, or its last bytes would reset what it has not read yet). Without TLS there is no
+// handshake, but the first bytes, which say the protocol. What is put for the client is encrypted and sent once at the
+// end of the worker's turn. Thread rule: its worker's. Limits: 128 KiB of requests and
 // 256 KiB of answers held here; backpressure beyond.
 #pragma once
 
 #include <memory>
 #include <string>
 
-#include "crypto/tls.h"
 #include "gateway/client_side.h"
+#include "gateway/transport.h"
 #include "gateway/worker.h"
 
 namespace wary::gateway {
@@ -46,8 +47,7 @@ class ClientProtocol {
 
 class Connection final : public TurnEnd {
  public:
-  Connection(Worker& worker, std::uint64_t id, std::unique_ptr<io::Stream> stream,
-             const crypto::TlsServerContext& context);
+  Connection(Worker& worker, std::uint64_t id, std::unique_ptr<io::Stream> stream, Transport transport);
   ~Connection() override;
   void begin();
 
@@ -63,7 +63,10 @@ class Connection final : public TurnEnd {
   // From the protocol and its exchanges.
   Worker& worker() { return worker_; }
   std::uint64_t id() const { return id_; }
-  const crypto::TlsSession& tls() const { return tls_; }
+  const Transport& transport() const { return transport_; }
+  bool speaks_http2() const { return speaks_http2_; }
+  // What the client's own way was, as far as it is known: over TLS to here, or to the load balancer that said so.
+  bool was_secure() const { return transport_.is_secure() || proxied_tls_; }
   // Numeric, without a port.
   const std::string& client_address() const { return address_; }
   // Plaintext for the client: append, then mark().
@@ -73,9 +76,9 @@ class Connection final : public TurnEnd {
   // the room for that stays until the answer is said to have ended.
   void put(std::string_view bytes);
   void answer_ended() { keeps_room_ = false; }
-  std::size_t unsent() const { return plain_.size() + tls_.output().size(); }
+  std::size_t unsent() const { return plain_.size() + transport_.output().size(); }
   // All that was put is with the kernel.
-  bool is_flushed() const { return plain_.empty() && tls_.output().empty(); }
+  bool is_flushed() const { return plain_.empty() && transport_.output().empty(); }
   void set_deadline(std::int64_t nanos);
   void end_gracefully();  // send what is queued, close_notify, then close
   void end_now(bool reset);
@@ -84,15 +87,17 @@ class Connection final : public TurnEnd {
   bool is_over() const { return state_ == State::kEnding || state_ == State::kDraining || state_ == State::kEnded; }
 
  private:
-  enum class State { kProxyHeader, kHandshake, kOpen, kEnding, kDraining, kEnded };
+  enum class State { kProxyHeader, kHandshake, kPreface, kOpen, kEnding, kDraining, kEnded };
   void ready();
   bool read();
-  bool take_proxy_header(ByteView& bytes);
+  bool take_proxy_header();
+  bool take_preface();
   bool take(ByteView bytes);
-  void choose_protocol();
+  bool feed(ByteView bytes);
+  void open(bool http2);
   void drain_client();
   void interest();
-  bool encrypt(std::string_view bytes);
+  bool write(std::string_view bytes);
   void send_some();
   void drop_room();
   void on_deadline();
@@ -101,11 +106,13 @@ class Connection final : public TurnEnd {
   Worker& worker_;
   const std::uint64_t id_;
   std::unique_ptr<io::Stream> client_;
-  crypto::TlsSession tls_;
-  State state_ = State::kHandshake;
-  std::size_t drained_ = 0;  // thrown away after the last answer
-  Bytes proxy_header_;       // as much of it as has come
-  std::string address_;      // whose connection it is
+  Transport transport_;
+  State state_;
+  std::size_t drained_ = 0;   // thrown away after the last answer
+  Bytes first_bytes_;         // while a proxy header or the preface is not whole
+  bool proxied_tls_ = false;  // the load balancer has ended it
+  bool speaks_http2_ = false;
+  std::string address_;  // whose connection it is
   std::int64_t deadline_ = 0;
   bool client_ended_ = false;
   std::string plain_;        // plaintext for the client, encrypted once a turn

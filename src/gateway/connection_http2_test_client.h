@@ -22,6 +22,8 @@ class Http2TestClient final : private http::Http2SessionEvents {
   };
   using Fields = std::vector<codec::http1::Field>;
   Http2TestClient(World& world, const std::string& name = "site.test", bool as_workload = false);
+  // On a connection without TLS.
+  Http2TestClient(World& world, std::unique_ptr<Client> plain);
   // The head of a request with alice's cookie for this host.
   Fields head(std::string_view method, std::string_view path, std::string_view cookie = "");
   std::int32_t send(const Fields& fields, std::string_view body = "", bool ends = true);

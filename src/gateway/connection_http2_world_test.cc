@@ -29,6 +29,13 @@ Http2TestClient::Http2TestClient(World& world, const std::string& name, bool as_
   if (!as_workload) cookie_ = "__Host-wary_session=alice" + (host == "site" ? "" : "-" + host) + "-token";
 }
 
+Http2TestClient::Http2TestClient(World& world, std::unique_ptr<Client> plain)
+    : world_(world),
+      name_("site.test"),
+      cookie_("__Host-wary_session=alice-token"),
+      client_(std::move(plain)),
+      session_(http::Http2Role::kClient, *this) {}
+
 Http2TestClient::Fields Http2TestClient::head(std::string_view method, std::string_view path, std::string_view cookie) {
   Fields fields = {{":method", method}, {":scheme", "https"}, {":authority", name_}, {":path", path}};
   if (cookie.empty()) cookie = cookie_;

@@ -1,4 +1,7 @@
-// How an application is reached: its places, their health, retries, time limits, and limits of rate and size.
+// How an application is reached: its places, their health, retries, time limits, limits of rate and size; and what
+// browsers are told of TLS.
+#include <array>
+
 #include "gateway/connection_http2_test_client.h"
 
 using namespace wary;
@@ -382,4 +385,102 @@ TEST_CASE("https without somebody to expect is not served, and neither is somebo
     CHECK(gateway::Site::build({&app}, {}, problems, verifier(world))->apps().empty());
     CHECK(problems.size() == 1);
   }
+}
+
+namespace {
+
+// What alice's answer, nobody's refusal and the same without TLS tell a browser, by number of fields and value.
+std::array<std::string, 3> told_of_tls(World& world) {
+  const auto alice = world.ask("/x");
+  const auto nobody = world.client();
+  nobody->send("GET /x HTTP/1.1\r\nHost: site.test\r\n\r\n");
+  const auto plain = world.plain_client();
+  plain->send(World::get("/x"));
+  world.run(20);
+  std::array<std::string, 3> out;
+  const std::array<const Client*, 3> clients = {alice.get(), nobody.get(), plain.get()};
+  for (std::size_t i = 0; i < clients.size(); ++i) {
+    const auto answers = clients[i]->answers();
+    REQUIRE(answers.size() == 1);
+    CHECK(answers[0].status == (i == 1 ? 401 : i == 0 ? 200 : 308));
+    CHECK(answers[0].count("strict-transport-security") ==
+          (answers[0].field("strict-transport-security").empty() ? 0 : 1));
+    out[i] = answers[0].field("strict-transport-security");
+  }
+  return out;
+}
+
+using Told = std::array<std::string, 3>;
+
+}  // namespace
+
+TEST_CASE("browsers are told to keep to TLS, over TLS alone, and for as long as the App says") {
+  const std::string year = "max-age=31536000";
+  for (const auto& [facts, expected] : std::vector<std::pair<std::vector<contract::Fact>, std::string>>{
+           {{}, year},
+           {{make_fact("hsts", record({}))}, year},
+           {{make_fact("hsts", record({{"maxAgeSeconds", Json(std::int64_t{0})}}))}, "max-age=0"},
+           {{make_fact("hsts", record({{"maxAgeSeconds", Json(std::int64_t{60})}, {"includeSubDomains", Json(true)}}))},
+            "max-age=60; includeSubDomains"}}) {
+    World world;
+    serve(world, facts);
+    CHECK(told_of_tls(world) == Told{expected, expected, ""});
+  }
+}
+
+TEST_CASE("what an application tells of TLS itself goes on, once") {
+  World world;
+  serve(world, {});
+  world.site->on_request = [](AppStream& stream, const AppRequest&) {
+    stream.send("HTTP/1.1 200 OK\r\nstrict-transport-Security: max-age=7; preload\r\nContent-Length: 0\r\n\r\n");
+  };
+  CHECK(told_of_tls(world) == Told{"max-age=7; preload", "max-age=31536000", ""});
+}
+
+TEST_CASE("names of this machine are told nothing of TLS unless somebody says so") {
+  for (const bool is_said : {false, true}) {
+    std::vector<contract::Fact> facts = {make_fact("upstream", "http://127.0.0.1:9000"),
+                                         make_fact("hosts", Json::array({Json("localhost"), Json("site.test")}))};
+    if (is_said) facts.push_back(make_fact("hsts", record({})));
+    const auto app = make_entity("Wary::App", "demo/site", std::move(facts));
+    std::vector<Error> problems;
+    const auto site = gateway::Site::build({&app}, {}, problems);
+    REQUIRE(problems.empty());
+    const gateway::App& made = *site->apps().at(0);
+    CHECK(made.hsts_of("localhost").empty() != is_said);
+    CHECK(made.hsts_of("site.localhost").empty() != is_said);
+    CHECK(made.hsts_of("site.test") == "max-age=31536000");
+    CHECK(made.hsts_of("nolocalhost") == "max-age=31536000");
+  }
+}
+
+TEST_CASE("a name that serves nothing, a call of gRPC and a WebSocket are told nothing of TLS") {
+  World world;
+  serve(world, {});
+  const auto unknown = world.client("unknown.test");
+  unknown->send("GET / HTTP/1.1\r\nHost: unknown.test\r\n\r\n");
+  world.site->on_request = [](AppStream& stream, const AppRequest&) {
+    stream.send(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+  };
+  const auto socket = world.ask("/ws",
+                                "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
+  Http2TestClient two(world);
+  auto fields = two.head("POST", "/call", "nobody");
+  fields.push_back({"content-type", "application/grpc"});
+  const auto call = two.send(fields);
+  two.run(20);
+  CHECK(unknown->answers().at(0).status == 421);
+  CHECK(unknown->answers()[0].count("strict-transport-security") == 0);
+  CHECK(unknown->answers()[0].field("x-content-type-options") == "nosniff");
+  CHECK(socket->answers().at(0).status == 101);
+  CHECK(socket->answers()[0].count("strict-transport-security") == 0);
+  CHECK(two.answer(call).field("grpc-status") == "16");
+  CHECK(two.answer(call).field("strict-transport-security").empty());
+  CHECK(two.answer(call).field("content-security-policy").empty());
+  const auto page = two.send(two.head("GET", "/page", "nobody"));
+  two.run(20);
+  CHECK(two.answer(page).field("strict-transport-security") == "max-age=31536000");
 }

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -81,6 +82,7 @@ class TestApp {
 class Client {
  public:
   Client(io::Loop& loop, const crypto::TlsClientContext& context, std::string name);
+  explicit Client(io::Loop& loop) : loop_(loop) {}  // without TLS
   void connect(const io::Address& address);
   void send(std::string_view plaintext);
   void send_raw(std::string_view bytes);  // beside TLS
@@ -95,7 +97,7 @@ class Client {
     reads_ = true;
     interest();
   }
-  bool is_open() const { return stream_ != nullptr && !ended_ && tls_.is_open(); }
+  bool is_open() const { return stream_ != nullptr && !ended_ && (!tls_ || tls_->is_open()); }
 
   struct Answer {
     int status = 0;
@@ -110,13 +112,15 @@ class Client {
   std::string received;  // plaintext
   bool ended_ = false;   // no more bytes
   bool was_reset = false;
-  bool said_goodbye() const { return tls_.is_closed_by_peer(); }
+  bool said_goodbye() const { return tls_ && tls_->is_closed_by_peer(); }
 
  private:
   void ready();
   void interest();
+  void take(ByteView bytes);
+  bool wants_to_send() const { return (tls_ && !tls_->output().empty()) || !raw_.empty(); }
   io::Loop& loop_;
-  crypto::TlsSession tls_;
+  std::optional<crypto::TlsSession> tls_;
   std::unique_ptr<io::Stream> stream_;
   std::string raw_;
   bool reads_ = true;
@@ -131,6 +135,7 @@ class World {
   void run(std::int64_t millis) { sim.run_for(millis * kNanosPerMilli); }
   std::unique_ptr<Client> client(const std::string& name = "site.test", bool as_workload = false);
   std::unique_ptr<Client> http2_client(const std::string& name = "site.test", bool as_workload = false);
+  std::unique_ptr<Client> plain_client();  // without TLS
   // GET /path with alice's cookie, on a connection of its own that has shaken hands.
   std::unique_ptr<Client> ask(const std::string& path, const std::string& more = "");
   static std::string get(const std::string& path, const std::string& more = "",

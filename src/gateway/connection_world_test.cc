@@ -27,7 +27,7 @@ permit (principal == Wary::Workload::"spiffe://local/demo/reader", action == War
 permit (principal, action == Wary::Action::"GET", resource == Wary::Route::"demo/open");
 )";
 
-const io::Address kListen = io::Address::tcp("127.0.0.1", 7443);
+const io::Address kListen = io::Address::tcp("127.0.0.1", 7443), kListenPlain = io::Address::tcp("127.0.0.1", 8080);
 
 std::vector<Entity> entities() {
   std::vector<Entity> out;
@@ -60,6 +60,7 @@ std::vector<Entity> entities() {
         make_entity("Wary::App", id, {make_fact("hosts", Json::array({Json(host)})), make_fact("upstream", upstream)}));
   };
   app("demo/site", "site.test", "http://127.0.0.1:9000");
+  out.back().attributes.push_back(make_fact("plain", "serve"));
   app("demo/chat", "chat.test", "http://127.0.0.1:9001");
   app("demo/gone", "gone.test", "http://127.0.0.1:9999");
   app("demo/grpc", "grpc.test", "http://127.0.0.1:9002");
@@ -239,7 +240,7 @@ void TestApp::parse(AppStream& stream) {
 }
 
 Client::Client(io::Loop& loop, const crypto::TlsClientContext& context, std::string name)
-    : loop_(loop), tls_(context, name) {}
+    : loop_(loop), tls_(crypto::TlsSession(context, name)) {}
 
 void Client::connect(const io::Address& address) {
   loop_.connect(address, 0, [this](Result<std::unique_ptr<io::Stream>> stream) {
@@ -251,8 +252,9 @@ void Client::connect(const io::Address& address) {
 }
 
 void Client::send(std::string_view plaintext) {
-  REQUIRE(tls_.is_open());
-  REQUIRE(tls_.write(as_bytes(plaintext)).ok());
+  if (!tls_) return send_raw(plaintext);
+  REQUIRE(tls_->is_open());
+  REQUIRE(tls_->write(as_bytes(plaintext)).ok());
   if (stream_) ready();
 }
 
@@ -262,7 +264,7 @@ void Client::send_raw(std::string_view bytes) {
 }
 
 void Client::close() {
-  tls_.close();
+  if (tls_) tls_->close();
   closing_ = true;
   ready();
 }
@@ -287,26 +289,35 @@ void Client::ready() {
       was_reset = got.state == io::IoCount::State::kFailed;
       break;
     }
-    if (!tls_.feed({buffer.data(), got.count}).ok()) break;
-    for (;;) {
-      std::array<std::uint8_t, 4096> plain;
-      const auto read = tls_.read(plain);
-      if (!read.ok() || *read == 0) break;
-      received += as_text(ByteView(plain).first(*read));
-    }
+    take(ByteView(buffer).first(got.count));
+    if (tls_ && tls_->has_failed()) break;
   }
-  while (stream_ && !tls_.output().empty()) {
-    const io::IoCount put = stream_->write(tls_.output());
-    if (put.state == io::IoCount::State::kFailed) tls_.consume_output(tls_.output().size());
+  while (stream_ && tls_ && !tls_->output().empty()) {
+    const io::IoCount put = stream_->write(tls_->output());
+    if (put.state == io::IoCount::State::kFailed) tls_->consume_output(tls_->output().size());
     if (put.state != io::IoCount::State::kSome) break;
-    tls_.consume_output(put.count);
+    tls_->consume_output(put.count);
   }
-  if ((closing_ && tls_.output().empty()) || ended_) stream_.reset();
+  if ((closing_ && !wants_to_send()) || ended_) stream_.reset();
   interest();
 }
 
+void Client::take(ByteView bytes) {
+  if (!tls_) {
+    received += as_text(bytes);
+    return;
+  }
+  if (!tls_->feed(bytes).ok()) return;
+  for (;;) {
+    std::array<std::uint8_t, 4096> plain;
+    const auto read = tls_->read(plain);
+    if (!read.ok() || *read == 0) break;
+    received += as_text(ByteView(plain).first(*read));
+  }
+}
+
 void Client::interest() {
-  if (stream_) stream_->want(reads_ && !ended_, !tls_.output().empty() || !raw_.empty());
+  if (stream_) stream_->want(reads_ && !ended_, wants_to_send());
 }
 
 std::vector<Client::Answer> Client::answers(std::vector<std::string> methods) const {
@@ -367,7 +378,8 @@ World::World(std::uint64_t seed, std::vector<std::string> proxy_peers, std::size
       WorkerOptions{.listen = kListen,
                     .console_origin = "https://console.test:7443",
                     .slice_sessions = slice_sessions,
-                    .proxy_peers = std::move(proxy_peers)},
+                    .proxy_peers = std::move(proxy_peers),
+                    .listen_plain = kListenPlain},
       [this](const std::string& code, const std::string& host, const std::string& state, auto done) {
         redeemed.push_back(code + "|" + host + "|" + state);
         if (redeem_holds) {
@@ -394,6 +406,7 @@ World::World(std::uint64_t seed, std::vector<std::string> proxy_peers, std::size
       Site::build((*snapshot)->entities_of_type("Wary::App"), (*snapshot)->entities_of_type("Wary::Route"), problems));
   REQUIRE(problems.empty());
   REQUIRE(worker->listen().ok());
+  REQUIRE(worker->listen(Way::kPlain).ok());
   for (auto* target : {&anonymous_context, &workload_context, &http2_context, &http2_workload_context}) {
     crypto::TlsClientOptions options;
     options.verify_server = crypto::verify_server_name(*crypto::TrustRoots::build({authority.ca}), sim.clock());
@@ -418,6 +431,14 @@ std::unique_ptr<Client> World::client(const std::string& name, bool as_workload)
 std::unique_ptr<Client> World::http2_client(const std::string& name, bool as_workload) {
   auto made = std::make_unique<Client>(*client_loop, as_workload ? *http2_workload_context : *http2_context, name);
   made->connect(kListen);
+  run(5);
+  REQUIRE(made->is_open());
+  return made;
+}
+
+std::unique_ptr<Client> World::plain_client() {
+  auto made = std::make_unique<Client>(*client_loop);
+  made->connect(kListenPlain);
   run(5);
   REQUIRE(made->is_open());
   return made;

@@ -85,7 +85,10 @@ std::optional<contract::EntityId> Edge::resource_of(std::string_view host, std::
 
 Status Edge::start() {
   shared_.control_heard.store(parts_.clock.monotonic().nanos);
-  if (!options_.takes_over) WARY_RETURN_IF_ERROR(check_port());
+  if (!options_.takes_over) {
+    WARY_RETURN_IF_ERROR(check_port(options_.listen));
+    if (options_.listen_plain) WARY_RETURN_IF_ERROR(check_port(*options_.listen_plain));
+  }
   shared_.rates.hide(parts_.random.number(), parts_.random.number());
   for (std::size_t i = 0; i < lanes_.size(); ++i) WARY_RETURN_IF_ERROR(start_worker(i));
   WARY_RETURN_IF_ERROR(start_link());
@@ -108,7 +111,8 @@ Status Edge::start_worker(std::size_t number) {
       WorkerOptions{.listen = options_.listen,
                     .console_origin = options_.console_origin,
                     .exporter = parts_.exporter,
-                    .proxy_peers = options_.proxy_peers},
+                    .proxy_peers = options_.proxy_peers,
+                    .listen_plain = options_.listen_plain},
       [this, &back](const std::string& code, const std::string& host, const std::string& state,
                     std::function<void(Result<Redeemed>)> done) { redeem(code, host, state, back, std::move(done)); },
       parts_.log, parts_.metrics);
@@ -117,7 +121,9 @@ Status Edge::start_worker(std::size_t number) {
   lane.worker->point().on_key_missing([this](const std::string& issuer) { want_keys(issuer); });
   if (options_.takes_over) return {};
   WARY_RETURN_IF_ERROR(lane.worker->listen());
-  for (const int descriptor : lane.worker->descriptors()) sockets_.push_back(descriptor);
+  if (options_.listen_plain) WARY_RETURN_IF_ERROR(lane.worker->listen(Way::kPlain));
+  for (const int descriptor : lane.worker->descriptors(Way::kTls)) sockets_.tls.push_back(descriptor);
+  for (const int descriptor : lane.worker->descriptors(Way::kPlain)) sockets_.plain.push_back(descriptor);
   return {};
 }
 
@@ -165,17 +171,30 @@ void Edge::see_complete() {
   });
 }
 
-void Edge::accept(std::vector<io::Descriptor> sockets) {
-  std::vector<std::vector<int>> shares(lanes_.size());
-  // A worker more than there are sockets shares one of them.
-  for (std::size_t i = sockets.size(); i < shares.size() && !sockets.empty(); ++i) {
+namespace {
+
+// For each worker; one more than there are sockets shares one of them.
+std::vector<std::vector<int>> shared_out(std::vector<io::Descriptor> sockets, std::size_t workers,
+                                         std::vector<int>& all) {
+  std::vector<std::vector<int>> shares(workers);
+  for (std::size_t i = sockets.size(); i < workers && !sockets.empty(); ++i) {
     shares[i].push_back(sockets[i % sockets.size()].copy().release());
   }
   for (std::size_t i = 0; i < sockets.size(); ++i) {
-    sockets_.push_back(sockets[i].get());
-    shares[i % shares.size()].push_back(sockets[i].release());
+    all.push_back(sockets[i].get());
+    shares[i % workers].push_back(sockets[i].release());
   }
-  for (std::size_t i = 0; i < lanes_.size(); ++i) lanes_[i]->worker->post_listen(std::move(shares[i]));
+  return shares;
+}
+
+}  // namespace
+
+void Edge::accept(std::vector<io::Descriptor> tls, std::vector<io::Descriptor> plain) {
+  auto secure = shared_out(std::move(tls), lanes_.size(), sockets_.tls);
+  auto others = shared_out(std::move(plain), lanes_.size(), sockets_.plain);
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    lanes_[i]->worker->post_listen(std::move(secure[i]), std::move(others[i]));
+  }
   decision_point_->begin_now();
   subscriber_->start_keeping();
 }
@@ -223,9 +242,9 @@ bool Edge::has_shipped() const {
 
 // Workers share the port, and the kernel lets any process of this user share it with them: another wary's edge would
 // get every second connection. Nobody can join who does not ask to share.
-Status Edge::check_port() {
+Status Edge::check_port(const io::Address& address) {
   WARY_ASSIGN_OR_RETURN([[maybe_unused]] const auto alone,
-                        parts_.loop.listen(options_.listen, {}, [](std::unique_ptr<io::Stream>) {}));
+                        parts_.loop.listen(address, {}, [](std::unique_ptr<io::Stream>) {}));
   return {};
 }
 

@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -63,6 +64,7 @@ struct EdgeOptions {
   std::string node = "edge/local";
   std::string directory;
   io::Address listen;
+  std::optional<io::Address> listen_plain = {};  // without TLS (docs/gateway.md)
   io::Address link;
   std::string console_origin;
   std::string trust_domain;
@@ -71,6 +73,12 @@ struct EdgeOptions {
   bool takes_over = false;  // from an edge that runs: sockets and the cache of updates are its own until accept()
   std::size_t workers = 2;
   std::size_t ring_bytes = std::size_t{8} << 20;
+};
+
+// The sockets that an edge listens on.
+struct EdgeSockets {
+  std::vector<int> tls, plain;
+  std::size_t size() const { return tls.size() + plain.size(); }
 };
 
 class Edge {
@@ -83,9 +91,9 @@ class Edge {
   // for.
   void when_complete(std::function<void()> done);
   // From now on it serves, on these listening sockets.
-  void accept(std::vector<io::Descriptor> sockets);
+  void accept(std::vector<io::Descriptor> tls, std::vector<io::Descriptor> plain);
   // The sockets that it listens on; and between the two, new connections wait.
-  const std::vector<int>& sockets() const { return sockets_; }
+  const EdgeSockets& sockets() const { return sockets_; }
   void let_go(std::function<void()> done);
   void take_back();
   // What an edge that has ended could not ship any more is shipped from here.
@@ -103,7 +111,7 @@ class Edge {
 
  private:
   struct Lane;
-  Status check_port();
+  Status check_port(const io::Address& address);
   Status start_worker(std::size_t number);
   Status start_link();
   void see_complete();
@@ -138,7 +146,7 @@ class Edge {
   Monotonic trusted_read_;
   Monotonic signer_rests_until_;   // after it failed
   bool told_unavailable_ = false;  // by the control plane itself
-  std::vector<int> sockets_;       // that the workers listen on
+  EdgeSockets sockets_;            // that the workers listen on
   std::function<void()> complete_;
   bool asks_complete_ = false;
   bool inherits_ = false;

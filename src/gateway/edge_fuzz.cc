@@ -1,6 +1,6 @@
-// The whole edge in a simulated world: input bytes choose what a client sends inside TLS, what the application answers,
-// what changes and how time goes. Nothing crashes; what the application is sent is the grammar of RFC 9112, and
-// recorded as allowed; nothing of it reaches a client whose access has ended; what is held stays bounded.
+// The whole edge in a simulated world: input bytes choose what a client sends, inside TLS or without, what the
+// application answers, what changes and how time goes. Nothing crashes; what the application is sent is the grammar of
+// RFC 9112, and recorded as allowed; nothing of it reaches a client whose access has ended; what is held stays bounded.
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -182,7 +182,8 @@ class Run {
     world_.site->on_request = [this](AppStream& stream, const AppRequest& request) { answer(stream, request); };
     const std::uint8_t kind = script_.byte();
     is_http2_ = (kind & 1) != 0;
-    client_ = is_http2_ ? world_.http2_client() : world_.client();
+    const bool is_plain = (kind & 2) != 0;
+    client_ = is_plain ? world_.plain_client() : is_http2_ ? world_.http2_client() : world_.client();
     if (is_http2_) send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, ""));
     for (int steps = 0; !script_.is_over() && steps < 200; ++steps) step();
     world_.run(20);

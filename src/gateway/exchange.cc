@@ -125,6 +125,7 @@ void Exchange::give_up(bool reset) {
   leave_live();
   release_upstream(reset);
   app_ = nullptr;
+  hsts_ = {};
   site_.reset();
 }
 
@@ -172,6 +173,7 @@ void Exchange::on_answer(const http1::ResponseHead& head, bool has_body) {
   std::vector<http1::Field>& fields = worker_.answer_fields();
   forward_response_fields(head, app_->is_console, fields);
   redact(fields);
+  if (!switches) add_hsts(fields);
   fields.push_back({"Wary-Decision", decision_id_});
   if (!client_.answer({head.status, fields, length_of(head, method_), has_body, switches, false})) {
     return upstream_failed(502, "upstream_answer_invalid", "the application's answer cannot be written as one message");
@@ -190,6 +192,15 @@ void Exchange::redact(std::vector<http1::Field>& fields) const {
   for (const std::string& name : redacted_) {
     std::erase_if(fields, [&](const http1::Field& field) { return codec::equals_ignoring_case(field.name, name); });
   }
+}
+
+// What the application says itself goes first (RFC 6797 section 8.1: a browser reads the first of them alone).
+void Exchange::add_hsts(std::vector<http1::Field>& fields) const {
+  constexpr std::string_view kHsts = "Strict-Transport-Security";
+  const bool is_said = hsts_.empty() || std::ranges::any_of(fields, [&](const http1::Field& field) {
+                         return codec::equals_ignoring_case(field.name, kHsts);
+                       });
+  if (!is_said) fields.push_back({kHsts, hsts_});
 }
 
 void Exchange::on_answer_data(std::string_view bytes) {
@@ -220,6 +231,7 @@ void Exchange::finish() {
   release_upstream(false);
   state_ = State::kIdle;
   app_ = nullptr;
+  hsts_ = {};
   site_.reset();
 }
 
@@ -275,15 +287,15 @@ void Exchange::on_deadline() {
 
 // TLS looked at the client's certificate once, when the connection began.
 bool Exchange::certificate_has_expired() const {
-  const auto& peer = client_.connection().tls().peer();
-  return peer && peer->not_after <= worker_.clock().unix_time();
+  const crypto::Certificate* peer = client_.connection().transport().peer();
+  return peer != nullptr && peer->not_after <= worker_.clock().unix_time();
 }
 
 void Exchange::live_under(const policy::SharedDecision& decision) {
   worker_.live().put(*this, enforce::Dependencies(decision, &decision->depends_on));
   valid_until_ = decision->valid_until;
-  const auto& peer = client_.connection().tls().peer();
-  if (!peer) return;
+  const crypto::Certificate* peer = client_.connection().transport().peer();
+  if (peer == nullptr) return;
   valid_until_ = valid_until_ ? std::min(*valid_until_, peer->not_after) : peer->not_after;
 }
 

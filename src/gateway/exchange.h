@@ -91,6 +91,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   void upstream_failed(int status, std::string_view code, std::string_view message);
   bool certificate_has_expired() const;
   void redact(std::vector<codec::http1::Field>& fields) const;
+  void add_hsts(std::vector<codec::http1::Field>& fields) const;
 
   // UpstreamEvents
   void on_answer(const codec::http1::ResponseHead& head, bool has_body) override;
@@ -108,6 +109,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
             const enforce::Point::Subject& subject, const contract::Decision& decision);
   bool keep_obligations(const contract::Decision& decision);
   void continue_sign_in(const codec::http1::RequestHead& head);
+  void send_to_tls(const codec::http1::RequestHead& head);
   void respond(int status, std::vector<codec::http1::Field> fields, std::string_view body, bool closes = false);
   void respond_grpc(int status, std::string_view message);
 
@@ -139,6 +141,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
 
   std::shared_ptr<const Site> site_;  // keeps app_ valid while this exchange runs
   const App* app_ = nullptr;
+  std::string_view hsts_;  // what its answers tell browsers, of app_; empty: nothing
   OutgoingRequest outgoing_;
   std::vector<std::string> redacted_;  // fields of the answer that do not go on
   std::unique_ptr<UpstreamCall> upstream_;

@@ -25,6 +25,8 @@ constexpr std::int64_t kReceiptTime = 2 * kNanosPerSecond;
 constexpr std::string_view kContinuePath = "/.wary/continue";
 constexpr std::string_view kSignOutPath = "/api/signout";
 constexpr std::string_view kLivePath = "/.wary/live";
+// context.transport of a request that did not come over TLS (schema/wary.cedarschema).
+constexpr std::string_view kPlain = "plain", kTerminated = "terminated";
 
 // Whose address it is, for counting: who has an address of IPv6 has all of its network's (RFC 6177: a /64 at least).
 std::string network_of(const std::string& address) {
@@ -141,6 +143,7 @@ void Exchange::begin(const http1::RequestHead& head) {
   wants_upgrade_ = head.upgrade == http1::Upgrade::kWebSocket;
   has_body_ = head.framing.kind != http1::BodyKind::kNone;
   body_ended_ = any_body_sent_ = answered_ = false;
+  hsts_ = {};
   expects_continue_ = head.expects_continue;
   is_grpc_ = http1::find_field(head.fields, "content-type").value_or("").starts_with("application/grpc");
   decision_id_.clear();
@@ -158,12 +161,15 @@ void Exchange::begin(const http1::RequestHead& head) {
   std::string& host = worker_.host_room();
   codec::assign_host_name(host, head.host);
   app_ = site_->find_named(host);
-  const std::string_view name = client_.connection().tls().server_name();
+  const Connection& connection = client_.connection();
+  const std::string_view name = connection.transport().server_name();
   // The name of the handshake and of the request lead to one app, or a certificate for one would answer for another.
   if (app_ == nullptr || (!name.empty() && name != host && site_->find_app(name) != app_)) {
     return refuse({421, "host_unknown", "nothing is served here under this name"});
   }
+  if (connection.transport().is_secure() && !is_grpc_) hsts_ = app_->hsts_of(host);
   if (head.form == http1::TargetForm::kAsterisk) return refuse({400, "target_asterisk", "this target is not served"});
+  if (!connection.transport().is_secure() && !app_->serves_plain) return send_to_tls(head);
   Result<std::string> made = std::string();
   if (!codec::is_normal_path(head.path)) made = codec::normalise_path(head.path);
   if (!made) return refuse({400, made.error().code, made.error().message});
@@ -206,16 +212,17 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, std::strin
   enforce::Presented presented = credentials_of(head);
   presented.session_token = session_token(head);
   presented.host = head.host;
-  const crypto::TlsSession& tls = client_.connection().tls();
-  presented.spiffe_id = tls.peer_spiffe_id();
+  const Connection& connection = client_.connection();
+  const Transport& transport = connection.transport();
+  presented.spiffe_id = transport.peer_spiffe_id();
   presented.method = head.method;
   presented.path = path;
-  if (tls.peer()) presented.client_certificate = tls.peer()->der;
+  if (transport.peer() != nullptr) presented.client_certificate = transport.peer()->der;
   const auto who = point.recognise(presented);
   const enforce::Subject& subject = who->subject;
   const Route& route = app.find_route(path);
-  const std::string& client = client_.connection().client_address();
-  span_.begin(worker_, head, app, route, path, client, tls.alpn() == "h2" ? "2" : "1.1");
+  const std::string& client = connection.client_address();
+  span_.begin(worker_, head, app, route, path, connection);
   if (is_over_rate(subject)) return;
 
   is_sign_out_ = app.is_console && path == kSignOutPath;
@@ -224,7 +231,10 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, std::strin
   access_.action.type = "Wary::Action";
   access_.action.id = head.method;
   access_.resource = route.resource;
-  access_.context.write(*who, {client, worker_.host_room(), head.method, path});
+  const std::string_view way = transport.is_secure()     ? std::string_view()
+                               : connection.was_secure() ? kTerminated
+                                                         : kPlain;
+  access_.context.write(*who, {client, worker_.host_room(), head.method, path, way});
 
   const auto made = point.decide(*who, access_, {head.method, head.host, path, client, span_.trace_id()});
   const contract::Decision& decision = *made.decision;
@@ -278,7 +288,7 @@ bool Exchange::prepare(const http1::RequestHead& head, std::string_view path, co
   }
   fields.push_back({"Wary-Decision", decision_id_});
   fields.push_back({"X-Forwarded-For", client_.connection().client_address()});
-  fields.push_back({"X-Forwarded-Proto", "https"});
+  fields.push_back({"X-Forwarded-Proto", client_.connection().was_secure() ? "https" : "http"});
   fields.push_back({"X-Forwarded-Host", head.host});
   fields.push_back({"traceparent", span_.traceparent()});
 
@@ -323,7 +333,6 @@ void Exchange::deny(const http1::RequestHead& head, const App& app, std::string_
   const std::string body = browser ? render_html(notice) : render_json(notice);
   std::vector<http1::Field> fields = {{"Content-Type", browser ? "text/html; charset=utf-8" : "application/json"},
                                       {"Cache-Control", "no-store"},
-                                      {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
                                       {"Wary-Decision", decision_id_}};
   if (challenge && !challenge->authenticate.empty()) fields.push_back({"WWW-Authenticate", challenge->authenticate});
   // A sign-in that is too old is begun anew: the next visit goes round by the console.
@@ -356,6 +365,19 @@ void Exchange::continue_sign_in(const http1::RequestHead& head) {
                   });
 }
 
+// To the same over TLS. Nobody is asked for and nothing decided: that happens there. The name is one that is served,
+// and the target one that was parsed, so that it leads nowhere else.
+void Exchange::send_to_tls(const http1::RequestHead& head) {
+  if (is_grpc_) return refuse({421, "tls_required", "this is served over TLS alone"});
+  constexpr std::uint16_t kHttpsPort = 443;
+  const std::uint16_t port = worker_.options().listen.port;
+  std::string location = "https://" + worker_.host_room();
+  if (port != kHttpsPort) location += ":" + std::to_string(port);
+  location += head.path;
+  if (head.query) location += "?" + std::string(*head.query);
+  respond(308, {{"Location", location}, {"Cache-Control", "no-store"}}, "");
+}
+
 void Exchange::redeemed(std::uint64_t wait, Result<Redeemed> result, const std::string& path) {
   if (state_ != State::kWaiting || wait != waits_) return;
   ++waits_;
@@ -376,10 +398,18 @@ void Exchange::respond(int status, std::vector<http1::Field> fields, std::string
   ++waits_;
   span_.answered(status);
   span_.end();
-  app_ = nullptr;
-  site_.reset();
+  if (!is_grpc_) {
+    // A page of ours loads nothing, is shown in no other, and is what its type says.
+    fields.insert(fields.end(), {{"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+                                 {"X-Content-Type-Options", "nosniff"},
+                                 {"Referrer-Policy", "no-referrer"}});
+    add_hsts(fields);
+  }
   const bool written =
       client_.answer({status, fields, body.size(), !body.empty() && method_ != "HEAD", false, true, closes});
+  app_ = nullptr;
+  hsts_ = {};
+  site_.reset();
   WARY_CHECK(written);  // every field is this program's own, or was checked
   answered_ = true;
   if (method_ != "HEAD") client_.data(body);

@@ -5,6 +5,7 @@
 
 #include "codec/uri.h"
 #include "gateway/app_metrics.h"
+#include "gateway/connection.h"
 #include "gateway/worker.h"
 #include "telemetry/exporter.h"
 
@@ -28,7 +29,7 @@ RequestSpan::RequestSpan() = default;
 RequestSpan::~RequestSpan() { give_up(); }
 
 void RequestSpan::begin(Worker& worker, const codec::http1::RequestHead& head, const App& app, const Route& route,
-                        std::string_view path, std::string_view client, std::string_view protocol) {
+                        std::string_view path, const Connection& connection) {
   give_up();  // there is none
   worker_ = &worker;
   metrics_ = app.metrics;
@@ -59,11 +60,11 @@ void RequestSpan::begin(Worker& worker, const codec::http1::RequestHead& head, c
   const std::string template_path = route.path + (route.is_prefix ? "*" : "");
   span.name = route.path.empty() ? method : method + " " + template_path;
   span.attributes = {{"http.request.method", method},
-                     {"url.scheme", "https"},
+                     {"url.scheme", std::string(connection.was_secure() ? "https" : "http")},
                      {"url.path", shortened(path)},
                      {"server.address", codec::host_name(head.host)},
-                     {"client.address", std::string(client)},
-                     {"network.protocol.version", std::string(protocol)},
+                     {"client.address", connection.client_address()},
+                     {"network.protocol.version", std::string(connection.speaks_http2() ? "2" : "1.1")},
                      {"wary.app", app.id.id}};
   if (!route.path.empty()) span.attributes.push_back({"http.route", template_path});
   sampled_->called.trace = own.trace;

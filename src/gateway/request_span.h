@@ -1,7 +1,7 @@
 // RequestSpan: what is told of a request once it is over: how it was answered and how long it took, by application; and
 // where its trace is sampled, a span of it and one of the call to the application. Private to gateway/.
 //
-//   span.begin(worker, head, app, route, path, client);      // its trace is known: trace_id(), traceparent()
+//   span.begin(worker, head, app, route, path, connection);  // its trace is known: trace_id(), traceparent()
 //   span.decided(id, decision, principal);  span.called(place);  span.answered(200);
 //   span.end();                                             // or by give_up(): nobody heard the answer's end
 //
@@ -22,6 +22,7 @@
 
 namespace wary::gateway {
 
+class Connection;
 class Worker;
 
 class RequestSpan {
@@ -29,7 +30,7 @@ class RequestSpan {
   RequestSpan();
   ~RequestSpan();
   void begin(Worker& worker, const codec::http1::RequestHead& head, const App& app, const Route& route,
-             std::string_view path, std::string_view client, std::string_view protocol);
+             std::string_view path, const Connection& connection);
   std::string_view traceparent() const { return {text_.data(), text_.size()}; }
   std::string_view trace_id() const { return traceparent().substr(3, 32); }
   void decided(std::string_view id, const contract::Decision& decision, std::string_view principal);

@@ -99,6 +99,15 @@ Reach reach_of(const contract::Entity& entity) {
   return reach;
 }
 
+// RFC 6797 section 6.1.
+std::string hsts_value(const codec::Json* record) {
+  constexpr std::int64_t kYear = 365LL * 24 * 3600, kMost = 10 * kYear;
+  const std::int64_t age = record != nullptr ? record->integer_or("maxAgeSeconds", kYear) : kYear;
+  std::string out = "max-age=" + std::to_string(std::clamp<std::int64_t>(age, 0, kMost));
+  if (record != nullptr && record->bool_or("includeSubDomains", false)) out += "; includeSubDomains";
+  return out;
+}
+
 std::optional<UpstreamIdentity> identity_of(const contract::Entity& entity) {
   const codec::Json* record = find_fact(entity, "upstream_identity");
   if (record == nullptr || !record->is_object()) return std::nullopt;
@@ -135,6 +144,10 @@ Result<std::unique_ptr<App>> make_app(const contract::Entity& entity, const Upst
   }
   app->reach = reach_of(entity);
   app->signs_in = text_fact(entity, "sign_in", "session") == "session";
+  const codec::Json* hsts = find_fact(entity, "hsts");
+  app->hsts_everywhere = hsts != nullptr && hsts->is_object();
+  app->hsts = hsts_value(app->hsts_everywhere ? hsts : nullptr);
+  app->serves_plain = !app->is_console && text_fact(entity, "plain", "redirect") == "serve";
   app->forwards_authorization = std::ranges::any_of(entity.attributes, [](const contract::Fact& fact) {
     return fact.name == "forward_authorization" && fact.value.is_bool() && fact.value.as_bool();
   });

@@ -5,8 +5,8 @@
 //   const Route& route = app->find_route("/api/v1/query");
 //
 // Attributes of Wary::App: hosts (set of names), upstream ("http://127.0.0.1:9090" or "unix:/path") and upstreams (more
-// of them, served alike), protocol ("http1" | "http2"), record ("with" | "before"), sign_in ("session" | "none"),
-// forward_authorization (true), and how it is reached: timeouts, health, retries, rate, max_body
+// of them, served alike), protocol ("http1" | "http2"), record ("with" | "before"), sign_in ("session" | "none"), plain
+// ("serve"), forward_authorization (true), and how it is reached: timeouts, health, retries, rate, max_body
 // (schema/wary.cedarschema has them). Of Wary::Route: app (entity), path ("/exact", or "/api/*" for "/api" and all
 // below), record.
 // A path that no route names is the app's own: its resource is the App. Immutable; any thread.
@@ -90,10 +90,19 @@ struct App {
   bool is_http2 = false;                // the application speaks HTTP/2 (without TLS: with prior knowledge)
   bool is_console = false;              // wary's own: the only app that may set wary's cookies
   bool signs_in = true;                 // an unknown browser is sent to sign in; otherwise it is refused
+  std::string hsts;                     // Strict-Transport-Security's value
+  bool hsts_everywhere = false;         // for names of this machine, too: somebody said so
+  bool serves_plain = false;            // where the edge listens without TLS; otherwise that sends on to https
   bool forwards_authorization = false;  // credentials of wary's go on to the upstream
   std::shared_ptr<AppMetrics> metrics;  // shared: a request may outlast the site; none where nobody counts
   Route fallback;
   std::vector<Route> routes;  // longest path first, exact before prefix
+  // What an answer over TLS under this name (in lower case) tells browsers; empty: nothing. Browsers take "localhost"
+  // for secure however it is reached, and other servers of this machine have the name as well, on other ports.
+  std::string_view hsts_of(std::string_view name) const {
+    const bool is_local = name == "localhost" || name.ends_with(".localhost");
+    return is_local && !hsts_everywhere ? std::string_view() : hsts;
+  }
   // `path` is normalised (codec/uri.h).
   const Route& find_route(std::string_view path) const;
 };

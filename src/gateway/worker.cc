@@ -47,28 +47,35 @@ Worker::~Worker() {
   ended_calls_.clear();
 }
 
-Status Worker::listen(int inherited) {
+Status Worker::listen(Way way, int inherited) {
   if (!std::exchange(sweeps_, true)) loop_.after(kSweepEvery, [this] { sweep(); });
-  WARY_ASSIGN_OR_RETURN(auto listener, loop_.listen(options_.listen, {.reuse_port = true, .inherited = inherited},
-                                                    [this](std::unique_ptr<io::Stream> s) { accepted(std::move(s)); }));
-  listeners_.push_back(std::move(listener));
+  WARY_CHECK(way == Way::kTls || options_.listen_plain);
+  const io::Address& address = way == Way::kTls ? options_.listen : *options_.listen_plain;
+  WARY_ASSIGN_OR_RETURN(auto listener,
+                        loop_.listen(address, {.reuse_port = true, .inherited = inherited},
+                                     [this, way](std::unique_ptr<io::Stream> s) { accepted(way, std::move(s)); }));
+  listeners_.emplace_back(way, std::move(listener));
   return {};
 }
 
-std::vector<int> Worker::descriptors() const {
+std::vector<int> Worker::descriptors(Way way) const {
   std::vector<int> out;
-  for (const auto& listener : listeners_) out.push_back(listener->descriptor());
+  for (const auto& [one, listener] : listeners_) {
+    if (one == way) out.push_back(listener->descriptor());
+  }
   return out;
 }
 
-void Worker::accepted(std::unique_ptr<io::Stream> stream) {
-  if (!context_ || connections_.size() >= options_.connections_max) {
+void Worker::accepted(Way way, std::unique_ptr<io::Stream> stream) {
+  const bool has_key = way == Way::kPlain || context_;
+  if (!has_key || connections_.size() >= options_.connections_max) {
     refused_metric_.add();
     stream->reset_on_close();
     return;
   }
   const std::uint64_t id = ++last_connection_;
-  auto connection = std::make_unique<Connection>(*this, id, std::move(stream), *context_);
+  auto connection = std::make_unique<Connection>(*this, id, std::move(stream),
+                                                 way == Way::kPlain ? Transport() : Transport(*context_));
   Connection* raw = connection.get();
   connections_.emplace(id, std::move(connection));
   connections_metric_.add();
@@ -194,24 +201,28 @@ void Worker::post_changed(std::shared_ptr<const std::vector<contract::EntityId>>
 
 void Worker::post_pause(std::function<void()> done) {
   loop_.post([this, done = std::move(done)] {
-    for (const auto& listener : listeners_) listener->pause();
+    for (const auto& [way, listener] : listeners_) listener->pause();
     done();
   });
 }
 
 void Worker::post_resume() {
   loop_.post([this] {
-    for (const auto& listener : listeners_) listener->resume();
+    for (const auto& [way, listener] : listeners_) listener->resume();
   });
 }
 
-void Worker::post_listen(std::vector<int> inherited) {
-  loop_.post([this, inherited = std::move(inherited)] {
+void Worker::post_listen(std::vector<int> tls, std::vector<int> plain) {
+  loop_.post([this, tls = std::move(tls), plain = std::move(plain)] {
     point_.begin_now();
-    for (const int descriptor : inherited) {
-      const Status listens = listen(descriptor);
-      if (!listens) log_.error("gateway.not_listening", {{"code", listens.error().code}});
-    }
+    const auto listen_on = [this](Way way, const std::vector<int>& inherited) {
+      for (const int descriptor : inherited) {
+        const Status listens = listen(way, descriptor);
+        if (!listens) log_.error("gateway.not_listening", {{"code", listens.error().code}});
+      }
+    };
+    listen_on(Way::kTls, tls);
+    listen_on(Way::kPlain, plain);
   });
 }
 

@@ -1,4 +1,4 @@
-// Worker: one thread of the edge: a loop, a listener on the shared port, its connections and its idle upstreams.
+// Worker: one thread of the edge: a loop, a listener on each shared port, its connections and its idle upstreams.
 // Nothing on a request's path is shared with another thread but immutable values.
 //
 // The link's thread talks to it by post(): a new site, a new snapshot with what changed, receipts. Thread rule: its
@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -58,14 +59,18 @@ enum class Drain {
   kRestart,  // the same, with 1012: who connects again is served at once
 };
 
+// What a listener's connections begin with.
+enum class Way { kTls, kPlain };
+
 struct WorkerOptions {
   io::Address listen;
   std::string console_origin;  // "https://console.localhost:7443": where sign-in happens
   std::size_t connections_max = 16'384;
   // So many sessions whose facts changed are decided again, or are buried, before others have their turn.
   std::size_t slice_sessions = 64;
-  telemetry::Exporter* exporter = nullptr;    // of spans, where somebody wants them
-  std::vector<std::string> proxy_peers = {};  // addresses whose connections begin with a PROXY protocol header
+  telemetry::Exporter* exporter = nullptr;       // of spans, where somebody wants them
+  std::vector<std::string> proxy_peers = {};     // addresses whose connections begin with a PROXY protocol header
+  std::optional<io::Address> listen_plain = {};  // without TLS
 };
 
 // Asks the control plane to redeem a one-time code; the answer comes on the worker's thread.
@@ -81,9 +86,9 @@ class Worker {
          enforce::PointOptions point, WorkerOptions options, Redeem redeem, Log& log, Metrics& metrics);
   ~Worker();
   // On a socket of its own, or on one that another process made; then from the loop's thread once it runs.
-  Status listen(int inherited = -1);
+  Status listen(Way way = Way::kTls, int inherited = -1);
   // The sockets that it listens on.
-  std::vector<int> descriptors() const;
+  std::vector<int> descriptors(Way way) const;
 
   // From any thread.
   void post_site(std::shared_ptr<const Site> site);
@@ -98,7 +103,7 @@ class Worker {
   // Takes no connection until it resumes; they wait in the backlog. `done` on the worker's thread.
   void post_pause(std::function<void()> done);
   void post_resume();
-  void post_listen(std::vector<int> inherited);  // takes over what another process served
+  void post_listen(std::vector<int> tls, std::vector<int> plain);  // takes over what another process served
 
   // For connections, on the loop's thread.
   io::Loop& loop() { return loop_; }
@@ -158,7 +163,7 @@ class Worker {
     room.clear();
     return room;
   }
-  void accepted(std::unique_ptr<io::Stream> stream);
+  void accepted(Way way, std::unique_ptr<io::Stream> stream);
   void sweep();
   void end_turn();
   void post_end();
@@ -188,7 +193,7 @@ class Worker {
   std::int64_t slice_ended_ = 0;              // when the last one did
   std::shared_ptr<const Site> site_;
   std::shared_ptr<const crypto::TlsServerContext> context_;  // shared: sessions keep the one they began with
-  std::vector<std::unique_ptr<io::Listener>> listeners_;
+  std::vector<std::pair<Way, std::unique_ptr<io::Listener>>> listeners_;
   bool sweeps_ = false;
   std::vector<TurnEnd*> marked_;  // before those that take themselves out
   std::unique_ptr<UpstreamPool> upstreams_;

@@ -8,13 +8,16 @@ import { fileURLToPath } from "node:url";
 import { connect } from "node:tls";
 import { run, saw, skip, step } from "../support/checks.mjs";
 import { Platform, root } from "../support/platform.mjs";
-import { cleanUp, freePort, makeScratch, sleep, start } from "../support/processes.mjs";
+import { cleanUp, freePort, makeScratch, sleep, start, until } from "../support/processes.mjs";
 import { startApplication } from "../support/world.mjs";
 import { block, frame, framesOf, kEndHeaders, kEndStream, kFrame, kPreface } from "./http2_frames.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const scratch = makeScratch("conform-edge");
 const wary = new Platform(scratch, await freePort(), { words: ["--workers", "1"] });
+// No name of this machine's own, so that browsers are told of TLS by default. Its front page is refused by the edge: what is read there
+// is the edge's own answer, and everything else is the application's, as it came.
+const kName = "site.test";
 const ca = () => join(wary.data, "ca.pem");
 const chosen = (process.env.PARTS ?? "h2spec,testssl,slow,floods").split(",");
 
@@ -23,12 +26,18 @@ async function startEdge() {
   await wary.start();
   mkdirSync(join(scratch, "resources"));
   writeFileSync(join(scratch, "resources/all.yaml"), `apiVersion: wary.dev/v1\nkind: Namespace\nmetadata: {name: test}\nspec: {owners: [owners]}\n---
-apiVersion: wary.dev/v1\nkind: App\nmetadata: {name: site, namespace: test}\nspec: {hosts: [localhost], upstream: "http://127.0.0.1:${port}"}\n`);
-  writeFileSync(join(scratch, "resources/all.cedar"), '@id("everybody")\npermit (principal, action, resource in Wary::App::"test/site");\n');
+apiVersion: wary.dev/v1\nkind: App\nmetadata: {name: site, namespace: test}\nspec: {hosts: [localhost, ${kName}], upstream: "http://127.0.0.1:${port}"}
+---\napiVersion: wary.dev/v1\nkind: Route\nmetadata: {name: front, namespace: test}\nspec: {app: site, path: /}\n`);
+  writeFileSync(join(scratch, "resources/all.cedar"), '@id("everybody")\npermit (principal, action, resource in Wary::App::"test/site")\nunless { resource == Wary::Route::"test/front" };\n');
   const applied = wary.cli("apply", "-f", join(scratch, "resources"), "-n", "test");
   if (applied.code !== 0) throw new Error(applied.text);
-  const seen = wary.curl(`https://localhost:${wary.port}/x`);
-  if (seen.status !== 200) throw new Error(`the site: ${seen.status} ${seen.error ?? seen.body}`);
+  const seen = await until("the site is served", () => {
+    const answer = wary.curl(`https://localhost:${wary.port}/x`);
+    return answer.status === 200 ? answer : null;
+  }, 5000);
+  const named = wary.curl(`https://${kName}:${wary.port}/x`, "--resolve", `${kName}:${wary.port}:127.0.0.1`);
+  saw("an application's answers tell browsers of TLS, but for names of this machine", named.status === 200 && /^strict-transport-security: max-age=31536000\r?$/im.test(named.head) &&
+    !/strict-transport/i.test(seen.head), named.head);
 }
 
 const has = (program) => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
@@ -67,23 +76,18 @@ function h2spec() {
   }
 }
 
-// What testssl.sh says of a certificate that lives for a day, of a name without DNS, and of an answer that is the application's.
-const kExpected = new Map([
-  ["cert_revocation", "the certificate lives for a day: it is replaced, not taken back"],
-  ["cert_expirationStatus", "the certificate lives for a day, by design"],
-  ["cert_notAfter", "the certificate lives for a day, by design"],
-  ["DNS_CAArecord", "localhost has no DNS"],
-  ["HSTS", "the application's answer, which goes on as it is"],
-  ["security_headers", "the application's answer, which goes on as it is"],
-]);
+// What cannot be met (docs/gateway.md).
+const kExpected = new Map([["cert_revocation", "the certificate lives for a day: it is replaced, not taken back"]]);
 
 function testssl() {
   step("testssl.sh");
   const program = ["testssl", "testssl.sh"].find(has);
   if (program === undefined) return skip("testssl.sh is not installed");
   const report = join(scratch, "testssl.json");
-  const done = spawnSync(program, ["--quiet", "--color", "0", "--warnings", "off", "--severity", "LOW", "--add-ca", ca(), "--ip", "127.0.0.1", "--jsonfile", report, `localhost:${wary.port}`],
-    { encoding: "utf8", timeout: 600000, maxBuffer: 1 << 26 });
+  // The name has no DNS that could be asked who may sign for it, and the certificate lives for a day: no time to its end is too short.
+  const environment = { ...process.env, DAYS2WARN1: "0", DAYS2WARN2: "0" };
+  const done = spawnSync(program, ["--quiet", "--color", "0", "--warnings", "off", "--severity", "LOW", "--nodns", "none", "--add-ca", ca(), "--ip", "127.0.0.1", "--jsonfile", report, `${kName}:${wary.port}`],
+    { encoding: "utf8", timeout: 600000, maxBuffer: 1 << 26, env: environment });
   if (!existsSync(report)) return saw("testssl.sh runs", false, done.stdout.slice(-500) + done.stderr);
   const findings = JSON.parse(readFileSync(report, "utf8")).filter((one) => ["LOW", "MEDIUM", "HIGH", "CRITICAL"].includes(one.severity));
   for (const one of findings) {
@@ -98,7 +102,7 @@ function testssl() {
 async function slow() {
   step("slowhttptest");
   if (!has("slowhttptest")) return skip("slowhttptest is not installed");
-  const url = `https://localhost:${wary.port}/x`;
+  const url = `https://localhost:${wary.port}/whole`; // answered early, a slow body would be none
   const attacks = { "slow heads": ["-H", "-i", "3"], "slow bodies": ["-B", "-i", "3"], "slow readers": ["-X", "-w", "10", "-y", "20", "-n", "3", "-z", "10", "-k", "3"] };
   for (const [title, words] of Object.entries(attacks)) {
     const before = residentOf(wary.pidOf("wary-edge"));

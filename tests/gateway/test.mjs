@@ -67,6 +67,39 @@ async function telemetry(wary, collector, cookie) {
   saw("and Prometheus reads the same", /^wary_gateway_request_duration_seconds_bucket\{app="test\/site",le="\+Inf"\} \d+$/m.test(page) && /^wary_gateway_requests_total\{app="test\/site",code="4xx"\} \d+$/m.test(page), page.slice(0, 500));
 }
 
+// The listener without TLS, by curl.
+function withoutTls(wary, cookie) {
+  for (const version of ["--http1.1", "--http2-prior-knowledge"]) {
+    const sent = wary.curl(wary.plainUrl("limited", "/a%20b?c=d&e"), version, "-X", "PUT", "-d", "body");
+    const location = /^location: (.*?)\r?$/im.exec(sent.head)?.[1];
+    saw(`curl ${version} is sent on to https`, sent.status === 308 && location === wary.url("limited", "/a%20b?c=d&e") && !/strict-transport/i.test(sent.head), sent.head || sent.error);
+    const served = wary.curl(wary.plainUrl("site", "/by-plain?b=1"), version, "-H", `Cookie: ${cookie}`, "-H", "X-Forwarded-Proto: https");
+    const seen = served.status === 200 ? JSON.parse(served.body) : {};
+    saw(`curl ${version} is served what an App says`, seen.url === "/by-plain?b=1" && seen.headers["wary-principal"] === 'Wary::User::"alice"' && seen.headers["x-forwarded-proto"] === "http" &&
+      seen.headers.cookie === undefined && /wary-decision/i.test(served.head), served.head || served.error);
+    const large = wary.curl(wary.plainUrl("site", "/large/5000000"), version, "-H", `Cookie: ${cookie}`);
+    saw(`curl ${version} receives five megabytes`, large.status === 200 && large.body.length === 5_000_000, large.error ?? large.body.length);
+    const nobody = wary.curl(wary.plainUrl("site", "/"), version);
+    saw(`curl ${version} without a session`, nobody.status === 401, nobody.head || nobody.error);
+  }
+  const followed = wary.curl(wary.plainUrl("limited", "/x"), "-L");
+  saw("who follows is at the same place over TLS", followed.status === 401 && /x/.test(followed.body), followed.head || followed.error);
+  saw("a name that serves nothing is refused", wary.curl(wary.plainUrl("nothing", "/")).status === 421);
+  saw("the console is sent on", wary.curl(wary.plainUrl("console", "/")).status === 308);
+  const mistaken = wary.curl(`https://site.localhost:${wary.plainPort}/`);
+  saw("TLS where there is none ends at once", mistaken.status === 0 && /wrong version|SSL|packet/i.test(mistaken.error), mistaken.error);
+  const contextOf = (url) => {
+    const answer = wary.curl(url, "-H", `Cookie: ${cookie}`);
+    return wary.cliJson("explain", /wary-decision: (\S+)/i.exec(answer.head)[1]).recorded.context;
+  };
+  const plain = contextOf(wary.plainUrl("site", "/")), secure = contextOf(wary.url("site", "/"));
+  saw("its events say so, and only its", plain.transport === "plain" && secure.path === "/" && !("transport" in secure), JSON.stringify(plain));
+  writeFileSync(join(scratch, "resources/plain.cedar"), '@id("tls-alone")\nforbid (principal, action, resource == Wary::App::"test/site")\nwhen { context has transport && context.transport == "plain" };\n');
+  const forbidden = wary.cli("apply", "-f", join(scratch, "resources/plain.cedar"), "-n", "test");
+  const refused = wary.curl(wary.plainUrl("site", "/"), "-H", `Cookie: ${cookie}`), allowed = wary.curl(wary.url("site", "/"), "-H", `Cookie: ${cookie}`);
+  saw("a policy forbids it", forbidden.code === 0 && refused.status === 403 && allowed.status === 200, `${forbidden.text.trim()} ${refused.status} ${allowed.status}`);
+}
+
 await run(async () => {
   const hasNpm = hasModules();
   if (!hasNpm) return skip("npm's packages cannot be fetched");
@@ -76,14 +109,14 @@ await run(async () => {
   const grpc = Number(await until("the gRPC application listens", () => server.text.trim(), 20000));
   const collector = start("collector", process.execPath, [join(here, "collector.mjs")]);
   const otlp = Number(await until("the collector listens", () => collector.text.split("\n")[0].trim()));
-  const wary = new Platform(scratch, await freePort(), { words: ["--otlp", `http://127.0.0.1:${otlp}`] });
+  const wary = new Platform(scratch, await freePort(), { words: ["--otlp", `http://127.0.0.1:${otlp}`], plain: await freePort() });
   await wary.start();
   const object = (kind, name, spec, scope = ", namespace: test") => `apiVersion: wary.dev/v1\nkind: ${kind}\nmetadata: {name: ${name}${scope}}\nspec: ${spec}\n`;
   mkdirSync(join(scratch, "resources"), { recursive: true });
   writeFileSync(join(scratch, "resources/all.yaml"), [
     object("Namespace", "test", "{owners: [owners]}", ""),
     object("User", "alice", "{displayName: Alice}", ""),
-    object("App", "site", `{hosts: [site.localhost], upstream: "http://127.0.0.1:${site}"}`),
+    object("App", "site", `{hosts: [site.localhost], upstream: "http://127.0.0.1:${site}", plain: serve}`),
     object("App", "grpc", `{hosts: [grpc.localhost], upstream: "http://127.0.0.1:${grpc}", protocol: http2}`),
     object("App", "limited", `{hosts: [limited.localhost], upstream: "http://127.0.0.1:9", upstreams: ["http://127.0.0.1:${site}"], rate: {perSecond: 1, burst: 3}, maxBodyBytes: 1000}`),
   ].join("---\n"));
@@ -119,6 +152,9 @@ await run(async () => {
   const load = spawnSync("h2load", ["-n", "2000", "-c", "4", "-m", "25", "-H", `cookie: ${cookies.site}`, "-H", `:authority: site.localhost:${wary.port}`, `https://127.0.0.1:${wary.port}/load`], { encoding: "utf8", timeout: 60000 });
   if (load.error) skip("h2load is not installed");
   else saw("h2load: 2,000 requests, a hundred at once, none failed", /2000 succeeded, 0 failed, 0 errored, 0 timeout/.test(load.stdout), load.stdout.slice(-700));
+
+  step("without TLS");
+  withoutTls(wary, cookies.site);
 
   step("an application's limits");
   const limited = [];

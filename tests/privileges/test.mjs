@@ -140,6 +140,10 @@ await run(async () => {
   step("loopback only");
   for (const address of ["0.0.0.0", "[::]", "192.0.2.1"]) {
     const refused = wary.cli("dev", "--listen", `${address}:${wary.port}`);
+    const plain = wary.cli("dev", "--listen", `127.0.0.1:${wary.port}`, "--plain-listen", `${address}:${wary.port + 1}`);
+    saw(`--plain-listen ${address} is refused`, plain.code !== 0 && plain.err.includes("listen_not_loopback"), plain.err.trim().split("\n")[0]);
     saw(`--listen ${address} is refused`, refused.code !== 0 && refused.err.includes("listen_not_loopback"), refused.err.trim().split("\n")[0]);
   }
+  const twice = wary.cli("dev", "--listen", `127.0.0.1:${wary.port}`, "--plain-listen", `127.0.0.1:${wary.port}`);
+  saw("one port with TLS and without is refused", twice.code !== 0 && twice.err.includes("listen_twice"), twice.err.trim().split("\n")[0]);
 }, cleanUp);

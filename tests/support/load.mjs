@@ -1,7 +1,8 @@
 // Clients that never stop: new connections, kept ones, HTTP/2, WebSockets; each looks at every answer and counts what went wrong.
 //
-//   const load = new Load(wary, "site", cookie);  load.begin({ fresh: 2, kept: 3, http2: 2, sockets: 20 });
+//   const load = new Load(wary, "site", cookie);  load.begin({ fresh: 2, kept: 3, http2: 2, plain: 1, sockets: 20 });
 //   ...  await load.end();  load.wrong  load.counts  load.decisions
+import { request as requestPlain } from "node:http";
 import { connect } from "node:http2";
 import { Agent, request } from "node:https";
 import { createRequire } from "node:module";
@@ -18,7 +19,7 @@ export class Load {
   constructor(wary, host, cookie, { pause = 20 } = {}) {
     Object.assign(this, { wary, host, cookie, pause });
     this.ca = readFileSync(join(wary.data, "ca.pem"));
-    this.counts = { fresh: 0, kept: 0, http2: 0, echoes: 0 };
+    this.counts = { fresh: 0, kept: 0, http2: 0, plain: 0, echoes: 0 };
     this.wrong = []; // what was not as it should be
     this.decisions = new Set();
     this.again = []; // paths of what was refused before anything was done, and asked again
@@ -29,8 +30,9 @@ export class Load {
     this.own = (loads += 1); // so that no two ask for the same path
     this.paths = null; // other paths than its own, and what their bodies must be
   }
-  begin({ fresh = 0, kept = 0, http2 = 0, sockets = 0 }) {
+  begin({ fresh = 0, kept = 0, http2 = 0, plain = 0, sockets = 0 }) {
     for (let i = 0; i < fresh; ++i) this.runs.push(this.repeat("fresh", (path) => this.ask(path, false)));
+    for (let i = 0; i < plain; ++i) this.runs.push(this.repeat("plain", (path) => this.ask(path, false, true)));
     for (let i = 0; i < kept; ++i) {
       const agent = new Agent({ keepAlive: true, maxSockets: 1 });
       this.runs.push(this.repeat("kept", (path) => this.ask(path, agent)).finally(() => agent.destroy()));
@@ -60,10 +62,11 @@ export class Load {
       await sleep(this.pause);
     }
   }
-  ask(path, agent) {
+  ask(path, agent, plain = false) {
     return new Promise((resolve) => {
       const failed = (error) => resolve({ status: 0, error: error.code ?? error.message, body: "" });
-      const outgoing = request({ host: "127.0.0.1", servername: `${this.host}.localhost`, port: this.wary.port, path, agent, ca: this.ca, timeout: 8000,
+      const over = plain ? { port: this.wary.plainPort } : { servername: `${this.host}.localhost`, port: this.wary.port, ca: this.ca };
+      const outgoing = (plain ? requestPlain : request)({ host: "127.0.0.1", path, agent, timeout: 8000, ...over,
         headers: { Host: `${this.host}.localhost:${this.wary.port}`, Cookie: this.cookie } }, (response) => {
         let body = "";
         response.on("data", (bytes) => (body += bytes));

@@ -17,9 +17,10 @@ const sanitized = (process.env.WARY_SANITIZED ?? "") !== "";
 
 export class Platform {
   // `as`: the uid to run as instead of this one (needs root); `bin`: other programs than the built ones; `words`: more options
-  // of `wary dev`.
-  constructor(scratch, port, { data = join(scratch, "data"), as = null, bin = join(build, "bin"), environment = {}, words = [] } = {}) {
-    Object.assign(this, { scratch, port, data, as, bin, environment, words, wary: join(bin, "wary") });
+  // of `wary dev`; `plain`: the port where it listens without TLS, too.
+  constructor(scratch, port, { data = join(scratch, "data"), as = null, bin = join(build, "bin"), environment = {}, words = [], plain = null } = {}) {
+    Object.assign(this, { scratch, port, data, as, bin, environment, words, plainPort: plain, wary: join(bin, "wary") });
+    if (plain !== null) this.words = [...words, "--plain-listen", `127.0.0.1:${plain}`];
     this.origin = `https://console.localhost:${port}`;
   }
   command(words) {
@@ -88,6 +89,9 @@ export class Platform {
 
   url(host, path) {
     return `https://${host}.localhost:${this.port}${path}`;
+  }
+  plainUrl(host, path) {
+    return `http://${host}.localhost:${this.plainPort}${path}`;
   }
   jar(name) {
     return join(this.scratch, `${name}.jar`);

@@ -44,7 +44,7 @@ async function asksDecisions(wary, agent, counts, goes) {
 async function upgradesInARow(wary, cookie) {
   step("five upgrades in a row, under bursts of new connections");
   const load = new Load(wary, "site", cookie, { pause: 1 });
-  await load.begin({ fresh: 8, kept: 2, http2: 1 });
+  await load.begin({ fresh: 8, kept: 2, http2: 1, plain: 3 });
   const asked = { asked: 0, wrong: [] };
   let goes = true;
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -68,7 +68,7 @@ async function upgradesInARow(wary, cookie) {
   agent.destroy();
   await load.end();
   saw("six processes served, one after the other", pids.size === 6, [...pids].join(" "));
-  saw("no request failed, no connection was reset", nothingWrong(load) && load.counts.fresh > 100, told(load));
+  saw("no request failed, no connection was reset", nothingWrong(load) && load.counts.fresh > 100 && load.counts.plain > 100, told(load));
   saw("who asks for decisions got them all the time", asked.wrong.length === 0 && asked.asked > 100, `${asked.asked} ${asked.wrong.length} wrong ${asked.wrong.slice(0, 3).join(" | ")}`);
   return load;
 }
@@ -89,7 +89,7 @@ async function furnish(wary, port) {
     object("Namespace", "test", "{owners: [owners]}", ""),
     object("User", "alice", "{displayName: Alice}", ""),
     object("User", "bob", "{displayName: Bob}", ""),
-    object("App", "site", `{hosts: [site.localhost], upstream: "http://127.0.0.1:${port}"}`),
+    object("App", "site", `{hosts: [site.localhost], upstream: "http://127.0.0.1:${port}", plain: serve}`),
   ].join("---\n"));
   writeFileSync(join(scratch, "resources/all.cedar"),
     '@id("both")\npermit (principal, action, resource in Wary::Namespace::"test")\nwhen { principal == Wary::User::"alice" || principal == Wary::User::"bob" };\n');
@@ -172,6 +172,7 @@ async function upgradesThatFail(wary, load) {
     ["no program", ["--binary", join(scratch, "resources/all.yaml")], "program_missing"],
     ["one that hangs", ["--binary", program("hangs", "#!/bin/sh\nexec sleep 1000\n"), "--timeout", "1"], "upgrade_not_ready"],
     ["one with another address", ["--binary", program("moves", `#!/bin/sh\nshift 6\nexec ${real} --directory ${wary.data}/edge --run ${wary.data}/run --listen 127.0.0.1:1 "$@"\n`)], "handover_address"],
+    ["one that listens without TLS elsewhere", ["--binary", program("moves-plain", `#!/bin/bash\nexec ${real} "\${@/127.0.0.1:${wary.plainPort}/127.0.0.1:1}"\n`)], "handover_address"],
     ["a time that is none", ["--timeout", "0"], "upgrade_seconds"],
   ];
   for (const [what, words, code] of failing) {
@@ -264,11 +265,11 @@ await run(async () => {
   if (!hasModules()) return skip("npm's packages cannot be fetched");
   const application = start("application", process.execPath, [join(gateway, "application.mjs")]);
   const site = Number(await until("the application listens", () => application.text.trim()));
-  const wary = new Platform(scratch, await freePort());
+  const wary = new Platform(scratch, await freePort(), { plain: await freePort() });
   await wary.start();
   const cookies = await furnish(wary, site);
   const load = new Load(wary, "site", cookies.alice);
-  await load.begin({ fresh: 2, kept: 4, http2: 2, sockets: 20 });
+  await load.begin({ fresh: 2, kept: 4, http2: 2, plain: 1, sockets: 20 });
   await upgradeUnderLoad(wary, load, cookies);
   await upgradesThatFail(wary, load);
   const calm = load.counts;
