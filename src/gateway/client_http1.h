@@ -25,6 +25,7 @@ class Http1Client final : public ClientProtocol, private ClientSide {
   Exchange* exchange(std::int32_t) override { return &exchange_; }
   void give_up(bool reset) override { exchange_.give_up(reset); }
   void drain(Drain how) override;
+  bool is_at_rest() const override { return exchange_.is_idle(); }
   std::size_t held_bytes() const override { return in_.capacity() + exchange_.held_bytes(); }
   void rest() override;
 

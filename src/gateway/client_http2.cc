@@ -142,8 +142,7 @@ void Http2Client::Stream::cut() {
   if (owner_.may_be_queued(*this)) return connection.end_now(true);
   if (owner_.find(id_) != this) {
     if (!owner_.resting_ || owner_.resting_.mapped().get() != this || !owner_.streams_.empty()) return;
-    session.shut_down(http::kHttp2NoError);
-    owner_.drive();
+    owner_.say_goodbye();
     return connection.end_saying({});
   }
   const bool quiet = session.queued(id_) == 0 && !ended_;
@@ -442,6 +441,11 @@ void Http2Client::drain(Drain how) {
   }
   if (!std::exchange(draining_, true)) session_.shut_down(http::kHttp2NoError);
   for (auto& [id, stream] : streams_) stream->say_going_away(how == Drain::kRestart);
+}
+
+void Http2Client::say_goodbye() {
+  session_.shut_down(http::kHttp2NoError);
+  session_.flush(connection_.out(), kFlushedAtOnce);
 }
 
 std::size_t Http2Client::held_bytes() const {

@@ -49,7 +49,22 @@ void Connection::begin() {
   client_->want(true, false);
 }
 
-void Connection::set_deadline(std::int64_t nanos) { deadline_ = worker_.loop().now().nanos + nanos; }
+void Connection::set_deadline(std::int64_t nanos) {
+  active_at_ = worker_.loop().now().nanos;
+  deadline_ = active_at_ + nanos;
+}
+
+std::optional<std::int64_t> Connection::rests_since() const {
+  if (state_ == State::kProxyHeader || state_ == State::kHandshake) return active_at_;
+  if (state_ != State::kOpen || !protocol_->is_at_rest() || !is_flushed()) return std::nullopt;
+  return active_at_;
+}
+
+void Connection::give_way() {
+  if (state_ != State::kOpen) return end_now(true);
+  protocol_->say_goodbye();
+  end_saying({});
+}
 
 std::size_t Connection::held_bytes() const {
   return plain_.capacity() + transport_.held_bytes() + (protocol_ ? protocol_->held_bytes() : 0);

@@ -130,7 +130,8 @@ class Client {
 class World {
  public:
   explicit World(std::uint64_t seed = 1, std::vector<std::string> proxy_peers = {},
-                 std::size_t slice_sessions = WorkerOptions{}.slice_sessions);
+                 std::size_t slice_sessions = WorkerOptions{}.slice_sessions,
+                 std::size_t connections_max = WorkerOptions{}.connections_max);
   ~World();
   void run(std::int64_t millis) { sim.run_for(millis * kNanosPerMilli); }
   std::unique_ptr<Client> client(const std::string& name = "site.test", bool as_workload = false);

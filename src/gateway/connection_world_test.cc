@@ -350,7 +350,8 @@ std::vector<Client::Answer> Client::answers(std::vector<std::string> methods) co
   return out;
 }
 
-World::World(std::uint64_t seed, std::vector<std::string> proxy_peers, std::size_t slice_sessions)
+World::World(std::uint64_t seed, std::vector<std::string> proxy_peers, std::size_t slice_sessions,
+             std::size_t connections_max)
     : sim(seed),
       edge_loop(sim.make_loop()),
       client_loop(sim.make_loop()),
@@ -377,6 +378,7 @@ World::World(std::uint64_t seed, std::vector<std::string> proxy_peers, std::size
       *edge_loop, sim.clock(), random, shared, *ring, point,
       WorkerOptions{.listen = kListen,
                     .console_origin = "https://console.test:7443",
+                    .connections_max = connections_max,
                     .slice_sessions = slice_sessions,
                     .proxy_peers = std::move(proxy_peers),
                     .listen_plain = kListenPlain},

@@ -12,6 +12,7 @@ namespace wary::gateway {
 namespace {
 
 constexpr std::int64_t kSweepEvery = kNanosPerSecond / 2;
+constexpr std::size_t kRoomLooks = 64;      // of connections, for one that rests
 constexpr std::size_t kTurnEnds = 100'000;  // of one turn: who marks another for ever waits for the next
 
 }  // namespace
@@ -29,6 +30,8 @@ Worker::Worker(io::Loop& loop, Clock& clock, Random& random, enforce::Shared& sh
       connections_metric_(metrics.gauge("wary_gateway_connections", "Open client connections")),
       refused_metric_(
           metrics.counter("wary_gateway_refused_total", "Connections refused at the limit or without a key")),
+      made_room_metric_(metrics.counter("wary_gateway_made_room_total",
+                                        "Connections at rest that ended at the limit, for one that was opened")),
       over_rate_metric_(metrics.counter("wary_gateway_over_rate_total", "Requests refused for their principal's rate")),
       upstreams_(std::make_unique<UpstreamPool>(*this)) {}
 
@@ -68,7 +71,7 @@ std::vector<int> Worker::descriptors(Way way) const {
 
 void Worker::accepted(Way way, std::unique_ptr<io::Stream> stream) {
   const bool has_key = way == Way::kPlain || context_;
-  if (!has_key || connections_.size() >= options_.connections_max) {
+  if (!has_key || (connections_.size() >= options_.connections_max && !make_room())) {
     refused_metric_.add();
     stream->reset_on_close();
     return;
@@ -80,6 +83,24 @@ void Worker::accepted(Way way, std::unique_ptr<io::Stream> stream) {
   connections_.emplace(id, std::move(connection));
   connections_metric_.add();
   raw->begin();
+}
+
+// Of a few picked by chance, so that it costs the same however many there are: the one that rests longest says goodbye.
+// Whoever holds all places and asks for nothing keeps nobody out.
+bool Worker::make_room() {
+  const std::size_t buckets = connections_.bucket_count();
+  std::size_t bucket = static_cast<std::size_t>(pooled_random_.number() % buckets), looked = 0;
+  Connection* longest = nullptr;
+  for (std::size_t i = 0; i < buckets && looked < kRoomLooks; ++i, bucket = (bucket + 1) % buckets) {
+    for (auto at = connections_.begin(bucket); at != connections_.end(bucket); ++at, ++looked) {
+      const auto since = at->second->rests_since();
+      if (since && (longest == nullptr || *since < *longest->rests_since())) longest = at->second.get();
+    }
+  }
+  if (longest == nullptr) return false;
+  longest->give_way();
+  made_room_metric_.add();
+  return true;
 }
 
 Exchange* Worker::find(std::uint64_t connection, std::int32_t stream) {

@@ -2,7 +2,8 @@
 // Nothing on a request's path is shared with another thread but immutable values.
 //
 // The link's thread talks to it by post(): a new site, a new snapshot with what changed, receipts. Thread rule: its
-// loop's, but for the post_* functions. Limits: 16,384 connections.
+// loop's, but for the post_* functions. Limits: 16,384 connections; whoever connects then takes the place of one of
+// those that rested longest, or is refused where all have something running.
 #pragma once
 
 #include <cstdint>
@@ -64,8 +65,8 @@ enum class Way { kTls, kPlain };
 
 struct WorkerOptions {
   io::Address listen;
-  std::string console_origin;  // "https://console.localhost:7443": where sign-in happens
-  std::size_t connections_max = 16'384;
+  std::string console_origin;            // "https://console.localhost:7443": where sign-in happens
+  std::size_t connections_max = 16'384;  // at least 1
   // So many sessions whose facts changed are decided again, or are buried, before others have their turn.
   std::size_t slice_sessions = 64;
   telemetry::Exporter* exporter = nullptr;       // of spans, where somebody wants them
@@ -164,6 +165,7 @@ class Worker {
     return room;
   }
   void accepted(Way way, std::unique_ptr<io::Stream> stream);
+  bool make_room();
   void sweep();
   void end_turn();
   void post_end();
@@ -184,6 +186,7 @@ class Worker {
   Redeem redeem_;
   Metric& connections_metric_;
   Metric& refused_metric_;
+  Metric& made_room_metric_;
   Metric& over_rate_metric_;
   enforce::LiveSessions live_;  // before the connections, which take themselves out
   bool deciding_ = false;       // a slice of what is marked is planned
