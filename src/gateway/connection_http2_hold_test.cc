@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "gateway/connection_http2_test_client.h"
+#include "http/websocket_stream.h"
 
 using namespace wary;
 using namespace wary::gateway::test;
@@ -53,6 +54,39 @@ TEST_CASE("the answer to HEAD has no body, however an application of HTTP/2 ends
   const auto answers = client->answers({"HEAD", "HEAD"});
   REQUIRE(answers.size() == 2);
   CHECK(answers[1].status == 200);
+}
+
+TEST_CASE("what comes behind a WebSocket's opening waits for the application to agree to it") {
+  // To an application that does not, these bytes would be its next request.
+  const std::string smuggled = "GET /admin HTTP/1.1\r\nHost: site.test\r\nWary-Principal: root\r\n\r\n";
+  for (const bool agrees : {false, true}) {
+    World world;
+    AppStream* asked = nullptr;
+    world.site->on_bytes = [&](AppStream& stream) { asked = &stream; };
+    Http2TestClient client(world);
+    client.run(3);
+    const auto stream = client.send({{":method", "CONNECT"},
+                                     {":protocol", "websocket"},
+                                     {":scheme", "https"},
+                                     {":authority", "site.test"},
+                                     {":path", "/ws"},
+                                     {"cookie", "__Host-wary_session=alice-token"},
+                                     {"sec-websocket-version", "13"}},
+                                    smuggled, false);
+    client.run(20);
+    REQUIRE(asked != nullptr);
+    CHECK(asked->received.ends_with("\r\n\r\n"));
+    CHECK(asked->received.find("root") == std::string::npos);
+    const std::size_t key = asked->received.find("Sec-WebSocket-Key: ") + 19;
+    asked->send(agrees ? "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                         "Sec-WebSocket-Accept: " +
+                             http::websocket_accept(asked->received.substr(key, 24)) + "\r\n\r\n"
+                       : "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    client.run(20);
+    CHECK(client.answer(stream).status == (agrees ? 200 : 404));
+    CHECK(asked->received.ends_with(smuggled) == agrees);
+    CHECK(world.site->streams.size() == 1);
+  }
 }
 
 TEST_CASE("who never reads an answer that is whole is given up, whatever they hold back") {

@@ -77,6 +77,9 @@ void Exchange::rest() {
 
 std::size_t Exchange::body_room() const {
   if (state_ != State::kRunning && state_ != State::kTunnel) return 0;
+  // A WebSocket's opening has no body: to an application that does not agree to it, what comes behind it would be the
+  // next request, of the client's own making.
+  if (state_ == State::kRunning && wants_upgrade_) return 0;
   const std::size_t queued = upstream_->queued();
   return queued < kRequestQueued ? kRequestQueued - queued : 0;
 }
