@@ -87,7 +87,7 @@ class Http2Client::Stream final : public ClientSide {
     exchange.recycle(id);
     id_ = id;
     pending.clear();
-    body_ended = waits = told_body_end_ = ended_ = is_websocket_ = false;
+    body_ended = opens_websocket = waits = told_body_end_ = ended_ = is_websocket_ = false;
     sent_at = 0;
     stop_at = held_at = 0;
   }
@@ -99,7 +99,8 @@ class Http2Client::Stream final : public ClientSide {
 
   Exchange exchange;
   std::string pending;
-  bool body_ended = false;    // by the client
+  bool body_ended = false;  // by the client
+  bool opens_websocket = false;
   bool waits = false;         // is in waiting_
   std::uint64_t sent_at = 0;  // flushes_ when its last bytes were framed
   std::int64_t stop_at = 0;   // when a client that goes on after its answer is told to stop
@@ -121,6 +122,8 @@ bool Http2Client::Stream::answer(const AnswerHead& head) {
     fields.push_back(field);
   }
   if (head.status < 200 && !head.switches) return false;
+  // To this client any 2xx says that its WebSocket is open (RFC 8441 section 5): an application's page is none.
+  if (opens_websocket && !head.switches && !head.is_ours && head.status < 300) return false;
   is_websocket_ = head.switches;
   std::string length;
   const bool bodiless = head.status < 200 || head.status == 204 || head.status == 304;
@@ -317,6 +320,7 @@ void Http2Client::take_request(Stream& stream, const http::Http2Block& block, bo
   const http1::HeadResult checked =
       http1::check_carried_request({block.authority, block.scheme, block.protocol, ends}, head);
   if (checked.progress == http1::Progress::kRefused) return stream.exchange.refuse(checked.refusal);
+  stream.opens_websocket = head.upgrade == http1::Upgrade::kWebSocket;
   stream.exchange.begin(head);
 }
 
