@@ -62,6 +62,7 @@ class Http2Client::Stream final : public ClientSide {
   void abort() override {
     exchange.give_up(true);
     owner_.session_.reset(id_, is_websocket_ ? http::kHttp2Cancel : http::kHttp2InternalError);
+    owner_.connection_.keep_for(kStopAfter);  // for that to leave
     owner_.connection_.mark();
   }
   void cut() override;

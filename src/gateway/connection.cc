@@ -45,6 +45,8 @@ void Connection::begin() {
 
 void Connection::set_deadline(std::int64_t nanos) { deadline_ = worker_.loop().now().nanos + nanos; }
 
+void Connection::keep_for(std::int64_t nanos) { deadline_ = std::max(deadline_, worker_.loop().now().nanos + nanos); }
+
 std::size_t Connection::held_bytes() const {
   return plain_.capacity() + tls_.held_bytes() + (protocol_ ? protocol_->held_bytes() : 0);
 }

@@ -77,7 +77,8 @@ class Connection final : public TurnEnd {
   // All that was put is with the kernel.
   bool is_flushed() const { return plain_.empty() && tls_.output().empty(); }
   void set_deadline(std::int64_t nanos);
-  void end_gracefully();  // send what is queued, close_notify, then close
+  void keep_for(std::int64_t nanos);  // at least
+  void end_gracefully();              // send what is queued, close_notify, then close
   void end_now(bool reset);
   void end_saying(std::string_view last);  // sends it ahead of nothing, and closes: for a queue that is empty
   void flush();

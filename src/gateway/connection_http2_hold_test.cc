@@ -112,6 +112,26 @@ TEST_CASE("who never reads an answer that is whole is given up, whatever they ho
   }
 }
 
+TEST_CASE("an answer that stops half way ends its stream, and the connection goes on") {
+  World world;
+  world.site->on_request = [](AppStream& stream, const AppRequest& request) {
+    const std::string length = request.target == "/half" ? "10" : "4";
+    stream.send("HTTP/1.1 200 OK\r\nContent-Length: " + length + "\r\n\r\nhalf");
+  };
+  Http2TestClient client(world);
+  const auto half = client.send(client.head("GET", "/half"));
+  client.run(20);
+  REQUIRE(client.answer(half).body == "half");
+  world.run(299'000);
+  for (int i = 0; i < 20 && !client.answer(half).closed; ++i) client.run(100);
+  CHECK(client.answer(half).error == http::kHttp2InternalError);
+  CHECK_FALSE(client.client().ended_);
+  const auto next = client.send(client.head("GET", "/next"));
+  client.run(20);
+  CHECK(client.answer(next).body == "half");
+  CHECK(client.answer(next).whole);
+}
+
 TEST_CASE("who reads slowly, but reads, gets the whole of it") {
   World world;
   answer_with(world, 120'000);
