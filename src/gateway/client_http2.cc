@@ -422,7 +422,12 @@ void Http2Client::on_expired(UnixTime now) {
 }
 
 void Http2Client::on_idle() {
-  if (streams_.empty()) return drain(Drain::kNow);
+  if (streams_.empty()) {
+    drain(Drain::kNow);
+    // Behind all that waits, however much: who reads nothing would else keep the last word from being put, for ever.
+    session_.flush(connection_.out(), kFlushedAtOnce);
+    return connection_.end_gracefully();
+  }
   // Requests have their own time limits. Answers alone, of which nothing could be sent for so long, have nobody who
   // reads them.
   for (const auto& [id, stream] : streams_) {

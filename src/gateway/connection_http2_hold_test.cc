@@ -132,6 +132,23 @@ TEST_CASE("an answer that stops half way ends its stream, and the connection goe
   CHECK(client.answer(next).whole);
 }
 
+TEST_CASE("whose streams have all ended does not hold the connection by not reading what waits on it") {
+  std::size_t most = 0;
+  for (std::size_t size = 60'000; size < 260'000; size += 10'000) {
+    World world;
+    answer_with(world, size);
+    Http2TestClient client(world);
+    client.run(5);
+    client.client().pause();
+    client.send(client.head("GET", "/large"));
+    client.run(100);
+    most = std::max(most, world.worker->held_bytes());
+    world.run(400'000);
+    CHECK_MESSAGE(world.worker->connections() == 0, size);
+  }
+  CHECK(most > 100'000);
+}
+
 TEST_CASE("who reads slowly, but reads, gets the whole of it") {
   World world;
   answer_with(world, 120'000);
