@@ -269,7 +269,11 @@ void Exchange::on_deadline() {
   settle();
   switch (state_) {
     case State::kIdle: return;
-    case State::kWaiting: return upstream_failed(504, "record_timeout", "this access could not be recorded in time");
+    case State::kWaiting:
+      if (waits_for_receipt_ == 0) {
+        return upstream_failed(504, "sign_in_timeout", "this sign-in was not confirmed in time");
+      }
+      return upstream_failed(504, "record_timeout", "this access could not be recorded in time");
     case State::kConnecting:
     case State::kRunning: return upstream_failed(504, "upstream_timeout", "the application did not answer in time");
     case State::kTunnel: finish(); return client_.abort();
