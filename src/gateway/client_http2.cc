@@ -76,7 +76,7 @@ class Http2Client::Stream final : public ClientSide {
     owner_.session_.submit_interim(id_, 100);
     owner_.connection_.mark();
   }
-  // A WebSocket hears that the server goes away.
+  // A WebSocket hears that the server goes away, once no frame is under way.
   void say_going_away(bool comes_back) {
     if (!exchange.may_speak()) return;
     exchange.give_up(false);
@@ -247,6 +247,7 @@ bool Http2Client::drive() {
   }
   bool moved = false;
   for (auto& [id, stream] : streams_) {
+    if (tells_) stream->say_going_away(restarts_);
     if (stream->exchange.is_idle()) continue;
     if (!stream->pending.empty() || stream->body_ended) moved = stream->pump() || moved;
     if (connection_.is_over()) return false;
@@ -452,7 +453,8 @@ void Http2Client::drain(Drain how) {
     return;
   }
   if (!std::exchange(draining_, true)) session_.shut_down(http::kHttp2NoError);
-  for (auto& [id, stream] : streams_) stream->say_going_away(how == Drain::kRestart);
+  tells_ = true;
+  restarts_ = how == Drain::kRestart;
 }
 
 std::size_t Http2Client::held_bytes() const {

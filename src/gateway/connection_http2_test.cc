@@ -546,6 +546,35 @@ TEST_CASE("a worker that drains says GOAWAY, finishes what runs, and tells a Web
   CHECK(drained);
 }
 
+TEST_CASE("a WebSocket over HTTP/2 in the middle of a frame hears behind it that the server goes away") {
+  World world;
+  Http2TestApp app(*world.app_loop, kGrpcAddress);
+  app.on_end = nullptr;
+  app.on_head = [](Http2TestApp::Peer& peer, std::int32_t stream, Http2TestApp::Call&) {
+    peer.session.submit_answer(stream, 200, {}, false);
+    peer.session.write(stream, "\x82\x04ha");
+  };
+  Http2TestClient client(world, "grpc.test");
+  client.run(3);
+  const auto tunnel = client.send({{":method", "CONNECT"},
+                                   {":protocol", "websocket"},
+                                   {":scheme", "https"},
+                                   {":authority", "grpc.test"},
+                                   {":path", "/ws"},
+                                   {"cookie", "__Host-wary_session=alice-grpc-token"},
+                                   {"sec-websocket-version", "13"}},
+                                  "", false);
+  client.run(20);
+  world.worker->post_drain([] {}, gateway::Drain::kNow);
+  client.run(20);
+  CHECK(client.answer(tunnel).body == "\x82\x04ha");
+  app.peers.at(0)->session.write(1, "lf");
+  app.peers[0]->flush();
+  client.run(20);
+  CHECK(client.answer(tunnel).body == "\x82\x04half\x88\x02\x03\xe9");
+  CHECK(client.answer(tunnel).whole);
+}
+
 TEST_CASE("a worker that is left says GOAWAY in two steps, and its WebSockets stay until it has to end") {
   World world;
   world.site->on_bytes = [](AppStream& stream) {
