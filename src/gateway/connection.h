@@ -46,6 +46,7 @@ class ClientProtocol {
 
 class Connection final : public TurnEnd {
  public:
+  enum class State { kProxyHeader, kHandshake, kOpen, kEnding, kDraining, kEnded };
   Connection(Worker& worker, std::uint64_t id, std::unique_ptr<io::Stream> stream,
              const crypto::TlsServerContext& context);
   ~Connection() override;
@@ -59,6 +60,7 @@ class Connection final : public TurnEnd {
   void settle();
   Exchange* exchange(std::int32_t stream);
   std::size_t held_bytes() const;
+  State state() const { return state_; }
 
   // From the protocol and its exchanges.
   Worker& worker() { return worker_; }
@@ -85,7 +87,6 @@ class Connection final : public TurnEnd {
   bool is_over() const { return state_ == State::kEnding || state_ == State::kDraining || state_ == State::kEnded; }
 
  private:
-  enum class State { kProxyHeader, kHandshake, kOpen, kEnding, kDraining, kEnded };
   void ready();
   bool read();
   bool take_proxy_header(ByteView& bytes);
