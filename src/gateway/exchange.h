@@ -131,6 +131,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   bool is_sign_out_ = false;  // of the console
   bool body_ended_ = false;
   bool any_body_sent_ = false;
+  bool has_left_ = false;         // something of it, for the application
   std::int64_t call_ends_ = 0;    // by the deadline that a gRPC client gave; 0: none
   std::uint64_t body_bytes_ = 0;  // of the request, so far
   int attempts_ = 0;

@@ -518,7 +518,7 @@ constexpr Row kTable[] = {
          {on(kConnectingBody),
           "502:upstream_unreachable . / - / a / gone 5s || "
           "502:upstream_unreachable / - / a / idle 5s"},
-         {on(kBody), "504:upstream_timeout . / p! / a / gone 60s || 504:upstream_timeout / p! / a / idle 60s"},
+         {on(kBody), "408:request_timeout . / p! / a / gone 60s || 408:request_timeout / p! / a / idle 60s"},
          {on(kWaiting), "504:upstream_timeout / w! / a / idle 60s || 504:upstream_timeout / w! / a / closed 60s"},
          {on(kUpgrading), "504:upstream_timeout / w! / a / idle 60s"},
          {on(kAnswering), "200+ ! / w! / a / gone 300s || 200+ rst2 / w! / a / closed 300s"},
