@@ -42,6 +42,7 @@ class Http1Client final : public ClientProtocol, private ClientSide {
 
   bool take_head();
   void pump_body();
+  void say_going_away();
   codec::http1::Framing framing_of(const AnswerHead& head) const;
 
   Connection& connection_;
@@ -55,6 +56,7 @@ class Http1Client final : public ClientProtocol, private ClientSide {
   bool keep_alive_ = true;
   bool leaving_ = false;   // the next answer is the last
   bool draining_ = false;  // and while there is none, nothing is waited for
+  bool restarts_ = false;  // what a WebSocket hears then
   bool switched_ = false;  // to a WebSocket
   bool client_ended_ = false;
   std::optional<codec::http1::BodyReader> body_;

@@ -66,6 +66,8 @@ void Connection::give_way() {
   end_saying({});
 }
 
+void Connection::keep_for(std::int64_t nanos) { deadline_ = std::max(deadline_, worker_.loop().now().nanos + nanos); }
+
 std::size_t Connection::held_bytes() const {
   return plain_.capacity() + transport_.held_bytes() + (protocol_ ? protocol_->held_bytes() : 0);
 }

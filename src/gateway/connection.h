@@ -50,6 +50,7 @@ class ClientProtocol {
 
 class Connection final : public TurnEnd {
  public:
+  enum class State { kProxyHeader, kHandshake, kPreface, kOpen, kEnding, kDraining, kEnded };
   Connection(Worker& worker, std::uint64_t id, std::unique_ptr<io::Stream> stream, Transport transport);
   ~Connection() override;
   void begin();
@@ -65,6 +66,7 @@ class Connection final : public TurnEnd {
   void settle();
   Exchange* exchange(std::int32_t stream);
   std::size_t held_bytes() const;
+  State state() const { return state_; }
 
   // From the protocol and its exchanges.
   Worker& worker() { return worker_; }
@@ -86,14 +88,14 @@ class Connection final : public TurnEnd {
   // All that was put is with the kernel.
   bool is_flushed() const { return plain_.empty() && transport_.output().empty(); }
   void set_deadline(std::int64_t nanos);
-  void end_gracefully();  // send what is queued, close_notify, then close
+  void keep_for(std::int64_t nanos);  // at least
+  void end_gracefully();              // send what is queued, close_notify, then close
   void end_now(bool reset);
   void end_saying(std::string_view last);  // what was put, this and the end, in one: for a queue that is empty
   void flush();
   bool is_over() const { return state_ == State::kEnding || state_ == State::kDraining || state_ == State::kEnded; }
 
  private:
-  enum class State { kProxyHeader, kHandshake, kPreface, kOpen, kEnding, kDraining, kEnded };
   void ready();
   bool read();
   bool take_proxy_header();

@@ -428,6 +428,17 @@ TEST_CASE("an answer to an old sign-in is not given to a new one") {
   CHECK(client->received.find("token-of-one") == std::string::npos);
 }
 
+TEST_CASE("a sign-in that nobody confirms says so, and not that it could not be recorded") {
+  World world;
+  world.redeem_holds = true;
+  const auto client = world.client();
+  client->send("GET /.wary/continue?code=good HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_state=abc\r\n\r\n");
+  world.run(3'000);
+  REQUIRE(client->answers().size() == 1);
+  CHECK(client->answers()[0].status == 504);
+  CHECK(code_of(client->answers()[0]) == "sign_in_timeout");
+}
+
 TEST_CASE("while the ledger takes nothing nobody passes") {
   World world;
   world.shared.ledger_available = false;

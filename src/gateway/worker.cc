@@ -182,6 +182,11 @@ std::size_t Worker::held_bytes() const {
   return held;
 }
 
+Connection* Worker::connection(std::uint64_t id) const {
+  const auto found = connections_.find(id);
+  return found == connections_.end() ? nullptr : found->second.get();
+}
+
 void Worker::finished(std::uint64_t id) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;

@@ -156,6 +156,8 @@ class Worker {
   // What is open, and how many bytes lie in its queues.
   std::size_t connections() const { return connections_.size(); }
   std::size_t held_bytes() const;
+  // The one of this number, counted from 1 as they came; nothing once it has ended.
+  Connection* connection(std::uint64_t id) const;
 
  private:
   static constexpr std::size_t kReadBytes = 64 * 1024;

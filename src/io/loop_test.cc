@@ -250,6 +250,33 @@ TEST_CASE("what is ended at once is ended for the other side, before its descrip
   }
 }
 
+TEST_CASE("whoever connects can be kept waiting: until it is over, or their time is") {
+  SimWorld world(5);
+  const auto loop = world.make_loop();
+  const Address address = Address::tcp("127.0.0.1", 80);
+  std::vector<std::unique_ptr<Stream>> accepted;
+  auto listener = loop->listen(address, {}, [&](std::unique_ptr<Stream> s) { accepted.push_back(std::move(s)); });
+  std::vector<std::string> heard;
+  const auto connect = [&](std::int64_t timeout) {
+    loop->connect(address, timeout,
+                  [&](Result<std::unique_ptr<Stream>> s) { heard.push_back(s.ok() ? "connected" : s.error().code); });
+  };
+  world.hold_connects(true);
+  connect(2 * kNanosPerSecond);
+  connect(0);
+  connect(10 * kNanosPerSecond);
+  world.run_for(kNanosPerSecond);
+  CHECK(world.held_connects() == 3);
+  CHECK(heard.empty());
+  world.run_for(2 * kNanosPerSecond);
+  CHECK(heard == std::vector<std::string>{"connect_timeout"});
+  CHECK(accepted.empty());
+  world.hold_connects(false);
+  world.run_for(20 * kNanosPerSecond);
+  CHECK(heard == std::vector<std::string>{"connect_timeout", "connected", "connected"});
+  CHECK(accepted.size() == 2);
+}
+
 TEST_CASE("timers fire in order, a cancelled one does not, and virtual time jumps to them") {
   SimWorld world(1);
   const auto loop = world.make_loop();
