@@ -142,9 +142,13 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
   parts.succession = std::make_unique<Succession>(runtime, metrics, succession);
   WARY_RETURN_IF_ERROR(parts.succession->call());
   const auto issue = [&signer](ByteView csr,
-                               const std::vector<std::string>& names) -> Result<gateway::ServerCertificate> {
+                               const std::vector<std::string>& names) -> Result<gateway::IssuedCertificate> {
     WARY_ASSIGN_OR_RETURN(identity::SignerClient::Issued issued, signer.issue_names(csr, names));
-    return gateway::ServerCertificate{std::move(issued.chain), issued.not_after};
+    return gateway::IssuedCertificate{std::move(issued.chain), issued.not_after};
+  };
+  const auto issue_own = [&signer](ByteView csr, const std::string& id) -> Result<gateway::IssuedCertificate> {
+    WARY_ASSIGN_OR_RETURN(identity::SignerClient::Issued issued, signer.issue_workload(csr, id));
+    return gateway::IssuedCertificate{std::move(issued.chain), issued.not_after};
   };
   const auto trusted = [&signer]() -> Result<gateway::TrustedRoots> {
     WARY_ASSIGN_OR_RETURN(identity::Authorities now, signer.authorities());
@@ -154,7 +158,8 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
   std::unique_ptr<gateway::Edge>& edge = parts.edge;
   edge = std::make_unique<gateway::Edge>(
       gateway::EdgeParts{*runtime.loop, *runtime.clock, *runtime.random, *runtime.files, *runtime.log, metrics, issue,
-                         trusted, [&runtime](UnixTime floor) { runtime.clock->raise(floor); }, parts.exporter.get()},
+                         trusted, [&runtime](UnixTime floor) { runtime.clock->raise(floor); }, parts.exporter.get(),
+                         issue_own},
       std::move(edge_options));
   if (Status opened = edge->open(); !opened) {
     return advised(std::move(opened).error(), directory,

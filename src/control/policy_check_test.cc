@@ -223,6 +223,11 @@ void put_credentials(World& world) {
                    R"({"app":"site","path":"/strict","stepUp":{"acr":["gold"],"maxAgeSeconds":60}})")
               .ok());
   REQUIRE(world
+              .put(key_of("demo", "App", "secure"),
+                   R"({"hosts":["secure.localhost"],"upstream":"https://127.0.0.1:1","upstreamIdentity":)"
+                   R"({"spiffeId":"spiffe://local/demo/job","clientCertificate":false}})")
+              .ok());
+  REQUIRE(world
               .put(key_of("demo", "App", "open"),
                    R"({"hosts":["open.localhost"],"upstream":"http://127.0.0.1:1","forwardAuthorization":true,)"
                    R"("plain":"serve","hsts":{"maxAgeSeconds":60,"includeSubDomains":true}})")

@@ -287,6 +287,7 @@ void Client::reset() {
 void Client::ready() {
   while (stream_ && !raw_.empty()) {
     const io::IoCount put = stream_->write(as_bytes(raw_));
+    if (put.state == io::IoCount::State::kFailed) raw_.clear();
     if (put.state != io::IoCount::State::kSome) break;
     raw_.erase(0, put.count);
   }

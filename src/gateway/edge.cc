@@ -306,11 +306,13 @@ bool Edge::renew_what_is_due() {
   // Names that cannot be had keep neither what is shown already from being renewed, nor a root that was taken away in
   // trust.
   if (!renewed && lacks_names && is_due && !names_.empty()) renewed = renews(std::vector<std::string>(names_));
-  // Applications are verified by the roots of today, too.
-  if (renewed || has_roots || lacks_roots_) {
+  // Applications are verified by the roots of today, too, and shown who we are by what is good today.
+  const bool own_is_due = own_ && parts_.clock.unix_time() >= renew_own_at_;
+  const bool has_own = own_is_due && renew_own().ok();
+  if (renewed || has_roots || lacks_signer_ || has_own) {
     if (const policy::SnapshotPtr snapshot = shared_.snapshot.current()) rebuild_site(*snapshot);
   }
-  return !lacks_roots_ && (renewed || !(lacks_names || is_due));
+  return !lacks_signer_ && own_is_due == has_own && (renewed || !(lacks_names || is_due));
 }
 
 // A root that came is trusted before it signs, one that was taken away for a minute at most.
@@ -366,7 +368,7 @@ void Edge::rebuild_site(const policy::Snapshot& snapshot) {
   std::vector<const contract::Entity*> apps = snapshot.entities_of_type(kAppType);
   std::vector<const contract::Entity*> routes = snapshot.entities_of_type(kRouteType);
   std::vector<Error> problems;
-  lacks_roots_ = false;
+  lacks_signer_ = false;
   const auto site = Site::build(
       apps, routes, problems,
       [this](const UpstreamIdentity& identity, bool is_http2) { return upstream_tls(identity, is_http2); },
@@ -397,7 +399,7 @@ Result<std::shared_ptr<const crypto::TlsClientContext>> Edge::upstream_tls(const
   options.alpn = {is_http2 ? "h2" : "http/1.1"};
   if (!identity.spiffe_id.empty()) {
     const auto trusted = parts_.trusted();
-    lacks_roots_ = lacks_roots_ || !trusted;
+    lacks_signer_ = lacks_signer_ || !trusted;
     if (!trusted) return trusted.error();
     WARY_ASSIGN_OR_RETURN(crypto::TrustRoots roots, crypto::TrustRoots::build(trusted->roots));
     options.verify_server = crypto::verify_svid_of(std::move(roots), options_.trust_domain, identity.spiffe_id,
@@ -409,8 +411,37 @@ Result<std::shared_ptr<const crypto::TlsClientContext>> Edge::upstream_tls(const
     WARY_ASSIGN_OR_RETURN(crypto::TrustRoots roots, crypto::TrustRoots::build(certificates));
     options.verify_server = crypto::verify_server_name(std::move(roots), parts_.clock);
   }
+  if (identity.shows_own) options.identity = own_identity();
   WARY_ASSIGN_OR_RETURN(crypto::TlsClientContext made, crypto::TlsClientContext::build(std::move(options)));
   return std::make_shared<const crypto::TlsClientContext>(std::move(made));
+}
+
+// What the edge is: "edge/local" of its trust domain.
+std::string Edge::own_id() const { return "spiffe://" + options_.trust_domain + "/wary/" + options_.node; }
+
+// The key is made here and never leaves; asked for again after a third of the hour that it lives.
+Status Edge::renew_own() {
+  WARY_ASSIGN_OR_RETURN(crypto::PrivateKey key, crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256));
+  WARY_ASSIGN_OR_RETURN(const Bytes csr, crypto::make_csr(key, options_.node));
+  WARY_ASSIGN_OR_RETURN(IssuedCertificate certificate, parts_.issue_own(csr, own_id()));
+  const std::int64_t now = parts_.clock.unix_time().nanos;
+  own_ends_ = certificate.not_after;
+  renew_own_at_ = {now + (own_ends_.nanos - now) / 3};
+  own_ = {std::move(certificate.chain), std::make_shared<const crypto::PrivateKey>(std::move(key))};
+  parts_.log.info("edge.identity", {{"id", own_id()}, {"not_after", to_rfc3339(own_ends_)}});
+  return {};
+}
+
+// Without it applications are reached that do not insist, and asked for again; renewing it is not for here.
+std::optional<crypto::TlsIdentity> Edge::own_identity() {
+  if (!parts_.issue_own) return std::nullopt;
+  if (own_ && parts_.clock.unix_time() < own_ends_) return own_;
+  own_.reset();
+  if (const Status renewed = renew_own(); !renewed) {
+    lacks_signer_ = true;
+    parts_.log.warn("edge.identity_not_renewed", {{"code", renewed.error().code}});
+  }
+  return own_;
 }
 
 // The key is made here and never leaves; the certificate lives at most 24 h and is asked for again after a third of
@@ -418,7 +449,7 @@ Result<std::shared_ptr<const crypto::TlsClientContext>> Edge::upstream_tls(const
 Status Edge::renew_certificate(const std::vector<std::string>& names) {
   WARY_ASSIGN_OR_RETURN(crypto::PrivateKey key, crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256));
   WARY_ASSIGN_OR_RETURN(const Bytes csr, crypto::make_csr(key, options_.node));
-  WARY_ASSIGN_OR_RETURN(ServerCertificate certificate, parts_.issue(csr, names));
+  WARY_ASSIGN_OR_RETURN(IssuedCertificate certificate, parts_.issue(csr, names));
   WARY_ASSIGN_OR_RETURN(const TrustedRoots trusted, parts_.trusted());
   WARY_ASSIGN_OR_RETURN(crypto::TrustRoots roots, crypto::TrustRoots::build(trusted.roots));
   crypto::TlsServerOptions tls;

@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "crypto/sign.h"
+#include "crypto/tls.h"
 #include "enforce/point.h"
 #include "enforce/shipper.h"
 #include "gateway/ring_files.h"
@@ -33,9 +34,9 @@
 
 namespace wary::gateway {
 
-// A server certificate for these names: leaf and intermediates in DER, and when to ask again. Blocking; the main
-// thread.
-struct ServerCertificate {
+// A certificate for these names, or of this identity: leaf and intermediates in DER, and when it ends. Blocking; the
+// main thread.
+struct IssuedCertificate {
   std::vector<Bytes> chain;
   UnixTime not_after;
 };
@@ -45,7 +46,8 @@ struct TrustedRoots {
   std::uint64_t sequence = 0;
 };
 using ReadTrusted = std::function<Result<TrustedRoots>()>;
-using IssueCertificate = std::function<Result<ServerCertificate>(ByteView csr, const std::vector<std::string>& names)>;
+using IssueCertificate = std::function<Result<IssuedCertificate>(ByteView csr, const std::vector<std::string>& names)>;
+using IssueIdentity = std::function<Result<IssuedCertificate>(ByteView csr, const std::string& spiffe_id)>;
 
 struct EdgeParts {
   io::Loop& loop;
@@ -58,6 +60,7 @@ struct EdgeParts {
   ReadTrusted trusted;
   std::function<void(UnixTime)> raise_clock;  // wall time does not go behind this
   telemetry::Exporter* exporter = nullptr;    // of spans, where somebody wants them
+  IssueIdentity issue_own = {};               // of what it is to applications; none: it shows them nothing
 };
 
 struct EdgeOptions {
@@ -122,6 +125,9 @@ class Edge {
   Result<std::shared_ptr<const crypto::TlsClientContext>> upstream_tls(const UpstreamIdentity& identity, bool is_http2);
   Status renew_certificate(const std::vector<std::string>& names);
   void want_keys(const std::string& issuer);
+  std::string own_id() const;
+  Status renew_own();
+  std::optional<crypto::TlsIdentity> own_identity();
   void redeem(const std::string& code, const std::string& host, const std::string& state_hash, io::Loop& back,
               std::function<void(Result<Redeemed>)> done);
   void keep_fresh();
@@ -138,9 +144,11 @@ class Edge {
   std::map<std::string, std::shared_ptr<AppMetrics>> counted_;  // by application; one that comes back goes on
   std::unique_ptr<enforce::Shipper> shipper_;
   std::unique_ptr<link::Subscriber> subscriber_;
-  std::vector<std::string> wanted_;  // what is served
-  std::vector<std::string> names_;   // what the certificate at hand is for
-  bool lacks_roots_ = false;         // who vouches for workloads could not be read when the site was built
+  std::vector<std::string> wanted_;         // what is served
+  std::vector<std::string> names_;          // what the certificate at hand is for
+  bool lacks_signer_ = false;               // when the site was built, something of the signer's could not be had
+  std::optional<crypto::TlsIdentity> own_;  // the edge's, where an application may ask for it
+  UnixTime own_ends_, renew_own_at_;
   UnixTime renew_at_;
   std::uint64_t trusted_sequence_ = 0;  // of the roots in use
   Monotonic trusted_read_;

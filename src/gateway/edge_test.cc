@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <thread>
@@ -82,12 +83,13 @@ struct EdgeWorld {
     edge = std::make_unique<gateway::Edge>(
         gateway::EdgeParts{*loop, *clock, *random, *files, null_log(), metrics,
                            [this](ByteView csr, const std::vector<std::string>& names) { return issue(csr, names); },
-                           [this] { return trusted(); }, [](UnixTime) {}},
+                           [this] { return trusted(); }, [](UnixTime) {}, nullptr,
+                           [this](ByteView csr, const std::string& id) { return issue_own(csr, id); }},
         std::move(options));
     REQUIRE(edge->open().ok());
     REQUIRE(edge->start().ok());
   }
-  Result<gateway::ServerCertificate> issue(ByteView csr, const std::vector<std::string>& names) {
+  Result<gateway::IssuedCertificate> issue(ByteView csr, const std::vector<std::string>& names) {
     ++asked;
     if (std::find(names.begin(), names.end(), refused) != names.end()) {
       ++refusals;
@@ -101,7 +103,18 @@ struct EdgeWorld {
     leaf.not_after = {clock->unix_time().nanos + life};
     ++issued;
     WARY_ASSIGN_OR_RETURN(Bytes made, crypto::issue_leaf(ca, ca_key, csr, leaf));
-    return gateway::ServerCertificate{{std::move(made)}, leaf.not_after};
+    return gateway::IssuedCertificate{{std::move(made)}, leaf.not_after};
+  }
+  Result<gateway::IssuedCertificate> issue_own(ByteView csr, const std::string& id) {
+    ++own_asked;
+    if (is_away || refuses_own)
+      return fail(ErrorKind::kUnavailable, "signer_unavailable", "the signer does not answer");
+    crypto::LeafOptions leaf;
+    leaf.spiffe_id = id;
+    leaf.not_before = {clock->unix_time().nanos - 60 * kNanosPerSecond};
+    leaf.not_after = {clock->unix_time().nanos + own_life};
+    WARY_ASSIGN_OR_RETURN(Bytes made, crypto::issue_leaf(ca, ca_key, csr, leaf));
+    return gateway::IssuedCertificate{{std::move(made)}, leaf.not_after};
   }
   Result<gateway::TrustedRoots> trusted() {
     if (is_away) return fail(ErrorKind::kUnavailable, "signer_unavailable", "the signer does not answer");
@@ -117,6 +130,75 @@ struct EdgeWorld {
       loop->run();
     }
     return true;
+  }
+  // An application that demands a certificate; it answers each connection once, and keeps what it was shown.
+  void start_demanding_app() {
+    crypto::LeafOptions leaf;
+    leaf.spiffe_id = "spiffe://local/demo/site";
+    leaf.not_before = {clock->unix_time().nanos - 60 * kNanosPerSecond};
+    leaf.not_after = {clock->unix_time().nanos + 3600 * kNanosPerSecond};
+    auto key = std::make_shared<const crypto::PrivateKey>(*crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256));
+    crypto::TlsServerOptions options;
+    options.sites.push_back(
+        {{"site"}, {{*crypto::issue_leaf(ca, ca_key, *crypto::make_csr(*key, ""), leaf)}, std::move(key)}});
+    options.alpn = {"http/1.1"};
+    options.client_auth = crypto::ClientAuth::kRequired;
+    options.verify_client = [this, verify = crypto::verify_svid(*crypto::TrustRoots::build({ca}), "local",
+                                                                crypto::VerifyOptions::Use::kClient, *clock)](
+                                const std::vector<Bytes>& chain, std::string_view name) {
+      auto peer = verify(chain, name);
+      if (peer) shown.push_back((*peer)->der);
+      if (peer) shown_ids.push_back(crypto::check_svid(**peer)->to_string());
+      return peer;
+    };
+    app_context = std::make_unique<crypto::TlsServerContext>(*crypto::TlsServerContext::build(std::move(options)));
+    app = *loop->listen(io::Address::tcp("127.0.0.1", 0), {}, [this](std::unique_ptr<io::Stream> stream) {
+      app_streams.push_back(
+          std::make_unique<http::TlsStream>(*loop, std::move(stream), crypto::TlsSession(*app_context)));
+      io::Stream* raw = app_streams.back().get();
+      raw->on_ready([raw](bool, bool) {
+        std::array<std::uint8_t, 4096> buffer;
+        if (raw->read(buffer).state != io::IoCount::State::kSome) return raw->want(false, false);
+        (void)raw->write(as_bytes("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"));
+      });
+      raw->want(true, false);
+    });
+    serve({fact("hosts", Json::array({Json("site.test")})),
+           fact("upstream", Json("https://" + app->address().to_string())),
+           fact("upstream_identity", Json::object({{"spiffeId", Json("spiffe://local/demo/site")}}))});
+    content.policies = {{"all", "permit (principal, action, resource);", "all.cedar", 1}};
+    for (const auto& [type, id] : {std::pair("Wary::Action", "GET"), std::pair("Wary::Anonymous", "anonymous")}) {
+      contract::Entity entity;
+      entity.tenant = "local";
+      entity.id = {type, id};
+      content.entities.push_back(std::move(entity));
+    }
+  }
+  // The status of an answer to GET /, by a client that verifies the edge; 0 without one.
+  int ask() {
+    crypto::TlsClientOptions options;
+    options.verify_server = crypto::verify_server_name(*crypto::TrustRoots::build({ca}), *clock);
+    const auto context = *crypto::TlsClientContext::build(std::move(options));
+    std::unique_ptr<io::Stream> secure;
+    std::string received;
+    bool over = false;
+    loop->connect(address, kNanosPerSecond, [&](Result<std::unique_ptr<io::Stream>> stream) {
+      over = !stream;
+      if (over) return;
+      secure = std::make_unique<http::TlsStream>(*loop, std::move(*stream), crypto::TlsSession(context, "site.test"));
+      secure->on_ready([&](bool readable, bool writable) {
+        std::array<std::uint8_t, 4096> buffer;
+        const std::string_view asks = "GET / HTTP/1.1\r\nHost: site.test\r\n\r\n";
+        if (writable && secure->write(as_bytes(asks)).state == io::IoCount::State::kSome) secure->want(true, false);
+        if (!readable) return;
+        const io::IoCount got = secure->read(buffer);
+        if (got.state == io::IoCount::State::kSome) received += as_text(ByteView(buffer).first(got.count));
+        over = got.state != io::IoCount::State::kWouldBlock;
+      });
+      secure->want(false, true);
+    });
+    REQUIRE(until([&] { return over; }));
+    return received.starts_with("HTTP/1.1 ") ? std::stoi(received.substr(9, 3)) : 0;
   }
   // Whether a client that verifies the name can shake hands with the edge.
   bool shakes_hands() {
@@ -160,6 +242,14 @@ struct EdgeWorld {
   std::string refused;                   // a name that is never issued
   std::int64_t life = 1800 * kNanosPerSecond;
   std::size_t asked = 0, issued = 0, refusals = 0;
+  std::unique_ptr<crypto::TlsServerContext> app_context;
+  std::unique_ptr<io::Listener> app;
+  std::vector<std::unique_ptr<io::Stream>> app_streams;
+  std::vector<Bytes> shown;            // certificates of the edge, one for each connection to the application
+  std::vector<std::string> shown_ids;  // whose they are
+  bool refuses_own = false;
+  std::int64_t own_life = 1800 * kNanosPerSecond;
+  std::size_t own_asked = 0;
 };
 
 }  // namespace
@@ -220,4 +310,67 @@ TEST_CASE("a signer that hangs is not waited for all the time: what else the loo
   CHECK_FALSE(world.until([&] { return world.asked > 3; }, 4));
   world.is_away = false;
   CHECK(world.until([&] { return world.shakes_hands(); }));
+}
+
+TEST_CASE("an application that demands a certificate is shown the edge's own") {
+  EdgeWorld world;
+  world.start_demanding_app();
+  world.start();
+  REQUIRE(world.until([&] { return world.shakes_hands(); }));
+  CHECK(world.until([&] { return world.ask() == 200; }, 5));
+  REQUIRE(world.shown_ids.size() == 1);
+  CHECK(world.shown_ids[0] == "spiffe://local/wary/edge/local");
+  CHECK(world.own_asked == 1);
+}
+
+TEST_CASE("the edge's own certificate is asked for anew before it ends, and shown from then on") {
+  EdgeWorld world;
+  world.own_life = 3 * kNanosPerSecond;  // asked for again after a third of that
+  world.start_demanding_app();
+  world.start();
+  REQUIRE(world.until([&] { return world.shakes_hands(); }));
+  REQUIRE(world.until([&] { return world.ask() == 200; }, 5));
+  const std::size_t asked = world.own_asked;
+  REQUIRE(world.until([&] { return world.own_asked > asked + 3; }, 15));
+  CHECK(world.ask() == 200);  // long after the first has ended
+  CHECK(world.shown.back() != world.shown.front());
+}
+
+TEST_CASE("an edge that could not have its own certificate shows it as soon as it has it") {
+  EdgeWorld world;
+  world.refuses_own = true;
+  world.start_demanding_app();
+  world.start();
+  REQUIRE(world.until([&] { return world.shakes_hands(); }));
+  REQUIRE(world.until([&] { return world.own_asked > 1; }));
+  CHECK(world.ask() == 502);
+  world.refuses_own = false;
+  CHECK(world.until([&] { return world.ask() == 200; }, 10));
+}
+
+TEST_CASE("the edge's own certificate is shown to workloads of ours alone, unless an App says so") {
+  const auto shows = [](Json identity) {
+    contract::Entity entity;
+    entity.id = {"Wary::App", "demo/site"};
+    entity.attributes = {EdgeWorld::fact("hosts", Json::array({Json("site.test")})),
+                         EdgeWorld::fact("upstream", Json("https://127.0.0.1:9")),
+                         EdgeWorld::fact("upstream_identity", std::move(identity))};
+    std::vector<Error> problems;
+    bool shown = false;
+    const auto site = gateway::Site::build(
+        {&entity}, {}, problems,
+        [&](const gateway::UpstreamIdentity& who, bool) -> Result<std::shared_ptr<const crypto::TlsClientContext>> {
+          shown = who.shows_own;
+          return std::shared_ptr<const crypto::TlsClientContext>();
+        });
+    REQUIRE(problems.empty());
+    return shown;
+  };
+  const auto workload = Json::object({{"spiffeId", Json("spiffe://local/demo/site")}});
+  const auto other = Json::object({{"serverName", Json("x.test")}, {"roots", Json("pem")}});
+  const auto saying = [](Json identity, bool what) { return std::move(identity.set("clientCertificate", what)); };
+  CHECK(shows(workload));
+  CHECK_FALSE(shows(saying(workload, false)));
+  CHECK_FALSE(shows(other));
+  CHECK(shows(saying(other, true)));
 }

@@ -45,7 +45,8 @@ Status add_endpoint(App& app, std::string_view text) {
   Endpoint endpoint{std::move(address), ""};
   endpoint.key = (app.is_http2 ? "h2 " : "h1 ") + endpoint.address.to_string();
   if (app.identity) {
-    endpoint.key += " " + app.identity->spiffe_id + " " + app.identity->server_name + " " + app.identity->roots;
+    endpoint.key += " " + app.identity->spiffe_id + " " + app.identity->server_name + " " + app.identity->roots +
+                    (app.identity->shows_own ? " shown" : "");
   }
   const bool known = std::any_of(app.endpoints.begin(), app.endpoints.end(),
                                  [&](const Endpoint& other) { return other.key == endpoint.key; });
@@ -111,9 +112,11 @@ std::string hsts_value(const codec::Json* record) {
 std::optional<UpstreamIdentity> identity_of(const contract::Entity& entity) {
   const codec::Json* record = find_fact(entity, "upstream_identity");
   if (record == nullptr || !record->is_object()) return std::nullopt;
-  return UpstreamIdentity{std::string(record->string_or("spiffeId", "")),
-                          std::string(record->string_or("serverName", "")),
-                          std::string(record->string_or("roots", ""))};
+  const std::string_view id = record->string_or("spiffeId", "");
+  // A server of somebody else's may ask for certificates of its own kind alone, and take ours for a wrong one.
+  return UpstreamIdentity{std::string(id), std::string(record->string_or("serverName", "")),
+                          std::string(record->string_or("roots", "")),
+                          record->bool_or("clientCertificate", !id.empty())};
 }
 
 Result<std::unique_ptr<App>> make_app(const contract::Entity& entity, const UpstreamTls& tls) {

@@ -68,7 +68,8 @@ struct Reach {
 struct UpstreamIdentity {
   std::string spiffe_id;
   std::string server_name;
-  std::string roots;  // PEM, with server_name
+  std::string roots;       // PEM, with server_name
+  bool shows_own = false;  // the edge's own certificate, to a server that asks for one
   bool operator==(const UpstreamIdentity&) const = default;
 };
 // Makes what verifies it; Site::build keeps it in the App.

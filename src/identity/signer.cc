@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t kKeyFileMax = 64 * 1024;
 constexpr std::size_t kOriginRandom = 8;
 constexpr std::int64_t kNamesLifeMax = 24 * 3600;  // seconds; no key that lives longer enters the edge
-constexpr std::int64_t kWorkloadLifeMax = 3600;
+constexpr std::int64_t kSvidLifeMax = 3600;
 constexpr std::int64_t kBackdate = 60 * kNanosPerSecond;  // for clocks a little behind
 constexpr std::string_view kSnapshotDomain = "wary snapshot v2\n";
 
@@ -131,7 +131,9 @@ Result<Bytes> bytes_of(const codec::Json& request, std::string_view name) {
   return codec::decode_base64(request.string_or(name, ""));
 }
 
-std::int64_t longest_life(Role role) { return role == Role::kEdge ? kNamesLifeMax : kWorkloadLifeMax; }
+std::int64_t longest_life(const crypto::LeafOptions& leaf) {
+  return leaf.spiffe_id.empty() ? kNamesLifeMax : kSvidLifeMax;
+}
 
 codec::Json base64(ByteView bytes) { return codec::Json(codec::encode_base64(bytes)); }
 
@@ -295,7 +297,7 @@ Result<codec::Json> Signer::issue_certificate(Role role, const codec::Json& requ
       leaf.dns_names.push_back(name.as_string());
     }
   }
-  const std::int64_t life = request.integer_or("ttl_seconds", longest_life(role));
+  const std::int64_t life = request.integer_or("ttl_seconds", longest_life(leaf));
   WARY_ASSIGN_OR_RETURN(const Authority::Issued issued, issue(role, csr, std::move(leaf), life));
   codec::Json chain = codec::Json::array();
   for (const Bytes& certificate : issued.chain) chain.push(base64(certificate));
@@ -305,17 +307,21 @@ Result<codec::Json> Signer::issue_certificate(Role role, const codec::Json& requ
 }
 
 Result<Authority::Issued> Signer::issue(Role role, ByteView csr, crypto::LeafOptions leaf, std::int64_t ttl_seconds) {
-  // Public names are the edge's, workload identities the control plane's: neither can ask for the other.
-  const bool fits = role == Role::kEdge ? leaf.spiffe_id.empty() && !leaf.dns_names.empty()
-                                        : !leaf.spiffe_id.empty() && leaf.dns_names.empty();
-  if (!fits) return fail(ErrorKind::kDenied, "signer_forbidden", "this caller may not have such a certificate");
+  // Public names and an edge's own identity are the edge's, workloads' identities the control plane's: neither can ask
+  // for the other's.
+  const std::string edges = "spiffe://" + options_.trust_domain + std::string(kEdgePath);
+  const bool is_edges = leaf.spiffe_id.empty() || leaf.spiffe_id.starts_with(edges);
+  const bool is_one = leaf.spiffe_id.empty() != leaf.dns_names.empty();
+  if (!is_one || is_edges != (role == Role::kEdge)) {
+    return fail(ErrorKind::kDenied, "signer_forbidden", "this caller may not have such a certificate");
+  }
   if (!leaf.spiffe_id.empty()) {
     WARY_ASSIGN_OR_RETURN(const codec::SpiffeId id, codec::parse_spiffe_id(leaf.spiffe_id));
     if (id.trust_domain != options_.trust_domain || id.path.empty()) {
       return invalid("signer_trust_domain", "this identity is not of this trust domain").found(leaf.spiffe_id);
     }
   }
-  const std::int64_t longest = longest_life(role);
+  const std::int64_t longest = longest_life(leaf);
   if (ttl_seconds < 1 || ttl_seconds > longest) {
     return invalid("signer_ttl", "a certificate cannot live that long")
         .expected("1.." + std::to_string(longest) + " seconds")

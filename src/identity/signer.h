@@ -13,13 +13,14 @@
 // dns_names | spiffe_id, ttl_seconds}; jwt.sign {spiffe_id, audiences, ttl_seconds}; ca.rotate {kind: root |
 // intermediate | token, at_once, grace_seconds}. Bytes are base64. A role that asks for what its row does not have is a
 // broken or hostile process: the caller is told nothing and its connection ends (signer_forbidden). Thread rule: one
-// thread. Limits: 64 KiB a request; certificates live at most 24 h (names) or 1 h (workloads); tokens 1 h, with 16
+// thread. Limits: 64 KiB a request; certificates live at most 24 h (names) or 1 h (SVIDs); tokens 1 h, with 16
 // audiences of 256 bytes.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/random.h"
 #include "base/time.h"
@@ -33,6 +34,9 @@
 namespace wary::identity {
 
 enum class Role { kControl, kEdge };
+
+// Below spiffe://TRUST-DOMAIN: what an edge is to applications. Nobody but an edge may have such an identity.
+constexpr std::string_view kEdgePath = "/wary/edge/";
 
 struct SignerOptions {
   std::string trust_domain = "local";

@@ -94,6 +94,32 @@ TEST_CASE("certificates: names for the edge, workloads for the control plane, no
   CHECK(code_of(f.issue(Role::kControl, "spiffe_id", "spiffe://local", 60)) == "signer_trust_domain");
 }
 
+TEST_CASE("an edge has its own identity for an hour, and that of nobody else; and nobody has an edge's") {
+  Fixture f;
+  const auto issue = [&](Role role, const char* id, std::int64_t ttl) {
+    return code_of(f.issue(role, "spiffe_id", id, ttl));
+  };
+  CHECK(issue(Role::kEdge, "spiffe://local/wary/edge/local", 3600) == "ok");
+  CHECK(issue(Role::kEdge, "spiffe://local/wary/edge/local", 3601) == "signer_ttl");
+  for (const char* other : {"spiffe://local/wary/edge", "spiffe://local/wary/edgex/local", "spiffe://local/wary/node/a",
+                            "spiffe://other/wary/edge/local", "spiffe://local/demo/wary/edge/local"}) {
+    CHECK(issue(Role::kEdge, other, 60) == "signer_forbidden");
+  }
+  for (const char* broken :
+       {"spiffe://local/wary/edge/", "spiffe://local/wary/edge/../node/a", "spiffe://local/wary/edge/a b"}) {
+    CHECK(issue(Role::kEdge, broken, 60) != "ok");
+  }
+  CHECK(issue(Role::kControl, "spiffe://local/wary/edge/local", 60) == "signer_forbidden");
+  CHECK(issue(Role::kControl, "spiffe://local/wary/edge", 60) == "ok");  // a workload's of that namespace
+  // Names and an identity in one certificate are nobody's.
+  const auto key = crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256).value();
+  codec::Json both = f.ask("certificate.issue");
+  both.set("csr", codec::encode_base64(crypto::make_csr(key, "x").value()));
+  both.set("dns_names", codec::Json::array({codec::Json("a.localhost")}))
+      .set("spiffe_id", "spiffe://local/wary/edge/local");
+  CHECK(code_of(f.signer->handle(Role::kEdge, both)) == "signer_forbidden");
+}
+
 TEST_CASE("the keys are the same after a restart, and lie on disk only sealed") {
   Fixture f;
   const codec::Json before = f.signer->handle(Role::kEdge, f.ask("public")).value();

@@ -100,6 +100,36 @@ function withoutTls(wary, cookie) {
   saw("a policy forbids it", forbidden.code === 0 && refused.status === 403 && allowed.status === 200, `${forbidden.text.trim()} ${refused.status} ${allowed.status}`);
 }
 
+// An application that demands a certificate is shown the edge's; one that the edge is told to show nothing refuses it.
+async function whoTheEdgeIs(wary, object) {
+  const files = join(scratch, "demanding"), resources = join(scratch, "demanding.yaml");
+  const apply = (...objects) => {
+    writeFileSync(resources, objects.join("---\n"));
+    const applied = wary.cli("apply", "-f", resources, "-n", "test");
+    if (applied.code !== 0) throw new Error(applied.text);
+  };
+  apply(object("Workload", "demanding", "{description: An application over TLS}"));
+  const issued = wary.cli("workload", "issue", "demanding", "-n", "test", "--out", files);
+  if (issued.code !== 0) throw new Error(issued.text);
+  const application = start("demanding", process.execPath, [join(here, "demanding_application.mjs"), files]);
+  const port = Number(await until("the demanding application listens", () => application.text.trim()));
+  const app = (name, more) => object("App", name, `{hosts: [${name}.localhost], upstream: "https://127.0.0.1:${port}", upstreamIdentity: {spiffeId: "spiffe://local/test/demanding"${more}}}`);
+  apply(app("demanding", ""), app("hiding", ", clientCertificate: false"));
+  const ask = (host) => {
+    wary.browse("alice", wary.url(host, "/"));
+    return wary.curl(wary.url(host, "/"), "-b", wary.cookieOf("alice", host));
+  };
+  const answer = await until("the demanding application is served", () => {
+    const found = ask("demanding");
+    return found.status === 200 ? found : null;
+  }, 10000).catch(() => ask("demanding"));
+  const told = answer.status === 200 ? JSON.parse(answer.body) : {};
+  saw("an application that demands a certificate is shown the edge's own", told.peer === "URI:spiffe://local/wary/edge/local" && told.principal === 'Wary::User::"alice"', answer.body || answer.error);
+  saw("which lives for an hour at most", new Date(told.until) - Date.now() <= 3600_000 && new Date(told.until) > Date.now(), told.until);
+  const hidden = ask("hiding");
+  saw("one that is shown none lets the edge in no more than others", hidden.status === 502, hidden.head || hidden.error);
+}
+
 await run(async () => {
   const hasNpm = hasModules();
   if (!hasNpm) return skip("npm's packages cannot be fetched");
@@ -164,6 +194,9 @@ await run(async () => {
   await new Promise((resolve) => setTimeout(resolve, 1500));
   const large = wary.curl(wary.url("limited", "/up"), "-b", cookies.limited, "--data-binary", "x".repeat(1001));
   saw("a body beyond the limit is 413", large.status === 413 && JSON.parse(large.body).error.code === "request_too_large", large.head || large.error);
+
+  step("who the edge is");
+  await whoTheEdgeIs(wary, object);
 
   step("the tap");
   const watch = (...words) => start("tap", wary.wary, ["--data", wary.data, "edge", "tap", ...words]);
