@@ -140,6 +140,7 @@ class World {
   std::unique_ptr<Client> client(const std::string& name = "site.test", bool as_workload = false);
   std::unique_ptr<Client> http2_client(const std::string& name = "site.test", bool as_workload = false);
   std::unique_ptr<Client> plain_client();  // without TLS
+  // From the first of these on, the edge has a key.
   const crypto::TlsClientContext& context(bool speaks_http2, bool as_workload);
   // GET /path with alice's cookie, on a connection of its own that has shaken hands.
   std::unique_ptr<Client> ask(const std::string& path, const std::string& more = "");
@@ -170,6 +171,10 @@ class World {
   std::unique_ptr<Worker> worker;
   std::unique_ptr<crypto::TlsClientContext> anonymous_context, workload_context, http2_context, http2_workload_context;
   std::string policies;
+
+ private:
+  void serve_tls();
+  bool serves_tls_ = false;
 };
 
 contract::Entity make_entity(std::string_view type, std::string_view id, std::vector<contract::Fact> facts = {},

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "codec/text.h"
 #include "enforce/point.h"
@@ -74,6 +75,22 @@ std::vector<Entity> entities() {
   route("demo/slow", "/before/*", "before");
   route("demo/open", "/open", "with");
   return out;
+}
+
+// The same of every world, all of which begin at the same time; made once.
+const policy::SnapshotPtr& first_snapshot(UnixTime now) {
+  static const UnixTime made_at = now;
+  static const policy::SnapshotPtr made = [] {
+    policy::SnapshotContent content;
+    content.revision = 1;
+    content.policies = {{"main", std::string(kPolicies), "main.cedar", 1}};
+    content.entities = entities();
+    auto snapshot = policy::build_snapshot(content, made_at, 1);
+    REQUIRE_MESSAGE(snapshot.ok(), snapshot.error().to_string());
+    return *snapshot;
+  }();
+  REQUIRE(made_at.nanos == now.nanos);
+  return made;
 }
 
 }  // namespace
@@ -373,13 +390,8 @@ World::World(std::uint64_t seed, std::vector<std::string> proxy_peers, std::size
   ring = std::make_unique<enforce::EventRing>(*enforce::EventRing::open(memory->memory(), 77));
   site = std::make_unique<TestApp>(*app_loop, io::Address::tcp("127.0.0.1", 9000));
   chat = std::make_unique<TestApp>(*app_loop, io::Address::tcp("127.0.0.1", 9001));
-  policy::SnapshotContent content;
-  content.revision = 1;
-  content.policies = {{"main", policies, "main.cedar", 1}};
-  content.entities = entities();
-  auto snapshot = policy::build_snapshot(content, sim.clock().unix_time(), 1);
-  REQUIRE_MESSAGE(snapshot.ok(), snapshot.error().to_string());
-  shared.snapshot.swap(*snapshot);
+  const policy::SnapshotPtr& snapshot = first_snapshot(sim.clock().unix_time());
+  shared.snapshot.swap(snapshot);
   shared.control_heard = sim.clock().monotonic().nanos;
   enforce::PointOptions point;
   point.source = "edge/test/0";
@@ -404,6 +416,20 @@ World::World(std::uint64_t seed, std::vector<std::string> proxy_peers, std::size
         }
       },
       null_log(), metrics);
+  std::vector<Error> problems;
+  worker->post_site(
+      Site::build(snapshot->entities_of_type("Wary::App"), snapshot->entities_of_type("Wary::Route"), problems));
+  REQUIRE(problems.empty());
+  REQUIRE(worker->listen().ok());
+  REQUIRE(worker->listen(Way::kPlain).ok());
+#ifndef WARY_FUZZED_WORLD
+  (void)context(false, false);
+#endif
+  run(1);
+}
+
+void World::serve_tls() {
+  if (std::exchange(serves_tls_, true)) return;
   const Authority& authority = Authority::get();
   crypto::TlsServerOptions tls;
   tls.sites.push_back({{"site.test", "chat.test", "gone.test", "grpc.test"}, authority.server});
@@ -414,14 +440,6 @@ World::World(std::uint64_t seed, std::vector<std::string> proxy_peers, std::size
   auto context = crypto::TlsServerContext::build(std::move(tls));
   REQUIRE(context.ok());
   worker->post_context(std::make_shared<const crypto::TlsServerContext>(std::move(*context)));
-  std::vector<Error> problems;
-  worker->post_site(
-      Site::build((*snapshot)->entities_of_type("Wary::App"), (*snapshot)->entities_of_type("Wary::Route"), problems));
-  REQUIRE(problems.empty());
-  REQUIRE(worker->listen().ok());
-  REQUIRE(worker->listen(Way::kPlain).ok());
-  (void)this->context(false, false);
-  run(1);
 }
 
 World::~World() { worker.reset(); }
@@ -431,6 +449,7 @@ const crypto::TlsClientContext& World::context(bool speaks_http2, bool as_worklo
   auto& made = speaks_http2 ? (as_workload ? http2_workload_context : http2_context)
                             : (as_workload ? workload_context : anonymous_context);
   if (made) return *made;
+  serve_tls();
   crypto::TlsClientOptions options;
   options.verify_server = crypto::verify_server_name(*crypto::TrustRoots::build({Authority::get().ca}), sim.clock());
   options.alpn = {speaks_http2 ? "h2" : "http/1.1"};
