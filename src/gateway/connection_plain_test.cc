@@ -198,6 +198,32 @@ TEST_CASE("a revoked person's connections without TLS are cut in every state") {
   }
 }
 
+TEST_CASE("a WebSocket without TLS carries bytes both ways, and a revoked person's closes with 1008") {
+  World world;
+  world.site->on_request = [](AppStream& stream, const AppRequest&) {
+    stream.send(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+  };
+  const auto client = world.plain_client();
+  client->send(World::get("/ws",
+                          "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"));
+  world.run(20);
+  REQUIRE(client->answers().at(0).status == 101);
+  const std::string up("\x82\x85\0\0\0\0hello", 11), down("\x82\x05hello", 7);
+  client->send(up);
+  world.run(20);
+  CHECK(world.site->streams.at(0)->received.ends_with(up));
+  world.site->streams.at(0)->send(down);
+  world.run(20);
+  CHECK(client->received.ends_with("\r\n\r\n" + down));
+  world.revoke("alice");
+  world.run(5);
+  CHECK(client->received.ends_with(down + std::string("\x88\x02\x03\xf0", 4)));
+  CHECK(client->ended_);
+}
+
 TEST_CASE("HTTP/2 is known by its preface, in one piece or byte by byte") {
   World world;
   Http2TestClient client(world, world.plain_client());

@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 // The gateway by programs that nobody here wrote: curl and nghttp over both protocols, h2load, Google's gRPC for Python and grpc-js,
-// npm's ws at both ends, node's own HTTP/2.
+// npm's ws at both ends, node's own HTTP/2; HAProxy in front of it.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { run, saw, skip, step } from "../support/checks.mjs";
 import { Platform, root } from "../support/platform.mjs";
+import { terminated } from "./terminated.mjs";
 import { cleanUp, freePort, makeScratch, start, until } from "../support/processes.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -185,6 +186,8 @@ await run(async () => {
 
   step("without TLS");
   withoutTls(wary, cookies.site);
+
+  await terminated(scratch, site);
 
   step("an application's limits");
   const limited = [];
