@@ -137,6 +137,18 @@ TEST_CASE("an application that says so is served without TLS: identified, decide
   world.check_recorded();
 }
 
+TEST_CASE("who signs in without TLS comes back over TLS, whatever port they were at") {
+  World world;
+  for (const std::string host : {"site.test", "site.test:8080", "Site.Test:443"}) {
+    const auto answer = answer_to(world, request("GET", "/page?q", host, "Accept: text/html\r\n"));
+    CHECK(answer.status == 303);
+    CHECK(answer.field("location")
+              .starts_with("https://console.test:7443/continue?host=site.test%3A7443&path=%2Fpage%3Fq&state="));
+    CHECK(answer.field("set-cookie").starts_with("__Host-wary_state="));
+    CHECK(answer.field("set-cookie").find("; Secure;") != std::string::npos);
+  }
+}
+
 TEST_CASE("what comes over TLS says nothing of its transport, and is asked again by the same answer") {
   World world;
   world.ask("/x");

@@ -14,12 +14,27 @@ function haproxyAt(file) {
   return start("haproxy", join(root, "build/demo/haproxy/usr/sbin/haproxy"), ["-db", "-f", file], { env: { ...process.env, LD_LIBRARY_PATH: found } });
 }
 
-export async function terminated(scratch, application) {
+// A person at an application whose TLS ends in front of `wary`: round by the console, back over the edge's own TLS, and known in front.
+function signsIn(wary, port, path) {
+  writeFileSync(path("both.pem"), readFileSync(path("cert.pem"), "utf8") + readFileSync(join(wary.data, "ca.pem"), "utf8"));
+  const jar = wary.jar("alice"), url = `https://signing.localhost:${port}/page?q`;
+  const browse = (...words) => wary.curl(url, "--cacert", path("both.pem"), "-b", jar, "-c", jar, "-H", "Accept: text/html", ...words);
+  const sent = browse();
+  saw("nobody yet: sent to the console", sent.status === 303 && sent.head.includes(`host=signing.localhost%3A${wary.port}&`), sent.head || sent.error);
+  const arrived = browse("-L");
+  saw("and back, over the edge's own TLS", arrived.status === 200 && JSON.parse(arrived.body).headers["x-forwarded-proto"] === "https", arrived.head || arrived.error);
+  const known = browse();
+  const seen = known.status === 200 ? JSON.parse(known.body).headers : {};
+  saw("from then on known in front as well", seen["wary-principal"] === 'Wary::User::"alice"' && seen["x-forwarded-proto"] === "http" && seen.cookie === undefined, known.head || known.error);
+}
+
+// `signed` is a platform where alice is signed in, and serves signing.localhost without TLS.
+export async function terminated(scratch, application, signed) {
   step("HAProxy ends TLS in front");
   const directory = join(scratch, "terminated"), path = (name) => join(directory, name);
   mkdirSync(directory);
   const made = spawnSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=front",
-    "-addext", "subjectAltName=DNS:front.localhost,DNS:kept.localhost", "-keyout", path("key.pem"), "-out", path("cert.pem")]);
+    "-addext", "subjectAltName=DNS:front.localhost,DNS:kept.localhost,DNS:signing.localhost", "-keyout", path("key.pem"), "-out", path("cert.pem")]);
   if (made.status !== 0) return skip("openssl makes no certificate");
   writeFileSync(path("pair.pem"), readFileSync(path("cert.pem"), "utf8") + readFileSync(path("key.pem"), "utf8"));
   const wary = new Platform(directory, await freePort(), { plain: await freePort(), words: ["--proxy-from", "127.0.0.1"] });
@@ -31,9 +46,10 @@ export async function terminated(scratch, application) {
     const applied = wary.cli("apply", "-f", path(file), "-n", "test");
     if (applied.code !== 0) throw new Error(applied.text);
   }
-  const secure = await freePort(), bare = await freePort();
-  const front = (name, bind, send) => `frontend ${name}\n  bind 127.0.0.1:${bind}\n  default_backend ${name}\nbackend ${name}\n  server edge 127.0.0.1:${wary.plainPort} ${send}\n`;
-  writeFileSync(path("haproxy.cfg"), `defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n${front("secure", `${secure} ssl crt ${path("pair.pem")} alpn h2,http/1.1`, "send-proxy-v2-ssl")}${front("bare", bare, "send-proxy-v2-ssl")}`);
+  const secure = await freePort(), bare = await freePort(), signing = await freePort();
+  const tls = `ssl crt ${path("pair.pem")} alpn h2,http/1.1`;
+  const front = (name, bind, send, to = wary) => `frontend ${name}\n  bind 127.0.0.1:${bind}\n  default_backend ${name}\nbackend ${name}\n  server edge 127.0.0.1:${to.plainPort} ${send}\n`;
+  writeFileSync(path("haproxy.cfg"), `defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n${front("secure", `${secure} ${tls}`, "send-proxy-v2-ssl")}${front("bare", bare, "send-proxy-v2-ssl")}${front("signing", `${signing} ${tls}`, "", signed)}`);
   const haproxy = haproxyAt(path("haproxy.cfg"));
   if (haproxy === null) {
     await wary.stop();
@@ -55,4 +71,5 @@ export async function terminated(scratch, application) {
   saw("an App that does not say so is sent on", over("kept", "/x").status === 308);
   saw("who does not say whose connection it is gets nothing", wary.curl(wary.plainUrl("front", "/")).status === 0);
   await wary.stop();
+  signsIn(signed, signing, path);
 }

@@ -83,6 +83,8 @@ function withoutTls(wary, cookie) {
     const nobody = wary.curl(wary.plainUrl("site", "/"), version);
     saw(`curl ${version} without a session`, nobody.status === 401, nobody.head || nobody.error);
   }
+  const asks = wary.curl(wary.plainUrl("limited", "/"), "--http2");
+  saw("who asks for HTTP/2 by Upgrade is answered over HTTP/1.1", asks.head.startsWith("HTTP/1.1 308"), asks.head || asks.error);
   const followed = wary.curl(wary.plainUrl("limited", "/x"), "-L");
   saw("who follows is at the same place over TLS", followed.status === 401 && /x/.test(followed.body), followed.head || followed.error);
   saw("a name that serves nothing is refused", wary.curl(wary.plainUrl("nothing", "/")).status === 421);
@@ -148,6 +150,7 @@ await run(async () => {
     object("Namespace", "test", "{owners: [owners]}", ""),
     object("User", "alice", "{displayName: Alice}", ""),
     object("App", "site", `{hosts: [site.localhost], upstream: "http://127.0.0.1:${site}", plain: serve}`),
+    object("App", "signing", `{hosts: [signing.localhost], upstream: "http://127.0.0.1:${site}", plain: serve}`),
     object("App", "grpc", `{hosts: [grpc.localhost], upstream: "http://127.0.0.1:${grpc}", protocol: http2}`),
     object("App", "limited", `{hosts: [limited.localhost], upstream: "http://127.0.0.1:9", upstreams: ["http://127.0.0.1:${site}"], rate: {perSecond: 1, burst: 3}, maxBodyBytes: 1000}`),
   ].join("---\n"));
@@ -187,7 +190,7 @@ await run(async () => {
   step("without TLS");
   withoutTls(wary, cookies.site);
 
-  await terminated(scratch, site);
+  await terminated(scratch, site, wary);
 
   step("an application's limits");
   const limited = [];
