@@ -1,14 +1,16 @@
 // What a revocation does to everything that a person has open at the edge: idle HTTP/1.1 connections, WebSockets, and
-// streams of HTTP/2 whose answers do not end, while somebody else keeps asking. Called by bench/revoke.mjs.
+// streams of HTTP/2 and of gRPC whose answers do not end, while somebody else keeps asking. Called by bench/revoke.mjs.
 //
 //   revoke_kinds upstream PORT                                           the application; until it is ended
-//   revoke_kinds measure PORT CA.pem ADMIN_SOCKET COOKIES IDLE WEBSOCKETS CONNECTIONS STREAMS OTHERS
+//   revoke_kinds measure PORT CA.pem ADMIN_SOCKET COOKIES IDLE WEBSOCKETS CONNECTIONS GRPC STREAMS OTHERS
 //
-// COOKIES is a file: the cookie of who stays, then the name and cookie of who goes. CONNECTIONS of HTTP/2 with STREAMS
-// each. One line of JSON at the end: when each kind saw its end, from the call on, and what the others' requests took.
+// COOKIES is a file: the cookie of who stays, then the name of who goes, and the cookies at site.localhost and
+// grpc.localhost. CONNECTIONS of HTTP/2 and GRPC more of gRPC with STREAMS each. One line of JSON at the end: when each
+// kind saw its end, from the call on, how many of gRPC in trailers, and what the others' requests took.
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <cstdio>
 #include <fstream>
@@ -96,7 +98,7 @@ class Upstream {
 // One connection at the edge. Its end is seen where it closes, or, of a stream, where that does.
 class Session {
  public:
-  enum class Kind { kIdle, kWebSocket, kHttp2 };
+  enum class Kind { kIdle, kWebSocket, kHttp2, kGrpc };
   Session(io::Loop& loop, Clock& clock, Kind kind, std::string host, std::string cookie, std::size_t streams)
       : loop_(loop),
         clock_(clock),
@@ -110,7 +112,7 @@ class Session {
     loop_.connect(io::Address::tcp("127.0.0.1", port), kPatience, [this, &context](auto stream) {
       if (!stream) return finish(false);
       stream_ = std::make_unique<http::TlsStream>(loop_, std::move(stream).value(),
-                                                  crypto::TlsSession(context, "site.localhost"));
+                                                  crypto::TlsSession(context, host_.substr(0, host_.find(':'))));
       stream_->on_ready([this](bool, bool) { turn(); });
       out_ = request();
       stream_->want(true, true);
@@ -126,9 +128,10 @@ class Session {
   }
   bool is_open() const { return stream_ != nullptr && closed_at_ == 0; }
   bool is_busy() const { return answered_ != nullptr; }
+  std::int64_t trailers() const { return trailers_; }
   // Of each stream, or of the one connection; 0: it is open.
   std::vector<std::int64_t> ends() const {
-    if (kind_ != Kind::kHttp2) return {closed_at_};
+    if (!has_streams()) return {closed_at_};
     std::vector<std::int64_t> out;
     for (std::size_t i = 0; i < streams_; ++i) {
       const auto ended = ended_.find(static_cast<std::uint32_t>(2 * i + 1));
@@ -138,8 +141,9 @@ class Session {
   }
 
  private:
+  bool has_streams() const { return kind_ == Kind::kHttp2 || kind_ == Kind::kGrpc; }
   std::string request() const {
-    if (kind_ == Kind::kHttp2) return http2_requests();
+    if (has_streams()) return http2_requests();
     const std::string more = kind_ != Kind::kWebSocket
                                  ? ""
                                  : "Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: https://" + host_ +
@@ -164,14 +168,20 @@ class Session {
   std::string http2_requests() const {
     std::string out = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", block;
     put_frame(out, 4, 0, 0, "");
-    for (const auto& [name, value] : {std::pair<std::string_view, std::string_view>{":method", "GET"},
-                                      {":scheme", "https"},
-                                      {":path", "/stream"},
-                                      {":authority", host_},
-                                      {"cookie", cookie_}}) {
+    const bool is_grpc = kind_ == Kind::kGrpc;
+    for (const auto& [name, value] :
+         {std::pair<std::string_view, std::string_view>{":method", is_grpc ? "POST" : "GET"},
+          {":scheme", "https"},
+          {":path", is_grpc ? "/bench.Stream/Watch" : "/stream"},
+          {":authority", host_},
+          {"cookie", cookie_},
+          {"te", "trailers"},
+          {"content-type", is_grpc ? "application/grpc" : "text/plain"}}) {
       put_field(block, name, value);
     }
-    for (std::size_t i = 0; i < streams_; ++i) put_frame(out, 1, 5, static_cast<std::uint32_t>(2 * i + 1), block);
+    // A call of gRPC goes on saying something: its side stays open.
+    const char flags = is_grpc ? 4 : 5;
+    for (std::size_t i = 0; i < streams_; ++i) put_frame(out, 1, flags, static_cast<std::uint32_t>(2 * i + 1), block);
     return out;
   }
 
@@ -194,7 +204,7 @@ class Session {
     finish(false);
   }
   void took() {
-    if (kind_ == Kind::kHttp2) return take_frames();
+    if (has_streams()) return take_frames();
     const bool whole = kind_ == Kind::kIdle ? in_.ends_with("ok\n") : in_.find("\r\n\r\n") != std::string::npos;
     if (whole && answered_) finish(in_.starts_with(kind_ == Kind::kIdle ? "HTTP/1.1 200" : "HTTP/1.1 101"));
   }
@@ -213,6 +223,7 @@ class Session {
         stream_->want(true, true);
       }
       if (type == 0 && size > 0) begun_.insert(stream);
+      if (type == 1 && (flags & 1) != 0 && begun_.contains(stream)) ++trailers_;
       if (type == 3 || (type <= 1 && (flags & 1) != 0)) ended_.emplace(stream, clock_.monotonic().nanos);
       if (begun_.size() == streams_ && answered_) finish(ended_.empty());
     }
@@ -233,13 +244,14 @@ class Session {
   std::function<void(bool)> answered_;
   std::set<std::uint32_t> begun_;
   std::map<std::uint32_t, std::int64_t> ended_;
+  std::int64_t trailers_ = 0;  // answers that ended with some
   std::int64_t closed_at_ = 0;
 };
 
 struct Plan {
   std::uint16_t port = 0;
-  std::string admin, stays, name, goes;
-  std::size_t idle = 0, websockets = 0, connections = 0, streams = 0, others = 0;
+  std::string admin, stays, name, goes, goes_grpc;
+  std::size_t idle = 0, websockets = 0, connections = 0, grpc = 0, streams = 0, others = 0;
 };
 
 codec::Json spread(std::vector<std::int64_t> values) {
@@ -253,18 +265,93 @@ codec::Json spread(std::vector<std::int64_t> values) {
   return out.set("p50_ms", at(50)).set("p99_ms", at(99)).set("max_ms", at(100));
 }
 
+// Somebody else, on a thread of its own: what the clients of whom it concerns have to do is not what others wait for.
+class Others {
+ public:
+  Others(Clock& clock, const crypto::TlsClientContext& context, const Plan& plan)
+      : clock_(clock), context_(context), plan_(plan), loop_(io::make_epoll_loop(clock)) {}
+  ~Others() {
+    if (thread_.joinable()) thread_.join();
+  }
+  // Opens its sessions and begins to ask; `ready` and `failed` come on its thread.
+  void start(std::function<void()> ready, std::function<void(const char* why)> failed) {
+    ready_ = std::move(ready);
+    failed_ = std::move(failed);
+    const std::string host = "site.localhost:" + std::to_string(plan_.port);
+    for (std::size_t i = 0; i < plan_.others; ++i) {
+      sessions_.push_back(
+          std::make_unique<Session>(*loop_, clock_, Session::Kind::kIdle, host, plan_.stays, plan_.streams));
+    }
+    loop_->post([this] { open_next(); });
+    thread_ = std::thread([this] { loop_->run(); });
+  }
+  void stop() {
+    if (!thread_.joinable()) return;
+    loop_->stop();
+    thread_.join();
+  }
+  std::atomic<std::int64_t> quiet_since{0}, revoked_at{0};
+  std::vector<std::int64_t> before, during;  // after stop()
+
+ private:
+  void open_next() {
+    if (opened_ == sessions_.size()) {
+      load();
+      return ready_();
+    }
+    sessions_[opened_]->open(plan_.port, context_, [this](bool good) {
+      if (!good) return failed_("a session of somebody else was not opened");
+      ++opened_;
+      loop_->post([this] { open_next(); });
+    });
+  }
+  // By the clock: a request that is late counts from when it was due.
+  void load() {
+    if (due_ == 0) due_ = clock_.monotonic().nanos;
+    for (const std::int64_t now = clock_.monotonic().nanos; due_ <= now; due_ += kEvery) {
+      Session& session = *sessions_[turn_++ % sessions_.size()];
+      if (!session.is_open()) return failed_("a session of somebody else was closed");
+      if (session.is_busy()) continue;
+      session.ask([this, due = due_](bool good) {
+        if (!good) return failed_("a request of somebody else was not answered");
+        const std::int64_t took = clock_.monotonic().nanos - due, at = revoked_at;
+        if (at != 0 && due >= at && due < at + kWindow) during.push_back(took);
+        if (at == 0 && quiet_since != 0) before.push_back(took);
+      });
+    }
+    loop_->after(std::max<std::int64_t>(due_ - clock_.monotonic().nanos, 1), [this] { load(); });
+  }
+
+  Clock& clock_;
+  const crypto::TlsClientContext& context_;
+  const Plan& plan_;
+  std::unique_ptr<io::Loop> loop_;
+  std::vector<std::unique_ptr<Session>> sessions_;
+  std::size_t opened_ = 0, turn_ = 0;
+  std::int64_t due_ = 0;
+  std::function<void()> ready_;
+  std::function<void(const char*)> failed_;
+  std::thread thread_;
+};
+
 class Measurement {
  public:
   Measurement(io::Loop& loop, Clock& clock, const crypto::TlsClientContext& plain,
               const crypto::TlsClientContext& http2, Plan plan)
-      : loop_(loop), clock_(clock), plain_(plain), http2_(http2), plan_(std::move(plan)) {}
+      : loop_(loop),
+        clock_(clock),
+        plain_(plain),
+        http2_(http2),
+        plan_(std::move(plan)),
+        others_(clock, plain, plan_) {}
   bool run() {
-    plan_sessions(others_, plan_.others, Session::Kind::kIdle, plan_.stays);
     plan_sessions(idle_, plan_.idle, Session::Kind::kIdle, plan_.goes);
     plan_sessions(websockets_, plan_.websockets, Session::Kind::kWebSocket, plan_.goes);
     plan_sessions(http2_sessions_, plan_.connections, Session::Kind::kHttp2, plan_.goes);
+    plan_sessions(grpc_sessions_, plan_.grpc, Session::Kind::kGrpc, plan_.goes_grpc);
     for (std::size_t i = 0; i < kOpeningMost; ++i) open_next();
     loop_.run();
+    others_.stop();
     return !failed_;
   }
   codec::Json figures() const {
@@ -285,16 +372,23 @@ class Measurement {
     add("idle", idle_);
     add("websocket", websockets_);
     add("http2_stream", http2_sessions_);
-    return out.set("not_closed", open).set("load_before", spread(before_)).set("load_during", spread(during_));
+    add("grpc_stream", grpc_sessions_);
+    std::int64_t trailers = 0;
+    for (const auto& session : grpc_sessions_) trailers += session->trailers();
+    out.set("grpc_trailers", trailers);
+    return out.set("not_closed", open)
+        .set("load_before", spread(others_.before))
+        .set("load_during", spread(others_.during));
   }
 
  private:
   using Sessions = std::vector<std::unique_ptr<Session>>;
   void plan_sessions(Sessions& into, std::size_t count, Session::Kind kind, const std::string& cookie) {
-    const std::string host = "site.localhost:" + std::to_string(plan_.port);
+    const bool is_grpc = kind == Session::Kind::kGrpc;
+    const std::string host = (is_grpc ? "grpc.localhost:" : "site.localhost:") + std::to_string(plan_.port);
     for (std::size_t i = 0; i < count; ++i) {
       into.push_back(std::make_unique<Session>(loop_, clock_, kind, host, cookie, plan_.streams));
-      queue_.emplace_back(into.back().get(), kind == Session::Kind::kHttp2);
+      queue_.emplace_back(into.back().get(), is_grpc || kind == Session::Kind::kHttp2);
     }
   }
   void open_next() {
@@ -303,35 +397,22 @@ class Measurement {
     session->open(plan_.port, speaks_http2 ? http2_ : plain_, [this](bool good) {
       if (!good) return fail_with("a session was not opened, or its request not allowed");
       if (++opened_ < queue_.size()) return loop_.post([this] { open_next(); });
-      loop_.post([this] {
-        load();
-        loop_.after(kQuiet / 5, [this] {
-          quiet_since_ = clock_.monotonic().nanos;
-          loop_.after(kQuiet, [this] { revoke(); });
-        });
-      });
+      others_.start(
+          [this] {
+            loop_.post([this] {
+              loop_.after(kQuiet / 5, [this] {
+                others_.quiet_since = clock_.monotonic().nanos;
+                loop_.after(kQuiet, [this] { revoke(); });
+              });
+            });
+          },
+          [this](const char* why) { loop_.post([this, why] { fail_with(why); }); });
     });
-  }
-  // By the clock: a request that is late counts from when it was due.
-  void load() {
-    if (due_ == 0) due_ = clock_.monotonic().nanos;
-    for (const std::int64_t now = clock_.monotonic().nanos; due_ <= now; due_ += kEvery) {
-      Session& session = *others_[turn_++ % others_.size()];
-      if (!session.is_open()) return fail_with("a session of somebody else was closed");
-      if (session.is_busy()) continue;
-      session.ask([this, due = due_](bool good) {
-        if (!good) return fail_with("a request of somebody else was not answered");
-        const std::int64_t took = clock_.monotonic().nanos - due;
-        if (revoked_at_ != 0 && due >= revoked_at_ && due < revoked_at_ + kWindow) during_.push_back(took);
-        if (revoked_at_ == 0 && quiet_since_ != 0) before_.push_back(took);
-      });
-    }
-    loop_.after(std::max<std::int64_t>(due_ - clock_.monotonic().nanos, 1), [this] { load(); });
   }
   void revoke() {
     codec::Json body = codec::Json::object();
     body.set("kind", "user").set("name", std::string_view(plan_.name)).set("reason", "bench");
-    revoked_at_ = clock_.monotonic().nanos;
+    others_.revoked_at = revoked_at_ = clock_.monotonic().nanos;
     // The call waits for its answer, and the load does not wait for it.
     std::thread([this, text = body.to_string()] {
       http::ClientRequest request;
@@ -354,11 +435,11 @@ class Measurement {
   Clock& clock_;
   const crypto::TlsClientContext &plain_, &http2_;
   const Plan plan_;
-  Sessions others_, idle_, websockets_, http2_sessions_;
+  Others others_;
+  Sessions idle_, websockets_, http2_sessions_, grpc_sessions_;
   std::vector<std::pair<Session*, bool>> queue_;
-  std::size_t next_ = 0, opened_ = 0, turn_ = 0;
-  std::int64_t due_ = 0, quiet_since_ = 0, revoked_at_ = 0;
-  std::vector<std::int64_t> before_, during_;
+  std::size_t next_ = 0, opened_ = 0;
+  std::int64_t revoked_at_ = 0;
   bool failed_ = false;
 };
 
@@ -388,9 +469,12 @@ int measure(const std::vector<const char*>& words) {
   plan.admin = words[4];
   std::ifstream cookies(words[5]);
   std::getline(cookies, plan.stays);
-  cookies >> plan.name >> plan.goes;
+  cookies >> plan.name;
+  std::getline(cookies >> std::ws, plan.goes);
+  std::getline(cookies >> std::ws, plan.goes_grpc);
   std::size_t at = 6;
-  for (std::size_t* count : {&plan.idle, &plan.websockets, &plan.connections, &plan.streams, &plan.others}) {
+  for (std::size_t* count :
+       {&plan.idle, &plan.websockets, &plan.connections, &plan.grpc, &plan.streams, &plan.others}) {
     *count = static_cast<std::size_t>(number(words[at++]));
   }
   Measurement measurement(*loop, *clock, *plain, *http2, std::move(plan));
@@ -403,7 +487,7 @@ int measure(const std::vector<const char*>& words) {
 
 int main(int count, char** arguments) {
   const std::vector<const char*> words(arguments, arguments + count);
-  if (count == 11 && std::string_view(words[1]) == "measure") return measure(words);
+  if (count == 12 && std::string_view(words[1]) == "measure") return measure(words);
   if (count != 3) return 2;
   const auto clock = io::make_system_clock();
   const auto loop = io::make_epoll_loop(*clock);

@@ -15,12 +15,6 @@ endfunction()
 # wary_folder(NAME LINKS ... PRIVATE_LINKS ...): src/NAME/*.cc becomes the static library wary_NAME.
 # X_test.cc files become one doctest program NAME_test; each X_fuzz.cc its own libFuzzer program.
 add_custom_target(fuzzers)
-if(WARY_FUZZ)
-  # The folders that have fuzz targets, and those that these link.
-  file(GLOB WARY_FUZZED RELATIVE ${CMAKE_SOURCE_DIR}/src CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/*/*_fuzz.cc)
-  list(TRANSFORM WARY_FUZZED REPLACE "/.*" "")
-  list(APPEND WARY_FUZZED base io enforce)
-endif()
 function(wary_folder name)
   cmake_parse_arguments(ARG "" "" "LINKS;PRIVATE_LINKS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc)
@@ -56,14 +50,6 @@ function(wary_folder name)
     set_target_properties(${name}_test PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   endif()
   if(WARY_FUZZ)
-    # Every library is built here, alone file by file, so that no source and no header leans on a neighbour's includes; what no
-    # fuzz target runs is compiled as cheaply as can be.
-    if(sources)
-      add_dependencies(fuzzers wary_${name})
-      if(NOT name IN_LIST WARY_FUZZED)
-        target_compile_options(wary_${name} PRIVATE -fno-sanitize=all -O0 -g0)
-      endif()
-    endif()
     foreach(fuzzer ${fuzzers})
       get_filename_component(stem ${fuzzer} NAME_WE)
       string(REGEX REPLACE "_fuzz$" "" stem ${stem})

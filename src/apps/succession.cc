@@ -153,7 +153,9 @@ void Succession::drain(std::uint32_t seconds) {
 
 void Succession::end_when_shipped(std::int64_t until) {
   is_draining_ = false;
-  if (!edge_->has_shipped() && runtime_.loop->now().nanos < until) {
+  // A question that is on its way on a kept connection is answered, as long as somebody asks often enough.
+  const bool waits = !edge_->has_shipped() || decisions_->connections() != 0;
+  if (waits && runtime_.loop->now().nanos < until) {
     runtime_.loop->after(kShipCheck, [this, until] { end_when_shipped(until); });
     return;
   }

@@ -217,17 +217,19 @@ Status print_welcome(cli::Context& context, const Machine& machine) {
   codec::Json body = codec::Json::object();
   body.set("user", "owner");
   WARY_ASSIGN_OR_RETURN(const codec::Json link, cli::call_api(context, "POST", "/v1/sessions", body));
-  context.out("wary is ready\n  console  " + std::string(link.string_or("link", "")) + "\n  (works once, until " +
-              std::string(link.string_or("expires", "")) + "; another: wary session create owner)\n  CA       " +
-              machine.data + "/ca.pem\n  data     " + machine.data + "\n  listens  " + machine.listen +
-              (machine.plain_listen.empty() ? "" : ", without TLS " + machine.plain_listen) + "\n  decides  " +
-              machine.data + "/run/edge/pdp.sock\n  identity " + machine.data +
-              "/run/agent/api.sock (SPIFFE Workload API)\n");
+  // In one piece: whoever reads it (a script, a test) has seen all of it or nothing.
+  std::string text =
+      "wary is ready\n  console  " + std::string(link.string_or("link", "")) + "\n  (works once, until " +
+      std::string(link.string_or("expires", "")) + "; another: wary session create owner)\n  CA       " + machine.data +
+      "/ca.pem\n  data     " + machine.data + "\n  listens  " + machine.listen +
+      (machine.plain_listen.empty() ? "" : ", without TLS " + machine.plain_listen) + "\n  decides  " + machine.data +
+      "/run/edge/pdp.sock\n  identity " + machine.data + "/run/agent/api.sock (SPIFFE Workload API)\n";
   if (!machine.control) {
-    context.out(
+    text +=
         "  note     not root: all processes run as this user, without capabilities; only its own programs are\n        "
-        "   attested\n");
+        "   attested\n";
   }
+  context.out(text);
   return {};
 }
 

@@ -308,6 +308,7 @@ Status serve_nodes(Runtime& runtime, Control& control, const Bytes& snapshot_key
       if (operation.starts_with("jwks.")) return control.issuers->handle(node, call, std::move(reply));
       return control.trust_domains->handle(node, call, std::move(reply));
     }
+    if (operation == "jwks.missing") return control.issuers->handle(node, call, std::move(reply));
     codec::Json answer = codec::Json::object();
     if (operation == "redeem") {
       const auto token =

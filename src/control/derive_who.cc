@@ -59,6 +59,8 @@ std::optional<Entity> derive_issuer(const Objects& objects, const EntityId& id, 
   }
   if (const std::string_view uri = spec.string_or("jwksUri", ""); !uri.empty()) {
     entity.attributes.push_back(fact("jwks_uri", uri, "resource"));
+    const std::int64_t wanted = fetched != nullptr ? spec_of(*fetched).integer_or("wanted", 0) : 0;
+    if (wanted != 0) entity.attributes.push_back(fact("wanted", wanted, "identity"));
   }
   return entity;
 }

@@ -11,6 +11,7 @@ namespace {
 using codec::Json;
 
 constexpr std::int64_t kKeysFailureEvery = 60 * kNanosPerSecond;
+constexpr std::int64_t kKeysWantedEvery = 30 * kNanosPerSecond;
 constexpr std::size_t kKeysBytesMax = std::size_t{192} << 10;
 constexpr std::size_t kKeysToldMax = 500;  // of what a process says of a failure
 
@@ -189,8 +190,10 @@ void Issuers::handle(const std::string& node, const Json& call, std::function<vo
   const std::string name(call.string_or("issuer", ""));
   const Json* applied = issuer_spec(plane_.objects().find(key_of(kTenantWide, "Issuer", name)));
   const std::string uri(applied != nullptr ? applied->string_or("jwksUri", "") : "");
+  const std::string_view operation = call.string_or("op", "");
+  const bool is_wanted = operation == "jwks.missing";
   // What came from an address that was replaced meanwhile is nobody's word any more.
-  if (uri.empty() || call.string_or("uri", "") != uri) {
+  if (uri.empty() || (!is_wanted && call.string_or("uri", "") != uri)) {
     return reply(keys_refusal(fail(ErrorKind::kNotFound, "issuer_unknown", "no keys are fetched from there")));
   }
   std::erase_if(attempts_, [&](const auto& one) {
@@ -201,7 +204,10 @@ void Issuers::handle(const std::string& node, const Json& call, std::function<vo
     attempt = {};
     attempt.uri = uri;
   }
-  const std::string_view operation = call.string_or("op", "");
+  if (is_wanted) {
+    want(node, name);
+    return reply(Json::object());
+  }
   if (operation == "jwks.fetched") {
     const Status taken = take(node, name, call);
     if (taken) return reply(Json::object());
@@ -219,6 +225,26 @@ void Issuers::handle(const std::string& node, const Json& call, std::function<vo
     failed(node, name, std::move(error));
   }
   reply(Json::object());
+}
+
+// Of a set that was never fetched nothing is wanted beyond what is under way.
+void Issuers::want(const std::string& node, const std::string& name) {
+  const store::Key key = key_of(kTenantWide, "FetchedKeys", name);
+  const Value* stored = plane_.objects().find(key);
+  const std::int64_t now = parts_.clock.monotonic().nanos;
+  Attempt& attempt = attempts_[name];
+  if (stored == nullptr || (attempt.wanted != 0 && now - attempt.wanted < kKeysWantedEvery)) return;
+  attempt.wanted = now;
+  Json value = stored->json;
+  Json spec = *issuer_spec(stored);
+  spec.set("wanted", parts_.clock.unix_time().nanos);
+  value.set("spec", std::move(spec));
+  Change change;
+  change.writes.push_back({key, std::move(value)});
+  change.event = issuer_event("issuer.keys_missing", name, Json::object({{"node", Json(node)}}));
+  if (const auto committed = plane_.commit(std::move(change)); !committed) {
+    parts_.log.warn("issuer.keys_not_wanted", {{"issuer", name}, {"code", committed.error().code}});
+  }
 }
 
 Status Issuers::take(const std::string& node, const std::string& name, const Json& call) {

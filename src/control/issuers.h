@@ -3,6 +3,7 @@
 //
 //   Issuers issuers(plane, {clock, log});
 //   issuers.handle("federation/local", call, reply);      // jwks.fetched and jwks.failed of federation/issuer_keys.h
+//   issuers.handle("edge/local", call, reply);            // {"op": "jwks.missing", "issuer"} -> {}
 //   codec::Json status = issuers.status_of("corp");
 //
 // What was applied (Issuer) and what was fetched (FetchedKeys, no kind of its own) are two objects of one name, as with
@@ -10,6 +11,8 @@
 // address applied, or deleting, takes the fetched ones away in the same change. A set without a key that can verify is
 // refused, and the last good one stays. Every set that differs is a change with its event (issuer.keys_fetched), so
 // that enforcement points decide again what stood on a key that is gone; failures are events too, one a minute at most.
+// A token that names a key which the fetched set lacks makes them wanted (issuer.keys_missing), which the federation's
+// process learns and fetches anew: once in 30 s of an issuer, for anybody can write such a token.
 //
 // Errors: issuer_unknown, issuer_keys_missing, issuer_taken (another has that `iss`), issuer_jwks_uri, issuer_listed
 // (a value must mean a user or a workload), issuer_keys_size; those of enforce/jwt_issuer.h and crypto/jwk.h. Thread
@@ -44,9 +47,11 @@ class Issuers {
     std::int64_t succeeded = 0;  // wall clock, nanoseconds; 0: not since this process began
     std::int64_t failed = 0;
     std::int64_t recorded = 0;  // when a failure was last made an event, monotonic
+    std::int64_t wanted = 0;    // when a key was last missing, monotonic
     Error error;
     bool is_failing = false;
   };
+  void want(const std::string& node, const std::string& name);
   Status take(const std::string& node, const std::string& name, const codec::Json& call);
   void failed(const std::string& node, const std::string& name, Error error);
 

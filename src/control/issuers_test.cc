@@ -101,6 +101,34 @@ TEST_CASE("an issuer's keys are those fetched, else those applied; a change of i
   CHECK(it.world.plane->objects().find(key_of(kTenantWide, "FetchedKeys", "corp")) == nullptr);
 }
 
+TEST_CASE(
+    "keys are wanted when a token names one that the fetched set lacks, once in 30 s, until another set is there") {
+  IssuerWorld it;
+  const auto wanted = [&] { return it.fact("Wary::Issuer", "corp", "wanted"); };
+  CHECK(it.issuer(kFrom) == "");
+  CHECK(it.told("jwks.missing", "") == "");
+  CHECK(it.told("jwks.missing", "", "nobody") == "issuer_unknown");
+  CHECK(it.world.count("issuer.keys_missing") == 0);  // the first fetch is under way
+  CHECK(it.fetched(jwks_of("a")) == "");
+  CHECK(wanted() == nullptr);
+  CHECK(it.told("jwks.missing", "") == "");
+  REQUIRE(wanted() != nullptr);
+  const std::int64_t first = wanted()->as_integer();
+  CHECK(first == it.world.sim.clock().unix_time().nanos);
+  CHECK(it.keys() == thumbprint_of(crypto::JoseKeyType::kP256));
+  it.world.run(29'000);
+  CHECK(it.told("jwks.missing", "") == "");
+  CHECK(wanted()->as_integer() == first);
+  it.world.run(1'001);
+  CHECK(it.told("jwks.missing", "") == "");
+  CHECK(wanted()->as_integer() > first);
+  CHECK(it.world.count("issuer.keys_missing") == 2);
+  CHECK(it.fetched(jwks_of("a")) == "");  // nothing new
+  CHECK(wanted() != nullptr);
+  CHECK(it.fetched(jwks_of("b", crypto::JoseKeyType::kEd25519)) == "");
+  CHECK(wanted() == nullptr);
+}
+
 TEST_CASE("a set that verifies nothing is refused, and the last good one stays") {
   IssuerWorld it;
   CHECK(it.issuer(kFrom) == "");

@@ -14,6 +14,8 @@ namespace wary::enforce {
 
 namespace {
 
+constexpr std::int64_t kMissingEvery = 30 * kNanosPerSecond;  // what on_key_missing is called apart, of one issuer
+
 using contract::EntityId;
 
 constexpr Limits kPeekLimits{.bytes = limits::kTokenBytes, .depth = 16, .items = 200, .total = 2000};
@@ -208,7 +210,7 @@ Subject Identifier::by_authorization(const Presented& presented, const policy::S
     return out;
   }
   learn(snapshot);
-  const Known* known = issuer_named(peek_issuer(*text));
+  Known* known = issuer_named(peek_issuer(*text));
   if (known == nullptr) {
     Subject out = nobody();
     out.hint = "token_issuer_unknown";
@@ -238,7 +240,7 @@ Subject Identifier::by_authorization(const Presented& presented, const policy::S
   return out;
 }
 
-Result<std::shared_ptr<const VerifiedToken>> Identifier::verified(std::string_view text, const Known& known) {
+Result<std::shared_ptr<const VerifiedToken>> Identifier::verified(std::string_view text, Known& known) {
   const crypto::Digest digest = crypto::sha256(as_bytes(text));
   const UnixTime now = clock_.unix_time();
   const auto generation = [this](const std::string& name) { return generation_of(name); };
@@ -248,11 +250,19 @@ Result<std::shared_ptr<const VerifiedToken>> Identifier::verified(std::string_vi
   auto checked = unchecked ? check_token(*unchecked, known.issuer, now) : Result<VerifiedToken>(unchecked.error());
   if (!checked) {
     refused_.put(digest, {nullptr, checked.error(), known.issuer.name, known.generation, {now.nanos + kRefusalKept}});
+    if (checked.error().code == "jws_kid_unknown") note_missing(known);
     return std::move(checked).error();
   }
   auto token = std::make_shared<const VerifiedToken>(std::move(checked).value());
   verified_.put(digest, {token, {}, known.issuer.name, known.generation, token->expires});
   return token;
+}
+
+void Identifier::note_missing(Known& known) {
+  const Monotonic now = clock_.monotonic();
+  if (!on_key_missing || (known.missed && now.nanos - known.missed->nanos < kMissingEvery)) return;
+  known.missed = now;
+  on_key_missing(known.issuer.name);
 }
 
 // Who shows a bound token has what it is bound to (RFC 9449 section 7, RFC 8705 section 3).
@@ -304,7 +314,7 @@ void Identifier::learn(const policy::Snapshot& snapshot) {
   std::erase_if(issuers_, [&](const auto& one) { return one.second.seen != revision_; });
 }
 
-const Identifier::Known* Identifier::issuer_named(std::string_view url) const {
+Identifier::Known* Identifier::issuer_named(std::string_view url) {
   if (url.empty()) return nullptr;
   const auto found = std::ranges::find_if(issuers_, [&](const auto& one) { return one.second.issuer.url == url; });
   return found == issuers_.end() ? nullptr : &found->second;

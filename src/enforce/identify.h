@@ -21,6 +21,7 @@
 // key), dpop_missing, dpop_required, dpop_replayed, dpop_busy, principal_unknown.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -46,19 +47,24 @@ class Identifier {
   // Proofs from before now are refused: another process may have seen them.
   void begin_now() { began_ = clock_.unix_time(); }
   std::size_t cached() const { return verified_.size(); }
+  // A token of this issuer names a key that its set lacks: it may have another set by now. Twice a minute at most of
+  // each issuer, for anybody can write such a token.
+  std::function<void(const std::string& issuer)> on_key_missing;
 
  private:
   struct Known {
     JwtIssuer issuer;
     std::string rules, jwks;  // as the entity had them: what changed begins a new generation
     std::uint64_t generation = 0;
-    std::uint64_t seen = 0;  // revision
+    std::uint64_t seen = 0;           // revision
+    std::optional<Monotonic> missed;  // when on_key_missing was last called
   };
   void learn(const policy::Snapshot& snapshot);
-  const Known* issuer_named(std::string_view url) const;
+  Known* issuer_named(std::string_view url);
   std::uint64_t generation_of(const std::string& name) const;
   Subject by_authorization(const Presented& presented, const policy::Snapshot& snapshot);
-  Result<std::shared_ptr<const VerifiedToken>> verified(std::string_view text, const Known& known);
+  Result<std::shared_ptr<const VerifiedToken>> verified(std::string_view text, Known& known);
+  void note_missing(Known& known);
   Status check_binding(const VerifiedToken& token, std::string_view text, bool is_dpop, const Presented& presented);
 
   SeenSet& proofs_;

@@ -304,6 +304,28 @@ TEST_CASE("an issuer's keys and rules are those of the snapshot at hand: a rotat
   CHECK(world.code("Bearer " + world.token()) == "nobody");
 }
 
+TEST_CASE("a key that an issuer's set lacks is asked for, now and then, whoever writes such tokens") {
+  Whole world;
+  std::vector<std::string> missing;
+  world.point->on_key_missing([&](const std::string& issuer) { missing.push_back(issuer); });
+  const auto of_new_key = [&](int count) {
+    codec::Json claims = TestIssuer::claims();
+    claims.set("jti", "n" + std::to_string(count));
+    return "Bearer " + world.corp.sign(claims, R"({"alg":"ES256","kid":"e2","typ":"at+jwt"})");
+  };
+  CHECK(world.code("Bearer " + world.token()) == "jwt");
+  CHECK(world.code("Bearer " + world.token("aud", "\"x\"")) == "token_audience");
+  CHECK(missing.empty());
+  for (int i = 0; i < 20; ++i) CHECK(world.code(of_new_key(i)) == "jws_kid_unknown");
+  CHECK(missing == std::vector<std::string>{"corp"});
+  world.sim.run_for(29 * kNanosPerSecond);
+  CHECK(world.code(of_new_key(20)) == "jws_kid_unknown");
+  CHECK(missing.size() == 1);
+  world.sim.run_for(2 * kNanosPerSecond);
+  CHECK(world.code(of_new_key(21)) == "jws_kid_unknown");
+  CHECK(missing.size() == 2);
+}
+
 TEST_CASE("a token that is revoked by its id is cut, and one that ended since is not decided for again") {
   Whole world;
   const Subject subject = world.who("Bearer " + world.token());

@@ -127,6 +127,10 @@ class Point {
   std::uint64_t boot() const { return ring_.boot(); }
   // Called after each recorded event, so that the shipper wakes.
   std::function<void()> on_recorded;
+  // identify.h: a token names a key that its issuer's set lacks.
+  void on_key_missing(std::function<void(const std::string& issuer)> told) {
+    identifier_.on_key_missing = std::move(told);
+  }
   // Called when an answer waits for the receipt of what was just recorded.
   std::function<void()> on_awaited;
 

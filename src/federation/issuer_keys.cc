@@ -1,6 +1,7 @@
 #include "federation/issuer_keys.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "crypto/jwk.h"
 
@@ -16,6 +17,7 @@ constexpr std::int64_t kKeysRefreshMin = 60;
 constexpr std::int64_t kKeysRefreshMax = 24 * 3600;
 constexpr std::int64_t kKeysRetryMin = 10;
 constexpr std::int64_t kKeysFirst = 100 * kNanosPerMilli;
+constexpr std::int64_t kKeysWantedApart = 10 * kNanosPerSecond;
 
 bool is_loopback(std::string_view host) {
   const bool is_v4 = host.starts_with("127.") && !io::address_bytes(host).empty();
@@ -27,6 +29,13 @@ std::string text_fact(const contract::Entity& entity, std::string_view name) {
     if (fact.name == name && fact.value.is_string()) return fact.value.as_string();
   }
   return {};
+}
+
+std::int64_t time_fact(const contract::Entity& entity, std::string_view name) {
+  for (const contract::Fact& fact : entity.attributes) {
+    if (fact.name == name && fact.value.is_integer()) return fact.value.as_integer();
+  }
+  return 0;
 }
 
 // Nanoseconds; `random` takes up to a tenth off.
@@ -67,8 +76,13 @@ std::vector<std::string> IssuerKeys::names() const {
 void IssuerKeys::learn(const contract::Entity& entity) {
   const std::string& name = entity.id.id;
   const std::string uri = text_fact(entity, "jwks_uri");
+  const std::int64_t wanted = time_fact(entity, "wanted");
   const auto known = issuers_.find(name);
-  if (known != issuers_.end() && known->second.uri == uri) return;
+  if (known != issuers_.end() && known->second.uri == uri) {
+    if (std::exchange(known->second.wanted, wanted) >= wanted || known->second.fetch) return;
+    const std::int64_t rest = known->second.asked + kKeysWantedApart - parts_.clock.monotonic().nanos;
+    return fetch_after(name, std::max(rest, std::int64_t{0}));
+  }
   forget(name);
   auto url = parse_jwks_uri(uri);
   if (!url || issuers_.size() >= kIssuersMax) return;  // keys that are never fetched
@@ -76,6 +90,7 @@ void IssuerKeys::learn(const contract::Entity& entity) {
   now.uri = uri;
   now.url = std::move(url).value();
   now.refresh_s = kKeysRefreshDefault;
+  now.wanted = wanted;
   fetch_after(name, kKeysFirst);
 }
 
@@ -104,6 +119,7 @@ void IssuerKeys::fetch(const std::string& name) {
     verify = verify_web_server(std::move(roots).value(), parts_.clock);
   }
   ++fetching_;
+  known->second.asked = parts_.clock.monotonic().nanos;
   known->second.fetch = std::make_unique<Fetch>(
       FetchParts{parts_.loop, parts_.resolver}, Endpoint{known->second.url, Profile::kWeb, {}}, std::move(verify),
       [this, name](Result<std::string> document) { fetched(name, std::move(document)); });

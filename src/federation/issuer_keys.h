@@ -8,10 +8,11 @@
 // "issuer", "uri", "error": {"code", "message", "where", "found"}} -> {}.
 //
 // Each set is fetched when its address is learned or changes, then when the answer's Cache-Control says (max-age; 300 s
-// without one; 60 s to 24 h, a tenth less at random); after a failure in 10 s, doubling up to that. Whether a set is
-// taken is the control plane's to say; here it is parsed first, in the process that holds nothing. Thread rule: the
-// loop's. Limits: 256 issuers, 4 fetches at a time, 1 MiB a call, those of fetch.h. Errors of fetches: those of fetch.h
-// and crypto/jwk.h, jwks_size.
+// without one; 60 s to 24 h, a tenth less at random); after a failure in 10 s, doubling up to that; and when a key that
+// it lacks is wanted (the entity says since when), 10 s after the last time at the earliest. Whether a set is taken is
+// the control plane's to say; here it is parsed first, in the process that holds nothing. Thread rule: the loop's.
+// Limits: 256 issuers, 4 fetches at a time, 1 MiB a call, those of fetch.h. Errors of fetches: those of fetch.h and
+// crypto/jwk.h, jwks_size.
 #pragma once
 
 #include <map>
@@ -55,6 +56,8 @@ class IssuerKeys {
     std::unique_ptr<Fetch> fetch;
     int failures = 0;  // one after another
     std::int64_t refresh_s = 0;
+    std::int64_t wanted = 0;  // as the entity says: a time
+    std::int64_t asked = 0;   // when the last fetch began, monotonic
   };
   void fetch_after(const std::string& name, std::int64_t nanos);
   void fetch(const std::string& name);

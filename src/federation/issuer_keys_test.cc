@@ -11,11 +11,12 @@ namespace {
 constexpr std::string_view kKeys =
     R"({"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]})";
 
-contract::Entity issuer(const std::string& name, const std::string& uri) {
+contract::Entity issuer(const std::string& name, const std::string& uri, std::int64_t wanted = 0) {
   contract::Entity entity;
   entity.tenant = std::string(contract::kDefaultTenant);
   entity.id = {"Wary::Issuer", name};
   if (!uri.empty()) entity.attributes.push_back({"jwks_uri", codec::Json(uri), "resource", {}, {}, {}});
+  if (wanted != 0) entity.attributes.push_back({"wanted", codec::Json(wanted), "identity", {}, {}, {}});
   return entity;
 }
 
@@ -82,6 +83,34 @@ TEST_CASE("an issuer's keys are fetched when it is learned, handed up as they ca
   CHECK(world.asked == 4);
   world.commit({}, {{"Wary::Issuer", "corp"}});
   world.run(400);
+  CHECK(world.asked == 4);
+}
+
+TEST_CASE("a set that lacks a wanted key is fetched again at once, and not more than every 10 s") {
+  World world;
+  world.context = world.web.server("", "idp.localhost");
+  world.document = kKeys;
+  const std::string uri = "https://idp.localhost:8443/keys";
+  world.open_federation();
+  world.commit({issuer("corp", uri)});
+  world.run(2);
+  CHECK(world.asked == 1);
+  world.commit({issuer("corp", uri, 5)});
+  world.run(7);
+  CHECK(world.asked == 1);  // too soon
+  world.run(3);
+  CHECK(world.asked == 2);
+  world.run(30);
+  world.commit({issuer("corp", uri, 5)});  // what changed is something else
+  world.run(2);
+  CHECK(world.asked == 2);
+  world.commit({issuer("corp", uri, 6)});
+  world.run(1);
+  CHECK(world.asked == 3);
+  world.commit({issuer("corp", uri)});  // there is another set
+  world.run(20);
+  CHECK(world.asked == 3);
+  world.run(300);  // and the usual time goes on
   CHECK(world.asked == 4);
 }
 

@@ -34,6 +34,7 @@ bool Http1Client::outlives_client_end() {
 bool Http1Client::drive() {
   const std::size_t before = in_at_, unsent = connection_.unsent();
   const bool was_idle = exchange_.is_idle();
+  if (draining_ && exchange_.may_speak() && !connection_.is_over()) say_going_away();
   if (was_idle) {
     if (draining_ && in_at_ == in_.size()) connection_.end_gracefully();
     // What waits of the answer before could no longer be held back under its own decision.
@@ -199,19 +200,22 @@ void Http1Client::on_idle() {
   exchange_.refuse_unread({408, "http_head_timeout", "the request's head did not arrive in time"});
 }
 
-// A WebSocket hears that the server goes away; a request that runs is answered, and the connection closed after it.
-// Leaving, an answer that was begun as one of several is not made the last: its client would send into the end.
+// A WebSocket hears that the server goes away, behind the frame that is under way; a request that runs is answered, and
+// the connection closed after it. Leaving, an answer that was begun as one of several is not made the last: its client
+// would send into the end.
 void Http1Client::drain(Drain how) {
   leaving_ = true;
   if (how != Drain::kLeave || !exchange_.has_answered()) keep_alive_ = false;
   if (how == Drain::kLeave) return;
   draining_ = true;
-  if (exchange_.may_speak()) {
-    connection_.out() += how == Drain::kRestart ? kRestarting : kGoingAway;
-    exchange_.give_up(false);
-    return connection_.end_gracefully();
-  }
+  restarts_ = how == Drain::kRestart;
   connection_.mark();
+}
+
+void Http1Client::say_going_away() {
+  connection_.out() += restarts_ ? kRestarting : kGoingAway;
+  exchange_.give_up(false);
+  connection_.end_gracefully();
 }
 
 }  // namespace wary::gateway

@@ -25,6 +25,7 @@ class Http1Client final : public ClientProtocol, private ClientSide {
   Exchange* exchange(std::int32_t) override { return &exchange_; }
   void give_up(bool reset) override { exchange_.give_up(reset); }
   void drain(Drain how) override;
+  bool is_at_rest() const override { return exchange_.is_idle(); }
   std::size_t held_bytes() const override { return in_.capacity() + exchange_.held_bytes(); }
   void rest() override;
 
@@ -41,6 +42,7 @@ class Http1Client final : public ClientProtocol, private ClientSide {
 
   bool take_head();
   void pump_body();
+  void say_going_away();
   codec::http1::Framing framing_of(const AnswerHead& head) const;
 
   Connection& connection_;
@@ -54,6 +56,7 @@ class Http1Client final : public ClientProtocol, private ClientSide {
   bool keep_alive_ = true;
   bool leaving_ = false;   // the next answer is the last
   bool draining_ = false;  // and while there is none, nothing is waited for
+  bool restarts_ = false;  // what a WebSocket hears then
   bool switched_ = false;  // to a WebSocket
   bool client_ended_ = false;
   std::optional<codec::http1::BodyReader> body_;

@@ -62,6 +62,7 @@ class Http2Client::Stream final : public ClientSide {
   void abort() override {
     exchange.give_up(true);
     owner_.session_.reset(id_, is_websocket_ ? http::kHttp2Cancel : http::kHttp2InternalError);
+    owner_.connection_.keep_for(kStopAfter);  // for that to leave
     owner_.connection_.mark();
   }
   void cut() override;
@@ -75,7 +76,7 @@ class Http2Client::Stream final : public ClientSide {
     owner_.session_.submit_interim(id_, 100);
     owner_.connection_.mark();
   }
-  // A WebSocket hears that the server goes away.
+  // A WebSocket hears that the server goes away, once no frame is under way.
   void say_going_away(bool comes_back) {
     if (!exchange.may_speak()) return;
     exchange.give_up(false);
@@ -87,7 +88,7 @@ class Http2Client::Stream final : public ClientSide {
     exchange.recycle(id);
     id_ = id;
     pending.clear();
-    body_ended = waits = told_body_end_ = ended_ = is_websocket_ = false;
+    body_ended = opens_websocket = waits = told_body_end_ = ended_ = is_websocket_ = false;
     sent_at = 0;
     stop_at = held_at = 0;
   }
@@ -99,7 +100,8 @@ class Http2Client::Stream final : public ClientSide {
 
   Exchange exchange;
   std::string pending;
-  bool body_ended = false;    // by the client
+  bool body_ended = false;  // by the client
+  bool opens_websocket = false;
   bool waits = false;         // is in waiting_
   std::uint64_t sent_at = 0;  // flushes_ when its last bytes were framed
   std::int64_t stop_at = 0;   // when a client that goes on after its answer is told to stop
@@ -121,6 +123,8 @@ bool Http2Client::Stream::answer(const AnswerHead& head) {
     fields.push_back(field);
   }
   if (head.status < 200 && !head.switches) return false;
+  // To this client any 2xx says that its WebSocket is open (RFC 8441 section 5): an application's page is none.
+  if (opens_websocket && !head.switches && !head.is_ours && head.status < 300) return false;
   is_websocket_ = head.switches;
   std::string length;
   const bool bodiless = head.status < 200 || head.status == 204 || head.status == 304;
@@ -142,10 +146,8 @@ void Http2Client::Stream::cut() {
   if (owner_.may_be_queued(*this)) return connection.end_now(true);
   if (owner_.find(id_) != this) {
     if (!owner_.resting_ || owner_.resting_.mapped().get() != this || !owner_.streams_.empty()) return;
-    session.shut_down(http::kHttp2NoError);
-    owner_.drive();
-    connection.flush();
-    return connection.end_now(false);
+    owner_.say_goodbye();
+    return connection.end_saying({});
   }
   const bool quiet = session.queued(id_) == 0 && !ended_;
   const bool speaks = exchange.may_speak();
@@ -171,7 +173,7 @@ void Http2Client::Stream::cut() {
     session.reset(id_, http::kHttp2NoError);
     owner_.drive();
   }
-  connection.flush();
+  connection.worker().flush_cut(connection);
 }
 
 bool Http2Client::Stream::pump() {
@@ -243,6 +245,7 @@ bool Http2Client::drive() {
   }
   bool moved = false;
   for (auto& [id, stream] : streams_) {
+    if (tells_) stream->say_going_away(restarts_);
     if (stream->exchange.is_idle()) continue;
     if (!stream->pending.empty() || stream->body_ended) moved = stream->pump() || moved;
     if (connection_.is_over()) return false;
@@ -317,6 +320,7 @@ void Http2Client::take_request(Stream& stream, const http::Http2Block& block, bo
   const http1::HeadResult checked =
       http1::check_carried_request({block.authority, block.scheme, block.protocol, ends}, head);
   if (checked.progress == http1::Progress::kRefused) return stream.exchange.refuse(checked.refusal);
+  stream.opens_websocket = head.upgrade == http1::Upgrade::kWebSocket;
   stream.exchange.begin(head);
 }
 
@@ -417,7 +421,12 @@ void Http2Client::on_expired(UnixTime now) {
 }
 
 void Http2Client::on_idle() {
-  if (streams_.empty()) return drain(Drain::kNow);
+  if (streams_.empty()) {
+    drain(Drain::kNow);
+    // Behind all that waits, however much: who reads nothing would else keep the last word from being put, for ever.
+    session_.flush(connection_.out(), kFlushedAtOnce);
+    return connection_.end_gracefully();
+  }
   // Requests have their own time limits. Answers alone, of which nothing could be sent for so long, have nobody who
   // reads them.
   for (const auto& [id, stream] : streams_) {
@@ -442,7 +451,13 @@ void Http2Client::drain(Drain how) {
     return;
   }
   if (!std::exchange(draining_, true)) session_.shut_down(http::kHttp2NoError);
-  for (auto& [id, stream] : streams_) stream->say_going_away(how == Drain::kRestart);
+  tells_ = true;
+  restarts_ = how == Drain::kRestart;
+}
+
+void Http2Client::say_goodbye() {
+  session_.shut_down(http::kHttp2NoError);
+  session_.flush(connection_.out(), kFlushedAtOnce);
 }
 
 std::size_t Http2Client::held_bytes() const {

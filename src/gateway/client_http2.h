@@ -30,6 +30,8 @@ class Http2Client final : public ClientProtocol, private http::Http2SessionEvent
   Exchange* exchange(std::int32_t stream) override;
   void give_up(bool reset) override;
   void drain(Drain how) override;
+  bool is_at_rest() const override { return streams_.empty(); }
+  void say_goodbye() override;
   std::size_t held_bytes() const override;
 
  private:
@@ -59,6 +61,7 @@ class Http2Client final : public ClientProtocol, private http::Http2SessionEvent
   std::uint64_t flushes_ = 0;                // how often all that was put was with the kernel
   std::int64_t leave_at_ = 0;  // when a client that was told so has stopped to begin streams; 0: it was not
   bool draining_ = false;
+  bool tells_ = false, restarts_ = false;  // WebSockets, and of what
 };
 
 }  // namespace wary::gateway

@@ -49,7 +49,24 @@ void Connection::begin() {
   client_->want(true, false);
 }
 
-void Connection::set_deadline(std::int64_t nanos) { deadline_ = worker_.loop().now().nanos + nanos; }
+void Connection::set_deadline(std::int64_t nanos) {
+  active_at_ = worker_.loop().now().nanos;
+  deadline_ = active_at_ + nanos;
+}
+
+std::optional<std::int64_t> Connection::rests_since() const {
+  if (state_ == State::kProxyHeader || state_ == State::kHandshake) return active_at_;
+  if (state_ != State::kOpen || !protocol_->is_at_rest() || !is_flushed()) return std::nullopt;
+  return active_at_;
+}
+
+void Connection::give_way() {
+  if (state_ != State::kOpen) return end_now(true);
+  protocol_->say_goodbye();
+  end_saying({});
+}
+
+void Connection::keep_for(std::int64_t nanos) { deadline_ = std::max(deadline_, worker_.loop().now().nanos + nanos); }
 
 std::size_t Connection::held_bytes() const {
   return plain_.capacity() + transport_.held_bytes() + (protocol_ ? protocol_->held_bytes() : 0);
@@ -281,17 +298,25 @@ void Connection::end_now(bool reset) {
   if (state_ == State::kEnded) return;
   state_ = State::kEnded;
   if (protocol_) protocol_->give_up(reset);
-  if (reset) client_->reset_on_close();
-  // The descriptor closes here; the object goes at the end of the turn, since its caller may still stand in it.
-  client_.reset();
+  // It ends here for the client; the object goes at the end of the turn, since its caller may still stand in it, or
+  // later: what else the kernel does for a descriptor waits where thousands end.
+  if (reset)
+    client_->reset_now();
+  else
+    client_.reset();
   worker_.finished(id_);
 }
 
 void Connection::end_saying(std::string_view last) {
-  (void)transport_.write(last);
-  transport_.close();
-  flush();
-  end_now(false);
+  if (state_ == State::kEnded) return;
+  plain_ += last;
+  if (!plain_.empty()) (void)write(plain_);
+  plain_.clear();
+  if (!is_over()) transport_.close();
+  state_ = State::kEnded;
+  if (protocol_) protocol_->give_up(false);
+  client_->finish(transport_.output());
+  worker_.finished(id_);
 }
 
 // Who is at its handshake was accepted here: only where there is no time left, it is not served either.

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "gateway/client_side.h"
@@ -40,6 +41,8 @@ class ClientProtocol {
   virtual Exchange* exchange(std::int32_t stream) = 0;
   virtual void give_up(bool reset) = 0;  // the connection ends now
   virtual void drain(Drain how) = 0;     // what runs goes on
+  virtual bool is_at_rest() const = 0;   // nothing runs; of a request that is not whole nothing is known
+  virtual void say_goodbye() {}          // puts what the protocol says at its end
   virtual std::size_t held_bytes() const = 0;
   // Now and then: what nothing is at work for gives its memory back.
   virtual void rest() {}
@@ -47,6 +50,7 @@ class ClientProtocol {
 
 class Connection final : public TurnEnd {
  public:
+  enum class State { kProxyHeader, kHandshake, kPreface, kOpen, kEnding, kDraining, kEnded };
   Connection(Worker& worker, std::uint64_t id, std::unique_ptr<io::Stream> stream, Transport transport);
   ~Connection() override;
   void begin();
@@ -55,10 +59,14 @@ class Connection final : public TurnEnd {
   void sweep(std::int64_t now, UnixTime wall);
   void turn_end() override;  // sends what was put
   void drain(Drain how);
+  // Since when it has been at its handshake, or nothing runs on it and nothing waits for the kernel.
+  std::optional<std::int64_t> rests_since() const;
+  void give_way();  // ends now, at rest, for another
   // What a change concerns of it is decided again before anything else happens to it. It may have ended then.
   void settle();
   Exchange* exchange(std::int32_t stream);
   std::size_t held_bytes() const;
+  State state() const { return state_; }
 
   // From the protocol and its exchanges.
   Worker& worker() { return worker_; }
@@ -80,14 +88,14 @@ class Connection final : public TurnEnd {
   // All that was put is with the kernel.
   bool is_flushed() const { return plain_.empty() && transport_.output().empty(); }
   void set_deadline(std::int64_t nanos);
-  void end_gracefully();  // send what is queued, close_notify, then close
+  void keep_for(std::int64_t nanos);  // at least
+  void end_gracefully();              // send what is queued, close_notify, then close
   void end_now(bool reset);
-  void end_saying(std::string_view last);  // sends it ahead of nothing, and closes: for a queue that is empty
+  void end_saying(std::string_view last);  // what was put, this and the end, in one: for a queue that is empty
   void flush();
   bool is_over() const { return state_ == State::kEnding || state_ == State::kDraining || state_ == State::kEnded; }
 
  private:
-  enum class State { kProxyHeader, kHandshake, kPreface, kOpen, kEnding, kDraining, kEnded };
   void ready();
   bool read();
   bool take_proxy_header();
@@ -114,6 +122,7 @@ class Connection final : public TurnEnd {
   bool speaks_http2_ = false;
   std::string address_;  // whose connection it is
   std::int64_t deadline_ = 0;
+  std::int64_t active_at_ = 0;  // when the deadline was set
   bool client_ended_ = false;
   std::string plain_;        // plaintext for the client, encrypted once a turn
   bool broken_ = false;      // found while something was put: the turn's end ends it

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "gateway/connection_http2_test_client.h"
+#include "http/websocket_stream.h"
 
 using namespace wary;
 using namespace wary::gateway::test;
@@ -55,6 +56,39 @@ TEST_CASE("the answer to HEAD has no body, however an application of HTTP/2 ends
   CHECK(answers[1].status == 200);
 }
 
+TEST_CASE("what comes behind a WebSocket's opening waits for the application to agree to it") {
+  // To an application that does not, these bytes would be its next request.
+  const std::string smuggled = "GET /admin HTTP/1.1\r\nHost: site.test\r\nWary-Principal: root\r\n\r\n";
+  for (const bool agrees : {false, true}) {
+    World world;
+    AppStream* asked = nullptr;
+    world.site->on_bytes = [&](AppStream& stream) { asked = &stream; };
+    Http2TestClient client(world);
+    client.run(3);
+    const auto stream = client.send({{":method", "CONNECT"},
+                                     {":protocol", "websocket"},
+                                     {":scheme", "https"},
+                                     {":authority", "site.test"},
+                                     {":path", "/ws"},
+                                     {"cookie", "__Host-wary_session=alice-token"},
+                                     {"sec-websocket-version", "13"}},
+                                    smuggled, false);
+    client.run(20);
+    REQUIRE(asked != nullptr);
+    CHECK(asked->received.ends_with("\r\n\r\n"));
+    CHECK(asked->received.find("root") == std::string::npos);
+    const std::size_t key = asked->received.find("Sec-WebSocket-Key: ") + 19;
+    asked->send(agrees ? "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                         "Sec-WebSocket-Accept: " +
+                             http::websocket_accept(asked->received.substr(key, 24)) + "\r\n\r\n"
+                       : "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    client.run(20);
+    CHECK(client.answer(stream).status == (agrees ? 200 : 404));
+    CHECK(asked->received.ends_with(smuggled) == agrees);
+    CHECK(world.site->streams.size() == 1);
+  }
+}
+
 TEST_CASE("who never reads an answer that is whole is given up, whatever they hold back") {
   struct Case {
     bool reads;
@@ -76,6 +110,43 @@ TEST_CASE("who never reads an answer that is whole is given up, whatever they ho
     CHECK(world.worker->held_bytes() < 100'000);
     CHECK(world.worker->connections() == 0);
   }
+}
+
+TEST_CASE("an answer that stops half way ends its stream, and the connection goes on") {
+  World world;
+  world.site->on_request = [](AppStream& stream, const AppRequest& request) {
+    const std::string length = request.target == "/half" ? "10" : "4";
+    stream.send("HTTP/1.1 200 OK\r\nContent-Length: " + length + "\r\n\r\nhalf");
+  };
+  Http2TestClient client(world);
+  const auto half = client.send(client.head("GET", "/half"));
+  client.run(20);
+  REQUIRE(client.answer(half).body == "half");
+  world.run(299'000);
+  for (int i = 0; i < 20 && !client.answer(half).closed; ++i) client.run(100);
+  CHECK(client.answer(half).error == http::kHttp2InternalError);
+  CHECK_FALSE(client.client().ended_);
+  const auto next = client.send(client.head("GET", "/next"));
+  client.run(20);
+  CHECK(client.answer(next).body == "half");
+  CHECK(client.answer(next).whole);
+}
+
+TEST_CASE("whose streams have all ended does not hold the connection by not reading what waits on it") {
+  std::size_t most = 0;
+  for (std::size_t size = 60'000; size < 260'000; size += 10'000) {
+    World world;
+    answer_with(world, size);
+    Http2TestClient client(world);
+    client.run(5);
+    client.client().pause();
+    client.send(client.head("GET", "/large"));
+    client.run(100);
+    most = std::max(most, world.worker->held_bytes());
+    world.run(400'000);
+    CHECK_MESSAGE(world.worker->connections() == 0, size);
+  }
+  CHECK(most > 100'000);
 }
 
 TEST_CASE("who reads slowly, but reads, gets the whole of it") {

@@ -315,6 +315,36 @@ TEST_CASE("a WebSocket over HTTP/2 reaches an application of HTTP/1.1 and is clo
   CHECK(cuts_of(world) == 1);
 }
 
+TEST_CASE("a WebSocket that an application declines is never open to a client of HTTP/2, for which 2xx would say so") {
+  Http2TestClient::Fields fields = {
+      {":method", "CONNECT"},         {":protocol", "websocket"}, {":scheme", "https"},
+      {":authority", "site.test"},    {":path", "/ws"},           {"cookie", "__Host-wary_session=alice-token"},
+      {"sec-websocket-version", "13"}};
+  for (const char* declines : {"200 OK\r\nContent-Length: 4\r\n\r\npage", "204 No Content\r\n\r\n"}) {
+    World world;
+    world.site->on_request = [declines](AppStream& app, const AppRequest&) {
+      app.send("HTTP/1.1 " + std::string(declines));
+    };
+    Http2TestClient client(world);
+    client.run(3);
+    const auto stream = client.send(fields, "", false);
+    client.run(20);
+    CHECK(client.answer(stream).status == 502);
+    CHECK(client.answer(stream).body.find("upstream_answer_invalid") != std::string::npos);
+    const auto next = client.send(client.head("GET", "/.wary/live"));
+    client.run(20);
+    CHECK(client.answer(next).status == 200);
+  }
+  World world;
+  Http2TestClient client(world);
+  client.run(3);
+  fields[5].value = "__Host-wary_session=bob-token";
+  fields.push_back({"content-type", "application/grpc"});
+  const auto denied = client.send(fields, "", false);
+  client.run(20);
+  CHECK(client.answer(denied).status == 403);
+}
+
 TEST_CASE("an application of HTTP/1.1 opens a WebSocket to one of HTTP/2") {
   World world;
   Http2TestApp app(*world.app_loop, kGrpcAddress);
@@ -514,6 +544,35 @@ TEST_CASE("a worker that drains says GOAWAY, finishes what runs, and tells a Web
   client.client().close();
   client.run(20);
   CHECK(drained);
+}
+
+TEST_CASE("a WebSocket over HTTP/2 in the middle of a frame hears behind it that the server goes away") {
+  World world;
+  Http2TestApp app(*world.app_loop, kGrpcAddress);
+  app.on_end = nullptr;
+  app.on_head = [](Http2TestApp::Peer& peer, std::int32_t stream, Http2TestApp::Call&) {
+    peer.session.submit_answer(stream, 200, {}, false);
+    peer.session.write(stream, "\x82\x04ha");
+  };
+  Http2TestClient client(world, "grpc.test");
+  client.run(3);
+  const auto tunnel = client.send({{":method", "CONNECT"},
+                                   {":protocol", "websocket"},
+                                   {":scheme", "https"},
+                                   {":authority", "grpc.test"},
+                                   {":path", "/ws"},
+                                   {"cookie", "__Host-wary_session=alice-grpc-token"},
+                                   {"sec-websocket-version", "13"}},
+                                  "", false);
+  client.run(20);
+  world.worker->post_drain([] {}, gateway::Drain::kNow);
+  client.run(20);
+  CHECK(client.answer(tunnel).body == "\x82\x04ha");
+  app.peers.at(0)->session.write(1, "lf");
+  app.peers[0]->flush();
+  client.run(20);
+  CHECK(client.answer(tunnel).body == "\x82\x04half\x88\x02\x03\xe9");
+  CHECK(client.answer(tunnel).whole);
 }
 
 TEST_CASE("a worker that is left says GOAWAY in two steps, and its WebSockets stay until it has to end") {

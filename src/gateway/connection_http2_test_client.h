@@ -92,6 +92,7 @@ struct Http2TestApp::Peer final : http::Http2SessionEvents {
   std::map<std::int32_t, Call> calls;
   std::string out;
   bool consumes = true;
+  bool was_reset = false;
 };
 
 }  // namespace wary::gateway::test

@@ -135,6 +135,7 @@ void Http2TestApp::Peer::ready() {
     const io::IoCount got = stream->read(buffer);
     if (got.state == io::IoCount::State::kWouldBlock) break;
     if (got.state != io::IoCount::State::kSome) {
+      was_reset = got.state == io::IoCount::State::kFailed;
       stream.reset();
       return;
     }

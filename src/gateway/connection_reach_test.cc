@@ -202,6 +202,31 @@ TEST_CASE("each phase has its own time limit") {
   CHECK_FALSE(half->answers().at(0).whole);
 }
 
+TEST_CASE("whose body stops half way is told so, and not that the application is late") {
+  for (const bool app_reads : {true, false}) {
+    World world;
+    serve(world, {make_fact("timeouts", record({{"answer", Json(std::int64_t{2'000})}}))});
+    const auto client = world.client();
+    if (!app_reads) world.site->on_bytes = [](AppStream& stream) { stream.reads = false; };
+    client->send(kPost + "1000000\r\n\r\n" + std::string(app_reads ? 5 : 400'000, 'x'));
+    world.run(4'000);
+    REQUIRE(client->answers().size() == 1);
+    CHECK(client->answers()[0].status == (app_reads ? 408 : 504));
+    CHECK(error_code(client->answers()[0]) == (app_reads ? "request_timeout" : "upstream_timeout"));
+    CHECK(client->ended_);
+    CHECK(world.site->requests.empty());
+  }
+  // Whoever does not even shake hands is late, whatever the client does.
+  World world;
+  TestApp silent(*world.app_loop, io::Address::tcp("127.0.0.1", 9443));
+  serve(world, {make_fact("upstream_identity", record({{"serverName", Json("site.test")}}))}, "https://127.0.0.1:9443");
+  const auto client = world.client();
+  client->send(kPost + "10\r\n\r\nhalf");
+  world.run(7'000);
+  REQUIRE(client->answers().size() == 1);
+  CHECK(client->answers()[0].status == 504);
+}
+
 TEST_CASE("one principal's rate does not touch another's") {
   World world;
   serve(world, {make_fact("rate", record({{"perSecond", Json(std::int64_t{2})}, {"burst", Json(std::int64_t{5})}}))});

@@ -508,6 +508,28 @@ TEST_CASE("bytes sent right behind the upgrade request reach the application aft
   CHECK(world.site->streams.at(0)->received.ends_with("\r\n\r\nearly"));
 }
 
+TEST_CASE(
+    "a WebSocket in the middle of a frame hears behind it that the server goes away, and so does one that opens") {
+  for (const bool opens : {false, true}) {
+    World world;
+    if (opens) world.site->on_bytes = [](AppStream&) {};
+    const auto client = opens ? world.ask("/ws", kUpgrade) : open_socket(world);
+    AppStream& app = *world.site->streams.at(0);
+    if (!opens)
+      app.send(
+          "\x82\x04"
+          "ha");
+    world.run(20);
+    world.worker->post_drain([] {}, gateway::Drain::kRestart);
+    world.run(20);
+    CHECK_FALSE(client->ended_);
+    app.send(opens ? kSwitch : "lf");
+    world.run(20);
+    CHECK(client->received.ends_with(std::string(opens ? "\r\n" : "half") + "\x88\x02\x03\xf4"));
+    CHECK(client->said_goodbye());
+  }
+}
+
 TEST_CASE("an application may decline an upgrade") {
   World world;
   const auto client = world.ask("/ws", kUpgrade);

@@ -428,6 +428,17 @@ TEST_CASE("an answer to an old sign-in is not given to a new one") {
   CHECK(client->received.find("token-of-one") == std::string::npos);
 }
 
+TEST_CASE("a sign-in that nobody confirms says so, and not that it could not be recorded") {
+  World world;
+  world.redeem_holds = true;
+  const auto client = world.client();
+  client->send("GET /.wary/continue?code=good HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_state=abc\r\n\r\n");
+  world.run(3'000);
+  REQUIRE(client->answers().size() == 1);
+  CHECK(client->answers()[0].status == 504);
+  CHECK(code_of(client->answers()[0]) == "sign_in_timeout");
+}
+
 TEST_CASE("while the ledger takes nothing nobody passes") {
   World world;
   world.shared.ledger_available = false;
@@ -500,6 +511,54 @@ TEST_CASE("a load balancer that is named says whose connection it is, others can
     CHECK(wrong.ended_);
     CHECK(world.site->requests.size() == 1);
   }
+}
+
+TEST_CASE("at the limit of connections the one that rested longest goes for a new one, and none that runs") {
+  World world(1, {}, gateway::WorkerOptions{}.slice_sessions, 4);
+  world.site->on_request = [](AppStream& stream, const AppRequest& request) {
+    if (request.target != "/slow") stream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  };
+  const auto running = world.ask("/slow");
+  world.run(100);
+  const auto longest = world.http2_client(), half = world.client(), shorter = world.client();
+  world.run(100);
+  half->send("GET / HTTP/1.1\r\nHost: site.te");  // for ever: nothing that keeps a place
+  world.run(100);
+  const auto fifth = world.ask("/x");
+  CHECK(fifth->answers().at(0).status == 200);
+  CHECK(longest->ended_);
+  CHECK(longest->said_goodbye());
+  CHECK(longest->received.find(std::string("\0\0\x08\x07", 4)) != std::string::npos);  // GOAWAY
+  CHECK(world.worker->connections() == 4);
+  // Whoever never shakes hands holds a place no better.
+  std::vector<std::unique_ptr<Client>> silent;
+  for (int i = 0; i < 8; ++i) {
+    silent.push_back(std::make_unique<Client>(*world.client_loop, *world.anonymous_context, "site.test"));
+    silent.back()->pause();
+    silent.back()->connect(io::Address::tcp("127.0.0.1", 7443));
+    world.run(50);
+  }
+  CHECK_FALSE(running->ended_);
+  CHECK(shorter->ended_);
+  CHECK(world.ask("/y")->answers().at(0).status == 200);
+  CHECK(world.worker->connections() <= 4);
+  world.site->streams.at(0)->send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  world.run(20);
+  CHECK(running->answers().at(0).status == 200);
+  CHECK(world.metrics.counter("wary_gateway_made_room_total", "").value() >= 9);
+}
+
+TEST_CASE("at the limit of connections, where all have something running, a new one is refused") {
+  World world(1, {}, gateway::WorkerOptions{}.slice_sessions, 2);
+  world.site->on_request = [](AppStream&, const AppRequest&) {};
+  const auto first = world.ask("/slow"), second = world.ask("/slow");
+  Client third(*world.client_loop, *world.anonymous_context, "site.test");
+  third.connect(io::Address::tcp("127.0.0.1", 7443));
+  world.run(20);
+  CHECK(third.ended_);
+  CHECK_FALSE(first->ended_);
+  CHECK_FALSE(second->ended_);
+  CHECK(world.worker->connections() == 2);
 }
 
 TEST_CASE("a worker that drains lets what runs end with its protocol's own words") {

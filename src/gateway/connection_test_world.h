@@ -45,6 +45,7 @@ struct AppStream {
   std::size_t parsed = 0;  // of `received`, by whole requests
   bool reads = true;
   bool ended = false;
+  bool was_reset = false;
   bool close_when_sent = false;
   void send(std::string_view text);
   void flush();
@@ -87,7 +88,9 @@ class Client {
   void send(std::string_view plaintext);
   void send_raw(std::string_view bytes);  // beside TLS
   std::size_t unsent() const { return raw_.size(); }
-  void close();  // close_notify and end
+  void close();        // close_notify and end
+  void say_goodbye();  // close_notify, and reads on
+  void half_close();   // the end without a word, and reads on
   void reset();
   void pause() {
     reads_ = false;
@@ -130,12 +133,14 @@ class Client {
 class World {
  public:
   explicit World(std::uint64_t seed = 1, std::vector<std::string> proxy_peers = {},
-                 std::size_t slice_sessions = WorkerOptions{}.slice_sessions);
+                 std::size_t slice_sessions = WorkerOptions{}.slice_sessions,
+                 std::size_t connections_max = WorkerOptions{}.connections_max);
   ~World();
   void run(std::int64_t millis) { sim.run_for(millis * kNanosPerMilli); }
   std::unique_ptr<Client> client(const std::string& name = "site.test", bool as_workload = false);
   std::unique_ptr<Client> http2_client(const std::string& name = "site.test", bool as_workload = false);
   std::unique_ptr<Client> plain_client();  // without TLS
+  const crypto::TlsClientContext& context(bool speaks_http2, bool as_workload);
   // GET /path with alice's cookie, on a connection of its own that has shaken hands.
   std::unique_ptr<Client> ask(const std::string& path, const std::string& more = "");
   static std::string get(const std::string& path, const std::string& more = "",

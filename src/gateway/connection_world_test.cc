@@ -206,6 +206,7 @@ void TestApp::ready(AppStream& stream) {
     if (got.state == io::IoCount::State::kWouldBlock) break;
     if (got.state != io::IoCount::State::kSome) {
       stream.ended = true;
+      stream.was_reset = got.state == io::IoCount::State::kFailed;
       break;
     }
     stream.received += as_text(ByteView(buffer).first(got.count));
@@ -267,6 +268,15 @@ void Client::close() {
   if (tls_) tls_->close();
   closing_ = true;
   ready();
+}
+
+void Client::say_goodbye() {
+  if (tls_) tls_->close();
+  ready();
+}
+
+void Client::half_close() {
+  if (stream_) stream_->shutdown_write();
 }
 
 void Client::reset() {
@@ -351,7 +361,8 @@ std::vector<Client::Answer> Client::answers(std::vector<std::string> methods) co
   return out;
 }
 
-World::World(std::uint64_t seed, std::vector<std::string> proxy_peers, std::size_t slice_sessions)
+World::World(std::uint64_t seed, std::vector<std::string> proxy_peers, std::size_t slice_sessions,
+             std::size_t connections_max)
     : sim(seed),
       edge_loop(sim.make_loop()),
       client_loop(sim.make_loop()),
@@ -378,6 +389,7 @@ World::World(std::uint64_t seed, std::vector<std::string> proxy_peers, std::size
       *edge_loop, sim.clock(), random, shared, *ring, point,
       WorkerOptions{.listen = kListen,
                     .console_origin = "https://console.test:7443",
+                    .connections_max = connections_max,
                     .slice_sessions = slice_sessions,
                     .proxy_peers = std::move(proxy_peers),
                     .listen_plain = kListenPlain},
@@ -408,21 +420,27 @@ World::World(std::uint64_t seed, std::vector<std::string> proxy_peers, std::size
   REQUIRE(problems.empty());
   REQUIRE(worker->listen().ok());
   REQUIRE(worker->listen(Way::kPlain).ok());
-  for (auto* target : {&anonymous_context, &workload_context, &http2_context, &http2_workload_context}) {
-    crypto::TlsClientOptions options;
-    options.verify_server = crypto::verify_server_name(*crypto::TrustRoots::build({authority.ca}), sim.clock());
-    const bool speaks_http2 = target == &http2_context || target == &http2_workload_context;
-    options.alpn = {speaks_http2 ? "h2" : "http/1.1"};
-    if (target == &workload_context || target == &http2_workload_context) options.identity = authority.workload;
-    *target = std::make_unique<crypto::TlsClientContext>(*crypto::TlsClientContext::build(std::move(options)));
-  }
+  (void)this->context(false, false);
   run(1);
 }
 
 World::~World() { worker.reset(); }
 
+// Made once it is asked for: it costs more than a connection.
+const crypto::TlsClientContext& World::context(bool speaks_http2, bool as_workload) {
+  auto& made = speaks_http2 ? (as_workload ? http2_workload_context : http2_context)
+                            : (as_workload ? workload_context : anonymous_context);
+  if (made) return *made;
+  crypto::TlsClientOptions options;
+  options.verify_server = crypto::verify_server_name(*crypto::TrustRoots::build({Authority::get().ca}), sim.clock());
+  options.alpn = {speaks_http2 ? "h2" : "http/1.1"};
+  if (as_workload) options.identity = Authority::get().workload;
+  made = std::make_unique<crypto::TlsClientContext>(*crypto::TlsClientContext::build(std::move(options)));
+  return *made;
+}
+
 std::unique_ptr<Client> World::client(const std::string& name, bool as_workload) {
-  auto made = std::make_unique<Client>(*client_loop, as_workload ? *workload_context : *anonymous_context, name);
+  auto made = std::make_unique<Client>(*client_loop, context(false, as_workload), name);
   made->connect(kListen);
   run(5);
   REQUIRE(made->is_open());
@@ -430,7 +448,7 @@ std::unique_ptr<Client> World::client(const std::string& name, bool as_workload)
 }
 
 std::unique_ptr<Client> World::http2_client(const std::string& name, bool as_workload) {
-  auto made = std::make_unique<Client>(*client_loop, as_workload ? *http2_workload_context : *http2_context, name);
+  auto made = std::make_unique<Client>(*client_loop, context(true, as_workload), name);
   made->connect(kListen);
   run(5);
   REQUIRE(made->is_open());

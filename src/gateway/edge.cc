@@ -118,6 +118,7 @@ Status Edge::start_worker(std::size_t number) {
       parts_.log, parts_.metrics);
   lane.worker->point().on_recorded = [this] { shipper_->wake(); };
   lane.worker->point().on_awaited = [this] { shipper_->hurry(); };
+  lane.worker->point().on_key_missing([this](const std::string& issuer) { want_keys(issuer); });
   if (options_.takes_over) return {};
   WARY_RETURN_IF_ERROR(lane.worker->listen());
   if (options_.listen_plain) WARY_RETURN_IF_ERROR(lane.worker->listen(Way::kPlain));
@@ -473,6 +474,13 @@ Status Edge::renew_certificate(const std::vector<std::string>& names) {
   parts_.log.info("edge.certificate",
                   {{"names", std::int64_t(names.size())}, {"not_after", to_rfc3339(certificate.not_after)}});
   return {};
+}
+
+// From any thread. Whether the issuer is asked for them is the control plane's to say.
+void Edge::want_keys(const std::string& issuer) {
+  codec::Json call = codec::Json::object();
+  call.set("op", "jwks.missing").set("issuer", std::string_view(issuer));
+  parts_.loop.post([this, call = std::move(call)] { subscriber_->call(call, [](const Result<codec::Json>&) {}); });
 }
 
 void Edge::redeem(const std::string& code, const std::string& host, const std::string& state_hash, io::Loop& back,

@@ -124,6 +124,7 @@ class Edge {
   bool has_new_roots();
   Result<std::shared_ptr<const crypto::TlsClientContext>> upstream_tls(const UpstreamIdentity& identity, bool is_http2);
   Status renew_certificate(const std::vector<std::string>& names);
+  void want_keys(const std::string& issuer);
   std::string own_id() const;
   Status renew_own();
   std::optional<crypto::TlsIdentity> own_identity();

@@ -77,6 +77,9 @@ void Exchange::rest() {
 
 std::size_t Exchange::body_room() const {
   if (state_ != State::kRunning && state_ != State::kTunnel) return 0;
+  // A WebSocket's opening has no body: to an application that does not agree to it, what comes behind it would be the
+  // next request, of the client's own making.
+  if (state_ == State::kRunning && wants_upgrade_) return 0;
   const std::size_t queued = upstream_->queued();
   return queued < kRequestQueued ? kRequestQueued - queued : 0;
 }
@@ -88,7 +91,11 @@ void Exchange::body(std::string_view bytes) {
     return body_refused({413, "request_too_large", "the application takes no request this large"});
   }
   any_body_sent_ = true;
-  set_deadline(state_ == State::kTunnel ? kTunnelIdleTime : app_->reach.answer);
+  if (state_ == State::kTunnel) {
+    set_deadline(kTunnelIdleTime);
+  } else if (has_left_) {
+    set_deadline(app_->reach.answer);
+  }
   upstream_->data(bytes);
 }
 
@@ -158,6 +165,7 @@ void Exchange::adopt(std::unique_ptr<UpstreamCall> call) {
   upstream_ = std::move(call);
   state_ = State::kRunning;
   body_ended_ = !has_body_;
+  has_left_ = false;
   tried_.clear();
   // Until something has left, it may be a handshake that nobody answers.
   set_deadline(app_->tls ? app_->reach.connect : app_->reach.answer);
@@ -256,6 +264,7 @@ void Exchange::on_upstream_sent() {
     finish();
     return client_.end({});
   }
+  has_left_ = true;
   if (state_ == State::kRunning && !answered_) set_deadline(app_->reach.answer);
   client_.connection().mark();
 }
@@ -278,9 +287,18 @@ void Exchange::on_deadline() {
   settle();
   switch (state_) {
     case State::kIdle: return;
-    case State::kWaiting: return upstream_failed(504, "record_timeout", "this access could not be recorded in time");
-    case State::kConnecting:
-    case State::kRunning: return upstream_failed(504, "upstream_timeout", "the application did not answer in time");
+    case State::kWaiting:
+      if (waits_for_receipt_ == 0) {
+        return upstream_failed(504, "sign_in_timeout", "this sign-in was not confirmed in time");
+      }
+      return upstream_failed(504, "record_timeout", "this access could not be recorded in time");
+    case State::kRunning:
+      // All of what came is with the application, which waits for the rest as we do.
+      if (has_left_ && !body_ended_ && !answered_ && !is_grpc_ && upstream_->queued() == 0) {
+        return body_refused({408, "request_timeout", "the rest of the request did not arrive in time"});
+      }
+      [[fallthrough]];
+    case State::kConnecting: return upstream_failed(504, "upstream_timeout", "the application did not answer in time");
     case State::kTunnel: finish(); return client_.abort();
   }
 }
@@ -325,8 +343,7 @@ void Exchange::reconsider(std::int64_t committed) {
   } else {
     client_.cut();
   }
-  // Read again after the descriptors are closed: this is when the last byte was handed over.
-  worker_.point().record_cut(principal, resource, *decision, first, committed, worker_.clock().monotonic().nanos);
+  worker_.record_cut({principal, resource, decision, first, committed});
 }
 
 }  // namespace wary::gateway

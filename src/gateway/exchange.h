@@ -32,6 +32,7 @@ constexpr std::size_t kRequestQueued = 64 * 1024;  // of a request, on its way t
 
 class Exchange final : public enforce::LiveSession, private UpstreamEvents {
  public:
+  enum class State { kIdle, kWaiting, kConnecting, kRunning, kTunnel };
   // `stream` says which of the connection's requests it is, for answers that come later.
   Exchange(Worker& worker, ClientSide& client, std::uint64_t connection, std::int32_t stream);
   ~Exchange() override;
@@ -53,6 +54,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   // The client has gone, or its stream: nothing is answered any more.
   void give_up(bool reset);
 
+  State state() const { return state_; }
   bool is_idle() const { return state_ == State::kIdle; }
   bool is_tunnel() const { return state_ == State::kTunnel; }
   bool may_speak() const { return state_ == State::kTunnel && frames_down_.is_between_frames(); }
@@ -77,8 +79,6 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   bool is_grpc() const { return is_grpc_; }
 
  private:
-  enum class State { kIdle, kWaiting, kConnecting, kRunning, kTunnel };
-
   // exchange.cc
   void connect(bool may_reuse);
   void adopt(std::unique_ptr<UpstreamCall> call);
@@ -133,6 +133,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   bool is_sign_out_ = false;  // of the console
   bool body_ended_ = false;
   bool any_body_sent_ = false;
+  bool has_left_ = false;         // something of it, for the application
   std::int64_t call_ends_ = 0;    // by the deadline that a gRPC client gave; 0: none
   std::uint64_t body_bytes_ = 0;  // of the request, so far
   int attempts_ = 0;

@@ -145,7 +145,8 @@ void Exchange::begin(const http1::RequestHead& head) {
   body_ended_ = any_body_sent_ = answered_ = false;
   hsts_ = {};
   expects_continue_ = head.expects_continue;
-  is_grpc_ = http1::find_field(head.fields, "content-type").value_or("").starts_with("application/grpc");
+  const bool says_grpc = http1::find_field(head.fields, "content-type").value_or("").starts_with("application/grpc");
+  is_grpc_ = says_grpc && !wants_upgrade_;  // gRPC's refusals are a 200, which would open a WebSocket
   decision_id_.clear();
   body_bytes_ = 0;
   attempts_ = 0;

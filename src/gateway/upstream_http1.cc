@@ -222,8 +222,8 @@ bool Http1Upstream::release(bool reset) {
     if (out_.capacity() > kKeptBuffer) out_.shrink_to_fit();
     return true;
   }
+  // Whoever buries it says when it goes: closing thousands waits until what must end for clients has.
   if (reset) stream_->reset_on_close();
-  stream_.reset();
   return false;
 }
 

@@ -12,6 +12,7 @@ namespace wary::gateway {
 namespace {
 
 constexpr std::int64_t kSweepEvery = kNanosPerSecond / 2;
+constexpr std::size_t kRoomLooks = 64;      // of connections, for one that rests
 constexpr std::size_t kTurnEnds = 100'000;  // of one turn: who marks another for ever waits for the next
 
 }  // namespace
@@ -29,6 +30,8 @@ Worker::Worker(io::Loop& loop, Clock& clock, Random& random, enforce::Shared& sh
       connections_metric_(metrics.gauge("wary_gateway_connections", "Open client connections")),
       refused_metric_(
           metrics.counter("wary_gateway_refused_total", "Connections refused at the limit or without a key")),
+      made_room_metric_(metrics.counter("wary_gateway_made_room_total",
+                                        "Connections at rest that ended at the limit, for one that was opened")),
       over_rate_metric_(metrics.counter("wary_gateway_over_rate_total", "Requests refused for their principal's rate")),
       upstreams_(std::make_unique<UpstreamPool>(*this)) {}
 
@@ -68,7 +71,7 @@ std::vector<int> Worker::descriptors(Way way) const {
 
 void Worker::accepted(Way way, std::unique_ptr<io::Stream> stream) {
   const bool has_key = way == Way::kPlain || context_;
-  if (!has_key || connections_.size() >= options_.connections_max) {
+  if (!has_key || (connections_.size() >= options_.connections_max && !make_room())) {
     refused_metric_.add();
     stream->reset_on_close();
     return;
@@ -80,6 +83,24 @@ void Worker::accepted(Way way, std::unique_ptr<io::Stream> stream) {
   connections_.emplace(id, std::move(connection));
   connections_metric_.add();
   raw->begin();
+}
+
+// Of a few picked by chance, so that it costs the same however many there are: the one that rests longest says goodbye.
+// Whoever holds all places and asks for nothing keeps nobody out.
+bool Worker::make_room() {
+  const std::size_t buckets = connections_.bucket_count();
+  std::size_t bucket = static_cast<std::size_t>(pooled_random_.number() % buckets), looked = 0;
+  Connection* longest = nullptr;
+  for (std::size_t i = 0; i < buckets && looked < kRoomLooks; ++i, bucket = (bucket + 1) % buckets) {
+    for (auto at = connections_.begin(bucket); at != connections_.end(bucket); ++at, ++looked) {
+      const auto since = at->second->rests_since();
+      if (since && (longest == nullptr || *since < *longest->rests_since())) longest = at->second.get();
+    }
+  }
+  if (longest == nullptr) return false;
+  longest->give_way();
+  made_room_metric_.add();
+  return true;
 }
 
 Exchange* Worker::find(std::uint64_t connection, std::int32_t stream) {
@@ -126,15 +147,23 @@ void Worker::end_turn() {
     what->turn_end();
   }
   marked_.erase(marked_.begin(), marked_.begin() + static_cast<std::ptrdiff_t>(done));
-  // Nobody stands in what has ended; and it may mark others as it goes.
+  bury_ended();
+  if (!marked_.empty() || !ended_.empty() || !ended_calls_.empty()) post_end();
+}
+
+// Nobody stands in what has ended; and it may mark others as it goes. What has descriptors to close waits until all
+// that must be cut is, and is sliced as well.
+void Worker::bury_ended() {
   const auto clients = std::move(ended_clients_);
-  const auto calls = std::move(ended_calls_);
   ended_clients_.clear();
-  ended_calls_.clear();
-  // Their descriptors are closed: what is left to do for connections waits until all that must be cut is, and is sliced
-  // as well.
-  for (std::size_t i = 0; !deciding_ && !ended_.empty() && i < options_.slice_sessions; ++i) ended_.pop_back();
-  if (!marked_.empty() || !ended_.empty()) post_end();
+  if (deciding_) return;
+  std::vector<std::unique_ptr<UpstreamCall>> calls;
+  std::vector<std::unique_ptr<Connection>> connections;
+  auto take = [left = options_.slice_sessions](auto& from, auto& to) mutable {
+    for (; left > 0 && !from.empty(); --left, from.pop_back()) to.push_back(std::move(from.back()));
+  };
+  take(ended_calls_, calls);
+  take(ended_, connections);
 }
 
 void Worker::bury(std::unique_ptr<ClientSide> client) {
@@ -151,6 +180,11 @@ std::size_t Worker::held_bytes() const {
   std::size_t held = 0;
   for (const auto& [id, connection] : connections_) held += connection->held_bytes();
   return held;
+}
+
+Connection* Worker::connection(std::uint64_t id) const {
+  const auto found = connections_.find(id);
+  return found == connections_.end() ? nullptr : found->second.get();
 }
 
 void Worker::finished(std::uint64_t id) {
@@ -246,14 +280,41 @@ void Worker::decide_marked() {
   const std::int64_t begun = clock_.monotonic().nanos;
   const std::int64_t others_had = deciding_ ? begun - slice_ended_ : 0;
   deciding_ = true;
-  std::size_t decided = 0;
   do {
-    const auto next = live_.next_marked();
-    if (next) static_cast<Exchange*>(next->session)->reconsider(next->committed);
-    slice_ended_ = clock_.monotonic().nanos;
-  } while (live_.has_marked() && (++decided < options_.slice_sessions || slice_ended_ - begun < others_had));
+    in_slice_ = true;
+    for (std::size_t decided = 0; decided < options_.slice_sessions; ++decided) {
+      const auto next = live_.next_marked();
+      if (!next) break;
+      static_cast<Exchange*>(next->session)->reconsider(next->committed);
+    }
+    finish_slice();
+  } while (live_.has_marked() && slice_ended_ - begun < others_had);
   deciding_ = live_.has_marked();
   if (deciding_) loop_.post([this] { decide_marked(); });
+}
+
+void Worker::finish_slice() {
+  in_slice_ = false;
+  // One that ended meanwhile is buried after the last slice, and has nothing to flush.
+  for (Connection* connection : cut_connections_) connection->flush();
+  cut_connections_.clear();
+  slice_ended_ = clock_.monotonic().nanos;
+  for (const Cut& cut : cuts_) record_now(cut, slice_ended_);
+  cuts_.clear();
+}
+
+void Worker::flush_cut(Connection& connection) {
+  if (!in_slice_) return connection.flush();
+  if (cut_connections_.empty() || cut_connections_.back() != &connection) cut_connections_.push_back(&connection);
+}
+
+void Worker::record_cut(Cut cut) {
+  if (in_slice_) return cuts_.push_back(std::move(cut));
+  record_now(cut, clock_.monotonic().nanos);
+}
+
+void Worker::record_now(const Cut& cut, std::int64_t at) {
+  point_.record_cut(cut.principal, cut.resource, *cut.decision, cut.first_decision, cut.committed, at);
 }
 
 void Worker::when_durable(std::uint64_t sequence, std::uint64_t connection, std::int32_t stream) {

@@ -2,7 +2,8 @@
 // Nothing on a request's path is shared with another thread but immutable values.
 //
 // The link's thread talks to it by post(): a new site, a new snapshot with what changed, receipts. Thread rule: its
-// loop's, but for the post_* functions. Limits: 16,384 connections.
+// loop's, but for the post_* functions. Limits: 16,384 connections; whoever connects then takes the place of one of
+// those that rested longest, or is refused where all have something running.
 #pragma once
 
 #include <cstdint>
@@ -64,8 +65,8 @@ enum class Way { kTls, kPlain };
 
 struct WorkerOptions {
   io::Address listen;
-  std::string console_origin;  // "https://console.localhost:7443": where sign-in happens
-  std::size_t connections_max = 16'384;
+  std::string console_origin;            // "https://console.localhost:7443": where sign-in happens
+  std::size_t connections_max = 16'384;  // at least 1
   // So many sessions whose facts changed are decided again, or are buried, before others have their turn.
   std::size_t slice_sessions = 64;
   telemetry::Exporter* exporter = nullptr;       // of spans, where somebody wants them
@@ -128,6 +129,16 @@ class Worker {
   void bury(std::unique_ptr<ClientSide> client);
   void bury(std::unique_ptr<UpstreamCall> call);
   // Calls back on this thread once the event is durable.
+  // What of a connection must not wait for the end of the turn is with the kernel by the end of this slice, or now
+  // where there is none; and a cut is recorded when the last byte of it was handed over.
+  void flush_cut(Connection& connection);
+  struct Cut {
+    contract::EntityId principal, resource;
+    policy::SharedDecision decision;
+    std::string first_decision;
+    std::int64_t committed = 0;
+  };
+  void record_cut(Cut cut);
   void when_durable(std::uint64_t sequence, std::uint64_t connection, std::int32_t stream);
 
   // Where reads of this thread land; what lies there is good until the next one. Not on the stack, where the compiler
@@ -145,6 +156,8 @@ class Worker {
   // What is open, and how many bytes lie in its queues.
   std::size_t connections() const { return connections_.size(); }
   std::size_t held_bytes() const;
+  // The one of this number, counted from 1 as they came; nothing once it has ended.
+  Connection* connection(std::uint64_t id) const;
 
  private:
   static constexpr std::size_t kReadBytes = 64 * 1024;
@@ -154,10 +167,14 @@ class Worker {
     return room;
   }
   void accepted(Way way, std::unique_ptr<io::Stream> stream);
+  bool make_room();
   void sweep();
   void end_turn();
   void post_end();
   void decide_marked();
+  void finish_slice();
+  void record_now(const Cut& cut, std::int64_t at);
+  void bury_ended();
   void changed(const std::vector<contract::EntityId>& changed, bool everything, std::int64_t committed);
 
   io::Loop& loop_;
@@ -171,10 +188,14 @@ class Worker {
   Redeem redeem_;
   Metric& connections_metric_;
   Metric& refused_metric_;
+  Metric& made_room_metric_;
   Metric& over_rate_metric_;
-  enforce::LiveSessions live_;    // before the connections, which take themselves out
-  bool deciding_ = false;         // a slice of what is marked is planned
-  std::int64_t slice_ended_ = 0;  // when the last one did
+  enforce::LiveSessions live_;  // before the connections, which take themselves out
+  bool deciding_ = false;       // a slice of what is marked is planned
+  bool in_slice_ = false;
+  std::vector<Connection*> cut_connections_;  // of the slice: what they were told is not with the kernel yet
+  std::vector<Cut> cuts_;                     // of the slice
+  std::int64_t slice_ended_ = 0;              // when the last one did
   std::shared_ptr<const Site> site_;
   std::shared_ptr<const crypto::TlsServerContext> context_;  // shared: sessions keep the one they began with
   std::vector<std::pair<Way, std::unique_ptr<io::Listener>>> listeners_;

@@ -69,6 +69,7 @@ class Server {
   void pause();
   void resume();
   void leave();
+  std::size_t connections() const { return connections_.size(); }
   // One connection that somebody else accepted, a TlsStream for instance; counted as those of listen() are.
   void serve(std::unique_ptr<io::Stream> stream);
   // Whom it is for, when that is known: all others together get 16 connections. Set before listen().

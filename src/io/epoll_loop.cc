@@ -325,7 +325,7 @@ class SocketStream final : public Stream {
       : loop_(loop), descriptor_(std::move(descriptor)), peer_(std::move(peer)) {}
 
   ~SocketStream() override {
-    if (token_) loop_.remove(*token_);
+    unwatch();
     if (reset_) {
       const linger now{1, 0};
       setsockopt(descriptor_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
@@ -355,6 +355,7 @@ class SocketStream final : public Stream {
 
   void want(bool readable, bool writable) override {
     const std::uint32_t events = (readable ? EPOLLIN | EPOLLRDHUP : 0U) | (writable ? EPOLLOUT : 0U);
+    if (is_over_) return;
     // Not watched and nothing wanted: it stays so, or a hang-up that was told would be told in every turn.
     if (events == events_ && (token_ || events == 0)) return;
     events_ = events;
@@ -366,10 +367,7 @@ class SocketStream final : public Stream {
       const bool broken = (reported & (EPOLLHUP | EPOLLERR)) != 0;
       // The kernel reports a hang-up for ever, wanted or not. Who wants nothing now is told once, and again when it
       // wants.
-      if (broken && events_ == 0) {
-        loop_.remove(*token_);
-        token_.reset();
-      }
+      if (broken && events_ == 0) unwatch();
       // Held here: the handler may replace itself or destroy this stream.
       const std::shared_ptr<Ready> ready = ready_;
       if (ready) (*ready)(broken || (reported & (EPOLLIN | EPOLLRDHUP)) != 0, broken || (reported & EPOLLOUT) != 0);
@@ -381,6 +379,22 @@ class SocketStream final : public Stream {
 
   void shutdown_write() override { shutdown(descriptor_.get(), SHUT_WR); }
   void reset_on_close() override { reset_ = true; }
+
+  void reset_now() override {
+    unwatch();
+    is_over_ = true;
+    // Undoing the connection sends the reset, and drops both queues (TCP alone can do it).
+    sockaddr nobody{};
+    nobody.sa_family = AF_UNSPEC;
+    if (::connect(descriptor_.get(), &nobody, sizeof nobody) != 0) reset_ = true;
+  }
+
+  void finish(ByteView last) override {
+    unwatch();
+    is_over_ = true;
+    if (!last.empty()) (void)send(descriptor_.get(), last.data(), last.size(), MSG_NOSIGNAL | MSG_MORE);
+    shutdown(descriptor_.get(), SHUT_WR);
+  }
 
   PeerCredentials peer_credentials() const override {
     ucred credentials{};
@@ -405,6 +419,11 @@ class SocketStream final : public Stream {
   std::string peer_address() const override { return peer_; }
 
  private:
+  void unwatch() {
+    if (token_) loop_.remove(*token_);
+    token_.reset();
+  }
+
   EpollLoop& loop_;
   Descriptor descriptor_;
   std::string peer_;
@@ -413,6 +432,7 @@ class SocketStream final : public Stream {
   std::optional<std::uint64_t> token_;
   std::uint32_t events_ = 0;
   bool reset_ = false;
+  bool is_over_ = false;
 };
 
 // Room for the most descriptors that one message carries, aligned as the kernel wants it.

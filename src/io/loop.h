@@ -64,6 +64,15 @@ class Stream {
   virtual void shutdown_write() = 0;
   // The next destruction resets the connection (linger 0) instead of closing it in order.
   virtual void reset_on_close() = 0;
+  // Both end it at once for the peer, and leave the descriptor to the destruction: what the kernel does for a close
+  // then is half of it, and can wait where thousands are to end. Nothing is read, written or told any more. reset_now:
+  // the peer sees a reset, and none of what is queued. finish: it gets these bytes, as many as go, and the end, in one
+  // segment.
+  virtual void reset_now() { reset_on_close(); }
+  virtual void finish(ByteView last) {
+    (void)write(last);
+    shutdown_write();
+  }
   virtual PeerCredentials peer_credentials() const = 0;  // unix sockets; all -1 elsewhere
   // Who connected, to be asked for right after accepting. Error: peer_process.
   virtual Result<std::unique_ptr<PeerProcess>> peer_process() const {

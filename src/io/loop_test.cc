@@ -113,6 +113,59 @@ void exchange_half_a_megabyte(Loop& server, Loop& client, const std::function<vo
   CHECK(sender.received == sender.to_send);
 }
 
+// Two connections of which one end is ended at once and kept: with a reset, and with last words. The other end learns
+// it though the descriptor is still open, and the end that is over is told of nothing more.
+void end_now_and_keep(Loop& loop, const std::function<void()>& run) {
+  struct Held {
+    std::unique_ptr<Stream> stream;
+    std::string received;
+    IoCount::State last = IoCount::State::kWouldBlock;
+    int told = 0;
+  };
+  std::vector<std::unique_ptr<Stream>> ours;
+  std::vector<int> told(2);
+  Held peers[2];
+  auto listener = loop.listen(Address::tcp("127.0.0.1", 0), {}, [&](std::unique_ptr<Stream> stream) {
+    const std::size_t index = ours.size();
+    ours.push_back(std::move(stream));
+    ours.back()->on_ready([&told, index](bool, bool) { ++told[index]; });
+    ours.back()->want(true, false);
+    if (ours.size() < 2) return;
+    loop.after(20 * kNanosPerMilli, [&ours] {
+      (void)ours[0]->write(as_bytes("held back by nobody"));
+      ours[0]->reset_now();
+      ours[1]->finish(as_bytes("bye"));
+      for (const auto& one : ours) one->want(true, true);
+    });
+  });
+  REQUIRE(listener.ok());
+  for (Held& held : peers) {
+    loop.connect((*listener)->address(), kNanosPerSecond, [&held](Result<std::unique_ptr<Stream>> stream) {
+      REQUIRE(stream.ok());
+      held.stream = std::move(*stream);
+      held.stream->on_ready([&held](bool, bool) {
+        std::uint8_t buffer[64];
+        IoCount got = held.stream->read(buffer);
+        for (; got.state == IoCount::State::kSome; got = held.stream->read(buffer))
+          held.received += as_text({buffer, got.count});
+        if (held.last == IoCount::State::kWouldBlock) held.last = got.state;  // the first end that it hears of
+        held.stream->want(got.state == IoCount::State::kWouldBlock, false);
+      });
+      held.stream->want(true, false);
+    });
+  }
+  run();
+  REQUIRE(ours.size() == 2);
+  std::vector<IoCount::State> ends = {peers[0].last, peers[1].last};
+  std::sort(ends.begin(), ends.end());
+  CHECK(ends == std::vector<IoCount::State>{IoCount::State::kEnd, IoCount::State::kFailed});
+  for (const Held& held : peers) CHECK((held.last == IoCount::State::kEnd) == (held.received == "bye"));
+  CHECK(told == std::vector<int>{0, 0});
+  std::uint8_t byte[1];
+  CHECK(ours[0]->read(byte).state != IoCount::State::kSome);
+  CHECK(ours[0]->write(as_bytes("x")).state == IoCount::State::kFailed);
+}
+
 }  // namespace
 
 TEST_CASE("the real loop carries bytes in order both ways with backpressure") {
@@ -179,6 +232,49 @@ TEST_CASE("a simulated connection can break in the middle, and both ends learn i
   world.run_for(kNanosPerSecond);
   CHECK(sender.failed);
   CHECK(echoes.at(0)->ended);
+}
+
+TEST_CASE("what is ended at once is ended for the other side, before its descriptor closes") {
+  SUBCASE("simulated") {
+    SimWorld world(5);
+    const auto loop = world.make_loop();
+    end_now_and_keep(*loop, [&] { world.run_for(kNanosPerSecond); });
+  }
+  SUBCASE("real") {
+    const auto clock = make_system_clock();
+    const auto loop = make_epoll_loop(*clock);
+    end_now_and_keep(*loop, [&] {
+      loop->after(200 * kNanosPerMilli, [&] { loop->stop(); });
+      loop->run();
+    });
+  }
+}
+
+TEST_CASE("whoever connects can be kept waiting: until it is over, or their time is") {
+  SimWorld world(5);
+  const auto loop = world.make_loop();
+  const Address address = Address::tcp("127.0.0.1", 80);
+  std::vector<std::unique_ptr<Stream>> accepted;
+  auto listener = loop->listen(address, {}, [&](std::unique_ptr<Stream> s) { accepted.push_back(std::move(s)); });
+  std::vector<std::string> heard;
+  const auto connect = [&](std::int64_t timeout) {
+    loop->connect(address, timeout,
+                  [&](Result<std::unique_ptr<Stream>> s) { heard.push_back(s.ok() ? "connected" : s.error().code); });
+  };
+  world.hold_connects(true);
+  connect(2 * kNanosPerSecond);
+  connect(0);
+  connect(10 * kNanosPerSecond);
+  world.run_for(kNanosPerSecond);
+  CHECK(world.held_connects() == 3);
+  CHECK(heard.empty());
+  world.run_for(2 * kNanosPerSecond);
+  CHECK(heard == std::vector<std::string>{"connect_timeout"});
+  CHECK(accepted.empty());
+  world.hold_connects(false);
+  world.run_for(20 * kNanosPerSecond);
+  CHECK(heard == std::vector<std::string>{"connect_timeout", "connected", "connected"});
+  CHECK(accepted.size() == 2);
 }
 
 TEST_CASE("timers fire in order, a cancelled one does not, and virtual time jumps to them") {

@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <utility>
 
 namespace wary::io {
 
@@ -70,6 +71,14 @@ struct SimWorld::Impl final : Clock {
     Loop::Accept accept;
   };
   std::map<std::string, Bound> listeners;
+  struct Held {
+    SimLoop* loop;
+    TimerId timer;  // 0: they wait for as long as it takes
+    Loop::Task go_on;
+  };
+  bool holds_connects = false;
+  std::map<std::uint64_t, Held> held;  // in the order in which they came
+  std::uint64_t last_held = 0;
   std::uint16_t next_port = 40'000;
   std::optional<std::uint64_t> break_after;
 };
@@ -94,6 +103,7 @@ class SimLoop final : public Loop {
       world_.times.erase(at->second.timer);
       at = world_.tasks.erase(at);
     }
+    std::erase_if(world_.held, [this](const auto& held) { return held.second.loop == this; });
   }
   Monotonic now() override { return world_.monotonic(); }
   TimerId after(std::int64_t nanos, Task task) override {
@@ -109,6 +119,8 @@ class SimLoop final : public Loop {
   void unwatch(int) override {}
   void run() override {}
   void stop() override {}
+  void hold(std::int64_t timeout_nanos, const std::shared_ptr<Connected>& connected, Task go_on);
+  void finish_connect(const Address& address, const Connected& connected);
 
   SimWorld::Impl& world_;
 };
@@ -122,12 +134,7 @@ class SimStream final : public Stream {
   ~SimStream() override {
     connection_->ends[end_] = nullptr;
     if (pending_ != 0) loop_.cancel(pending_);
-    if (reset_) {
-      outgoing().broken = incoming().broken = true;
-      wake_peer();
-    } else {
-      shutdown_write();
-    }
+    reset_ ? break_both() : shutdown_write();
   }
 
   IoCount read(std::span<std::uint8_t> out) override {
@@ -176,6 +183,15 @@ class SimStream final : public Stream {
     });
   }
   void reset_on_close() override { reset_ = true; }
+  void reset_now() override {
+    is_over_ = reset_ = true;
+    break_both();
+  }
+  void finish(ByteView last) override {
+    (void)write(last);
+    shutdown_write();
+    is_over_ = true;
+  }
   PeerCredentials peer_credentials() const override { return {}; }
   std::string peer_address() const override { return peer_; }
 
@@ -199,7 +215,11 @@ class SimStream final : public Stream {
   Pipe& outgoing() { return connection_->pipes[1 - end_]; }
   bool can_read() { return incoming().broken || incoming().ended || !incoming().arrived.empty(); }
   bool can_write() { return outgoing().broken || outgoing().arrived.size() + outgoing().in_flight < kPipeBytes; }
-  bool is_ready() { return (want_read_ && can_read()) || (want_write_ && can_write()); }
+  void break_both() {
+    outgoing().broken = incoming().broken = true;
+    wake_peer();
+  }
+  bool is_ready() { return !is_over_ && ((want_read_ && can_read()) || (want_write_ && can_write())); }
   void wake_peer() {
     if (connection_->ends[1 - end_] != nullptr) connection_->ends[1 - end_]->wake();
   }
@@ -243,6 +263,7 @@ class SimStream final : public Stream {
   bool want_write_ = false;
   bool shut_ = false;
   bool reset_ = false;
+  bool is_over_ = false;
 };
 
 class SimListener final : public Listener {
@@ -267,21 +288,39 @@ Result<std::unique_ptr<Listener>> SimLoop::listen(const Address& address, const 
   return std::unique_ptr<Listener>(std::make_unique<SimListener>(world_, std::move(bound)));
 }
 
-void SimLoop::connect(const Address& address, std::int64_t, Connected connected) {
-  after(kLatencyMin, [this, address, connected = std::move(connected)] {
-    const auto found = world_.listeners.find(address.to_string());
-    if (found == world_.listeners.end()) {
-      connected(fail(ErrorKind::kUnavailable, "connect_refused", "cannot connect")
-                    .at(address.to_string())
-                    .next("see whether a server listens at this address and port"));
-      return;
-    }
-    const auto connection = std::make_shared<Connection>();
-    auto own = std::make_unique<SimStream>(*this, connection, 0, address.to_string());
-    auto other = std::make_unique<SimStream>(*found->second.loop, connection, 1, "127.0.0.1:40000");
-    found->second.accept(std::move(other));
-    connected(std::unique_ptr<Stream>(std::move(own)));
+void SimLoop::connect(const Address& address, std::int64_t timeout_nanos, Connected connected) {
+  const auto shared = std::make_shared<Connected>(std::move(connected));  // shared: by whichever of two ends it
+  after(kLatencyMin, [this, address, timeout_nanos, shared] {
+    if (!world_.holds_connects) return finish_connect(address, *shared);
+    hold(timeout_nanos, shared, [this, address, shared] { finish_connect(address, *shared); });
   });
+}
+
+void SimLoop::hold(std::int64_t timeout_nanos, const std::shared_ptr<Connected>& connected, Task go_on) {
+  const std::uint64_t number = ++world_.last_held;
+  TimerId timer = 0;
+  if (timeout_nanos > 0) {
+    timer = after(timeout_nanos - kLatencyMin, [this, number, connected] {
+      world_.held.erase(number);
+      (*connected)(fail(ErrorKind::kTimeout, "connect_timeout", "no connection in time"));
+    });
+  }
+  world_.held.emplace(number, SimWorld::Impl::Held{this, timer, std::move(go_on)});
+}
+
+void SimLoop::finish_connect(const Address& address, const Connected& connected) {
+  const auto found = world_.listeners.find(address.to_string());
+  if (found == world_.listeners.end()) {
+    connected(fail(ErrorKind::kUnavailable, "connect_refused", "cannot connect")
+                  .at(address.to_string())
+                  .next("see whether a server listens at this address and port"));
+    return;
+  }
+  const auto connection = std::make_shared<Connection>();
+  auto own = std::make_unique<SimStream>(*this, connection, 0, address.to_string());
+  auto other = std::make_unique<SimStream>(*found->second.loop, connection, 1, "127.0.0.1:40000");
+  found->second.accept(std::move(other));
+  connected(std::unique_ptr<Stream>(std::move(own)));
 }
 
 }  // namespace
@@ -292,6 +331,16 @@ Clock& SimWorld::clock() { return *impl_; }
 void SimWorld::jump_wall_clock(std::int64_t nanos) { impl_->wall_offset += nanos; }
 std::unique_ptr<Loop> SimWorld::make_loop() { return std::make_unique<SimLoop>(*impl_); }
 void SimWorld::break_streams_after(std::uint64_t bytes) { impl_->break_after = bytes; }
+std::size_t SimWorld::held_connects() const { return impl_->held.size(); }
+
+void SimWorld::hold_connects(bool holds) {
+  impl_->holds_connects = holds;
+  if (holds) return;
+  for (auto& [number, held] : std::exchange(impl_->held, {})) {
+    if (held.timer != 0) impl_->cancel(held.timer);
+    held.loop->post(std::move(held.go_on));
+  }
+}
 
 void SimWorld::run_for(std::int64_t nanos) {
   const std::int64_t until = impl_->now + nanos;

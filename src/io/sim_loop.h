@@ -7,7 +7,8 @@
 //   world.run_for(5 * kNanosPerSecond);   // turns every loop; time jumps to the next timer or arrival
 //
 // Bytes arrive after a seeded latency, in order, in seeded pieces; each direction holds at most 64 KiB before the
-// writer meets kWouldBlock. Faults: break_streams_after cuts one connection after so many bytes in all.
+// writer meets kWouldBlock. Faults: break_streams_after cuts one connection after so many bytes in all; hold_connects
+// keeps whoever connects waiting, for as long as they have time.
 // Single-threaded: post() too.
 #pragma once
 
@@ -33,6 +34,9 @@ class SimWorld {
   void run_for(std::int64_t nanos);
   // The stream that carries the byte after so many more fails at both ends, once.
   void break_streams_after(std::uint64_t bytes);
+  // Whoever connects from now on hears nothing until this is over, or until their time is (connect_timeout).
+  void hold_connects(bool holds);
+  std::size_t held_connects() const;
 
   struct Impl;
 

@@ -40,6 +40,8 @@ class Service {
   void pause();
   void resume();
   void leave();
+  // Of HTTP, open: whoever keeps one has its last answer on it to come, after leave().
+  std::size_t connections() const { return server_.connections(); }
   // While two processes are the gateway, what comes from the other is the gateway's as well; 0: there is none.
   void set_other_process(pid_t pid) { other_process_ = pid; }
 

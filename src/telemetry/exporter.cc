@@ -38,7 +38,7 @@ Result<ExporterOptions> parse_endpoint(std::string_view url) {
   if (host == "localhost") host = "127.0.0.1";
   if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
   const bool is_here = host == "::1" || (host.starts_with("127.") && io::address_bytes(host).size() == 4);
-  if (!is_here || uri->scheme != "http" || uri->query)
+  if (!is_here || uri->scheme != "http" || uri->query || uri->port == 0)
     return refuse("telemetry goes to a collector on loopback alone, over http");
   ExporterOptions options;
   options.address = io::Address::tcp(host, uri->port);

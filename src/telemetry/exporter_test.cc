@@ -193,7 +193,7 @@ TEST_CASE("telemetry names who did what, and stays on this machine") {
   CHECK(parse_endpoint("http://127.0.0.1:4318/a/b//")->prefix == "/a/b");
   for (const std::string_view url :
        {"", "127.0.0.1:4318", "https://127.0.0.1:4318", "http://10.0.0.1:4318", "http://127.0.0.1.example:4318",
-        "http://collector:4318", "http://127.0.0.1:4318/?x=1"}) {
+        "http://collector:4318", "http://127.0.0.1:4318/?x=1", "http://127.0.0.1:0"}) {
     CHECK_MESSAGE(parse_endpoint(url).error().code == "otlp_endpoint", url);
   }
 }

@@ -50,7 +50,9 @@ await run(async () => {
   };
   const read = 'Shop::Action::"read"';
   await until("the edge decides by it", () => ask(read, { open: true }).decision === true);
-  const explained = wary.cli("explain", ask(read, { open: true }).context.decision_id);
+  const decided = ask(read, { open: true }).context.decision_id;
+  let explained;
+  await until("its decision is in the ledger", () => (explained = wary.cli("explain", decided)).code === 0);
   saw("another program's decision is explained with its own action", explained.code === 0 && explained.out.includes(read) && explained.out.includes("test/shop/readers"), explained.out.split("\n")[0]);
   ask(read, { open: false });
   await until("all of it is recorded", () => wary.events(50).filter((event) => event.pep !== undefined).length >= 3);
