@@ -3,8 +3,8 @@
 // States: (proxy header, of a peer that says one, to) handshake to open to ending (what is queued goes out) to draining
 // (the client hangs up first, or its last bytes would reset what it has not read yet). Without TLS there is no
 // handshake, but the first bytes, which say the protocol. What is put for the client is encrypted and sent once at the
-// end of the worker's turn. Thread rule: its worker's. Limits: 128 KiB of requests and
-// 256 KiB of answers held here; backpressure beyond.
+// end of the worker's turn. Thread rule: its worker's. Limits: 128 KiB of requests and 256 KiB of answers held here;
+// backpressure beyond.
 #pragma once
 
 #include <memory>
@@ -22,7 +22,7 @@ constexpr std::size_t kAnswerHeld = 256 * 1024;                // of answers, no
 
 class Exchange;
 
-// What a client speaks inside TLS.
+// What a client speaks inside its transport.
 class ClientProtocol {
  public:
   virtual ~ClientProtocol() = default;

@@ -137,6 +137,18 @@ TEST_CASE("an application that says so is served without TLS: identified, decide
   world.check_recorded();
 }
 
+TEST_CASE("who signs in without TLS comes back over TLS, whatever port they were at") {
+  World world;
+  for (const std::string host : {"site.test", "site.test:8080", "Site.Test:443"}) {
+    const auto answer = answer_to(world, request("GET", "/page?q", host, "Accept: text/html\r\n"));
+    CHECK(answer.status == 303);
+    CHECK(answer.field("location")
+              .starts_with("https://console.test:7443/continue?host=site.test%3A7443&path=%2Fpage%3Fq&state="));
+    CHECK(answer.field("set-cookie").starts_with("__Host-wary_state="));
+    CHECK(answer.field("set-cookie").find("; Secure;") != std::string::npos);
+  }
+}
+
 TEST_CASE("what comes over TLS says nothing of its transport, and is asked again by the same answer") {
   World world;
   world.ask("/x");
@@ -196,6 +208,32 @@ TEST_CASE("a revoked person's connections without TLS are cut in every state") {
     CHECK(std::count_if(events.begin(), events.end(),
                         [](const auto& event) { return event.action == "session.cut"; }) == 1);
   }
+}
+
+TEST_CASE("a WebSocket without TLS carries bytes both ways, and a revoked person's closes with 1008") {
+  World world;
+  world.site->on_request = [](AppStream& stream, const AppRequest&) {
+    stream.send(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+  };
+  const auto client = world.plain_client();
+  client->send(World::get("/ws",
+                          "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"));
+  world.run(20);
+  REQUIRE(client->answers().at(0).status == 101);
+  const std::string up("\x82\x85\0\0\0\0hello", 11), down("\x82\x05hello", 7);
+  client->send(up);
+  world.run(20);
+  CHECK(world.site->streams.at(0)->received.ends_with(up));
+  world.site->streams.at(0)->send(down);
+  world.run(20);
+  CHECK(client->received.ends_with("\r\n\r\n" + down));
+  world.revoke("alice");
+  world.run(5);
+  CHECK(client->received.ends_with(down + std::string("\x88\x02\x03\xf0", 4)));
+  CHECK(client->ended_);
 }
 
 TEST_CASE("HTTP/2 is known by its preface, in one piece or byte by byte") {

@@ -269,6 +269,7 @@ class Run {
   }
   void set_revoked(bool revoked) {
     if (revoked == revoked_) return;
+    if (!revoked) revoked_ = false;  // what is asked while the change is on its way may be answered
     world_.change({make_user("alice", revoked)});
     world_.run(1);  // the change is with the worker before anything else comes
     revoked_ = revoked;

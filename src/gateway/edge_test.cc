@@ -156,10 +156,17 @@ struct EdgeWorld {
       app_streams.push_back(
           std::make_unique<http::TlsStream>(*loop, std::move(stream), crypto::TlsSession(*app_context)));
       io::Stream* raw = app_streams.back().get();
-      raw->on_ready([raw](bool, bool) {
+      raw->on_ready([raw](bool readable, bool writable) {
+        constexpr std::string_view kAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
         std::array<std::uint8_t, 4096> buffer;
-        if (raw->read(buffer).state != io::IoCount::State::kSome) return raw->want(false, false);
-        (void)raw->write(as_bytes("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"));
+        // Once asked, it answers; what is not taken is given again.
+        if (readable) {
+          const io::IoCount got = raw->read(buffer);
+          const bool is_over = got.state != io::IoCount::State::kSome && got.state != io::IoCount::State::kWouldBlock;
+          if (got.state == io::IoCount::State::kSome || is_over) raw->want(false, !is_over);
+        } else if (writable && raw->write(as_bytes(kAnswer)).state != io::IoCount::State::kWouldBlock) {
+          raw->want(false, false);
+        }
       });
       raw->want(true, false);
     });

@@ -323,9 +323,14 @@ void Exchange::deny(const http1::RequestHead& head, const App& app, std::string_
     const std::string state = crypto::random_id(worker_.random());
     const std::string cookie =
         std::string(kStateCookie) + "=" + state + "; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=300";
-    const std::string location =
-        worker_.options().console_origin + "/continue?host=" + codec::encode_percent(head.host) +
-        "&path=" + codec::encode_percent(back) + "&state=" + codec::encode_hex(crypto::sha256(as_bytes(state)));
+    // The console leads back to where the edge has TLS, and nowhere else.
+    const std::string& console = worker_.options().console_origin;
+    const bool is_secure = client_.connection().transport().is_secure();
+    const std::string host =
+        is_secure ? std::string(head.host) : worker_.host_room() + console.substr(console.rfind(':'));
+    const std::string location = console + "/continue?host=" + codec::encode_percent(host) +
+                                 "&path=" + codec::encode_percent(back) +
+                                 "&state=" + codec::encode_hex(crypto::sha256(as_bytes(state)));
     return respond(303, {{"Location", location}, {"Set-Cookie", cookie}, {"Cache-Control", "no-store"}}, "");
   }
   Notice notice = refusal_notice(subject, challenge, app.signs_in, has_ended);

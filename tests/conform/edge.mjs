@@ -14,7 +14,7 @@ import { block, frame, framesOf, kEndHeaders, kEndStream, kFrame, kPreface } fro
 
 const here = dirname(fileURLToPath(import.meta.url));
 const scratch = makeScratch("conform-edge");
-const wary = new Platform(scratch, await freePort(), { words: ["--workers", "1"] });
+const wary = new Platform(scratch, await freePort(), { words: ["--workers", "1"], plain: await freePort() });
 // No name of this machine's own, so that browsers are told of TLS by default. Its front page is refused by the edge: what is read there
 // is the edge's own answer, and everything else is the application's, as it came.
 const kName = "site.test";
@@ -26,7 +26,7 @@ async function startEdge() {
   await wary.start();
   mkdirSync(join(scratch, "resources"));
   writeFileSync(join(scratch, "resources/all.yaml"), `apiVersion: wary.dev/v1\nkind: Namespace\nmetadata: {name: test}\nspec: {owners: [owners]}\n---
-apiVersion: wary.dev/v1\nkind: App\nmetadata: {name: site, namespace: test}\nspec: {hosts: [localhost, ${kName}], upstream: "http://127.0.0.1:${port}"}
+apiVersion: wary.dev/v1\nkind: App\nmetadata: {name: site, namespace: test}\nspec: {hosts: [localhost, ${kName}], upstream: "http://127.0.0.1:${port}", plain: serve}
 ---\napiVersion: wary.dev/v1\nkind: Route\nmetadata: {name: front, namespace: test}\nspec: {app: site, path: /}\n`);
   writeFileSync(join(scratch, "resources/all.cedar"), '@id("everybody")\npermit (principal, action, resource in Wary::App::"test/site")\nunless { resource == Wary::Route::"test/front" };\n');
   const applied = wary.cli("apply", "-f", join(scratch, "resources"), "-n", "test");
@@ -57,22 +57,22 @@ function buildH2spec() {
   return built.status === 0 ? program : null;
 }
 
-function h2spec() {
-  step("h2spec");
+function h2spec(way, words) {
+  step(`h2spec, ${way}`);
   const program = buildH2spec();
   if (program === null) return skip("h2spec: it cannot be built here (Go)");
-  const report = join(scratch, "h2spec.xml");
-  const done = spawnSync(program, ["-h", "localhost", "-p", String(wary.port), "-t", "-k", "-P", `/${"x".repeat(400)}`, "-o", "5", "-j", report], { encoding: "utf8", timeout: 600000 });
+  const report = join(scratch, `h2spec ${way}.xml`);
+  const done = spawnSync(program, ["-h", "localhost", ...words, "-P", `/${"x".repeat(400)}`, "-o", "5", "-j", report], { encoding: "utf8", timeout: 600000 });
   if (!existsSync(report)) return saw("h2spec runs", false, done.stdout.slice(-500) + done.stderr);
   const cases = readFileSync(report, "utf8").match(/<testcase [\s\S]*?<\/testcase>/g) ?? [];
-  saw("h2spec ran its cases", cases.length > 100, cases.length);
+  saw(`h2spec ran its cases, ${way}`, cases.length > 100, cases.length);
   for (const one of cases) {
     const title = /classname="([^"]*)"/.exec(one)[1], of = /package="([^"]*)"/.exec(one)[1];
     const failed = /<failure>([\s\S]*?)<\/failure>/.exec(one);
     const name = `${of} ${title}`.replaceAll("&#34;", '"').replaceAll("&#39;", "'");
     if (/<skipped/.test(one)) console.log(`  left out by h2spec: ${name}`);
     else if (failed && kExceptions.has(name)) console.log(`  exception: ${name}: ${kExceptions.get(name)}`);
-    else saw(name, !failed, failed ? failed[1].replace(/\s+/g, " ").slice(0, 300) : "");
+    else saw(`${way}: ${name}`, !failed, failed ? failed[1].replace(/\s+/g, " ").slice(0, 300) : "");
   }
 }
 
@@ -103,15 +103,16 @@ async function slow() {
   step("slowhttptest");
   if (!has("slowhttptest")) return skip("slowhttptest is not installed");
   const url = `https://localhost:${wary.port}/whole`; // answered early, a slow body would be none
-  const attacks = { "slow heads": ["-H", "-i", "3"], "slow bodies": ["-B", "-i", "3"], "slow readers": ["-X", "-w", "10", "-y", "20", "-n", "3", "-z", "10", "-k", "3"] };
+  const plain = ["-u", `http://localhost:${wary.plainPort}/whole`];
+  const attacks = { "slow heads": ["-H", "-i", "3"], "slow heads without TLS": ["-H", "-i", "3", ...plain], "slow bodies": ["-B", "-i", "3"], "slow readers": ["-X", "-w", "10", "-y", "20", "-n", "3", "-z", "10", "-k", "3"] };
   for (const [title, words] of Object.entries(attacks)) {
     const before = residentOf(wary.pidOf("wary-edge"));
     const probe = startProbe(22);
-    const done = spawnSyncAsync("slowhttptest", ["-c", "400", "-r", "100", "-l", "20", "-p", "3", ...words, "-u", url]);
+    const done = spawnSyncAsync("slowhttptest", ["-c", "400", "-r", "100", "-l", "20", "-p", "3", "-u", url, ...words]);
     const other = await probe;
     const text = await done;
-    const plain = text.replaceAll(/\x1b\[[0-9;]*[A-Za-z]/g, ""), there = plain.match(/service available:\s+\w+/g) ?? [];
-    const last = plain.match(/(pending|connected|error|closed):\s+\d+/g)?.slice(-4).join(" ").replaceAll(/ +/g, " ") ?? plain.slice(-300);
+    const told = text.replaceAll(/\x1b\[[0-9;]*[A-Za-z]/g, ""), there = told.match(/service available:\s+\w+/g) ?? [];
+    const last = told.match(/(pending|connected|error|closed):\s+\d+/g)?.slice(-4).join(" ").replaceAll(/ +/g, " ") ?? told.slice(-300);
     saw(`${title}: the site was there for it all the time`, there.length > 1 && there.every((one) => one.endsWith("YES")), `${there.length} times asked; of 400: ${last}`);
     saw(`${title}: nobody else was refused`, other.failed === 0, JSON.stringify(other));
     const grown = residentOf(wary.pidOf("wary-edge")) - before;
@@ -241,7 +242,10 @@ async function flood() {
 
 await run(async () => {
   await startEdge();
-  if (chosen.includes("h2spec")) h2spec();
+  if (chosen.includes("h2spec")) {
+    h2spec("TLS", ["-p", String(wary.port), "-t", "-k"]);
+    h2spec("without TLS", ["-p", String(wary.plainPort)]);
+  }
   if (chosen.includes("testssl")) testssl();
   if (chosen.includes("slow")) await slow();
   if (chosen.includes("floods")) await flood();

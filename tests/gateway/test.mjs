@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 // The gateway by programs that nobody here wrote: curl and nghttp over both protocols, h2load, Google's gRPC for Python and grpc-js,
-// npm's ws at both ends, node's own HTTP/2.
+// npm's ws at both ends, node's own HTTP/2; HAProxy in front of it.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { run, saw, skip, step } from "../support/checks.mjs";
 import { Platform, root } from "../support/platform.mjs";
+import { terminated } from "./terminated.mjs";
 import { cleanUp, freePort, makeScratch, start, until } from "../support/processes.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -82,6 +83,8 @@ function withoutTls(wary, cookie) {
     const nobody = wary.curl(wary.plainUrl("site", "/"), version);
     saw(`curl ${version} without a session`, nobody.status === 401, nobody.head || nobody.error);
   }
+  const asks = wary.curl(wary.plainUrl("limited", "/"), "--http2");
+  saw("who asks for HTTP/2 by Upgrade is answered over HTTP/1.1", asks.head.startsWith("HTTP/1.1 308"), asks.head || asks.error);
   const followed = wary.curl(wary.plainUrl("limited", "/x"), "-L");
   saw("who follows is at the same place over TLS", followed.status === 401 && /x/.test(followed.body), followed.head || followed.error);
   saw("a name that serves nothing is refused", wary.curl(wary.plainUrl("nothing", "/")).status === 421);
@@ -147,6 +150,7 @@ await run(async () => {
     object("Namespace", "test", "{owners: [owners]}", ""),
     object("User", "alice", "{displayName: Alice}", ""),
     object("App", "site", `{hosts: [site.localhost], upstream: "http://127.0.0.1:${site}", plain: serve}`),
+    object("App", "signing", `{hosts: [signing.localhost], upstream: "http://127.0.0.1:${site}", plain: serve}`),
     object("App", "grpc", `{hosts: [grpc.localhost], upstream: "http://127.0.0.1:${grpc}", protocol: http2}`),
     object("App", "limited", `{hosts: [limited.localhost], upstream: "http://127.0.0.1:9", upstreams: ["http://127.0.0.1:${site}"], rate: {perSecond: 1, burst: 3}, maxBodyBytes: 1000}`),
   ].join("---\n"));
@@ -185,6 +189,8 @@ await run(async () => {
 
   step("without TLS");
   withoutTls(wary, cookies.site);
+
+  await terminated(scratch, site, wary);
 
   step("an application's limits");
   const limited = [];
