@@ -1,12 +1,11 @@
 // Every state of an exchange with every event, for clients and applications of both protocols: what each side sees,
 // what the ledger holds, and where the exchange is then. exchange_table_test_world.h says how to read a cell, and what
 // is held to beside it.
-#include <algorithm>
 #include <array>
 #include <string_view>
-#include <utility>
 
 #include "gateway/exchange_table_test_world.h"
+#include "gateway/test_table.h"
 
 using namespace wary;
 using namespace wary::gateway::test;
@@ -25,25 +24,13 @@ enum class Only {
 
 constexpr auto kStates = static_cast<std::size_t>(At::kCount), kEvents = static_cast<std::size_t>(Event::kCount);
 
-struct Cell {
-  std::uint32_t states = 0;
-  // The outcome; "=" is the state's own, as if nothing had been. "A || B": A over HTTP/1.1, B over HTTP/2. Within,
-  // "a | b": a with an application of HTTP/1.1, b with one of HTTP/2. "never: ..." is not possible, and why.
-  std::string_view outcome;
-};
-
-using Cells = std::array<Cell, kStates>;
-
+// An outcome: "=" is the state's own, as if nothing had been. "A || B": A over HTTP/1.1, B over HTTP/2. Within, "a |
+// b": a with an application of HTTP/1.1, b with one of HTTP/2. "never: ..." is not possible, and why.
 struct Row {
   Event event;
   Only only;
-  Cells cells;
+  TableCells<At> cells;
 };
-
-template <typename... States>
-consteval std::uint32_t on(States... states) {
-  return ((1U << static_cast<unsigned>(states)) | ...);
-}
 
 constexpr std::string_view kNoBody = "never: no body is open (kBodyRest says what such bytes are)",
                            kNoStream = "never: no stream is open", kNoConnect = "never: nothing is being connected",
@@ -57,7 +44,7 @@ constexpr std::string_view kNoBody = "never: no body is open (kBodyRest says wha
                            kNoDecision = "never: it is open under no decision";
 
 // What is seen before anything happens.
-constexpr Cells kReached = {{
+constexpr TableCells<At> kReached = {{
     {on(kFresh), "- / - / - / idle"},
     {on(kKept), "200 / w / a / idle || 200 / w / a / closed"},
     {on(kQueued), "- / w / a / idle"},
@@ -72,7 +59,7 @@ constexpr Cells kReached = {{
     {on(kTunnelHalf), "101:8 / w / a / tunnel"},
 }};
 
-constexpr Row kTable[] = {
+constexpr std::array<Row, kEvents> kTable = {{
     // The client.
     {Event::kNext,
      Only::kAll,
@@ -677,39 +664,9 @@ constexpr Row kTable[] = {
           "="},
          {on(kQueued), "200 / w / a / idle || 200 / w / a / closed"},
      }}},
-};
+}};
 
-// Each state has its cell, once.
-consteval bool is_complete(const Cells& cells) {
-  std::uint32_t seen = 0;
-  for (const Cell& cell : cells) {
-    if ((seen & cell.states) != 0 || (cell.states != 0) == cell.outcome.empty()) return false;
-    seen |= cell.states;
-  }
-  return seen == (1U << kStates) - 1;
-}
-
-// And each event its row.
-consteval bool is_complete() {
-  std::size_t at = 0;
-  for (const Row& row : kTable) {
-    if (static_cast<std::size_t>(row.event) != at++ || !is_complete(row.cells)) return false;
-  }
-  return at == kEvents && is_complete(kReached);
-}
-static_assert(is_complete(), "a state and an event have no cell, or two");
-
-std::string_view outcome_of(const Cells& cells, std::size_t state) {
-  const auto holds = [&](const Cell& cell) { return (cell.states >> state & 1U) != 0; };
-  return std::find_if(cells.begin(), cells.end(), holds)->outcome;
-}
-
-// One of two, or what stands for both.
-std::string_view choose(std::string_view text, std::string_view between, bool second) {
-  const std::size_t at = text.find(between);
-  if (at == std::string_view::npos) return text;
-  return second ? text.substr(at + between.size()) : text.substr(0, at);
-}
+static_assert(is_complete(kTable) && is_complete(kReached), "a state and an event have no cell, or two");
 
 std::string resolve(std::string_view outcome, Spoken spoken) {
   outcome = choose(outcome, " || ", spoken.http2_client);
@@ -733,22 +690,8 @@ bool is_of(Only only, Spoken spoken) {
   return false;
 }
 
-// "kBody" of At::kBody.
-template <auto value>
-constexpr std::string_view spelled() {
-  constexpr std::string_view kWhole = __PRETTY_FUNCTION__;
-  constexpr std::size_t kFrom = kWhole.find("value = ");
-  constexpr std::string_view kRest = kWhole.substr(kFrom, kWhole.find_first_of(";]", kFrom) - kFrom);
-  return kRest.substr(kRest.rfind(':') + 1);
-}
-
-template <typename Enum, std::size_t... i>
-constexpr auto all_spelled(std::index_sequence<i...>) {
-  return std::array{spelled<static_cast<Enum>(i)>()...};
-}
-
-constexpr auto kStateNames = all_spelled<At>(std::make_index_sequence<kStates>());
-constexpr auto kEventNames = all_spelled<Event>(std::make_index_sequence<kEvents>());
+constexpr auto kStateNames = all_spelled<At>();
+constexpr auto kEventNames = all_spelled<Event>();
 static_assert(kStateNames[0] == "kFresh" && kEventNames[0] == "kNext");
 
 // How many cells were held to.
