@@ -55,7 +55,7 @@ void Connection::set_deadline(std::int64_t nanos) {
 }
 
 std::optional<std::int64_t> Connection::rests_since() const {
-  if (state_ == State::kProxyHeader || state_ == State::kHandshake) return active_at_;
+  if (state_ == State::kProxyHeader || state_ == State::kHandshake || state_ == State::kPreface) return active_at_;
   if (state_ != State::kOpen || !protocol_->is_at_rest() || !is_flushed()) return std::nullopt;
   return active_at_;
 }

@@ -23,6 +23,7 @@ enum class Link {
   kSilent,      // handshake: nothing came yet
   kHello,       // half of the client's first word did
   kUnfinished,  // the server's words are with the client, which does not say its last
+  kPlain,       // at the listener without TLS: nothing came yet
   kOpen,        // nothing was asked
   kHalfHead,    // half a head came, of HTTP/2 half a frame
   kBusy,        // a request is with the application
@@ -71,11 +72,13 @@ struct LinkRow {
 constexpr std::string_view kNoTls = "never: TLS is not spoken yet (kGarbage)",
                            kPeerEnded = "never: the client has had the end of it",
                            kIsRead = "never: what comes is read, and none of it kept beyond its limits (kGarbage)",
+                           kNeverTls = "never: TLS is not spoken there (kGarbage)",
                            kHungUp = "never: the client has hung up";
 
 constexpr TableCells<Link> kLinkReached = {{
     {on(kProxy, kProxyHalf), "- / - / - / proxy"},
     {on(kSilent, kHello, kUnfinished), "- / - / - / handshake"},
+    {on(kPlain), "- / - / - / preface"},
     {on(kOpen, kHalfHead), "- / - / - / open"},
     {on(kBusy), "- / w / a / open"},
     {on(kKept), "200 / w / a / open"},
@@ -88,7 +91,7 @@ constexpr std::array<LinkRow, kHappenings> kLinkTable = {{
     {Happens::kGoesOn,
      {{
          {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished), "- / - / - / open"},
-         {on(kOpen, kHalfHead), "- / w / a / open"},
+         {on(kPlain, kOpen, kHalfHead), "- / w / a / open"},
          {on(kBusy), "200 / w / a / open"},
          {on(kKept), "200 / ww / aa / open || 200,- / ww / aa / open"},
          {on(kEnding), "200 . / w / a / draining || 200 goaway . / w / a / draining"},
@@ -98,6 +101,7 @@ constexpr std::array<LinkRow, kHappenings> kLinkTable = {{
     {Happens::kGarbage,
      {{
          {on(kProxy, kProxyHalf), "- ~ / - / - / gone"},
+         {on(kPlain), "- / - / - / open"},
          {on(kSilent, kUnfinished, kOpen, kHalfHead), "- alert ~ / - / - / gone"},
          {on(kHello, kDraining), "="},
          {on(kBusy), "- alert ~ / wx / a / gone"},
@@ -108,6 +112,7 @@ constexpr std::array<LinkRow, kHappenings> kLinkTable = {{
     {Happens::kGarbageWithin,
      {{
          {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished), kNoTls},
+         {on(kPlain), kNeverTls},
          {on(kOpen, kHalfHead), "400 . / - / - / draining || - . / - / - / draining"},
          {on(kBusy), "= || - goaway . / wx / a / draining"},
          {on(kKept), "200,400 . / w / a / draining || 200 goaway . / w / a / draining"},
@@ -117,14 +122,14 @@ constexpr std::array<LinkRow, kHappenings> kLinkTable = {{
      }}},
     {Happens::kFlood,
      {{
-         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished, kOpen, kHalfHead, kBusy, kKept), kIsRead},
+         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished, kPlain, kOpen, kHalfHead, kBusy, kKept), kIsRead},
          {on(kEnding), "200 . / w / a / draining || 200 goaway . / w / a / draining"},
          {on(kDraining), "="},
          {on(kEnded), kHungUp},
      }}},
     {Happens::kHalfClose,
      {{
-         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished, kOpen, kHalfHead), "- ~ / - / - / gone"},
+         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished, kPlain, kOpen, kHalfHead), "- ~ / - / - / gone"},
          {on(kBusy), "- ~ / wx / a / gone"},
          {on(kKept), "200 ~ / w / a / gone"},
          {on(kEnding, kDraining), "200 . / w / a / gone || 200 goaway . / w / a / gone"},
@@ -133,6 +138,7 @@ constexpr std::array<LinkRow, kHappenings> kLinkTable = {{
     {Happens::kGoodbye,
      {{
          {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished), kNoTls},
+         {on(kPlain), kNeverTls},
          {on(kOpen, kHalfHead), "- ~ / - / - / gone"},
          {on(kBusy), "- ~ / wx / a / gone"},
          {on(kKept), "200 ~ / w / a / gone"},
@@ -142,7 +148,7 @@ constexpr std::array<LinkRow, kHappenings> kLinkTable = {{
      }}},
     {Happens::kReset,
      {{
-         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished, kOpen, kHalfHead), "- / - / - / gone"},
+         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished, kPlain, kOpen, kHalfHead), "- / - / - / gone"},
          {on(kBusy), "- / wx / a / gone"},
          {on(kKept), "200 / w / a / gone"},
          {on(kEnding), "- / w / a / gone"},
@@ -151,7 +157,7 @@ constexpr std::array<LinkRow, kHappenings> kLinkTable = {{
      }}},
     {Happens::kDeadline,
      {{
-         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished), "- ~ / - / - / gone 5s"},
+         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished, kPlain), "- ~ / - / - / gone 5s"},
          {on(kOpen), "- . / - / - / draining 10s || - goaway . / - / - / draining 10s"},
          {on(kHalfHead), "408 . / - / - / draining 10s || - goaway . / - / - / draining 10s"},
          {on(kBusy), "504 . / w! / a / draining 135s || 504 goaway . / w! / a / draining 135s"},
@@ -162,19 +168,21 @@ constexpr std::array<LinkRow, kHappenings> kLinkTable = {{
      }}},
     {Happens::kAllows,
      {{
-         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished, kOpen, kHalfHead, kBusy, kKept, kDraining, kEnded), "="},
+         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished, kPlain, kOpen, kHalfHead, kBusy, kKept, kDraining,
+             kEnded),
+          "="},
          {on(kEnding), "200 . / w / a / draining || 200 goaway . / w / a / draining"},
      }}},
     {Happens::kDenies,
      {{
-         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished, kOpen, kHalfHead, kDraining, kEnded), "="},
+         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished, kPlain, kOpen, kHalfHead, kDraining, kEnded), "="},
          {on(kBusy), "403 . / w! / ac / draining || 403 / w! / ac / open"},
          {on(kKept), "200 ! / w / ac / gone || 200 goaway . / w / ac / gone"},
          {on(kEnding), "- ! / w / ac / gone"},
      }}},
     {Happens::kDrainLeave,
      {{
-         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished, kDraining, kEnded), "="},
+         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished, kPlain, kDraining, kEnded), "="},
          {on(kOpen, kHalfHead), "= || - goaway . / - / - / draining"},
          {on(kBusy), "= || - goaway / w / a / open"},
          {on(kKept), "= || 200 goaway . / w / a / draining"},
@@ -182,7 +190,7 @@ constexpr std::array<LinkRow, kHappenings> kLinkTable = {{
      }}},
     {Happens::kDrainNow,
      {{
-         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished), "- ~ / - / - / gone"},
+         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished, kPlain), "- ~ / - / - / gone"},
          {on(kOpen), "- . / - / - / draining || - goaway . / - / - / draining"},
          {on(kHalfHead), "= || - goaway . / - / - / draining"},
          {on(kBusy), "= || - goaway / w / a / open"},
@@ -191,7 +199,7 @@ constexpr std::array<LinkRow, kHappenings> kLinkTable = {{
      }}},
     {Happens::kDrainRestart,
      {{
-         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished), "- ~ / - / - / gone"},
+         {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished, kPlain), "- ~ / - / - / gone"},
          {on(kOpen), "- . / - / - / draining || - goaway . / - / - / draining"},
          {on(kHalfHead), "= || - goaway . / - / - / draining"},
          {on(kBusy), "= || - goaway / w / a / open"},
@@ -201,7 +209,7 @@ constexpr std::array<LinkRow, kHappenings> kLinkTable = {{
     {Happens::kContext,
      {{
          {on(kProxy, kProxyHalf, kSilent, kHello, kUnfinished), "- / - / - / open"},
-         {on(kOpen, kHalfHead), "- / w / a / open"},
+         {on(kPlain, kOpen, kHalfHead), "- / w / a / open"},
          {on(kBusy), "200 / w / a / open"},
          {on(kKept), "200 / ww / aa / open || 200,- / ww / aa / open"},
          {on(kEnding), "200 . / w / a / draining || 200 goaway . / w / a / draining"},
@@ -216,8 +224,9 @@ constexpr auto kHappensNames = all_spelled<Happens>();
 // One client of the gateway, which sends no more of its TLS than it is let.
 class Peer final : private http::Http2SessionEvents {
  public:
-  Peer(World& world, bool http2) : tls_(world.context(http2, false), "site.test"), http2_(http2) {
-    world.client_loop->connect(io::Address::tcp("127.0.0.1", 7443), 0,
+  Peer(World& world, bool http2, bool plain)
+      : tls_(world.context(http2, false), "site.test"), http2_(http2), plain_(plain) {
+    world.client_loop->connect(io::Address::tcp("127.0.0.1", plain ? 8080 : 7443), 0,
                                [this](Result<std::unique_ptr<io::Stream>> made) {
                                  stream_ = std::move(*made);
                                  stream_->on_ready([this](bool, bool) { move(); });
@@ -226,7 +235,7 @@ class Peer final : private http::Http2SessionEvents {
   }
   void move() {
     read();
-    if (speaks && stream_) {
+    if (speaks && stream_ && !plain_) {
       out_ += as_text(tls_.output());
       tls_.consume_output(tls_.output().size());
     }
@@ -250,6 +259,7 @@ class Peer final : private http::Http2SessionEvents {
     move();
   }
   void send(std::string_view plain) {
+    if (plain_) return send_raw(plain);
     REQUIRE(tls_.write(as_bytes(plain)).ok());
     move();
   }
@@ -257,9 +267,12 @@ class Peer final : private http::Http2SessionEvents {
     if (!http2_) return send(World::get(path, is_last ? "Connection: close\r\n" : ""));
     http::Http2SessionEvents& events = *this;
     if (!session_) session_.emplace(http::Http2Role::kClient, events);
-    const auto stream = session_->submit_request(
-        {{":method", "GET"}, {":scheme", "https"}, {":authority", "site.test"}, {":path", path}, {"cookie", kAlice}},
-        true);
+    const auto stream = session_->submit_request({{":method", "GET"},
+                                                  {":scheme", plain_ ? "http" : "https"},
+                                                  {":authority", "site.test"},
+                                                  {":path", path},
+                                                  {"cookie", kAlice}},
+                                                 true);
     REQUIRE(stream > 0);
     streams_.push_back({stream, "-"});
     turn();
@@ -284,7 +297,7 @@ class Peer final : private http::Http2SessionEvents {
     stream_->reset_on_close();
     stream_.reset();
   }
-  bool is_open() const { return stream_ != nullptr && !ended_ && tls_.is_open(); }
+  bool is_open() const { return is_there() && (plain_ || tls_.is_open()); }
   bool is_there() const { return stream_ != nullptr && !ended_; }
   const std::string& received() const { return received_; }
   std::size_t unsent() const { return out_.size(); }
@@ -309,6 +322,10 @@ class Peer final : private http::Http2SessionEvents {
         ended_ = true;
         was_reset_ = got.state == io::IoCount::State::kFailed;
         return;
+      }
+      if (plain_) {
+        received_ += as_text(ByteView(buffer).first(got.count));
+        continue;
       }
       if (!tls_.feed({buffer.data(), got.count}).ok()) was_alerted_ = true;
       for (;;) {
@@ -357,7 +374,7 @@ class Peer final : private http::Http2SessionEvents {
   void on_sent(std::int32_t) override {}
 
   crypto::TlsSession tls_;
-  const bool http2_;
+  const bool http2_, plain_;
   std::unique_ptr<io::Stream> stream_;
   std::optional<http::Http2Session> session_;
   std::vector<std::pair<std::int32_t, std::string>> streams_;
@@ -419,9 +436,9 @@ Scene::Scene(Link link, bool http2)
     : world(1, is_proxied(link) ? std::vector<std::string>{"127.0.0.1"} : std::vector<std::string>{}),
       link_(link),
       http2_(http2),
-      peer_(std::make_unique<Peer>(world, http2)) {
+      peer_(std::make_unique<Peer>(world, http2, link == Link::kPlain)) {
   world.site->on_bytes = [](AppStream&) {};
-  peer_->speaks = link > Link::kUnfinished;
+  peer_->speaks = link > Link::kPlain;
   run();
   if (link == Link::kProxyHalf) peer_->send_raw(proxy_header().substr(0, 20));
   if (link == Link::kHello) peer_->say(100);
@@ -475,6 +492,7 @@ void Scene::go_on() {
   switch (link_) {
     case Link::kProxy: return peer_->send_raw(proxy_header());
     case Link::kProxyHalf: return peer_->send_raw(proxy_header().substr(20));
+    case Link::kPlain:
     case Link::kOpen: return peer_->ask("/first", false);
     case Link::kKept: return peer_->ask("/next", false);
     case Link::kHalfHead:
@@ -569,6 +587,7 @@ std::string Scene::state_seen() const {
   switch (connection->state()) {
     case Connection::State::kProxyHeader: return "proxy";
     case Connection::State::kHandshake: return "handshake";
+    case Connection::State::kPreface: return "preface";
     case Connection::State::kOpen: return "open";
     case Connection::State::kEnding: return "ending";
     case Connection::State::kDraining: return "draining";
