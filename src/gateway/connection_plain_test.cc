@@ -102,11 +102,14 @@ TEST_CASE("what serves nothing is refused without TLS as with it") {
 
 TEST_CASE("a program that shakes hands where there is no TLS is not kept waiting") {
   World world;
-  Client client(*world.client_loop, *world.anonymous_context, "site.test");
-  client.connect(kPlainAddress);
-  world.run(12'000);
-  CHECK(client.ended_);
-  CHECK(client.received.empty());
+  for (int i = 0; i < 20; ++i) {
+    Client client(*world.client_loop, *world.anonymous_context, "site.test");
+    client.connect(kPlainAddress);
+    world.run(100);
+    CHECK(client.ended_);
+    CHECK(client.received.empty());
+  }
+  world.run(3'000);
   CHECK(world.worker->connections() == 0);
 }
 
