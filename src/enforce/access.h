@@ -6,7 +6,7 @@
 //   access.context.write(*who, {.client = "127.0.0.1", .host = "a.test", .method = "GET", .path = "/x"});
 //   contract::Request request = access.request();     // the same question, where somebody wants the tree
 //
-// The context is what describe() and the four of AccessFacts make of a request, byte for byte as
+// The context is what describe() and AccessFacts make of a request, byte for byte as
 // Json::to_canonical_string writes it. Values; any thread. Limits: the caller's; texts are UTF-8.
 #pragma once
 

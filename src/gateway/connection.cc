@@ -55,7 +55,7 @@ void Connection::set_deadline(std::int64_t nanos) {
 }
 
 std::optional<std::int64_t> Connection::rests_since() const {
-  if (state_ == State::kProxyHeader || state_ == State::kHandshake || state_ == State::kPreface) return active_at_;
+  if (begins()) return active_at_;
   if (state_ != State::kOpen || !protocol_->is_at_rest() || !is_flushed()) return std::nullopt;
   return active_at_;
 }
@@ -322,8 +322,7 @@ void Connection::end_saying(std::string_view last) {
 // Who is at its handshake was accepted here: only where there is no time left, it is not served either.
 void Connection::drain(Drain how) {
   if (state_ == State::kOpen) return protocol_->drain(how);
-  const bool begins = state_ == State::kHandshake || state_ == State::kPreface || state_ == State::kProxyHeader;
-  if (begins && how != Drain::kLeave) end_now(false);
+  if (begins() && how != Drain::kLeave) end_now(false);
 }
 
 void Connection::sweep(std::int64_t now, UnixTime wall) {

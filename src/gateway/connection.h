@@ -59,7 +59,7 @@ class Connection final : public TurnEnd {
   void sweep(std::int64_t now, UnixTime wall);
   void turn_end() override;  // sends what was put
   void drain(Drain how);
-  // Since when it has been at its handshake, or nothing runs on it and nothing waits for the kernel.
+  // Since when it has been at its beginning, or nothing runs on it and nothing waits for the kernel.
   std::optional<std::int64_t> rests_since() const;
   void give_way();  // ends now, at rest, for another
   // What a change concerns of it is decided again before anything else happens to it. It may have ended then.
@@ -93,6 +93,10 @@ class Connection final : public TurnEnd {
   void end_now(bool reset);
   void end_saying(std::string_view last);  // what was put, this and the end, in one: for a queue that is empty
   void flush();
+  // It has not said yet what it speaks.
+  bool begins() const {
+    return state_ == State::kProxyHeader || state_ == State::kHandshake || state_ == State::kPreface;
+  }
   bool is_over() const { return state_ == State::kEnding || state_ == State::kDraining || state_ == State::kEnded; }
 
  private:

@@ -102,11 +102,14 @@ TEST_CASE("what serves nothing is refused without TLS as with it") {
 
 TEST_CASE("a program that shakes hands where there is no TLS is not kept waiting") {
   World world;
-  Client client(*world.client_loop, *world.anonymous_context, "site.test");
-  client.connect(kPlainAddress);
-  world.run(12'000);
-  CHECK(client.ended_);
-  CHECK(client.received.empty());
+  for (int i = 0; i < 20; ++i) {
+    Client client(*world.client_loop, *world.anonymous_context, "site.test");
+    client.connect(kPlainAddress);
+    world.run(100);
+    CHECK(client.ended_);
+    CHECK(client.received.empty());
+  }
+  world.run(3'000);
   CHECK(world.worker->connections() == 0);
 }
 
@@ -460,4 +463,33 @@ TEST_CASE("a worker that drains ends connections without TLS as it does others")
   CHECK(running->answers()[0].field("connection") == "close");
   world.run(20);
   CHECK(drained);
+}
+
+TEST_CASE("at the limit of connections who says nothing without TLS gives way, and whoever rests") {
+  World world(1, {}, gateway::WorkerOptions{}.slice_sessions, 3);
+  world.site->on_request = [](AppStream& stream, const AppRequest& request) {
+    if (request.target != "/slow") stream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  };
+  const auto running = world.plain_client();
+  running->send(World::get("/slow"));
+  world.run(50);
+  const auto silent = world.plain_client(), half = world.plain_client();
+  half->send("PRI * HT");
+  world.run(50);
+  // Both would have gone by themselves in five seconds; nobody waits for that.
+  const auto first = world.plain_client();
+  first->send(World::get("/x"));
+  world.run(50);
+  CHECK(first->answers().at(0).status == 200);
+  CHECK(silent->ended_);
+  CHECK_FALSE(half->ended_);
+  const auto second = world.ask("/y");
+  CHECK(second->answers().at(0).status == 200);
+  CHECK(half->ended_);
+  CHECK_FALSE(first->ended_);
+  world.run(50);
+  const auto third = world.plain_client();
+  CHECK(first->ended_);
+  CHECK_FALSE(running->ended_);
+  CHECK(world.worker->connections() == 3);
 }
