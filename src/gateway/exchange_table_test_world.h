@@ -7,7 +7,8 @@
 //   stage.seen();   // "403:access_ended / p! / ac / closed": the client, the application, the ledger, the exchange
 //
 // How to read it:
-//   client       each answer's status, with the gateway's own code behind it; + it is not whole; - there is none;
+//   client       each answer's status, with the gateway's own code behind it, g7 gRPC's; + it is not whole; - none
+//   came;
 //                :N bytes of a WebSocket, ws1008 its close frame, e its stream's end; rst8 the stream was reset; goaway
 //                was said; the connection's end: . in order, ~ without close_notify, ! by a reset
 //   application  - no connection; of each: w a whole request, p a part of one, o nothing; :N bytes of a WebSocket, e
@@ -105,6 +106,7 @@ enum class Event {
 struct Spoken {
   bool http2_client = false;
   bool http2_app = false;
+  bool grpc = false;  // what is asked is a call
 };
 
 class Stage {
@@ -162,10 +164,11 @@ class Stage {
   std::vector<std::int32_t> streams_;  // in the order in which they were asked for
   std::int32_t subject_ = 0;           // the exchange's
   std::function<void(Result<Redeemed>)> redeem_;
-  bool body_open_ = false, body_whole_ = false;  // of the client's request
-  bool headed_ = false, answered_ = false;       // by the application
-  bool is_socket_ = false, switched_ = false;    // the request opens one; the application agreed
-  bool app_left_ = false;                        // by itself
+  // Of the client's request.
+  bool had_body_ = false, body_open_ = false, body_whole_ = false;
+  bool headed_ = false, answered_ = false;     // by the application
+  bool is_socket_ = false, switched_ = false;  // the request opens one; the application agreed
+  bool app_left_ = false;                      // by itself
   bool is_cut_ = false, redacts_ = false, left_ = false;
   std::string waited_;  // for a deadline
 };

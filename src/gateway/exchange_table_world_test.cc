@@ -156,7 +156,8 @@ void Stage::run(std::int64_t millis) {
 
 void Stage::ask(const std::string& method, const std::string& path, bool opens_body) {
   if (two_) {
-    auto fields = two_->head(method, path);
+    auto fields = two_->head(spoken_.grpc && !path.starts_with("/.wary") ? "POST" : method, path);
+    if (spoken_.grpc) fields.push_back({"content-type", "application/grpc"});
     if (path.starts_with("/.wary")) fields.push_back({"cookie", "__Host-wary_state=abc"});
     streams_.push_back(two_->send(fields, opens_body ? kHalfOfBody : "", !opens_body));
     if (subject_ == 0 || at_ == At::kKept) subject_ = streams_.back();
@@ -169,6 +170,7 @@ void Stage::ask(const std::string& method, const std::string& path, bool opens_b
     one_->send(text + "\r\n" + (opens_body ? in_chunk(kHalfOfBody) : ""));
   }
   body_open_ = opens_body;
+  had_body_ = had_body_ || opens_body;
 }
 
 void Stage::open_socket() {
@@ -314,6 +316,7 @@ void Stage::send_more(Event event) {
                         "\r\nContent-Length: 1001\r\n\r\n");
     auto fields = two_->head("POST", "/x");
     fields.push_back({"content-length", "1001"});
+    if (spoken_.grpc) fields.push_back({"content-type", "application/grpc"});
     streams_.push_back(two_->send(fields, "", false));
     return;
   }
@@ -528,6 +531,8 @@ std::string Stage::streams_seen() const {
       out += "101" + socket_bytes(answer.body) + (answer.whole ? " e" : "");
     } else {
       out += status_of(answer.status, answer.body, answer.whole);
+      const std::string grpc = answer.field("grpc-status") + answer.trailer("grpc-status");
+      if (!grpc.empty()) out += " g" + grpc;
     }
     if (answer.closed && answer.error != 0) out += " rst" + std::to_string(answer.error);
   }
@@ -628,7 +633,7 @@ void Stage::check_at_app() const {
   for (const auto& at : app2_->peers) {
     for (const auto& [id, call] : at->calls) {
       check(call.field("wary-decision"), call.body, call.ended && !(call.closed && call.error != 0),
-            call.method == "POST");
+            had_body_ && call.path == "/x");
       CHECK(call.field("x-trailer").empty());
     }
   }
@@ -663,7 +668,8 @@ void Stage::check_after_cut() {
 void Stage::check_redacted() const {
   if (two_) {
     const auto& answer = two_->answer(subject_);
-    CHECK(answer.field("x-secret").empty() == (redacts_ || answer.status != 200));
+    const bool is_ours = answer.status != 200 || !answer.field("grpc-status").empty();
+    CHECK(answer.field("x-secret").empty() == (redacts_ || is_ours));
     return;
   }
   for (const Client::Answer& answer : one_->answers()) {
