@@ -456,7 +456,7 @@ constexpr std::array<Row, kEvents> kTable = {{
          {on(kFresh, kKept, kQueued, kCode, kConnecting, kConnectingBody, kBody, kWaiting, kUpgrading, kAnswering,
              kBoth, kTunnel, kTunnelHalf),
           kNoReceipt},
-         {on(kReceipt), "504:record_timeout / - / a / idle || 504:record_timeout / - / a / closed"},
+         {on(kReceipt), "504:record_timeout / - / aa / waits || 504:record_timeout,- / - / aa / closed"},
      }}},
     {Event::kOtherBoot,
      Only::kAll,

@@ -80,7 +80,7 @@ enum class Event {
   kAppGoawayBefore,  // the same, and never saw this one
   // The ledger, and who signs in.
   kReceipt,      // what was recorded is durable
-  kLateReceipt,  // when nobody waits for it any more
+  kLateReceipt,  // when it is not waited for any more, but the next one's is
   kOtherBoot,    // what another process recorded is
   kCodeGood,
   kCodeBad,

@@ -467,7 +467,11 @@ void Stage::happen_around(Event event) {
   const std::string permit =
       " permit (principal == Wary::User::\"alice\", action, resource in Wary::App::\"demo/site\");";
   switch (event) {
-    case Event::kLateReceipt: run(3'000); [[fallthrough]];
+    case Event::kLateReceipt:
+      run(3'000);
+      ask("GET", "/before/next");
+      run();
+      return world.worker->post_receipt(world.ring->boot(), 1);
     case Event::kReceipt: return world.give_receipts();
     case Event::kOtherBoot: return world.worker->post_receipt(world.ring->boot() + 1, 1'000);
     case Event::kCodeLate: run(3'000); [[fallthrough]];
