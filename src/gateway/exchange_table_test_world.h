@@ -59,6 +59,7 @@ enum class Event {
   kPauses,        // reads no more, while the application says far more than is held
   kResumes,       // the same, and then reads again
   kRst,           // takes the request back (RST_STREAM)
+  kSocketEnds,    // ends its side of a WebSocket (END_STREAM)
   kGoaway,        // begins no more (GOAWAY)
   // The application.
   kConnects,         // takes the connection
