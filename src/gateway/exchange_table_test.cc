@@ -33,7 +33,8 @@ struct Row {
 };
 
 constexpr std::string_view kNoBody = "never: no body is open (kBodyRest says what such bytes are)",
-                           kNoStream = "never: no stream is open", kNoConnect = "never: nothing is being connected",
+                           kNoStream = "never: no stream is open", kNoSocket = "never: no WebSocket is asked for",
+                           kNoConnect = "never: nothing is being connected",
                            kNoPlace = "never: there is no connection to the application",
                            kNoCall = "never: the application has answered already",
                            kHeaded = "never: an answer has one head (kAppGarbage says what another is)",
@@ -227,6 +228,14 @@ constexpr std::array<Row, kEvents> kTable = {{
          {on(kBoth), "200+ rst8 / p! / a / closed"},
          {on(kTunnel), "101 rst8 / w! / a / closed"},
          {on(kTunnelHalf), "101:8 rst8 / w! / a / closed"},
+     }}},
+    {Event::kSocketEnds,
+     Only::kHttp2Clients,
+     {{
+         {on(kFresh, kKept, kQueued, kReceipt, kCode, kConnecting, kConnectingBody, kBody, kWaiting, kAnswering, kBoth),
+          kNoSocket},
+         {on(kUpgrading, kTunnel), "101 e / w:4x | w:4! / a / closed"},
+         {on(kTunnelHalf), "101:8 e / w:4x | w:4! / a / closed"},
      }}},
     {Event::kGoaway,
      Only::kHttp2Clients,
@@ -456,7 +465,7 @@ constexpr std::array<Row, kEvents> kTable = {{
          {on(kFresh, kKept, kQueued, kCode, kConnecting, kConnectingBody, kBody, kWaiting, kUpgrading, kAnswering,
              kBoth, kTunnel, kTunnelHalf),
           kNoReceipt},
-         {on(kReceipt), "504:record_timeout / - / a / idle || 504:record_timeout / - / a / closed"},
+         {on(kReceipt), "504:record_timeout / - / aa / waits || 504:record_timeout,- / - / aa / closed"},
      }}},
     {Event::kOtherBoot,
      Only::kAll,

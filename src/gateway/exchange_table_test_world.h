@@ -59,6 +59,7 @@ enum class Event {
   kPauses,        // reads no more, while the application says far more than is held
   kResumes,       // the same, and then reads again
   kRst,           // takes the request back (RST_STREAM)
+  kSocketEnds,    // ends its side of a WebSocket (END_STREAM)
   kGoaway,        // begins no more (GOAWAY)
   // The application.
   kConnects,         // takes the connection
@@ -80,7 +81,7 @@ enum class Event {
   kAppGoawayBefore,  // the same, and never saw this one
   // The ledger, and who signs in.
   kReceipt,      // what was recorded is durable
-  kLateReceipt,  // when nobody waits for it any more
+  kLateReceipt,  // when it is not waited for any more, but the next one's is
   kOtherBoot,    // what another process recorded is
   kCodeGood,
   kCodeBad,

@@ -231,6 +231,7 @@ bool Stage::can(Event event) const {
     case Event::kTooMuch: return body_open_ || is_tunnel || at_ == At::kFresh || at_ == At::kKept;
     case Event::kBodyTrailers: return body_open_;
     case Event::kRst: return two_ && subject_ != 0 && !two_->answer(subject_).closed;
+    case Event::kSocketEnds: return is_socket_;
     case Event::kConnects:
     case Event::kRefuses:
     case Event::kLateConnect: return world.sim.held_connects() != 0;
@@ -292,6 +293,11 @@ void Stage::happen_client(Event event) {
       raw.resume();
       return run(300);
     case Event::kRst: return two_->reset(subject_);
+    case Event::kSocketEnds:
+      two_->write(subject_, "last", true);
+      run();
+      // What it sent before goes where the WebSocket does, once there is one.
+      return at_ == At::kUpgrading ? happen_app(Event::kSwitch) : void();
     case Event::kGoaway: two_->session().shut_down(http::kHttp2NoError); return run();
     default: return stop_sending(event);
   }
@@ -467,7 +473,11 @@ void Stage::happen_around(Event event) {
   const std::string permit =
       " permit (principal == Wary::User::\"alice\", action, resource in Wary::App::\"demo/site\");";
   switch (event) {
-    case Event::kLateReceipt: run(3'000); [[fallthrough]];
+    case Event::kLateReceipt:
+      run(3'000);
+      ask("GET", "/before/next");
+      run();
+      return world.worker->post_receipt(world.ring->boot(), 1);
     case Event::kReceipt: return world.give_receipts();
     case Event::kOtherBoot: return world.worker->post_receipt(world.ring->boot() + 1, 1'000);
     case Event::kCodeLate: run(3'000); [[fallthrough]];
