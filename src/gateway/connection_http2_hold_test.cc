@@ -196,6 +196,75 @@ TEST_CASE("an answer that is whole but waits in the queue does not reach whom ac
   }
 }
 
+// The last stream that ended has nothing in the queue, and the connection is cut for it; the one before it has.
+TEST_CASE("what waits of one stream does not go out with the goodbye to another") {
+  for (const std::size_t slice : {std::size_t{1}, std::size_t{64}}) {
+    World world(1, {}, slice);
+    world.site->on_bytes = [](AppStream& stream) {
+      const bool is_early = stream.received.starts_with("POST");
+      if (is_early ? stream.parsed++ > 0 : !stream.received.ends_with("\r\n\r\n")) return;
+      const std::size_t size = is_early ? 0 : 60'000;
+      stream.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n" + std::string(size, 'x'));
+    };
+    Http2TestClient client(world);
+    client.run(5);
+    const auto early = client.send(client.head("POST", "/early"), "half", false);
+    client.run(20);
+    REQUIRE(client.answer(early).whole);
+    client.client().pause();
+    client.send(client.head("GET", "/first"));
+    client.run(20);
+    const auto waits = client.send(client.head("GET", "/second"));
+    client.run(20);
+    client.write(early, "", true);
+    client.run(20);
+    REQUIRE(world.worker->live().size() == 2);  // what went out before them has nothing to lose
+    client.client().resume();                   // there is room for the rest in the very turn in which access ends
+    world.revoke("alice");
+    client.run(50);
+    CHECK(client.client().was_reset);
+    CHECK_FALSE(client.answer(waits).whole);
+  }
+}
+
+// A cut that tells why is one write; what waits on the connection would go out with it.
+TEST_CASE("what waits of one stream does not go out with the cut of another, in whatever slice that is") {
+  for (const bool in_slices : {true, false}) {
+    World world(1, {}, 1);
+    AppStream* streaming = nullptr;
+    world.site->on_request = [&](AppStream& stream, const AppRequest& request) {
+      if (request.target == "/stream") streaming = &stream;
+      stream.send(request.target == "/stream"
+                      ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+                      : "HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + std::string(200'000, 'x'));
+    };
+    world.sim.let_resets_overtake(false);
+    Http2TestClient client(world);
+    client.run(5);
+    const auto stream = client.send(client.head("GET", "/stream"));
+    client.run(20);
+    REQUIRE(client.answer(stream).body == "abc");
+    client.client().pause();
+    client.send(client.head("GET", "/first"));
+    client.send(client.head("GET", "/second"));
+    client.run(50);
+    const std::size_t before = client.client().received.size();
+    REQUIRE(world.worker->held_bytes() > 100'000);
+    REQUIRE(world.worker->live().size() == 3);
+    world.tells_worker = in_slices;
+    world.revoke("alice");
+    if (!in_slices) {
+      world.worker->live().mark({{"Wary::User", "alice"}}, 1);
+      streaming->send("3\r\ndef\r\n");
+    }
+    client.client().resume();
+    client.client().send("");  // which makes room at once, and before the edge is told so
+    client.run(50);
+    CHECK(client.client().was_reset);
+    CHECK(client.client().received.size() - before <= 64 * 1024);  // what was on its way
+  }
+}
+
 TEST_CASE("a head that waits in the queue does not reach whom access was taken from either") {
   const std::string carol = "__Host-wary_session=carol-token";
   World world;
