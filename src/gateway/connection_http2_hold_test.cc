@@ -288,6 +288,31 @@ TEST_CASE("a head that waits in the queue does not reach whom access was taken f
   CHECK(client.answer(secret).field("x-secret").empty());
 }
 
+TEST_CASE("a body that waits for an application's window is decided before it goes on") {
+  World world;
+  Http2TestApp app(*world.app_loop, kShopAddress);
+  app.on_head = [](Http2TestApp::Peer& peer, std::int32_t, Http2TestApp::Call&) { peer.consumes = false; };
+  const auto client = world.client("grpc.test");
+  client->send(
+      "POST /x HTTP/1.1\r\nHost: grpc.test\r\nCookie: __Host-wary_session=alice-grpc-token\r\nContent-Length: "
+      "600000\r\n\r\n" +
+      std::string(400'000, 'b'));
+  world.run(100);
+  REQUIRE(app.peers.size() == 1);
+  Http2TestApp::Peer& peer = *app.peers[0];
+  const std::size_t before = peer.calls[1].body.size();
+  REQUIRE(before > 100'000);
+  world.tells_worker = false;
+  world.revoke("alice");
+  world.worker->live().mark({{"Wary::User", "alice"}}, 1);
+  peer.session.consume(1, before);
+  peer.flush();
+  world.run(50);
+  CHECK(peer.calls[1].closed);
+  CHECK(peer.calls[1].body.size() == before);
+  CHECK(world.worker->live().size() == 0);
+}
+
 TEST_CASE("an HTTP/1.1 answer that waits is still its own request's when another is pipelined behind it") {
   World world;
   answer_with(world, 100'000);
