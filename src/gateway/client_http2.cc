@@ -139,12 +139,15 @@ bool Http2Client::Stream::answer(const AnswerHead& head) {
 }
 
 // Access has ended. A gRPC call and a WebSocket hear why in their own words, where nothing waits in a queue; what may
-// be queued ends with the whole connection, for a record that is encrypted cannot be taken apart.
+// be queued ends with the whole connection, for a record that is encrypted cannot be taken apart. What is said goes out
+// with all that waits on the connection: what else of it a change concerns is decided before, whatever slice it is in.
 void Http2Client::Stream::cut() {
   http::Http2Session& session = owner_.session_;
   Connection& connection = owner_.connection_;
   if (owner_.may_be_queued(*this)) return connection.end_now(true);
   if (owner_.find(id_) != this) {
+    connection.settle();
+    if (connection.state() == Connection::State::kEnded) return;
     if (!owner_.resting_ || owner_.resting_.mapped().get() != this || !owner_.streams_.empty()) return;
     owner_.say_goodbye();
     return connection.end_saying({});
@@ -167,6 +170,8 @@ void Http2Client::Stream::cut() {
   } else {
     session.reset(id_, http::kHttp2Cancel);
   }
+  connection.settle();
+  if (connection.state() == Connection::State::kEnded) return;
   owner_.drive();
   // What it still has to say is not wanted.
   if (owner_.find(id_) == this && !body_ended) {

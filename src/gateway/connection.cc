@@ -340,6 +340,8 @@ void Connection::sweep(std::int64_t now, UnixTime wall) {
 }
 
 void Connection::on_deadline() {
+  settle();  // its last words go out behind what waits
+  if (state_ == State::kEnded) return;
   if (state_ != State::kOpen) return end_now(false);
   protocol_->on_idle();
 }

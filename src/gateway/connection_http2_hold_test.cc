@@ -196,6 +196,75 @@ TEST_CASE("an answer that is whole but waits in the queue does not reach whom ac
   }
 }
 
+// The last stream that ended has nothing in the queue, and the connection is cut for it; the one before it has.
+TEST_CASE("what waits of one stream does not go out with the goodbye to another") {
+  for (const std::size_t slice : {std::size_t{1}, std::size_t{64}}) {
+    World world(1, {}, slice);
+    world.site->on_bytes = [](AppStream& stream) {
+      const bool is_early = stream.received.starts_with("POST");
+      if (is_early ? stream.parsed++ > 0 : !stream.received.ends_with("\r\n\r\n")) return;
+      const std::size_t size = is_early ? 0 : 60'000;
+      stream.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n" + std::string(size, 'x'));
+    };
+    Http2TestClient client(world);
+    client.run(5);
+    const auto early = client.send(client.head("POST", "/early"), "half", false);
+    client.run(20);
+    REQUIRE(client.answer(early).whole);
+    client.client().pause();
+    client.send(client.head("GET", "/first"));
+    client.run(20);
+    const auto waits = client.send(client.head("GET", "/second"));
+    client.run(20);
+    client.write(early, "", true);
+    client.run(20);
+    REQUIRE(world.worker->live().size() == 2);  // what went out before them has nothing to lose
+    client.client().resume();                   // there is room for the rest in the very turn in which access ends
+    world.revoke("alice");
+    client.run(50);
+    CHECK(client.client().was_reset);
+    CHECK_FALSE(client.answer(waits).whole);
+  }
+}
+
+// A cut that tells why is one write; what waits on the connection would go out with it.
+TEST_CASE("what waits of one stream does not go out with the cut of another, in whatever slice that is") {
+  for (const bool in_slices : {true, false}) {
+    World world(1, {}, 1);
+    AppStream* streaming = nullptr;
+    world.site->on_request = [&](AppStream& stream, const AppRequest& request) {
+      if (request.target == "/stream") streaming = &stream;
+      stream.send(request.target == "/stream"
+                      ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+                      : "HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + std::string(200'000, 'x'));
+    };
+    world.sim.let_resets_overtake(false);
+    Http2TestClient client(world);
+    client.run(5);
+    const auto stream = client.send(client.head("GET", "/stream"));
+    client.run(20);
+    REQUIRE(client.answer(stream).body == "abc");
+    client.client().pause();
+    client.send(client.head("GET", "/first"));
+    client.send(client.head("GET", "/second"));
+    client.run(50);
+    const std::size_t before = client.client().received.size();
+    REQUIRE(world.worker->held_bytes() > 100'000);
+    REQUIRE(world.worker->live().size() == 3);
+    world.tells_worker = in_slices;
+    world.revoke("alice");
+    if (!in_slices) {
+      world.worker->live().mark({{"Wary::User", "alice"}}, 1);
+      streaming->send("3\r\ndef\r\n");
+    }
+    client.client().resume();
+    client.client().send("");  // which makes room at once, and before the edge is told so
+    client.run(50);
+    CHECK(client.client().was_reset);
+    CHECK(client.client().received.size() - before <= 64 * 1024);  // what was on its way
+  }
+}
+
 TEST_CASE("a head that waits in the queue does not reach whom access was taken from either") {
   const std::string carol = "__Host-wary_session=carol-token";
   World world;
@@ -217,6 +286,31 @@ TEST_CASE("a head that waits in the queue does not reach whom access was taken f
   client.run(50);
   CHECK(client.client().was_reset);
   CHECK(client.answer(secret).field("x-secret").empty());
+}
+
+TEST_CASE("a body that waits for an application's window is decided before it goes on") {
+  World world;
+  Http2TestApp app(*world.app_loop, kShopAddress);
+  app.on_head = [](Http2TestApp::Peer& peer, std::int32_t, Http2TestApp::Call&) { peer.consumes = false; };
+  const auto client = world.client("grpc.test");
+  client->send(
+      "POST /x HTTP/1.1\r\nHost: grpc.test\r\nCookie: __Host-wary_session=alice-grpc-token\r\nContent-Length: "
+      "600000\r\n\r\n" +
+      std::string(400'000, 'b'));
+  world.run(100);
+  REQUIRE(app.peers.size() == 1);
+  Http2TestApp::Peer& peer = *app.peers[0];
+  const std::size_t before = peer.calls[1].body.size();
+  REQUIRE(before > 100'000);
+  world.tells_worker = false;
+  world.revoke("alice");
+  world.worker->live().mark({{"Wary::User", "alice"}}, 1);
+  peer.session.consume(1, before);
+  peer.flush();
+  world.run(50);
+  CHECK(peer.calls[1].closed);
+  CHECK(peer.calls[1].body.size() == before);
+  CHECK(world.worker->live().size() == 0);
 }
 
 TEST_CASE("an HTTP/1.1 answer that waits is still its own request's when another is pipelined behind it") {

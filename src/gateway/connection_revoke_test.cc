@@ -203,6 +203,32 @@ TEST_CASE("a connection that waits to be decided again meets its receipt and its
   CHECK(connecting.site->requests.empty());
 }
 
+TEST_CASE("what an application has no room for does not go on to it before it is decided again") {
+  World world;
+  world.sim.let_resets_overtake(false);
+  world.site->on_bytes = [](AppStream&) {};
+  const auto client = world.client();
+  client->send(
+      "POST / HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_session=alice-token\r\nContent-Length: "
+      "400000\r\n\r\n");
+  world.run(20);
+  AppStream& app = *world.site->streams.at(0);
+  app.reads = false;
+  app.flush();
+  client->send(std::string(300'000, 'b'));
+  world.run(50);
+  const std::size_t before = app.received.size();
+  world.tells_worker = false;
+  world.revoke("alice");
+  world.worker->live().mark({{"Wary::User", "alice"}}, 1);
+  app.reads = true;
+  app.flush();
+  world.run(50);
+  CHECK(cuts(world) == 1);
+  CHECK(app.ended);
+  CHECK(app.received.size() - before <= 64 * 1024);  // that it had been sent already
+}
+
 TEST_CASE("a revoked WebSocket hears 1008, one with a queue or a frame half sent is reset") {
   for (const bool half : {false, true}) {
     World world;

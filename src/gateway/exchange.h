@@ -74,7 +74,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   void reconsider(std::int64_t committed);
   // A change is decided in slices, and whatever happens to an exchange meanwhile finds it decided: this comes first. It
   // may have ended then.
-  void settle();
+  void settle() override;
   const std::string& decision_id() const { return decision_id_; }
   bool is_grpc() const { return is_grpc_; }
 

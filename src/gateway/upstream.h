@@ -31,6 +31,8 @@ struct OutgoingRequest {
 class UpstreamEvents {
  public:
   virtual ~UpstreamEvents() = default;
+  // Asked before more of the request goes on: what a change concerns is decided again now. The call may be over then.
+  virtual void settle() = 0;
   // The final head; interim ones are dropped. `has_body` false: on_answer_end follows at once.
   virtual void on_answer(const codec::http1::ResponseHead& head, bool has_body) = 0;
   virtual void on_answer_data(std::string_view bytes) = 0;

@@ -69,6 +69,8 @@ void Http1Upstream::end() {
 
 void Http1Upstream::flush() {
   if (!stream_ || events_ == nullptr) return;
+  events_->settle();
+  if (events_ == nullptr) return;
   const std::size_t before = out_at_;
   while (out_at_ < out_.size()) {
     const io::IoCount put = stream_->write(as_bytes(std::string_view(out_).substr(out_at_)));

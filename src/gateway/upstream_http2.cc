@@ -94,7 +94,18 @@ void Http2Upstream::ready(bool readable) {
   mark();
 }
 
+void Http2Upstream::settle() {
+  if (!worker_.live().has_marked()) return;
+  std::vector<std::int32_t> open;
+  for (const auto& [stream, call] : calls_) open.push_back(stream);
+  for (const std::int32_t stream : open) {
+    Http2Call* call = find(stream);
+    if (call != nullptr && call->events_ != nullptr) call->events_->settle();
+  }
+}
+
 void Http2Upstream::turn_end() {
+  settle();
   while (stream_) {
     if (out_at_ == out_.size()) {
       out_.clear();

@@ -37,6 +37,7 @@ class Http2Upstream final : public TurnEnd,
   void on_closed(std::int32_t stream, std::uint32_t error) override;
   void on_sent(std::int32_t stream) override;
   void ready(bool readable);
+  void settle();
   void tell_left();
   void lose(std::string_view code, std::string_view message);
   Http2Call* find(std::int32_t stream);

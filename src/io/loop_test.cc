@@ -250,6 +250,26 @@ TEST_CASE("what is ended at once is ended for the other side, before its descrip
   }
 }
 
+TEST_CASE("a simulated reset takes back what was not read, or comes behind it") {
+  for (const bool overtakes : {true, false}) {
+    SimWorld world(5);
+    world.let_resets_overtake(overtakes);
+    const auto loop = world.make_loop();
+    const Address address = Address::tcp("127.0.0.1", 80);
+    std::unique_ptr<Stream> ours, theirs;
+    auto listener = loop->listen(address, {}, [&](std::unique_ptr<Stream> stream) { ours = std::move(stream); });
+    loop->connect(address, 0, [&](Result<std::unique_ptr<Stream>> stream) { theirs = std::move(*stream); });
+    world.run_for(kNanosPerSecond);
+    (void)ours->write(as_bytes("last words"));
+    ours->reset_now();
+    world.run_for(kNanosPerSecond);
+    std::uint8_t buffer[64];
+    const IoCount got = theirs->read(buffer);
+    CHECK((got.state == IoCount::State::kSome ? as_text({buffer, got.count}) : "") == (overtakes ? "" : "last words"));
+    CHECK(theirs->read(buffer).state == IoCount::State::kFailed);
+  }
+}
+
 TEST_CASE("whoever connects can be kept waiting: until it is over, or their time is") {
   SimWorld world(5);
   const auto loop = world.make_loop();

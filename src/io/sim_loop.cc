@@ -81,6 +81,7 @@ struct SimWorld::Impl final : Clock {
   std::uint64_t last_held = 0;
   std::uint16_t next_port = 40'000;
   std::optional<std::uint64_t> break_after;
+  bool resets_overtake = true;
 };
 
 namespace {
@@ -139,7 +140,8 @@ class SimStream final : public Stream {
 
   IoCount read(std::span<std::uint8_t> out) override {
     Pipe& pipe = incoming();
-    if (pipe.broken) return {IoCount::State::kFailed, 0, ECONNRESET};
+    const bool is_lost = loop_.world_.resets_overtake || pipe.arrived.empty();
+    if (pipe.broken && is_lost) return {IoCount::State::kFailed, 0, ECONNRESET};
     if (pipe.arrived.empty()) return {pipe.ended ? IoCount::State::kEnd : IoCount::State::kWouldBlock, 0, 0};
     const std::size_t count = std::min(out.size(), pipe.arrived.size());
     std::copy_n(pipe.arrived.begin(), count, out.begin());
@@ -216,8 +218,15 @@ class SimStream final : public Stream {
   bool can_read() { return incoming().broken || incoming().ended || !incoming().arrived.empty(); }
   bool can_write() { return outgoing().broken || outgoing().arrived.size() + outgoing().in_flight < kPipeBytes; }
   void break_both() {
-    outgoing().broken = incoming().broken = true;
-    wake_peer();
+    incoming().broken = true;
+    const auto connection = connection_;
+    const int reader = 1 - end_;
+    const auto arrives = [connection, reader] {
+      connection->pipes[reader].broken = true;
+      if (connection->ends[reader] != nullptr) connection->ends[reader]->wake();
+    };
+    if (loop_.world_.resets_overtake) return arrives();
+    loop_.world_.schedule(nullptr, std::max(loop_.world_.now, outgoing().last_arrival), arrives);
   }
   bool is_ready() { return !is_over_ && ((want_read_ && can_read()) || (want_write_ && can_write())); }
   void wake_peer() {
@@ -331,6 +340,7 @@ Clock& SimWorld::clock() { return *impl_; }
 void SimWorld::jump_wall_clock(std::int64_t nanos) { impl_->wall_offset += nanos; }
 std::unique_ptr<Loop> SimWorld::make_loop() { return std::make_unique<SimLoop>(*impl_); }
 void SimWorld::break_streams_after(std::uint64_t bytes) { impl_->break_after = bytes; }
+void SimWorld::let_resets_overtake(bool overtake) { impl_->resets_overtake = overtake; }
 std::size_t SimWorld::held_connects() const { return impl_->held.size(); }
 
 void SimWorld::hold_connects(bool holds) {

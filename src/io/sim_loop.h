@@ -34,6 +34,9 @@ class SimWorld {
   void run_for(std::int64_t nanos);
   // The stream that carries the byte after so many more fails at both ends, once.
   void break_streams_after(std::uint64_t bytes);
+  // Whether a reset takes back what was written before it and not read yet, as it may. Otherwise all of that arrives
+  // first, as it does on one machine.
+  void let_resets_overtake(bool overtake);
   // Whoever connects from now on hears nothing until this is over, or until their time is (connect_timeout).
   void hold_connects(bool holds);
   std::size_t held_connects() const;
