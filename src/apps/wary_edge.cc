@@ -79,6 +79,17 @@ Status read_addresses(const Options& options, gateway::EdgeOptions& out) {
       .next("use another port");
 }
 
+// How many clients each worker holds. A client's connection is one descriptor and an application's another, and some
+// are the edge's own (of other enforcement points alone 512): a worker that could not open one more would reach no
+// application, and take nobody in for whom one at rest would give way.
+std::size_t connections_each(std::size_t workers) {
+  constexpr std::uint64_t kOwn = 1000, kLeast = 16, kMost = gateway::kConnectionsMost;
+  const std::uint64_t shares = 2 * std::max<std::uint64_t>(workers, 1);
+  const std::uint64_t limit = io::use_descriptors(kOwn + shares * kMost);
+  const std::uint64_t each = (limit - std::min(kOwn, limit / 4)) / shares;
+  return static_cast<std::size_t>(std::clamp(each, kLeast, kMost));
+}
+
 SuccessionOptions succession_options(const Options& options, const gateway::EdgeOptions& edge) {
   SuccessionOptions out{options.text("--directory"), options.text("--run"), edge.listen.to_string()};
   if (edge.listen_plain) out.listen += " plain " + edge.listen_plain->to_string();
@@ -124,7 +135,6 @@ Status make_exporter(const Options& options, Runtime& runtime, Metrics& metrics,
 
 Status start(const Options& options, Runtime& runtime, Metrics& metrics, identity::SignerClient& signer, Parts& parts) {
   WARY_RETURN_IF_ERROR(io::harden_process());
-  io::use_descriptors(20'000);  // a connection is one, an application's another
   const std::string directory = options.text("--directory");
   const std::string run = options.text("--run");
   WARY_ASSIGN_OR_RETURN(const identity::SignerClient::PublicKeys keys, signer.public_keys(kSignerPatience));
@@ -137,6 +147,7 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
   edge_options.snapshot_key = keys.snapshot;
   edge_options.proxy_peers = list_of(options.text("--proxy-from"));
   edge_options.workers = static_cast<std::size_t>(options.number("--workers", 2));
+  edge_options.connections_max = connections_each(edge_options.workers);
   const SuccessionOptions succession = succession_options(options, edge_options);
   edge_options.takes_over = succession.takes_over;
   parts.succession = std::make_unique<Succession>(runtime, metrics, succession);

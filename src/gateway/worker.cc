@@ -71,7 +71,7 @@ std::vector<int> Worker::descriptors(Way way) const {
 
 void Worker::accepted(Way way, std::unique_ptr<io::Stream> stream) {
   const bool has_key = way == Way::kPlain || context_;
-  if (!has_key || (connections_.size() >= options_.connections_max && !make_room())) {
+  if (!has_key || !has_room()) {
     refused_metric_.add();
     stream->reset_on_close();
     return;
@@ -83,6 +83,14 @@ void Worker::accepted(Way way, std::unique_ptr<io::Stream> stream) {
   connections_.emplace(id, std::move(connection));
   connections_metric_.add();
   raw->begin();
+}
+
+// What has ended keeps its descriptor until it is buried, which waits while thousands are cut.
+bool Worker::has_room() {
+  if (connections_.size() + ended_.size() < options_.connections_max) return true;
+  if (ended_.empty() && !make_room()) return false;
+  ended_.pop_back();  // nobody stands in it: a listener calls
+  return true;
 }
 
 // Of a few picked by chance, so that it costs the same however many there are: the one that rests longest says goodbye.

@@ -2,8 +2,9 @@
 // Nothing on a request's path is shared with another thread but immutable values.
 //
 // The link's thread talks to it by post(): a new site, a new snapshot with what changed, receipts. Thread rule: its
-// loop's, but for the post_* functions. Limits: 16,384 connections; whoever connects then takes the place of one of
-// those that rested longest, or is refused where all have something running.
+// loop's, but for the post_* functions. Limits: 16,384 connections, or as many as the process has descriptors for;
+// whoever connects then takes the place of one of those that rested longest, or is refused where of 64 that are looked
+// at all have something running.
 #pragma once
 
 #include <cstdint>
@@ -63,10 +64,12 @@ enum class Drain {
 // What a listener's connections begin with.
 enum class Way { kTls, kPlain };
 
+constexpr std::size_t kConnectionsMost = 16'384;
+
 struct WorkerOptions {
   io::Address listen;
-  std::string console_origin;            // "https://console.localhost:7443": where sign-in happens
-  std::size_t connections_max = 16'384;  // at least 1
+  std::string console_origin;                      // "https://console.localhost:7443": where sign-in happens
+  std::size_t connections_max = kConnectionsMost;  // with those that ended and have a descriptor still; at least 1
   // So many sessions whose facts changed are decided again, or are buried, before others have their turn.
   std::size_t slice_sessions = 64;
   telemetry::Exporter* exporter = nullptr;       // of spans, where somebody wants them
@@ -128,7 +131,6 @@ class Worker {
   void finished(std::uint64_t id);
   void bury(std::unique_ptr<ClientSide> client);
   void bury(std::unique_ptr<UpstreamCall> call);
-  // Calls back on this thread once the event is durable.
   // What of a connection must not wait for the end of the turn is with the kernel by the end of this slice, or now
   // where there is none; and a cut is recorded when the last byte of it was handed over.
   void flush_cut(Connection& connection);
@@ -139,6 +141,7 @@ class Worker {
     std::int64_t committed = 0;
   };
   void record_cut(Cut cut);
+  // Calls back on this thread once the event is durable.
   void when_durable(std::uint64_t sequence, std::uint64_t connection, std::int32_t stream);
 
   // Where reads of this thread land; what lies there is good until the next one. Not on the stack, where the compiler
@@ -167,6 +170,7 @@ class Worker {
     return room;
   }
   void accepted(Way way, std::unique_ptr<io::Stream> stream);
+  bool has_room();
   bool make_room();
   void sweep();
   void end_turn();

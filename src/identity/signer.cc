@@ -306,11 +306,14 @@ Result<codec::Json> Signer::issue_certificate(Role role, const codec::Json& requ
   return out;
 }
 
+bool Signer::is_edge_id(std::string_view spiffe_id) const {
+  return spiffe_id.starts_with("spiffe://" + options_.trust_domain + std::string(kEdgePath));
+}
+
 Result<Authority::Issued> Signer::issue(Role role, ByteView csr, crypto::LeafOptions leaf, std::int64_t ttl_seconds) {
   // Public names and an edge's own identity are the edge's, workloads' identities the control plane's: neither can ask
   // for the other's.
-  const std::string edges = "spiffe://" + options_.trust_domain + std::string(kEdgePath);
-  const bool is_edges = leaf.spiffe_id.empty() || leaf.spiffe_id.starts_with(edges);
+  const bool is_edges = leaf.spiffe_id.empty() || is_edge_id(leaf.spiffe_id);
   const bool is_one = leaf.spiffe_id.empty() != leaf.dns_names.empty();
   if (!is_one || is_edges != (role == Role::kEdge)) {
     return fail(ErrorKind::kDenied, "signer_forbidden", "this caller may not have such a certificate");
@@ -335,6 +338,9 @@ Result<Authority::Issued> Signer::issue(Role role, ByteView csr, crypto::LeafOpt
 
 Result<codec::Json> Signer::sign_token(const codec::Json& request) {
   WARY_ASSIGN_OR_RETURN(const TokenClaims claims, read_token_claims(request, options_.trust_domain));
+  if (is_edge_id(claims.subject)) {
+    return fail(ErrorKind::kDenied, "signer_forbidden", "no token says that its bearer is an edge");
+  }
   const Authority::TokenKey key = authority_->token_key();
   WARY_ASSIGN_OR_RETURN(const std::string token, make_token(claims, clock_.unix_time(), key.kid, *key.key));
   return codec::Json::object({{"token", codec::Json(token)}});

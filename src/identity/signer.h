@@ -56,8 +56,8 @@ class Signer {
   // An error of code signer_forbidden ends the caller's connection; any other is its answer.
   Result<codec::Json> handle(Role role, const codec::Json& request);
 
-  // A certificate, for whom the table allows it: names for the edge, a SPIFFE ID for the control plane. `leaf`: its
-  // names or its SPIFFE ID, without times.
+  // A certificate, for whom the table allows it: names and its own SPIFFE ID for the edge, any other SPIFFE ID for the
+  // control plane. `leaf`: its names or its SPIFFE ID, without times.
   Result<Authority::Issued> issue(Role role, ByteView csr, crypto::LeafOptions leaf, std::int64_t ttl_seconds);
 
   // What is due by age; to be called every minute or so, for days on which nobody asks for anything.
@@ -69,6 +69,7 @@ class Signer {
   Signer(Clock& clock, SignerOptions options, crypto::SealKey seal, crypto::PrivateKey ledger,
          crypto::PrivateKey snapshot);
   Status open_authority(io::Files& files, const std::string& directory, Random& random, bool may_begin);
+  bool is_edge_id(std::string_view spiffe_id) const;
   Result<codec::Json> public_keys() const;
   Result<codec::Json> trusted() const;
   Result<codec::Json> sign_checkpoint(const codec::Json& request);

@@ -111,6 +111,15 @@ TEST_CASE("an edge has its own identity for an hour, and that of nobody else; an
   }
   CHECK(issue(Role::kControl, "spiffe://local/wary/edge/local", 60) == "signer_forbidden");
   CHECK(issue(Role::kControl, "spiffe://local/wary/edge", 60) == "ok");  // a workload's of that namespace
+  // Nor does a token say that its bearer is an edge.
+  const auto token = [&](Role role, const char* id) {
+    codec::Json request = f.ask("jwt.sign");
+    request.set("spiffe_id", id).set("audiences", codec::Json::array({codec::Json("shop")}));
+    return code_of(f.signer->handle(role, request));
+  };
+  CHECK(token(Role::kControl, "spiffe://local/wary/edge/local") == "signer_forbidden");
+  CHECK(token(Role::kEdge, "spiffe://local/wary/edge/local") == "signer_forbidden");
+  CHECK(token(Role::kControl, "spiffe://local/wary/edge") == "ok");
   // Names and an identity in one certificate are nobody's.
   const auto key = crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256).value();
   codec::Json both = f.ask("certificate.issue");

@@ -112,11 +112,12 @@ Status harden_process() {
   return {};
 }
 
-void use_descriptors(std::uint64_t most) {
+std::uint64_t use_descriptors(std::uint64_t most) {
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = std::max<rlim_t>(limit.rlim_cur, std::min<rlim_t>(limit.rlim_max, most));
-  setrlimit(RLIMIT_NOFILE, &limit);
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  const rlim_t had = limit.rlim_cur;
+  limit.rlim_cur = std::max<rlim_t>(had, std::min<rlim_t>(limit.rlim_max, most));
+  return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : had;
 }
 
 Status drop_to(const Identity& identity) { return drop_to(identity, {}); }

@@ -26,8 +26,8 @@ struct Identity {
 
 // No new privileges, not dumpable, no core files: for every process of ours, root or not.
 Status harden_process();
-// Raises the soft limit of open descriptors to the hard one, at most `most`.
-void use_descriptors(std::uint64_t most);
+// Raises the soft limit of open descriptors to the hard one, at most `most`. Gives the one that holds then.
+std::uint64_t use_descriptors(std::uint64_t most);
 // Sets groups, gid and uid, and gives up every capability in every set. As a person (not root) only the latter.
 Status drop_to(const Identity& identity);
 // The same, but for these capabilities (numbers of linux/capability.h), as far as the process has them.
