@@ -440,6 +440,10 @@ void Http2Client::on_idle() {
   connection_.end_now(true);
 }
 
+bool Http2Client::is_at_rest() const {
+  return std::ranges::all_of(streams_, [](const auto& one) { return one.second->exchange.is_idle(); });
+}
+
 void Http2Client::give_up(bool reset) {
   for (auto& [id, stream] : streams_) stream->exchange.give_up(reset);
   if (resting_) resting_.mapped()->exchange.give_up(reset);

@@ -30,7 +30,8 @@ class Http2Client final : public ClientProtocol, private http::Http2SessionEvent
   Exchange* exchange(std::int32_t stream) override;
   void give_up(bool reset) override;
   void drain(Drain how) override;
-  bool is_at_rest() const override { return streams_.empty(); }
+  bool is_at_rest() const override;
+  bool holds_answers() const override { return !streams_.empty(); }
   void say_goodbye() override;
   std::size_t held_bytes() const override;
 

@@ -55,13 +55,14 @@ void Connection::set_deadline(std::int64_t nanos) {
 }
 
 std::optional<std::int64_t> Connection::rests_since() const {
-  if (begins()) return active_at_;
-  if (state_ != State::kOpen || !protocol_->is_at_rest() || !is_flushed()) return std::nullopt;
+  if (state_ == State::kOpen && !protocol_->is_at_rest()) return std::nullopt;
   return active_at_;
 }
 
 void Connection::give_way() {
-  if (state_ != State::kOpen) return end_now(true);
+  settle();
+  if (state_ == State::kEnded) return;
+  if (state_ != State::kOpen || !is_flushed() || protocol_->holds_answers()) return end_now(true);
   protocol_->say_goodbye();
   end_saying({});
 }
@@ -250,6 +251,7 @@ void Connection::send_some() {
       break;
     }
     transport_.consume_output(put.count);
+    active_at_ = worker_.loop().now().nanos;
     // A slow reader gets all of its answer as long as it reads.
     if (state_ == State::kEnding) set_deadline(kEndingTime);
   }

@@ -39,10 +39,11 @@ class ClientProtocol {
   // The connection's own deadline passed.
   virtual void on_idle() = 0;
   virtual Exchange* exchange(std::int32_t stream) = 0;
-  virtual void give_up(bool reset) = 0;  // the connection ends now
-  virtual void drain(Drain how) = 0;     // what runs goes on
-  virtual bool is_at_rest() const = 0;   // nothing runs; of a request that is not whole nothing is known
-  virtual void say_goodbye() {}          // puts what the protocol says at its end
+  virtual void give_up(bool reset) = 0;                 // the connection ends now
+  virtual void drain(Drain how) = 0;                    // what runs goes on
+  virtual bool is_at_rest() const = 0;                  // nothing runs; of a request that is not whole nothing is known
+  virtual bool holds_answers() const { return false; }  // whole ones, of which the client takes nothing
+  virtual void say_goodbye() {}                         // puts what the protocol says at its end
   virtual std::size_t held_bytes() const = 0;
   // Now and then: what nothing is at work for gives its memory back.
   virtual void rest() {}
@@ -59,7 +60,8 @@ class Connection final : public TurnEnd {
   void sweep(std::int64_t now, UnixTime wall);
   void turn_end() override;  // sends what was put
   void drain(Drain how);
-  // Since when it has been at its beginning, or nothing runs on it and nothing waits for the kernel.
+  // Since when nothing has moved on one on which nothing runs: at its beginning, between two requests, at its end, or
+  // while its client takes nothing of an answer that is whole.
   std::optional<std::int64_t> rests_since() const;
   void give_way();  // ends now, at rest, for another
   // What a change concerns of it is decided again before anything else happens to it. It may have ended then.
@@ -126,7 +128,7 @@ class Connection final : public TurnEnd {
   bool speaks_http2_ = false;
   std::string address_;  // whose connection it is
   std::int64_t deadline_ = 0;
-  std::int64_t active_at_ = 0;  // when the deadline was set
+  std::int64_t active_at_ = 0;  // when the deadline was set, or bytes went to the kernel
   bool client_ended_ = false;
   std::string plain_;        // plaintext for the client, encrypted once a turn
   bool broken_ = false;      // found while something was put: the turn's end ends it

@@ -493,3 +493,26 @@ TEST_CASE("at the limit of connections who says nothing without TLS gives way, a
   CHECK_FALSE(running->ended_);
   CHECK(world.worker->connections() == 3);
 }
+
+TEST_CASE("at the limit of connections who takes nothing of an answer gives way") {
+  // HTTP/2 with a window of nothing, and one request of nobody's: its answer waits here, whole.
+  const std::string settings("\0\0\6\4\0\0\0\0\0\0\4\0\0\0\0", 15);
+  const std::string request("\0\0\16\1\5\0\0\0\1\x82\x87\x84\x41\x09site.test", 23);
+  World world(1, {}, gateway::WorkerOptions{}.slice_sessions, 3);
+  world.site->on_request = [](AppStream& stream, const AppRequest& request_of) {
+    if (request_of.target != "/slow") stream.send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+  };
+  const auto running = world.plain_client(), stalled = world.plain_client();
+  running->send(World::get("/slow"));
+  stalled->send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + request);
+  world.run(50);
+  CHECK(stalled->is_open());
+  const auto other = world.plain_client();
+  other->send(World::get("/x"));
+  world.run(2'000);
+  const auto next = world.plain_client();
+  CHECK(next->is_open());
+  CHECK(stalled->ended_);
+  CHECK_FALSE(running->ended_);
+  CHECK_FALSE(other->ended_);
+}

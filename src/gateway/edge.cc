@@ -477,11 +477,14 @@ Status Edge::renew_certificate(const std::vector<std::string>& names) {
   return {};
 }
 
-// From any thread. Whether the issuer is asked for them is the control plane's to say.
+// From any thread, and what was asked last may be heard when the edge has stopped. Whether the issuer is asked for them
+// is the control plane's to say.
 void Edge::want_keys(const std::string& issuer) {
   codec::Json call = codec::Json::object();
   call.set("op", "jwks.missing").set("issuer", std::string_view(issuer));
-  parts_.loop.post([this, call = std::move(call)] { subscriber_->call(call, [](const Result<codec::Json>&) {}); });
+  parts_.loop.post([this, call = std::move(call)] {
+    if (subscriber_) subscriber_->call(call, [](const Result<codec::Json>&) {});
+  });
 }
 
 void Edge::redeem(const std::string& code, const std::string& host, const std::string& state_hash, io::Loop& back,
@@ -490,6 +493,7 @@ void Edge::redeem(const std::string& code, const std::string& host, const std::s
   call.set("op", "redeem").set("code", std::string_view(code)).set("host", std::string_view(host));
   call.set("state", std::string_view(state_hash));
   parts_.loop.post([this, call = std::move(call), &back, done = std::move(done)] {
+    if (!subscriber_) return;  // the edge has stopped, and so has the worker that asked
     subscriber_->call(call, [&back, done](Result<codec::Json> reply) {
       Result<Redeemed> result = fail(ErrorKind::kDenied, "sign_in_refused", "the code was not accepted");
       if (!reply) {

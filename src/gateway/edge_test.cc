@@ -207,8 +207,8 @@ struct EdgeWorld {
     REQUIRE(until([&] { return over; }));
     return received.starts_with("HTTP/1.1 ") ? std::stoi(received.substr(9, 3)) : 0;
   }
-  // Whether a client that verifies the name can shake hands with the edge.
-  bool shakes_hands() {
+  // Whether a client that verifies the name can shake hands with the edge. It says this then, and stays.
+  bool shakes_hands(std::string_view says = "GET / HTTP/1.1\r\n") {
     crypto::TlsClientOptions options;
     options.verify_server = crypto::verify_server_name(*crypto::TrustRoots::build({ca}), *clock);
     const auto context = *crypto::TlsClientContext::build(std::move(options));
@@ -222,12 +222,16 @@ struct EdgeWorld {
       secure = std::make_unique<http::TlsStream>(*loop, std::move(*stream), crypto::TlsSession(context, "site.test"));
       secure->on_ready([&](bool, bool writable) {
         ++ready;
-        written = writable &&
-                  secure->write(as_bytes(std::string_view("GET / HTTP/1.1\r\n"))).state != io::IoCount::State::kFailed;
+        written = writable && secure->write(as_bytes(says)).state != io::IoCount::State::kFailed;
+        secure->want(false, false);
+        loop->stop();
       });
       secure->want(false, true);
     });
     REQUIRE(until([&] { return ready > 0; }));
+    if (!secure) return false;
+    secure->on_ready([](bool, bool) {});
+    clients.push_back(std::move(secure));
     return written;
   }
 
@@ -252,6 +256,7 @@ struct EdgeWorld {
   std::unique_ptr<crypto::TlsServerContext> app_context;
   std::unique_ptr<io::Listener> app;
   std::vector<std::unique_ptr<io::Stream>> app_streams;
+  std::vector<std::unique_ptr<io::Stream>> clients;
   std::vector<Bytes> shown;            // certificates of the edge, one for each connection to the application
   std::vector<std::string> shown_ids;  // whose they are
   bool refuses_own = false;
@@ -317,6 +322,22 @@ TEST_CASE("a signer that hangs is not waited for all the time: what else the loo
   CHECK_FALSE(world.until([&] { return world.asked > 3; }, 4));
   world.is_away = false;
   CHECK(world.until([&] { return world.shakes_hands(); }));
+}
+
+TEST_CASE("what a worker asked of the control plane last is nobody's when the edge has stopped") {
+  EdgeWorld world;
+  world.serve({EdgeWorld::fact("hosts", Json::array({Json("site.test")})),
+               EdgeWorld::fact("upstream", Json("http://127.0.0.1:9"))});
+  world.start();
+  REQUIRE(world.until([&] { return world.issued > 0; }));
+  REQUIRE(world.shakes_hands(
+      "GET /.wary/continue?code=a HTTP/1.1\r\nHost: site.test\r\nCookie: __Host-wary_state=b\r\n\r\n"));
+  // One turn, in which it leaves. The worker's thread has asked then, and this one has not heard.
+  world.loop->post([&] { world.loop->stop(); });
+  world.loop->run();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  world.edge->stop();
+  CHECK_FALSE(world.until([] { return false; }, 1));
 }
 
 TEST_CASE("an application that demands a certificate is shown the edge's own") {

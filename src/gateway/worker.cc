@@ -102,7 +102,8 @@ bool Worker::has_room() {
   return true;
 }
 
-// Of a few picked by chance, so that it costs the same however many there are: the one that rests longest says goodbye.
+// Of a few that came one after another, from a place picked by chance, so that it costs the same however many there
+// are: the one that rests longest says goodbye.
 // Whoever holds all places and asks for nothing keeps nobody out.
 bool Worker::make_room() {
   const std::size_t buckets = connections_.bucket_count();

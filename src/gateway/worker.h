@@ -144,7 +144,7 @@ class Worker {
   void make_room_for_upstream();
   void at_turn_end(TurnEnd& what);
   void forget(TurnEnd& what);
-  // Destroyed at the end of this turn: who calls may stand in it.
+  // Destroyed at the end of this turn, or when all that must be cut is: who calls may stand in it.
   void finished(std::uint64_t id);
   void bury(std::unique_ptr<ClientSide> client);
   void bury(std::unique_ptr<UpstreamCall> call);

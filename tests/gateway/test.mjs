@@ -69,7 +69,7 @@ async function telemetry(wary, collector, cookie) {
 }
 
 // The listener without TLS, by curl.
-function withoutTls(wary, cookie) {
+async function withoutTls(wary, cookie) {
   for (const version of ["--http1.1", "--http2-prior-knowledge"]) {
     const sent = wary.curl(wary.plainUrl("limited", "/a%20b?c=d&e"), version, "-X", "PUT", "-d", "body");
     const location = /^location: (.*?)\r?$/im.exec(sent.head)?.[1];
@@ -91,11 +91,14 @@ function withoutTls(wary, cookie) {
   saw("the console is sent on", wary.curl(wary.plainUrl("console", "/")).status === 308);
   const mistaken = wary.curl(`https://site.localhost:${wary.plainPort}/`);
   saw("TLS where there is none ends at once", mistaken.status === 0 && /wrong version|SSL|packet/i.test(mistaken.error), mistaken.error);
-  const contextOf = (url) => {
+  const contextOf = async (url) => {
     const answer = wary.curl(url, "-H", `Cookie: ${cookie}`);
-    return wary.cliJson("explain", /wary-decision: (\S+)/i.exec(answer.head)[1]).recorded.context;
+    const reference = /wary-decision: (\S+)/i.exec(answer.head)[1];
+    // Answered is recorded, and the ledger has it a moment later.
+    await until("the ledger knows the decision", () => wary.cli("explain", reference).code === 0);
+    return wary.cliJson("explain", reference).recorded.context;
   };
-  const plain = contextOf(wary.plainUrl("site", "/")), secure = contextOf(wary.url("site", "/"));
+  const plain = await contextOf(wary.plainUrl("site", "/")), secure = await contextOf(wary.url("site", "/"));
   saw("its events say so, and only its", plain.transport === "plain" && secure.path === "/" && !("transport" in secure), JSON.stringify(plain));
   writeFileSync(join(scratch, "resources/plain.cedar"), '@id("tls-alone")\nforbid (principal, action, resource == Wary::App::"test/site")\nwhen { context has transport && context.transport == "plain" };\n');
   const forbidden = wary.cli("apply", "-f", join(scratch, "resources/plain.cedar"), "-n", "test");
@@ -188,7 +191,7 @@ await run(async () => {
   else saw("h2load: 2,000 requests, a hundred at once, none failed", /2000 succeeded, 0 failed, 0 errored, 0 timeout/.test(load.stdout), load.stdout.slice(-700));
 
   step("without TLS");
-  withoutTls(wary, cookies.site);
+  await withoutTls(wary, cookies.site);
 
   await terminated(scratch, site, wary);
 
