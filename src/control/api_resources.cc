@@ -247,19 +247,23 @@ Error unknown_resource(const store::Key& key, std::string_view message) {
             (is_wide ? "" : "; --namespace NAME looks in another namespace"));
 }
 
-// NAMESPACE from the query where the kind has one; "App" and "apps" are the same.
+// NAMESPACE from the query where the kind has one, or before the name, as wary itself writes names: NAMESPACE/NAME. No
+// name has a slash. "App" and "apps" are the same.
 Result<store::Key> key_from(const Plane& plane, const std::string& rest, const http::Request& request) {
   const std::size_t slash = rest.find('/');
   const Kind* kind = plane.kinds().find(rest.substr(0, slash));
   if (kind == nullptr) return unknown_kind(plane, rest.substr(0, slash));
   std::string name_space = request.parameter("namespace");
-  if (!kind->is_namespaced)
-    name_space = kTenantWide;
-  else if (name_space.empty() && slash != std::string::npos)
-    name_space = "default";
   std::string name;
   if (slash != std::string::npos) {
     WARY_ASSIGN_OR_RETURN(name, codec::decode_percent(std::string_view(rest).substr(slash + 1)));
+  }
+  if (!kind->is_namespaced) {
+    name_space = kTenantWide;
+  } else if (name_space.empty() && slash != std::string::npos) {
+    const std::size_t end = name.find('/');
+    name_space = end == std::string::npos ? "default" : name.substr(0, end);
+    if (end != std::string::npos) name.erase(0, end + 1);
   }
   return key_of(name_space, kind->name, name);
 }
