@@ -84,7 +84,13 @@ Status prove(Context& context, const Arguments& arguments) {
 
 Result<std::string> log_key(Context& context, const Arguments& arguments) {
   const std::string path = arguments.flag("--key", context.data + "/ledger.vkey");
-  WARY_ASSIGN_OR_RETURN(const Bytes bytes, io::read_file(context.files, path, 4096));
+  auto read = io::read_file(context.files, path, 4096);
+  if (!read) {
+    Error error = std::move(read).error();
+    error.next_step = "give the log's public key with --key FILE; `wary ledger key` prints it where wary runs";
+    return error;
+  }
+  const Bytes& bytes = *read;
   return std::string(codec::trim(as_text(bytes).substr(0, as_text(bytes).find('\n'))));
 }
 
