@@ -160,17 +160,18 @@ void check_references(const Plane& plane, const Objects& next, const Resource& r
   const std::string own = resource.key.name_space + "/" + resource.key.name;
   for (const Json& host : resource.spec.find("hosts")->items()) {
     const std::string name = codec::to_lower(host.as_string());
-    bool taken = name == plane.settings().console_host;
+    std::string by = name == plane.settings().console_host ? "the console" : "";
     for (const auto& [key, value] : next.of_kind("App")) {
       if (*key == resource.key) continue;
       for (const Json& other : value->json.find("spec")->find("hosts")->items()) {
-        taken = taken || codec::equals_ignoring_case(other.as_string(), name);
+        if (codec::equals_ignoring_case(other.as_string(), name)) by = name_of(*key);
       }
     }
-    if (taken) {
-      bundle.errors.push_back(
-          at(object, "/spec/hosts",
-             fail(ErrorKind::kConflict, "host_taken", "another app serves this host").found(std::string_view(name))));
+    if (!by.empty()) {
+      bundle.errors.push_back(at(object, "/spec/hosts",
+                                 fail(ErrorKind::kConflict, "host_taken", "another app serves this host")
+                                     .found(std::string_view(name))
+                                     .next("it is that of " + by + ": take another, or delete that first")));
     }
   }
 }

@@ -266,6 +266,20 @@ TEST_CASE("a name is also taken as it is printed, NAMESPACE/NAME") {
   CHECK(status("GET", "/v1/objects/App/site", "namespace=demo") == 404);
 }
 
+TEST_CASE("a host that is served already is refused with whose it is") {
+  World world;
+  const auto apply = [&](const std::string& name, const std::string& host) {
+    return world.call(
+        owner(), "POST", "/v1/apply",
+        R"({"objects":[{"apiVersion":"wary.dev/v1","kind":"App","metadata":{"namespace":"demo","name":")" + name +
+            R"("},"spec":{"upstream":"http://127.0.0.1:1","hosts":[")" + host + R"("]}}]})");
+  };
+  REQUIRE(apply("one", "a.localhost")->json().find("errors") == nullptr);
+  CHECK_MESSAGE(apply("two", "A.localhost")->body.find("it is that of App demo/one") != std::string::npos,
+                apply("two", "A.localhost")->body);
+  CHECK(apply("one", "a.localhost")->json().find("errors") == nullptr);
+}
+
 TEST_CASE("what is asked for wrongly is refused, with what was expected and what to do next") {
   World world;
   const auto refused = [&](const std::string& path, const std::string& query, const std::string& code) {
