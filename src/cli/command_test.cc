@@ -226,6 +226,13 @@ TEST_CASE("a proof's reader without the log's key is told where it comes from") 
   CHECK(shell.err.find("--key FILE; `wary ledger key`") != std::string::npos);
 }
 
+TEST_CASE("edge tap does not wait for an application that has no namespace") {
+  Shell shell;
+  CHECK(shell.run({"edge", "tap", "--app", "metrics"}) == exit_code(ErrorKind::kInvalid));
+  CHECK_MESSAGE(shell.err.find("NAMESPACE/NAME") != std::string::npos, shell.err);
+  CHECK(shell.run({"edge", "tap", "--app", "demo/metrics"}) == exit_code(ErrorKind::kUnavailable));
+}
+
 TEST_CASE("how long a key is good has a unit") {
   Shell shell;
   const auto create = [&](const std::string& expires) {

@@ -53,6 +53,13 @@ Status tap(Context& context, const Arguments& arguments) {
         .expected("allow or deny")
         .found(outcome);
   }
+  if (!app.empty() && app.find('/') == std::string::npos) {
+    return fail(ErrorKind::kInvalid, "tap_app", "an application is named with its namespace")
+        .at("--app")
+        .expected("NAMESPACE/NAME")
+        .found(app)
+        .next("wary get apps lists them");
+  }
   std::string query = "last=" + codec::encode_percent(arguments.flag("--last", "1")) + "&follow=1";
   const bool is_entity = who.find("::") != std::string::npos;
   if (is_entity) query += "&actor=" + codec::encode_percent(who);
