@@ -88,6 +88,8 @@ Status Supervisor::launch(const std::shared_ptr<Child>& shared, const std::vecto
   io::ProcessOptions options;
   options.identity = child.program.identity;
   options.output = writer.get();
+  // Else Ctrl-C while they start ends them before us, and they are taken for dead and started again.
+  options.has_own_group = true;
   options.environment = {"PATH=/usr/bin:/bin", "LANG=C.UTF-8"};
   std::vector<std::string> arguments = child.program.arguments;
   arguments.insert(arguments.end(), words.begin(), words.end());

@@ -185,12 +185,20 @@ std::vector<Command> access_commands() {
        "this\n"
        "machine, without a session.",
        try_access},
-      {{"explain"}, {"REF"}, "Say why a decision was as it was, at its own revision", {}, "", explain},
+      {{"explain"},
+       {"REF"},
+       "Say why a decision was as it was, at its own revision",
+       {},
+       "REF is a decision's reference: ref=... in `wary ledger tail`, the field Wary-Decision and the page of a "
+       "refusal.",
+       explain},
       {{"revoke"},
        {"KIND", "NAME"},
        "End all access of a user, workload, node, session or credential, now",
        {reason},
-       "KIND is user, workload (NAME is NAMESPACE/NAME), node, session, apikey, issuer, or token (NAME is ISSUER/JTI).",
+       "KIND is user, workload (NAME is NAMESPACE/NAME), node, session, apikey, issuer, or token (NAME is "
+       "ISSUER/JTI).\n"
+       "A session's NAME is the `session` of each line of `wary --output json ledger tail`.",
        revoke},
       {{"restore"}, {"KIND", "NAME"}, "Take a revocation back", {reason}, "", restore},
       {{"session", "create"}, {"USER"}, "Print a one-time link that signs a user in", {}, "", create_session},

@@ -17,10 +17,23 @@ std::string spaced(const std::vector<std::string>& words) {
 }
 
 // What hands have learnt from other tools.
+struct ShortName {
+  std::string_view is, means;
+};
+constexpr ShortName kShortNames[] = {{"-f", "--file"}, {"-n", "--namespace"}};
+
 std::string spelled_out(std::string_view name) {
-  if (name == "-f") return "--file";
-  if (name == "-n") return "--namespace";
+  for (const ShortName& one : kShortNames) {
+    if (one.is == name) return std::string(one.means);
+  }
   return std::string(name);
+}
+
+std::string with_short_name(const std::string& name) {
+  for (const ShortName& one : kShortNames) {
+    if (one.means == name) return std::string(one.is) + ", " + name;
+  }
+  return name;
 }
 
 const Flag* find_flag(const Command& command, std::string_view name) {
@@ -153,7 +166,7 @@ std::string help_one(const Command& command) {
   if (!command.flags.empty()) out += "\n";
   for (const Flag& flag : command.flags) {
     if (flag.is_hidden) continue;
-    std::string left = "  " + flag.name + (flag.value.empty() ? "" : " " + flag.value);
+    std::string left = "  " + with_short_name(flag.name) + (flag.value.empty() ? "" : " " + flag.value);
     if (left.size() < 26) left.resize(26, ' ');
     out += left + " " + flag.help + "\n";
   }

@@ -219,6 +219,30 @@ TEST_CASE("what is mistyped is refused, and never taken for something else") {
   CHECK(codec::parse_json(shell.err)->find("error")->string_or("where", "") == "/there");
 }
 
+TEST_CASE("a proof's reader without the log's key is told where it comes from") {
+  Shell shell;
+  CHECK(shell.run({"ledger", "verify", "proof"}) == exit_code(ErrorKind::kNotFound));
+  CHECK_MESSAGE(shell.err.find("ledger.vkey") != std::string::npos, shell.err);
+  CHECK(shell.err.find("--key FILE; `wary ledger key`") != std::string::npos);
+}
+
+TEST_CASE("edge tap does not wait for an application that has no namespace") {
+  Shell shell;
+  CHECK(shell.run({"edge", "tap", "--app", "metrics"}) == exit_code(ErrorKind::kInvalid));
+  CHECK_MESSAGE(shell.err.find("NAMESPACE/NAME") != std::string::npos, shell.err);
+  CHECK(shell.run({"edge", "tap", "--app", "demo/metrics"}) == exit_code(ErrorKind::kUnavailable));
+}
+
+TEST_CASE("how long a key is good has a unit") {
+  Shell shell;
+  const auto create = [&](const std::string& expires) {
+    return shell.run({"apikey", "create", "k", "--user", "u", "--scope", "all", "--expires", expires});
+  };
+  // What is said well goes on to a wary that does not run here.
+  for (const char* good : {"30s", "12h", "30d"}) CHECK(create(good) == exit_code(ErrorKind::kUnavailable));
+  for (const char* bad : {"30", "", "d", "30 d", "2y", "-1d"}) CHECK(create(bad) == exit_code(ErrorKind::kInvalid));
+}
+
 TEST_CASE("a file that is no proof is named, with where to get one") {
   Shell shell;
   const auto put = [&](std::string_view path, std::string_view text) {

@@ -10,7 +10,7 @@ namespace wary::cli {
 
 namespace {
 
-// "90s", "12h", "30d", or seconds.
+// "90s", "12h", "30d". A number alone is refused: whoever means days must not get a key for seconds.
 Result<std::int64_t> seconds_in(const std::string& text) {
   const auto refuse = [&] {
     return fail(ErrorKind::kInvalid, "usage", "this is no length of time")
@@ -23,7 +23,7 @@ Result<std::int64_t> seconds_in(const std::string& text) {
   const auto parsed = std::from_chars(text.data(), last, number);
   if (parsed.ec != std::errc() || number < 0 || number > 1'000'000'000) return refuse();
   const std::string unit(parsed.ptr, last);
-  if (unit.empty() || unit == "s") return number;
+  if (unit == "s") return number;
   if (unit == "m") return number * 60;
   if (unit == "h") return number * 3600;
   if (unit == "d") return number * 86'400;

@@ -53,6 +53,13 @@ Status tap(Context& context, const Arguments& arguments) {
         .expected("allow or deny")
         .found(outcome);
   }
+  if (!app.empty() && app.find('/') == std::string::npos) {
+    return fail(ErrorKind::kInvalid, "tap_app", "an application is named with its namespace")
+        .at("--app")
+        .expected("NAMESPACE/NAME")
+        .found(app)
+        .next("wary get apps lists them");
+  }
   std::string query = "last=" + codec::encode_percent(arguments.flag("--last", "1")) + "&follow=1";
   const bool is_entity = who.find("::") != std::string::npos;
   if (is_entity) query += "&actor=" + codec::encode_percent(who);
@@ -84,7 +91,13 @@ Status prove(Context& context, const Arguments& arguments) {
 
 Result<std::string> log_key(Context& context, const Arguments& arguments) {
   const std::string path = arguments.flag("--key", context.data + "/ledger.vkey");
-  WARY_ASSIGN_OR_RETURN(const Bytes bytes, io::read_file(context.files, path, 4096));
+  auto read = io::read_file(context.files, path, 4096);
+  if (!read) {
+    Error error = std::move(read).error();
+    error.next_step = "give the log's public key with --key FILE; `wary ledger key` prints it where wary runs";
+    return error;
+  }
+  const Bytes& bytes = *read;
   return std::string(codec::trim(as_text(bytes).substr(0, as_text(bytes).find('\n'))));
 }
 

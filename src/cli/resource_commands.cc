@@ -288,6 +288,8 @@ Status watch(Context& context, const Arguments& arguments) {
 
 std::vector<Command> resource_commands() {
   const Flag name_space{"--namespace", "NAME", "the namespace (default: default)", false};
+  constexpr const char* kNames =
+      "KIND is written as App, app or apps; NAME also as NAMESPACE/NAME, as it is printed elsewhere.";
   return {
       {{"apply"},
        {},
@@ -299,9 +301,9 @@ std::vector<Command> resource_commands() {
        "error names file, line and column; then nothing is changed and the old policies keep deciding. Warnings are\n"
        "printed and do not refuse. `wary policy check --platform` checks policies the same way without a running wary.",
        apply},
-      {{"get"}, {"KIND", "..."}, "Show the objects of a kind, or one: get KIND [NAME]", {name_space}, "", get},
-      {{"history"}, {"KIND", "NAME"}, "Show what one object was, newest first", {name_space}, "", history},
-      {{"delete"}, {"KIND", "NAME"}, "Delete one object", {name_space}, "", remove},
+      {{"get"}, {"KIND", "..."}, "Show the objects of a kind, or one: get KIND [NAME]", {name_space}, kNames, get},
+      {{"history"}, {"KIND", "NAME"}, "Show what one object was, newest first", {name_space}, kNames, history},
+      {{"delete"}, {"KIND", "NAME"}, "Delete one object", {name_space}, kNames, remove},
       {{"watch"},
        {"..."},
        "Show changes as they are made: watch [KIND]",

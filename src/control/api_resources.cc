@@ -160,17 +160,18 @@ void check_references(const Plane& plane, const Objects& next, const Resource& r
   const std::string own = resource.key.name_space + "/" + resource.key.name;
   for (const Json& host : resource.spec.find("hosts")->items()) {
     const std::string name = codec::to_lower(host.as_string());
-    bool taken = name == plane.settings().console_host;
+    std::string by = name == plane.settings().console_host ? "the console" : "";
     for (const auto& [key, value] : next.of_kind("App")) {
       if (*key == resource.key) continue;
       for (const Json& other : value->json.find("spec")->find("hosts")->items()) {
-        taken = taken || codec::equals_ignoring_case(other.as_string(), name);
+        if (codec::equals_ignoring_case(other.as_string(), name)) by = name_of(*key);
       }
     }
-    if (taken) {
-      bundle.errors.push_back(
-          at(object, "/spec/hosts",
-             fail(ErrorKind::kConflict, "host_taken", "another app serves this host").found(std::string_view(name))));
+    if (!by.empty()) {
+      bundle.errors.push_back(at(object, "/spec/hosts",
+                                 fail(ErrorKind::kConflict, "host_taken", "another app serves this host")
+                                     .found(std::string_view(name))
+                                     .next("it is that of " + by + ": take another, or delete that first")));
     }
   }
 }
@@ -247,19 +248,23 @@ Error unknown_resource(const store::Key& key, std::string_view message) {
             (is_wide ? "" : "; --namespace NAME looks in another namespace"));
 }
 
-// NAMESPACE from the query where the kind has one; "App" and "apps" are the same.
+// NAMESPACE from the query where the kind has one, or before the name, as wary itself writes names: NAMESPACE/NAME. No
+// name has a slash. "App" and "apps" are the same.
 Result<store::Key> key_from(const Plane& plane, const std::string& rest, const http::Request& request) {
   const std::size_t slash = rest.find('/');
   const Kind* kind = plane.kinds().find(rest.substr(0, slash));
   if (kind == nullptr) return unknown_kind(plane, rest.substr(0, slash));
   std::string name_space = request.parameter("namespace");
-  if (!kind->is_namespaced)
-    name_space = kTenantWide;
-  else if (name_space.empty() && slash != std::string::npos)
-    name_space = "default";
   std::string name;
   if (slash != std::string::npos) {
     WARY_ASSIGN_OR_RETURN(name, codec::decode_percent(std::string_view(rest).substr(slash + 1)));
+  }
+  if (!kind->is_namespaced) {
+    name_space = kTenantWide;
+  } else if (name_space.empty() && slash != std::string::npos) {
+    const std::size_t end = name.find('/');
+    name_space = end == std::string::npos ? "default" : name.substr(0, end);
+    if (end != std::string::npos) name.erase(0, end + 1);
   }
   return key_of(name_space, kind->name, name);
 }

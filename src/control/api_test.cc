@@ -245,6 +245,41 @@ TEST_CASE("one session takes neither all the codes nor ever more credentials") {
   CHECK(world.plane->objects().find(key_of(kTenantWide, "Credential", newest)) != nullptr);
 }
 
+TEST_CASE("a name is also taken as it is printed, NAMESPACE/NAME") {
+  World world;
+  const auto applied = world.call(owner(), "POST", "/v1/apply", R"({"objects":[{"apiVersion":"wary.dev/v1","kind":"App",
+"metadata":{"name":"site","namespace":"demo"},"spec":{"hosts":["a.localhost"],"upstream":"http://127.0.0.1:1"}}]})");
+  REQUIRE_MESSAGE(applied->status == 200, applied->body);
+  const auto status = [&](const std::string& method, const std::string& path, const std::string& query) {
+    return world.call(owner(), method, path, "", query)->status;
+  };
+  CHECK(status("GET", "/v1/objects/App/site", "namespace=demo") == 200);
+  CHECK(status("GET", "/v1/objects/App/site", "") == 404);
+  CHECK(status("GET", "/v1/objects/App/demo%2Fsite", "") == 200);
+  CHECK(status("GET", "/v1/history/App/demo%2Fsite", "") == 200);
+  // Elsewhere it is another name, and a kind without namespaces has none before its names.
+  CHECK(status("GET", "/v1/objects/App/default%2Fsite", "") == 404);
+  CHECK(status("GET", "/v1/objects/App/demo%2Fsite", "namespace=demo") == 404);
+  CHECK(status("GET", "/v1/objects/User/owner", "") == 200);
+  CHECK(status("GET", "/v1/objects/User/demo%2Fowner", "") == 404);
+  CHECK(status("DELETE", "/v1/objects/App/demo%2Fsite", "") == 200);
+  CHECK(status("GET", "/v1/objects/App/site", "namespace=demo") == 404);
+}
+
+TEST_CASE("a host that is served already is refused with whose it is") {
+  World world;
+  const auto apply = [&](const std::string& name, const std::string& host) {
+    return world.call(
+        owner(), "POST", "/v1/apply",
+        R"({"objects":[{"apiVersion":"wary.dev/v1","kind":"App","metadata":{"namespace":"demo","name":")" + name +
+            R"("},"spec":{"upstream":"http://127.0.0.1:1","hosts":[")" + host + R"("]}}]})");
+  };
+  REQUIRE(apply("one", "a.localhost")->json().find("errors") == nullptr);
+  CHECK_MESSAGE(apply("two", "A.localhost")->body.find("it is that of App demo/one") != std::string::npos,
+                apply("two", "A.localhost")->body);
+  CHECK(apply("one", "a.localhost")->json().find("errors") == nullptr);
+}
+
 TEST_CASE("what is asked for wrongly is refused, with what was expected and what to do next") {
   World world;
   const auto refused = [&](const std::string& path, const std::string& query, const std::string& code) {
@@ -262,6 +297,7 @@ TEST_CASE("what is asked for wrongly is refused, with what was expected and what
   refused("/v1/objects/Foo", "", "resource_kind");
   refused("/v1/objects/App/none", "", "resource_unknown");
   refused("/v1/history/User/none", "", "resource_unknown");
+  refused("/v1/objects/App/wary%2Fnone", "", "resource_unknown");
   refused("/v1/explain/none", "", "decision_unknown");
   refused("/v1/ledger/proof/none", "", "decision_unknown");
   refused("/v1/ledger/proof/%23999999", "", "event_unknown");

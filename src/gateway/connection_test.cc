@@ -170,6 +170,7 @@ TEST_CASE("who may not gets a reference: JSON for programs, a page for people") 
   REQUIRE(answers.size() == 4);
   CHECK(answers[0].status == 401);
   CHECK(code_of(answers[0]) == "unauthenticated");
+  CHECK(answers[0].body.find("a certificate, a token or an API key") != std::string::npos);
   CHECK(answers[1].status == 403);
   CHECK(code_of(answers[1]) == "denied");
   CHECK(answers[2].status == 403);

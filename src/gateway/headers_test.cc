@@ -142,6 +142,7 @@ TEST_CASE("an upstream is a numeric address or a socket") {
                           "ftp://127.0.0.1:1", "unix:relative", "http://:80", "http://[]:80/", "http://[x]:80"}) {
     CAPTURE(bad);
     CHECK(!parse_upstream(bad).ok());
+    CHECK(parse_upstream(bad).error().found_text == bad);
   }
 }
 

@@ -96,8 +96,8 @@ Notice refusal_notice(const enforce::Subject& subject, const std::optional<enfor
   }
   if (subject.is_anonymous) {
     return {401, "unauthenticated", "Nobody is signed in here.",
-            signs_in ? "Open this address in a browser and sign in, or present a workload certificate."
-                     : "Present a workload certificate.",
+            signs_in ? "Open this address in a browser and sign in, or present a certificate, a token or an API key."
+                     : "Present a certificate, a token or an API key.",
             ""};
   }
   if (has_ended) {

@@ -180,10 +180,11 @@ Status add_route(const contract::Entity& entity, const std::unordered_map<std::s
 }  // namespace
 
 Result<io::Address> parse_upstream(std::string_view text) {
-  const auto refuse = [&] {
+  const auto refuse = [whole = text] {
     return fail(ErrorKind::kInvalid, "upstream_syntax", "this is no upstream")
         .expected("http://127.0.0.1:PORT, https://[::1]:PORT or unix:/path")
-        .found(text);
+        .found(whole)
+        .next("the address is a number, not a name, and no path follows the port");
   };
   if (text.starts_with("unix:/")) return io::Address::unix_socket(text.substr(5));
   constexpr std::string_view kPlain = "http://", kSecure = "https://";

@@ -47,6 +47,7 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(125);  // the parent went before the line above
   }
+  if (options.has_own_group) setpgid(0, 0);
   if (options.output >= 0) {
     dup2(options.output, STDOUT_FILENO);
     dup2(options.output, STDERR_FILENO);

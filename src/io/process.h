@@ -25,6 +25,7 @@ struct ProcessOptions {
   std::vector<std::string> environment;
   int output = -1;               // descriptor for its standard output and error; -1: ours
   bool ends_with_parent = true;  // SIGKILL when this process dies
+  bool has_own_group = false;    // a terminal's Ctrl-C goes to a whole group: to us alone then, who end it
 };
 
 class Process {

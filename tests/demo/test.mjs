@@ -59,7 +59,7 @@ async function demo(tree, scratch) {
   }
   const port = await freePort();
   const environment = { ...process.env, PATH: `${join(tree, "bin")}:${process.env.PATH}`, WARY_PRESET: "dev", TMPDIR: scratch };
-  const launch = (...extra) => start("run", join(tree, "tools/run"), ["--port", String(port), "--data", join(scratch, "data"), ...extra], { env: environment });
+  const launch = (...extra) => start("run", join(tree, "tools/run"), ["--port", String(port), "--data", join(scratch, "data"), ...extra], { env: environment, detached: true });
   const loaded = "The demo is loaded";
   const first = launch();
   await until("the demo is there", () => first.text.includes("Ctrl-C stops everything") || !isRunning(first), 30000);
@@ -69,8 +69,12 @@ async function demo(tree, scratch) {
   saw("a second one on the same data fails, and does not claim the first one's demo as its own",
     second.exitCode > 0 && !second.text.includes(loaded), second.text.trim().split("\n").slice(-2).join(" / "));
   saw("the first one goes on", isRunning(first) && (await answers(port)));
-  first.kill("SIGINT");
+  // Ctrl-C at a terminal goes to the whole group: applications in it would end by themselves, and be told as broken.
+  const group = (pid) => readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /, "").split(" ")[2];
+  saw("a terminal's Ctrl-C reaches the run and not its applications", group(findChat(scratch)) !== group(first.pid));
+  process.kill(-first.pid, "SIGINT");
   await first.ended;
+  saw("and says nothing of applications that ended by themselves", !first.text.includes("by itself"), first.text.trim().split("\n").pop());
   saw("Ctrl-C: it ends with 0 and nothing is left", first.exitCode === 0 && !(await answers(port)) && !(await answers(18081)), `${first.exitCode}`);
 
   const third = launch();
