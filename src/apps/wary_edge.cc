@@ -79,12 +79,12 @@ Status read_addresses(const Options& options, gateway::EdgeOptions& out) {
       .next("use another port");
 }
 
-// How many clients each worker holds. A client's connection is one descriptor and an application's another, and some
-// are the edge's own (of other enforcement points alone 512): a worker that could not open one more would reach no
-// application, and take nobody in for whom one at rest would give way.
-std::size_t connections_each(std::size_t workers) {
-  constexpr std::uint64_t kOwn = 1000, kLeast = 16, kMost = gateway::kConnectionsMost;
-  const std::uint64_t shares = 2 * std::max<std::uint64_t>(workers, 1);
+// How many descriptors each worker has for clients and applications. Some are the edge's own (of other enforcement
+// points alone 512): a worker that could not open one more would reach no application, and take nobody in for whom one
+// at rest would give way.
+std::size_t descriptors_each(std::size_t workers) {
+  constexpr std::uint64_t kOwn = 1000, kLeast = 32, kMost = 2 * gateway::kConnectionsMost;
+  const std::uint64_t shares = std::max<std::uint64_t>(workers, 1);
   const std::uint64_t limit = io::use_descriptors(kOwn + shares * kMost);
   const std::uint64_t each = (limit - std::min(kOwn, limit / 4)) / shares;
   return static_cast<std::size_t>(std::clamp(each, kLeast, kMost));
@@ -147,7 +147,7 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
   edge_options.snapshot_key = keys.snapshot;
   edge_options.proxy_peers = list_of(options.text("--proxy-from"));
   edge_options.workers = static_cast<std::size_t>(options.number("--workers", 2));
-  edge_options.connections_max = connections_each(edge_options.workers);
+  edge_options.descriptors_max = descriptors_each(edge_options.workers);
   const SuccessionOptions succession = succession_options(options, edge_options);
   edge_options.takes_over = succession.takes_over;
   parts.succession = std::make_unique<Succession>(runtime, metrics, succession);

@@ -112,6 +112,8 @@ class Point {
   // The same question again, without a new event.
   contract::Decision reconsider(const contract::Request& request,
                                 const std::vector<std::string>* obligations = nullptr);
+  // Whether the newest snapshot has this entity.
+  bool knows(const contract::EntityId& id);
   // What a search told another program: the question and how many ids it was given. False when no event fitted: then
   // nothing may be told.
   bool record_search(const contract::Request& request, std::string_view searched, std::size_t found,

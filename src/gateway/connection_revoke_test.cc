@@ -383,6 +383,24 @@ TEST_CASE("a connection cut at any byte leaks nothing, and what the application 
   }
 }
 
+TEST_CASE("what is open to an application ends when that is removed, whatever the policies say") {
+  World world;
+  world.site->on_request = [](AppStream& stream, const AppRequest&) {
+    stream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n");
+  };
+  const auto streams = world.ask("/stream");
+  CHECK_FALSE(streams->ended_);
+  world.change({}, {{"Wary::App", "demo/chat"}});
+  world.run(20);
+  CHECK_FALSE(streams->ended_);
+  world.change({}, {{"Wary::App", "demo/site"}});
+  world.run(20);
+  CHECK(streams->was_reset);
+  CHECK(world.events().back().action == "session.cut");
+  CHECK(world.events().back().detail.find("\"reason\":\"application_removed\"") != std::string::npos);
+  CHECK(world.worker->live().size() == 0);
+}
+
 TEST_CASE("published framing cases: nothing that must be refused reaches an application") {
   const auto folder = wary::test::testdata();
   if (!folder) WARY_SKIP("WARY_TESTDATA is not set");

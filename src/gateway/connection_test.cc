@@ -548,6 +548,28 @@ TEST_CASE("at the limit of connections the one that rested longest goes for a ne
   CHECK(world.metrics.counter("wary_gateway_made_room_total", "").value() >= 9);
 }
 
+TEST_CASE("where a worker may open no more, who rests gives way for what an application is asked") {
+  World world(1, {}, gateway::WorkerOptions{}.slice_sessions, gateway::WorkerOptions{}.connections_max, 7);
+  world.site->on_request = [](AppStream&, const AppRequest&) {};  // holds its connection
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 6; ++i) {
+    clients.push_back(world.client());
+    world.run(100);
+  }
+  CHECK(world.worker->connections() == 6);
+  for (int i = 5; i >= 3; --i) {
+    clients[static_cast<std::size_t>(i)]->send(World::get("/slow"));
+    world.run(20);
+  }
+  CHECK(world.site->requests.size() == 3);
+  CHECK(world.worker->connections() == 4);
+  CHECK(*world.worker->upstream_descriptors() == 3);
+  for (int i = 0; i < 6; ++i) CHECK(clients[static_cast<std::size_t>(i)]->ended_ == (i < 2));
+  clients.clear();
+  world.run(1'000);
+  CHECK(*world.worker->upstream_descriptors() == 0);
+}
+
 TEST_CASE("at the limit of connections, where all have something running, a new one is refused") {
   World world(1, {}, gateway::WorkerOptions{}.slice_sessions, 2);
   world.site->on_request = [](AppStream&, const AppRequest&) {};

@@ -134,7 +134,8 @@ class World {
  public:
   explicit World(std::uint64_t seed = 1, std::vector<std::string> proxy_peers = {},
                  std::size_t slice_sessions = WorkerOptions{}.slice_sessions,
-                 std::size_t connections_max = WorkerOptions{}.connections_max);
+                 std::size_t connections_max = WorkerOptions{}.connections_max,
+                 std::size_t descriptors_max = WorkerOptions{}.descriptors_max);
   ~World();
   void run(std::int64_t millis) { sim.run_for(millis * kNanosPerMilli); }
   std::unique_ptr<Client> client(const std::string& name = "site.test", bool as_workload = false);

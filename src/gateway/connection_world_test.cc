@@ -379,7 +379,7 @@ std::vector<Client::Answer> Client::answers(std::vector<std::string> methods) co
 }
 
 World::World(std::uint64_t seed, std::vector<std::string> proxy_peers, std::size_t slice_sessions,
-             std::size_t connections_max)
+             std::size_t connections_max, std::size_t descriptors_max)
     : sim(seed),
       edge_loop(sim.make_loop()),
       client_loop(sim.make_loop()),
@@ -402,6 +402,7 @@ World::World(std::uint64_t seed, std::vector<std::string> proxy_peers, std::size
       WorkerOptions{.listen = kListen,
                     .console_origin = "https://console.test:7443",
                     .connections_max = connections_max,
+                    .descriptors_max = descriptors_max,
                     .slice_sessions = slice_sessions,
                     .proxy_peers = std::move(proxy_peers),
                     .listen_plain = kListenPlain},

@@ -110,7 +110,7 @@ Status Edge::start_worker(std::size_t number) {
       *lane.loop, parts_.clock, parts_.random, shared_, *lane.ring, std::move(point),
       WorkerOptions{.listen = options_.listen,
                     .console_origin = options_.console_origin,
-                    .connections_max = options_.connections_max,
+                    .descriptors_max = options_.descriptors_max,
                     .exporter = parts_.exporter,
                     .proxy_peers = options_.proxy_peers,
                     .listen_plain = options_.listen_plain},

@@ -75,7 +75,7 @@ struct EdgeOptions {
   std::vector<std::string> proxy_peers;  // addresses of load balancers that say whose connection it is
   bool takes_over = false;  // from an edge that runs: sockets and the cache of updates are its own until accept()
   std::size_t workers = 2;
-  std::size_t connections_max = kConnectionsMost;  // of clients, a worker's
+  std::size_t descriptors_max = 2 * kConnectionsMost;  // of clients and towards applications, a worker's
   std::size_t ring_bytes = std::size_t{8} << 20;
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <map>
 
 #include "gateway/connection_test_world.h"
 
@@ -75,19 +76,20 @@ void check_field(std::string_view line) {
 // byte that is none of it; gives the decision that each head names.
 class StrictReader {
  public:
-  explicit StrictReader(std::string_view bytes) : rest_(bytes) {}
+  // `agreed`: to a WebSocket; where an application has not, what comes behind an opening is its next request.
+  StrictReader(std::string_view bytes, bool agreed) : rest_(bytes), agreed_(agreed) {}
   std::vector<std::string> decisions() {
     std::vector<std::string> out;
     while (!rest_.empty() && head(out) && body()) {
     }
     return out;
   }
-  bool upgraded() const { return upgraded_; }
+  bool has_tunnel() const { return upgraded_ && agreed_; }
 
  private:
   bool head(std::vector<std::string>& out) {
     // A tunnel's bytes are nobody's grammar.
-    if (upgraded_) return false;
+    if (upgraded_ && agreed_) return false;
     std::string_view line;
     if (rest_.find("\r\n\r\n") == rest_.npos) return false;
     if (!take_line(rest_, line)) return false;
@@ -146,6 +148,7 @@ class StrictReader {
   }
   std::string_view rest_;
   std::uint64_t length_ = 0;
+  const bool agreed_;
   bool chunked_ = false, upgraded_ = false;
 };
 
@@ -243,8 +246,9 @@ class Run {
       case 3: {
         AppStream* app = stream(script_.byte());
         const std::string_view piece = script_.piece(size);
-        if (app != nullptr) app->send(revoked_ ? kAfterCut : piece);
-        return;
+        if (app == nullptr) return;
+        said_[app] += revoked_ ? kAfterCut : piece;
+        return app->send(revoked_ ? kAfterCut : piece);
       }
       case 4:
         if (AppStream* app = stream(script_.byte())) size % 2 == 0 ? app->close() : app->reset();
@@ -284,11 +288,11 @@ class Run {
     }
     bool has_tunnel = false;
     for (const auto& stream : world_.site->streams) {
-      StrictReader reader(stream->received);
+      StrictReader reader(stream->received, said_[stream.get()].find("HTTP/1.1 101") != std::string::npos);
       for (const std::string& decision : reader.decisions()) {
         if (std::count(allowed.begin(), allowed.end(), decision) != 1) std::abort();
       }
-      has_tunnel = has_tunnel || reader.upgraded();
+      has_tunnel = has_tunnel || reader.has_tunnel();
     }
     // Our own parser agrees; it does not know where a tunnel begins.
     if (world_.site->garbage != 0 && !has_tunnel) std::abort();
@@ -297,6 +301,7 @@ class Run {
   World world_;
   Script script_;
   std::unique_ptr<Client> client_;
+  std::map<const AppStream*, std::string> said_;  // by the application, beside its usual answer
   bool is_http2_ = false, revoked_ = false, holds_ = false, closed_ = false;
   std::uint8_t stream_ = 255;
 };

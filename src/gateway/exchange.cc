@@ -322,11 +322,18 @@ void Exchange::settle() {
   if (const auto committed = worker_.live().take_mark(*this)) reconsider(*committed);
 }
 
+policy::SharedDecision Exchange::decide_again() {
+  const auto denied = [](const char* code) {
+    return std::make_shared<const contract::Decision>(contract::Decision::deny(code));
+  };
+  if (certificate_has_expired()) return denied("certificate_expired");
+  // No policy speaks of an application that is gone, and one that allows everything would keep it open.
+  if (app_ != nullptr && !worker_.point().knows(app_->id)) return denied("application_removed");
+  return worker_.point().reconsider(access_);
+}
+
 void Exchange::reconsider(std::int64_t committed) {
-  const policy::SharedDecision decision =
-      certificate_has_expired()
-          ? std::make_shared<const contract::Decision>(contract::Decision::deny("certificate_expired"))
-          : worker_.point().reconsider(access_);
+  const policy::SharedDecision decision = decide_again();
   if (decision->is_allowed()) {
     (void)keep_obligations(*decision);  // of an answer that has not begun
     return live_under(decision);

@@ -90,6 +90,7 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   void leave_live();
   void upstream_failed(int status, std::string_view code, std::string_view message);
   bool certificate_has_expired() const;
+  policy::SharedDecision decide_again();
   void redact(std::vector<codec::http1::Field>& fields) const;
   void add_hsts(std::vector<codec::http1::Field>& fields) const;
 

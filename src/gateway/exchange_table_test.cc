@@ -647,11 +647,17 @@ constexpr std::array<Row, kEvents> kTable = {{
      {{
          {on(kFresh), "421:host_unknown . / - / - / gone || 421:host_unknown / - / - / closed"},
          {on(kKept), "200,421:host_unknown . / w / a / gone || 200,421:host_unknown / w / a / closed"},
-         {on(kCode, kConnecting, kConnectingBody, kBody, kWaiting, kUpgrading, kAnswering, kBoth, kTunnel, kTunnelHalf),
-          "="},
+         {on(kCode), "="},
          {on(kQueued), "200 / w / a / idle || 200 / w / a / closed"},
-         // What is allowed on a route by what holds for its application is not, once that is gone.
-         {on(kReceipt), "403:access_ended . / - / ac / gone || 403:access_ended / - / ac / closed"},
+         {on(kReceipt, kConnecting), "403:access_ended . / - / ac / gone || 403:access_ended / - / ac / closed"},
+         {on(kConnectingBody), "403:access_ended . / - / ac / gone || 403:access_ended / - / ac / idle"},
+         {on(kBody), "403:access_ended . / p! / ac / gone || 403:access_ended / p! / ac / idle"},
+         {on(kWaiting), "403:access_ended . / w! / ac / gone || 403:access_ended / w! / ac / closed"},
+         {on(kUpgrading), "403:access_ended . / w! / ac / gone || 403:access_ended / w! / ac / idle"},
+         {on(kAnswering), "200+ ! / w! / ac / gone || 200+ rst8 / w! / ac / closed"},
+         {on(kBoth), "200+ ! / p! / ac / gone || 200+ rst8 / p! / ac / closed"},
+         {on(kTunnel), "101 ws1008 . / wx | w! / ac / gone || 101 ws1008 e / w! / ac / closed"},
+         {on(kTunnelHalf), "101:8 ! / w! / ac / gone || 101:8 rst8 / w! / ac / closed"},
      }}},
     {Event::kAppMoved,
      Only::kAll,
@@ -736,6 +742,8 @@ constexpr CallCell kCalls[] = {
     {Event::kCertificateEnds, {on(kBoth), "200 g7 / p! / ac / closed"}},
     {Event::kDenies, {on(kAnswering), "200 g7 / w! / ac / closed"}},
     {Event::kDenies, {on(kBoth), "200 g7 / p! / ac / closed"}},
+    {Event::kAppRemoved, {on(kAnswering), "200 g7 / w! / ac / closed"}},
+    {Event::kAppRemoved, {on(kBoth), "200 g7 / p! / ac / closed"}},
 };
 
 std::string outcome_in(const Row& row, std::size_t state, Spoken spoken) {

@@ -633,6 +633,8 @@ void Stage::check_at_app() const {
     for (const auto& stream : app->streams) {
       const Sent sent = read_sent(stream->received);
       CHECK(sent.garbage.empty());
+      // Behind a WebSocket's opening nothing comes before it is agreed to.
+      CHECK((sent.tunnel == 0 || switched_));
       CHECK(stream->received.find("forged") == std::string::npos);
       for (const auto& request : sent.requests) {
         if (!request.decision.empty()) check(request.decision, request.body, request.whole, !request.body.empty());
@@ -645,6 +647,7 @@ void Stage::check_at_app() const {
       check(call.field("wary-decision"), call.body, call.ended && !(call.closed && call.error != 0),
             had_body_ && call.path == "/x");
       CHECK(call.field("x-trailer").empty());
+      CHECK((call.method != "CONNECT" || call.body.empty() || switched_));
     }
   }
 }

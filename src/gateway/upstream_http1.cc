@@ -21,7 +21,11 @@ constexpr std::string_view kUnclear = "the application's answer cannot be unders
 }  // namespace
 
 Http1Upstream::Http1Upstream(Worker& worker, UpstreamLane& lane, std::unique_ptr<io::Stream> stream, Spoke spoke)
-    : worker_(worker), spoke_(std::move(spoke)), lane_(lane), stream_(std::move(stream)) {
+    : worker_(worker),
+      spoke_(std::move(spoke)),
+      lane_(lane),
+      held_(worker.upstream_descriptors()),
+      stream_(std::move(stream)) {
   stream_->on_ready([this](bool readable, bool) { ready(readable); });
 }
 

@@ -52,6 +52,7 @@ class Http1Upstream final : public UpstreamCall, public TurnEnd {
   Worker& worker_;
   Spoke spoke_;
   UpstreamLane& lane_;
+  const HeldDescriptor held_;
   bool in_use_ = false;
   bool is_idle_ = false;  // in the pool
   std::unique_ptr<io::Stream> stream_;

@@ -27,6 +27,7 @@ http::Http2SessionLimits application_limits() {
 Http2Upstream::Http2Upstream(Worker& worker, UpstreamLane& lane, std::unique_ptr<io::Stream> stream)
     : worker_(worker),
       lane_(lane),
+      held_(worker.upstream_descriptors()),
       stream_(std::move(stream)),
       session_(http::Http2Role::kClient, *this, application_limits()) {}
 

@@ -47,6 +47,7 @@ class Http2Upstream final : public TurnEnd,
 
   Worker& worker_;
   UpstreamLane& lane_;
+  const HeldDescriptor held_;
   std::unique_ptr<io::Stream> stream_;
   http::Http2Session session_;
   std::unordered_map<std::int32_t, Http2Call*> calls_;

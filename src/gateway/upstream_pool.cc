@@ -92,17 +92,19 @@ std::unique_ptr<UpstreamCall> UpstreamPool::take(UpstreamLane& lane, bool may_re
 }
 
 void UpstreamPool::connect(UpstreamLane& lane, std::int64_t timeout, UpstreamWaiter waiter) {
-  if (!lane.is_http2) {
-    worker_.loop().connect(lane.address, timeout, [this, &lane, waiter](Result<std::unique_ptr<io::Stream>> stream) {
-      connected(lane, waiter, std::move(stream));
-    });
-    return;
+  if (lane.is_http2) {
+    lane.waiting.push_back(waiter);
+    if (lane.waiting.size() > 1) return;
   }
-  lane.waiting.push_back(waiter);
-  if (lane.waiting.size() > 1) return;
-  worker_.loop().connect(lane.address, timeout, [this, &lane, timeout](Result<std::unique_ptr<io::Stream>> stream) {
-    shared_connected(lane, timeout, std::move(stream));
-  });
+  worker_.make_room_for_upstream();
+  const auto held = std::make_shared<const HeldDescriptor>(worker_.upstream_descriptors());
+  worker_.loop().connect(lane.address, timeout,
+                         [this, &lane, waiter, timeout, held](Result<std::unique_ptr<io::Stream>> stream) {
+                           if (lane.is_http2)
+                             shared_connected(lane, timeout, std::move(stream));
+                           else
+                             connected(lane, waiter, std::move(stream));
+                         });
 }
 
 void UpstreamPool::answer(const UpstreamWaiter& waiter, Result<std::unique_ptr<UpstreamCall>> call) {

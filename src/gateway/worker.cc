@@ -86,8 +86,17 @@ void Worker::accepted(Way way, std::unique_ptr<io::Stream> stream) {
 }
 
 // What has ended keeps its descriptor until it is buried, which waits while thousands are cut.
+bool Worker::lacks(std::size_t wanted) const {
+  return connections_.size() + ended_.size() + *upstream_descriptors_ + wanted > options_.descriptors_max;
+}
+
+void Worker::make_room_for_upstream() {
+  if (lacks(1)) (void)make_room();  // where nobody rests, connecting says what is wrong
+}
+
 bool Worker::has_room() {
-  if (connections_.size() + ended_.size() < options_.connections_max) return true;
+  // With one to spare: who asks for something needs a second.
+  if (connections_.size() + ended_.size() < options_.connections_max && !lacks(2)) return true;
   if (ended_.empty() && !make_room()) return false;
   ended_.pop_back();  // nobody stands in it: a listener calls
   return true;

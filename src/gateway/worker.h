@@ -54,6 +54,18 @@ class TurnEnd {
   Worker* marked_ = nullptr;
 };
 
+// One descriptor of this worker's towards an application, for as long as this lives; it may outlive the worker.
+class HeldDescriptor {
+ public:
+  explicit HeldDescriptor(std::shared_ptr<std::size_t> count) : count_(std::move(count)) { ++*count_; }
+  HeldDescriptor(const HeldDescriptor&) = delete;
+  HeldDescriptor& operator=(const HeldDescriptor&) = delete;
+  ~HeldDescriptor() { --*count_; }
+
+ private:
+  std::shared_ptr<std::size_t> count_;
+};
+
 // How a worker, and everything that is open in it, comes to its end.
 enum class Drain {
   kLeave,    // nothing that is open ends for it: connections are asked to go elsewhere with their next request
@@ -68,8 +80,9 @@ constexpr std::size_t kConnectionsMost = 16'384;
 
 struct WorkerOptions {
   io::Address listen;
-  std::string console_origin;                      // "https://console.localhost:7443": where sign-in happens
-  std::size_t connections_max = kConnectionsMost;  // with those that ended and have a descriptor still; at least 1
+  std::string console_origin;                          // "https://console.localhost:7443": where sign-in happens
+  std::size_t connections_max = kConnectionsMost;      // with those that ended and have a descriptor still; at least 1
+  std::size_t descriptors_max = 2 * kConnectionsMost;  // those, and the ones towards applications; more than 1
   // So many sessions whose facts changed are decided again, or are buried, before others have their turn.
   std::size_t slice_sessions = 64;
   telemetry::Exporter* exporter = nullptr;       // of spans, where somebody wants them
@@ -125,6 +138,10 @@ class Worker {
   // The exchange of this connection and stream, if it still runs; one that a change concerns is decided again first.
   Exchange* find(std::uint64_t connection, std::int32_t stream);
   UpstreamPool& upstreams() { return *upstreams_; }
+  // Of a connection to an application that is about to be made, or is. Before one is made, a client's that rests gives
+  // way where there are no more.
+  const std::shared_ptr<std::size_t>& upstream_descriptors() const { return upstream_descriptors_; }
+  void make_room_for_upstream();
   void at_turn_end(TurnEnd& what);
   void forget(TurnEnd& what);
   // Destroyed at the end of this turn, or when all that must be cut is: who calls may stand in it.
@@ -170,6 +187,7 @@ class Worker {
     return room;
   }
   void accepted(Way way, std::unique_ptr<io::Stream> stream);
+  bool lacks(std::size_t wanted) const;  // so many descriptors more
   bool has_room();
   bool make_room();
   void sweep();
@@ -204,6 +222,7 @@ class Worker {
   std::shared_ptr<const crypto::TlsServerContext> context_;  // shared: sessions keep the one they began with
   std::vector<std::pair<Way, std::unique_ptr<io::Listener>>> listeners_;
   bool sweeps_ = false;
+  std::shared_ptr<std::size_t> upstream_descriptors_ = std::make_shared<std::size_t>(0);
   std::vector<TurnEnd*> marked_;  // before those that take themselves out
   std::unique_ptr<UpstreamPool> upstreams_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
