@@ -310,10 +310,10 @@ bool Edge::renew_what_is_due() {
   // Applications are verified by the roots of today, too, and shown who we are by what is good today.
   const bool own_is_due = own_ && parts_.clock.unix_time() >= renew_own_at_;
   const bool has_own = own_is_due && renew_own().ok();
-  if (renewed || has_roots || lacks_signer_ || has_own) {
+  if (renewed || has_roots || lacks_roots_ || lacks_own_ || has_own) {
     if (const policy::SnapshotPtr snapshot = shared_.snapshot.current()) rebuild_site(*snapshot);
   }
-  return !lacks_signer_ && own_is_due == has_own && (renewed || !(lacks_names || is_due));
+  return !lacks_roots_ && !lacks_own_ && own_is_due == has_own && (renewed || !(lacks_names || is_due));
 }
 
 // A root that came is trusted before it signs, one that was taken away for a minute at most.
@@ -369,7 +369,7 @@ void Edge::rebuild_site(const policy::Snapshot& snapshot) {
   std::vector<const contract::Entity*> apps = snapshot.entities_of_type(kAppType);
   std::vector<const contract::Entity*> routes = snapshot.entities_of_type(kRouteType);
   std::vector<Error> problems;
-  lacks_signer_ = false;
+  lacks_roots_ = lacks_own_ = false;
   const auto site = Site::build(
       apps, routes, problems,
       [this](const UpstreamIdentity& identity, bool is_http2) { return upstream_tls(identity, is_http2); },
@@ -399,8 +399,10 @@ Result<std::shared_ptr<const crypto::TlsClientContext>> Edge::upstream_tls(const
   crypto::TlsClientOptions options;
   options.alpn = {is_http2 ? "h2" : "http/1.1"};
   if (!identity.spiffe_id.empty()) {
-    const auto trusted = parts_.trusted();
-    lacks_signer_ = lacks_signer_ || !trusted;
+    // The signer is waited for: one that does not answer is asked once for all applications, not for each.
+    const auto trusted = lacks_roots_ ? fail(ErrorKind::kUnavailable, "signer_unavailable", "the roots are not known")
+                                      : parts_.trusted();
+    lacks_roots_ = !trusted;
     if (!trusted) return trusted.error();
     WARY_ASSIGN_OR_RETURN(crypto::TrustRoots roots, crypto::TrustRoots::build(trusted->roots));
     options.verify_server = crypto::verify_svid_of(std::move(roots), options_.trust_domain, identity.spiffe_id,
@@ -438,8 +440,9 @@ std::optional<crypto::TlsIdentity> Edge::own_identity() {
   if (!parts_.issue_own) return std::nullopt;
   if (own_ && parts_.clock.unix_time() < own_ends_) return own_;
   own_.reset();
+  if (lacks_own_) return std::nullopt;
   if (const Status renewed = renew_own(); !renewed) {
-    lacks_signer_ = true;
+    lacks_own_ = true;
     parts_.log.warn("edge.identity_not_renewed", {{"code", renewed.error().code}});
   }
   return own_;

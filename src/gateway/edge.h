@@ -145,9 +145,10 @@ class Edge {
   std::map<std::string, std::shared_ptr<AppMetrics>> counted_;  // by application; one that comes back goes on
   std::unique_ptr<enforce::Shipper> shipper_;
   std::unique_ptr<link::Subscriber> subscriber_;
-  std::vector<std::string> wanted_;         // what is served
-  std::vector<std::string> names_;          // what the certificate at hand is for
-  bool lacks_signer_ = false;               // when the site was built, something of the signer's could not be had
+  std::vector<std::string> wanted_;  // what is served
+  std::vector<std::string> names_;   // what the certificate at hand is for
+  // When the site was built, this of the signer's could not be had.
+  bool lacks_roots_ = false, lacks_own_ = false;
   std::optional<crypto::TlsIdentity> own_;  // the edge's, where an application may ask for it
   UnixTime own_ends_, renew_own_at_;
   UnixTime renew_at_;

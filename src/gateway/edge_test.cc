@@ -117,6 +117,7 @@ struct EdgeWorld {
     return gateway::IssuedCertificate{{std::move(made)}, leaf.not_after};
   }
   Result<gateway::TrustedRoots> trusted() {
+    ++trusted_asked;
     if (is_away) return fail(ErrorKind::kUnavailable, "signer_unavailable", "the signer does not answer");
     return gateway::TrustedRoots{{ca}, 1};
   }
@@ -261,7 +262,7 @@ struct EdgeWorld {
   std::vector<std::string> shown_ids;  // whose they are
   bool refuses_own = false;
   std::int64_t own_life = 1800 * kNanosPerSecond;
-  std::size_t own_asked = 0;
+  std::size_t own_asked = 0, trusted_asked = 0;
 };
 
 }  // namespace
@@ -374,6 +375,28 @@ TEST_CASE("an edge that could not have its own certificate shows it as soon as i
   CHECK(world.ask() == 502);
   world.refuses_own = false;
   CHECK(world.until([&] { return world.ask() == 200; }, 10));
+}
+
+TEST_CASE("a signer that does not answer is asked once for a site, however many applications there are") {
+  for (const bool is_away : {true, false}) {
+    EdgeWorld world;
+    world.is_away = is_away;  // or of the edge's own certificate alone
+    world.refuses_own = true;
+    for (const std::string name : {"a", "b", "c", "d", "e"}) {
+      world.serve(
+          {EdgeWorld::fact("hosts", Json::array({Json(name + ".test")})),
+           EdgeWorld::fact("upstream", Json("https://127.0.0.1:9")),
+           EdgeWorld::fact("upstream_identity", Json::object({{"spiffeId", Json("spiffe://local/demo/" + name)}}))},
+          "demo/" + name);
+    }
+    world.start();
+    const std::size_t& asked = is_away ? world.trusted_asked : world.own_asked;
+    REQUIRE(world.until([&] { return asked > 0; }));
+    CHECK(asked == 1);
+    CHECK(world.edge->resource_of("e.test", "/").has_value() != is_away);
+    world.is_away = world.refuses_own = false;
+    CHECK(world.until([&] { return world.own_asked > 0 && world.edge->resource_of("e.test", "/").has_value(); }));
+  }
 }
 
 TEST_CASE("the edge's own certificate is shown to workloads of ours alone, unless an App says so") {
