@@ -156,7 +156,8 @@ void Stage::run(std::int64_t millis) {
 
 void Stage::ask(const std::string& method, const std::string& path, bool opens_body) {
   if (two_) {
-    auto fields = two_->head(spoken_.grpc && !path.starts_with("/.wary") ? "POST" : method, path);
+    const std::string sent = spoken_.grpc && !path.starts_with("/.wary") ? "POST" : method;  // fields are views of it
+    auto fields = two_->head(sent, path);
     if (spoken_.grpc) fields.push_back({"content-type", "application/grpc"});
     if (path.starts_with("/.wary")) fields.push_back({"cookie", "__Host-wary_state=abc"});
     streams_.push_back(two_->send(fields, opens_body ? kHalfOfBody : "", !opens_body));
