@@ -71,8 +71,8 @@ async function main() {
   const calls = start("gRPC", process.execPath, [join(root, "bench/revoke_grpc.mjs"), String(grpcPort)]);
   await until("the application of gRPC listens", () => calls.text.includes("ready"));
   const names = ["stays", ...Array.from({ length: rounds }, (_, i) => `goes${i}`)];
-  const objects = [["Namespace", "bench", {}], ...names.map((name) => ["User", name, {}]), ["App", "site", { hosts: ["site.localhost"], upstream: `http://127.0.0.1:${up}` }],
-    ["App", "grpc", { hosts: ["grpc.localhost"], upstream: `http://127.0.0.1:${grpcPort}`, protocol: "http2" }],
+  const objects = [["Namespace", "bench", {}], ...names.map((name) => ["User", name, {}]), ["App", "site", { hosts: ["site.localhost"], upstream: `http://127.0.0.1:${up}`, maxConcurrent: 1000000 }],
+    ["App", "grpc", { hosts: ["grpc.localhost"], upstream: `http://127.0.0.1:${grpcPort}`, protocol: "http2", maxConcurrent: 1000000 }],
     ["Policy", "site", { cedar: 'permit (principal is Wary::User, action in Wary::Action::"read", resource in Wary::App::"bench/site"); permit (principal is Wary::User, action, resource in Wary::App::"bench/grpc");' }]];
   writeFileSync(join(scratch, "bench.yaml"), objects.map(([kind, name, spec]) => JSON.stringify({ apiVersion: "wary.dev/v1", kind, metadata: { name }, spec })).join("\n---\n"));
   const applied = wary.cli("apply", "-f", join(scratch, "bench.yaml"), "-n", "bench");

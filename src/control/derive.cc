@@ -127,6 +127,9 @@ std::optional<Entity> derive_app(const Objects& objects, const EntityId& id) {
     entity.attributes.push_back(fact("upstream_identity", *identity, "resource"));
   }
   if (const Json* most = spec.find("maxBodyBytes")) entity.attributes.push_back(fact("max_body", *most, "resource"));
+  if (const Json* most = spec.find("maxConcurrent")) {
+    entity.attributes.push_back(fact("max_concurrent", *most, "resource"));
+  }
   entity.attributes.push_back(fact("protocol", spec.string_or("protocol", "http1"), "resource"));
   entity.attributes.push_back(fact("record", spec.string_or("record", "with"), "resource"));
   if (spec.string_or("plain", "redirect") == "serve") {

@@ -292,6 +292,11 @@ Point::Answer Point::decide(const contract::Request& request, const AccessDetail
 Point::Ruling Point::decide(const Recognised& who, const Access& access, const AccessDetail& detail) {
   const std::string& id = next_decision_id();
   policy::SharedDecision decision = rule(access, who.subject.refusal ? &*who.subject.refusal : nullptr);
+  if (!detail.deny_allowed.empty() && decision->is_allowed()) {
+    Decision denied = *decision;
+    deny_after_all(denied, detail.deny_allowed);
+    decision = std::make_shared<const Decision>(std::move(denied));
+  }
   const std::string_view session = who.subject.session ? std::string_view(who.subject.session->id) : "";
   const auto sequence =
       record_access({who.principal, session.size() <= limits::kFreeTextBytes ? session : std::string_view{},

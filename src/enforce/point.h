@@ -34,6 +34,7 @@
 #include "contract/decision.h"
 #include "contract/event.h"
 #include "enforce/access.h"
+#include "enforce/concurrency_table.h"
 #include "enforce/event_ring.h"
 #include "enforce/identify.h"
 #include "enforce/rate_table.h"
@@ -53,6 +54,7 @@ struct Shared {
   // Monotonic nanoseconds when the control plane was last heard; staleness counts from here.
   std::atomic<std::int64_t> control_heard{0};
   RateTable rates;                          // how often each principal may ask, over all threads
+  ConcurrencyTable at_work;                 // and how much of it is at work at once
   SeenSet proofs{kProofsKept, kProofsMax};  // DPoP proofs that were shown to any thread
 };
 
@@ -76,6 +78,7 @@ struct AccessDetail {
   std::string_view context = {};  // the request's context as canonical JSON, where that is at hand; it is recorded then
   bool lists_dependencies = true;      // false: the decision is not kept for an open connection
   const Challenge* refusal = nullptr;  // of the subject: then the answer is a deny, credential_refused
+  std::string_view deny_allowed = {};  // why what the policies allow is denied all the same; empty: it is not
 };
 
 class Point {
@@ -102,7 +105,7 @@ class Point {
   // and a Route's step-up that is not met (step_up_required) deny, also when an open connection is decided again.
   Answer decide(const contract::Request& request, const AccessDetail& detail);
   // The same for the gateway. Of the detail, `obligations`, `context`, `lists_dependencies` and `refusal` are not
-  // asked.
+  // asked; `deny_allowed` is by this one alone.
   std::shared_ptr<const Recognised> recognise(const Presented& presented);
   Ruling decide(const Recognised& who, const Access& access, const AccessDetail& detail);
   policy::SharedDecision reconsider(const Access& access);

@@ -282,6 +282,128 @@ TEST_CASE("whoever is not known has one rate for all addresses of an IPv6 networ
   CHECK(limited == 4);
 }
 
+TEST_CASE("one principal has so many requests at work, and holds no place of the application's beyond them") {
+  World world;
+  std::vector<AppStream*> held;
+  world.site->on_request = [&](AppStream& stream, const AppRequest&) { held.push_back(&stream); };
+  serve(world, {make_fact("max_concurrent", std::int64_t{3})});
+  std::vector<std::unique_ptr<Client>> waiting;
+  for (int i = 0; i < 3; ++i) waiting.push_back(world.ask("/slow"));
+  CHECK(held.size() == 3);
+  const auto fourth = world.ask("/slow");
+  REQUIRE(fourth->answers().size() == 1);
+  CHECK(fourth->answers()[0].status == 429);
+  CHECK(fourth->answers()[0].field("retry-after") == "1");
+  CHECK(error_code(fourth->answers()[0]) == "concurrency_exceeded");
+  const contract::Event refused = world.events().back();
+  CHECK(fourth->answers()[0].body.find(refused.decision_id) != std::string::npos);
+  CHECK(refused.actor == "Wary::User::\"alice\"");
+  CHECK(refused.detail.find("\"decision\":\"deny\"") != std::string::npos);
+  CHECK(refused.detail.find("\"reason\":\"concurrency_exceeded\"") != std::string::npos);
+  CHECK(world.metrics.to_prometheus().find("wary_gateway_over_concurrency_total 1\n") != std::string::npos);
+  // Over any protocol and any connection; and nobody else is touched.
+  Http2TestClient http2(world);
+  const auto stream = http2.send(http2.head("GET", "/slow"));
+  http2.run(20);
+  CHECK(http2.answer(stream).status == 429);
+  const auto carol = world.client();
+  carol->send(World::get("/slow", "", "carol-token"));
+  world.run(20);
+  CHECK(held.size() == 4);
+  // Whom the policies deny hears that.
+  const auto bob = world.client();
+  bob->send(World::get("/slow", "", "bob-token"));
+  world.run(20);
+  CHECK(bob->answers().at(0).status == 403);
+  // An answer's end, and a client's, give their places back.
+  held[0]->send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  waiting[1]->reset();
+  world.run(20);
+  for (int i = 0; i < 2; ++i) waiting.push_back(world.ask("/slow"));
+  CHECK(held.size() == 6);
+  CHECK(world.ask("/slow")->answers().at(0).status == 429);
+  CHECK(held.size() == 6);
+  world.check_recorded();
+}
+
+TEST_CASE("a WebSocket holds its place for as long as it is open, and gRPC has its own word for too many") {
+  World world;
+  world.site->on_request = [](AppStream& stream, const AppRequest& request) {
+    if (request.field("upgrade").empty()) return stream.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    stream.send(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+  };
+  serve(world, {make_fact("max_concurrent", std::int64_t{1})});
+  const std::string opens =
+      "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+  const auto socket = world.ask("/ws", opens);
+  REQUIRE(socket->answers().at(0).status == 101);
+  CHECK(world.ask("/ws", opens)->answers().at(0).status == 429);
+  CHECK(world.ask("/x")->answers().at(0).status == 429);
+  Http2TestClient grpc(world);
+  auto fields = grpc.head("POST", "/service/Call");
+  fields.push_back({"content-type", "application/grpc"});
+  const auto call = grpc.send(fields, "12345");
+  grpc.run(20);
+  CHECK(grpc.answer(call).status == 200);
+  CHECK(grpc.answer(call).field("grpc-status") == "8");
+  socket->close();
+  world.run(50);
+  CHECK(world.ask("/x")->answers().at(0).status == 200);
+}
+
+TEST_CASE("an App that says nothing of it lets 256 requests of one principal be at work, and no more") {
+  World world;
+  std::size_t at_work = 0;
+  world.site->on_request = [&](AppStream&, const AppRequest&) { ++at_work; };
+  std::vector<std::unique_ptr<Http2TestClient>> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.push_back(std::make_unique<Http2TestClient>(world));
+    for (int k = 0; k < 100; ++k) clients.back()->send(clients.back()->head("GET", "/slow"));
+    clients.back()->run(50);
+  }
+  CHECK(at_work == 256);
+  world.revoke("alice");  // whatever ends a request gives its place back
+  world.run(100);
+  const auto carol = world.client();
+  carol->send(World::get("/slow", "", "carol-token"));
+  world.run(20);
+  CHECK(at_work == 257);
+}
+
+TEST_CASE("whoever is not known shares what is at work with all of an address, and with nobody of another") {
+  World world(1, {"127.0.0.1"});
+  world.site->on_request = [](AppStream&, const AppRequest&) {};
+  auto app =
+      make_entity("Wary::App", "demo/site",
+                  {make_fact("hosts", Json::array({Json("site.test")})), make_fact("upstream", "http://127.0.0.1:9000"),
+                   make_fact("max_concurrent", std::int64_t{2})});
+  auto open = make_entity("Wary::Route", "demo/open",
+                          {make_fact("app", make_reference("Wary::App", "demo/site")), make_fact("path", "/open"),
+                           make_fact("record", "with")},
+                          {{"Wary::App", "demo/site"}});
+  std::vector<Error> problems;
+  world.worker->post_site(gateway::Site::build({&app}, {&open}, problems));
+  world.change({app});
+  std::vector<std::unique_ptr<Client>> clients;
+  std::string statuses;
+  for (const char address : {'\1', '\1', '\1', '\2', '\2', '\2'}) {
+    std::string header("\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", 16);
+    header += std::string("\x0a\0\0", 3) + address + std::string("\x7f\0\0\x01\xdc\x04\x01\xbb", 8);
+    auto client = std::make_unique<Client>(*world.client_loop, *world.anonymous_context, "site.test");
+    client->send_raw(header);
+    client->connect(io::Address::tcp("127.0.0.1", 7443));
+    world.run(10);
+    client->send(World::get("/open", "", ""));
+    world.run(10);
+    statuses += client->answers().empty() ? "- " : std::to_string(client->answers()[0].status) + " ";
+    clients.push_back(std::move(client));
+  }
+  CHECK(statuses == "- - 429 - - 429 ");
+}
+
 TEST_CASE("a request larger than the application takes is refused, by its length or as it comes") {
   World world;
   serve(world, {make_fact("max_body", std::int64_t{1'000})});

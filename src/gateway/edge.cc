@@ -90,6 +90,7 @@ Status Edge::start() {
     if (options_.listen_plain) WARY_RETURN_IF_ERROR(check_port(*options_.listen_plain));
   }
   shared_.rates.hide(parts_.random.number(), parts_.random.number());
+  shared_.at_work.hide(parts_.random.number(), parts_.random.number());
   for (std::size_t i = 0; i < lanes_.size(); ++i) WARY_RETURN_IF_ERROR(start_worker(i));
   WARY_RETURN_IF_ERROR(start_link());
   for (const auto& lane : lanes_) lane->thread = std::thread([loop = lane->loop.get()] { loop->run(); });

@@ -131,6 +131,7 @@ void Exchange::give_up(bool reset) {
   span_.give_up();
   leave_live();
   release_upstream(reset);
+  place_ = {};
   app_ = nullptr;
   hsts_ = {};
   site_.reset();
@@ -238,6 +239,7 @@ void Exchange::finish() {
   span_.end();
   release_upstream(false);
   state_ = State::kIdle;
+  place_ = {};
   app_ = nullptr;
   hsts_ = {};
   site_.reset();

@@ -14,6 +14,7 @@
 #include "codec/http1.h"
 #include "contract/decision.h"
 #include "enforce/access.h"
+#include "enforce/concurrency_table.h"
 #include "enforce/live_sessions.h"
 #include "enforce/point.h"
 #include "gateway/client_side.h"
@@ -85,7 +86,10 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   void finish();
   void release_upstream(bool reset);
   void set_deadline(std::int64_t nanos);
+  std::string counted_as(const enforce::Point::Subject& subject) const;
   bool is_over_rate(const enforce::Point::Subject& subject);
+  bool take_place(const enforce::Point::Subject& subject);
+  void too_many(std::string_view code, std::string_view title, std::string_view next, std::int64_t seconds);
   void live_under(const policy::SharedDecision& decision);
   void leave_live();
   void upstream_failed(int status, std::string_view code, std::string_view message);
@@ -143,7 +147,8 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
 
   std::shared_ptr<const Site> site_;  // keeps app_ valid while this exchange runs
   const App* app_ = nullptr;
-  std::string_view hsts_;  // what its answers tell browsers, of app_; empty: nothing
+  enforce::ConcurrencyTable::Place place_;  // of app_'s for this principal, for as long as it is at work
+  std::string_view hsts_;                   // what its answers tell browsers, of app_; empty: nothing
   OutgoingRequest outgoing_;
   std::vector<std::string> redacted_;  // fields of the answer that do not go on
   std::unique_ptr<UpstreamCall> upstream_;

@@ -25,6 +25,8 @@ constexpr std::int64_t kReceiptTime = 2 * kNanosPerSecond;
 constexpr std::string_view kContinuePath = "/.wary/continue";
 constexpr std::string_view kSignOutPath = "/api/signout";
 constexpr std::string_view kLivePath = "/.wary/live";
+// Why what the policies allow is denied: this principal has too many at work.
+constexpr std::string_view kConcurrencyExceeded = "concurrency_exceeded";
 // context.transport of a request that did not come over TLS (schema/wary.cedarschema).
 constexpr std::string_view kPlain = "plain", kTerminated = "terminated";
 
@@ -186,26 +188,39 @@ void Exchange::begin(const http1::RequestHead& head) {
   decide(head, *app_, path);
 }
 
+// Whose requests are counted together.
+std::string Exchange::counted_as(const enforce::Subject& subject) const {
+  return subject.is_anonymous ? network_of(client_.connection().client_address()) : subject.principal.id;
+}
+
 // How often one principal may ask one application is counted for all threads of the process.
 bool Exchange::is_over_rate(const enforce::Subject& subject) {
   const Reach& reach = app_->reach;
   if (reach.rate <= 0) return false;
-  const std::string who =
-      subject.is_anonymous ? network_of(client_.connection().client_address()) : subject.principal.id;
-  const std::uint64_t key = worker_.rates().key_of(who, app_->id.id);
+  const std::uint64_t key = worker_.rates().key_of(counted_as(subject), app_->id.id);
   const auto taken = worker_.rates().take(key, reach.rate, reach.burst, worker_.loop().now().nanos);
   if (taken.allowed) return false;
-  const std::string seconds = std::to_string(taken.wait_nanos / kNanosPerSecond + 1);
   worker_.count_over_rate();
-  if (is_grpc_) {
-    respond_grpc(429, "too many requests");
-    return true;
-  }
-  const Notice notice{429, "rate_exceeded", "You ask more often than this application allows.",
-                      "Wait as many seconds as Retry-After says, and ask again.", ""};
-  respond(429, {{"Content-Type", "application/json"}, {"Retry-After", seconds}, {"Cache-Control", "no-store"}},
-          render_json(notice));
+  too_many("rate_exceeded", "You ask more often than this application allows.",
+           "Wait as many seconds as Retry-After says, and ask again.", taken.wait_nanos / kNanosPerSecond + 1);
   return true;
+}
+
+// And how many are at work at once, from the decision to the answer's end. What is open for long holds a place of the
+// application's like everything else: WebSockets and streams count for as long as they last.
+bool Exchange::take_place(const enforce::Subject& subject) {
+  const std::uint64_t key = worker_.at_work().key_of(counted_as(subject), app_->id.id);
+  auto place = worker_.at_work().take(key, app_->reach.concurrent);
+  if (place) place_ = std::move(*place);
+  return place.has_value();
+}
+
+void Exchange::too_many(std::string_view code, std::string_view title, std::string_view next, std::int64_t seconds) {
+  if (is_grpc_) return respond_grpc(429, title);
+  const std::string after = std::to_string(seconds);
+  const Notice notice{429, code, title, next, decision_id_};
+  respond(429, {{"Content-Type", "application/json"}, {"Retry-After", after}, {"Cache-Control", "no-store"}},
+          render_json(notice));
 }
 
 void Exchange::decide(const http1::RequestHead& head, const App& app, std::string_view path) {
@@ -225,6 +240,7 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, std::strin
   const std::string& client = connection.client_address();
   span_.begin(worker_, head, app, route, path, connection);
   if (is_over_rate(subject)) return;
+  const bool has_place = take_place(subject);
 
   is_sign_out_ = app.is_console && path == kSignOutPath;
   access_.tenant = app.tenant;
@@ -237,7 +253,10 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, std::strin
                                                          : kPlain;
   access_.context.write(*who, {client, worker_.host_room(), head.method, path, way});
 
-  const auto made = point.decide(*who, access_, {head.method, head.host, path, client, span_.trace_id()});
+  enforce::AccessDetail detail{head.method, head.host, path, client, span_.trace_id()};
+  // Whom the policies deny hears that, whoever else is at work.
+  if (!has_place) detail.deny_allowed = kConcurrencyExceeded;
+  const auto made = point.decide(*who, access_, detail);
   const contract::Decision& decision = *made.decision;
   decision_id_ = made.id;
   span_.decided(decision_id_, decision, who->principal);
@@ -246,6 +265,11 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, std::strin
     if (decision.reason_code == "ledger_unavailable" || decision.reason_code.starts_with("snapshot_")) {
       return refuse({503, decision.reason_code == "ledger_unavailable" ? "ledger_unavailable" : "policy_unavailable",
                      "no access is given while it cannot be decided and recorded"});
+    }
+    if (decision.reason_code == kConcurrencyExceeded) {
+      worker_.count_over_concurrency();
+      return too_many(kConcurrencyExceeded, "You have more at work here than this application allows at once.",
+                      "Wait for what you asked for before, or end it; then ask again.", 1);
     }
     return deny(head, app, path, subject, decision);
   }
@@ -413,6 +437,7 @@ void Exchange::respond(int status, std::vector<http1::Field> fields, std::string
   }
   const bool written =
       client_.answer({status, fields, body.size(), !body.empty() && method_ != "HEAD", false, true, closes});
+  place_ = {};
   app_ = nullptr;
   hsts_ = {};
   site_.reset();

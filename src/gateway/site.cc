@@ -6,6 +6,7 @@
 
 #include "codec/text.h"
 #include "codec/uri.h"
+#include "enforce/concurrency_table.h"
 
 namespace wary::gateway {
 
@@ -86,6 +87,10 @@ Reach reach_of(const contract::Entity& entity) {
   }
   if (const codec::Json* most = find_fact(entity, "max_body"); most != nullptr && most->is_integer()) {
     reach.max_body = static_cast<std::uint64_t>(std::max<std::int64_t>(0, most->as_integer()));
+  }
+  if (const codec::Json* most = find_fact(entity, "max_concurrent"); most != nullptr && most->is_integer()) {
+    constexpr auto kMost = static_cast<std::int64_t>(enforce::ConcurrencyTable::kMost);
+    reach.concurrent = static_cast<std::uint64_t>(std::clamp<std::int64_t>(most->as_integer(), 1, kMost));
   }
   const codec::Json* health = record("health");
   if (health != nullptr && health->string_or("path", "").starts_with('/')) {

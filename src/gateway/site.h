@@ -6,10 +6,10 @@
 //
 // Attributes of Wary::App: hosts (set of names), upstream ("http://127.0.0.1:9090" or "unix:/path") and upstreams (more
 // of them, served alike), protocol ("http1" | "http2"), record ("with" | "before"), sign_in ("session" | "none"), plain
-// ("serve"), forward_authorization (true), and how it is reached: timeouts, health, retries, rate, max_body
-// (schema/wary.cedarschema has them). Of Wary::Route: app (entity), path ("/exact", or "/api/*" for "/api" and all
-// below), record.
-// A path that no route names is the app's own: its resource is the App. Immutable; any thread.
+// ("serve"), forward_authorization (true), and how it is reached: timeouts, health, retries, rate, max_body,
+// max_concurrent (schema/wary.cedarschema has them). Of Wary::Route: app (entity), path ("/exact", or "/api/*" for
+// "/api" and all below), record. A path that no route names is the app's own: its resource is the App. Immutable; any
+// thread.
 #pragma once
 
 #include <functional>
@@ -60,6 +60,7 @@ struct Reach {
   double retry_share = 0.2;                    // of the application's requests, at most
   std::uint64_t max_body = 0;                  // of a request; 0: as much as it wants
   double rate = 0, burst = 0;                  // requests of one principal per second; 0: as many as it wants
+  std::uint64_t concurrent = 256;              // requests of one principal that are at work at once
   std::optional<HealthCheck> health;
 };
 

@@ -25,6 +25,7 @@ Worker::Worker(io::Loop& loop, Clock& clock, Random& random, enforce::Shared& sh
       log_(log),
       point_(shared, ring, clock, random, std::move(point), metrics),
       rates_(shared.rates),
+      at_work_(shared.at_work),
       options_(std::move(options)),
       redeem_(std::move(redeem)),
       connections_metric_(metrics.gauge("wary_gateway_connections", "Open client connections")),
@@ -33,6 +34,8 @@ Worker::Worker(io::Loop& loop, Clock& clock, Random& random, enforce::Shared& sh
       made_room_metric_(metrics.counter("wary_gateway_made_room_total",
                                         "Connections at rest that ended at the limit, for one that was opened")),
       over_rate_metric_(metrics.counter("wary_gateway_over_rate_total", "Requests refused for their principal's rate")),
+      over_concurrency_metric_(metrics.counter("wary_gateway_over_concurrency_total",
+                                               "Requests refused as their principal had too many at work")),
       upstreams_(std::make_unique<UpstreamPool>(*this)) {}
 
 TurnEnd::~TurnEnd() {

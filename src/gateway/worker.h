@@ -130,6 +130,7 @@ class Worker {
   Log& log() { return log_; }
   enforce::Point& point() { return point_; }
   enforce::RateTable& rates() { return rates_; }
+  enforce::ConcurrencyTable& at_work() { return at_work_; }
   enforce::LiveSessions& live() { return live_; }
   const std::shared_ptr<const Site>& site() const { return site_; }
   const WorkerOptions& options() const { return options_; }
@@ -173,6 +174,7 @@ class Worker {
   std::vector<codec::http1::Field>& framed_fields() { return emptied(framed_fields_); }  // as a protocol writes them
   codec::http1::RequestHead& head_room();
   void count_over_rate() { over_rate_metric_.add(); }
+  void count_over_concurrency() { over_concurrency_metric_.add(); }
   // What is open, and how many bytes lie in its queues.
   std::size_t connections() const { return connections_.size(); }
   std::size_t held_bytes() const;
@@ -206,12 +208,14 @@ class Worker {
   Log& log_;
   enforce::Point point_;
   enforce::RateTable& rates_;  // of the process
+  enforce::ConcurrencyTable& at_work_;
   WorkerOptions options_;
   Redeem redeem_;
   Metric& connections_metric_;
   Metric& refused_metric_;
   Metric& made_room_metric_;
   Metric& over_rate_metric_;
+  Metric& over_concurrency_metric_;
   enforce::LiveSessions live_;  // before the connections, which take themselves out
   bool deciding_ = false;       // a slice of what is marked is planned
   bool in_slice_ = false;

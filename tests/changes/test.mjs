@@ -45,7 +45,7 @@ async function furnish(wary, scratch, port) {
   writeFileSync(join(scratch, "resources/all.yaml"), [
     object("Namespace", "test", "{owners: [owners]}", ""),
     object("User", "alice", "{displayName: Alice}", ""),
-    object("App", "site", `{hosts: [site.localhost], upstream: "http://127.0.0.1:${port}"}`),
+    object("App", "site", `{hosts: [site.localhost], upstream: "http://127.0.0.1:${port}", maxConcurrent: 1000000}`),
     object("Route", "closed", "{app: site, path: /gate/0/*}"),
   ].join("---\n"));
   writeFileSync(join(scratch, "resources/all.cedar"), ['@id("alice")\npermit (principal == Wary::User::"alice", action, resource in Wary::Namespace::"test");\n',
