@@ -16,6 +16,7 @@ namespace http1 = codec::http1;
 
 namespace {
 
+constexpr std::int64_t kReceiptTime = 2 * kNanosPerSecond;
 constexpr std::int64_t kTunnelIdleTime = 3600 * kNanosPerSecond;
 
 bool is_idempotent(std::string_view method) {
@@ -80,6 +81,8 @@ std::size_t Exchange::body_room() const {
   // A WebSocket's opening has no body: to an application that does not agree to it, what comes behind it would be the
   // next request, of the client's own making.
   if (state_ == State::kRunning && wants_upgrade_) return 0;
+  // Until something can leave, what is demanded of the request may still change; it waits for that without its body.
+  if (!upstream_->has_way()) return 0;
   const std::size_t queued = upstream_->queued();
   return queued < kRequestQueued ? kRequestQueued - queued : 0;
 }
@@ -138,6 +141,7 @@ void Exchange::give_up(bool reset) {
 }
 
 void Exchange::connect(bool may_reuse) {
+  if (needs_receipt_ && !worker_.is_durable(sequence_)) return wait_for_receipt();
   state_ = State::kConnecting;
   ++attempts_;
   set_deadline(app_->reach.connect);
@@ -149,6 +153,35 @@ void Exchange::connect(bool may_reuse) {
   if (auto call = worker_.upstreams().take(lane, may_reuse && repeatable)) return adopt(std::move(call));
   tried_.push_back(&lane);
   worker_.upstreams().connect(lane, app_->reach.connect, {connection_, stream_, ++waits_});
+}
+
+void Exchange::wait_for_receipt() {
+  state_ = State::kWaiting;
+  waits_for_receipt_ = sequence_;
+  set_deadline(kReceiptTime);
+  worker_.when_durable(sequence_, connection_, stream_);
+}
+
+void Exchange::on_durable(std::uint64_t sequence) {
+  if (state_ != State::kWaiting || waits_for_receipt_ != sequence) return;
+  waits_for_receipt_ = 0;
+  connect(true);
+}
+
+// A change demands the receipt of a request that was decided before it, and on its way: what has not left waits for it
+// like any other. What is framed on a connection that others share counts as left (upstream_http2.cc bounds it).
+void Exchange::hold_back() {
+  const bool connects = state_ == State::kConnecting;
+  if ((!connects && (state_ != State::kRunning || has_left_ || answered_)) || worker_.is_durable(sequence_)) return;
+  // Of the body some is with the call, and nowhere else: it can only be asked again.
+  if (!connects && (any_body_sent_ || body_ended_ != !has_body_)) {
+    return upstream_failed(503, "policy_changed", "the rules changed while this was on its way");
+  }
+  release_upstream(true);
+  ++waits_;  // a connection that is on its way is nobody's
+  tried_.clear();
+  --attempts_;
+  wait_for_receipt();
 }
 
 void Exchange::connected(std::uint64_t wait, Result<std::unique_ptr<UpstreamCall>> call) {
@@ -337,8 +370,11 @@ policy::SharedDecision Exchange::decide_again() {
 void Exchange::reconsider(std::int64_t committed) {
   const policy::SharedDecision decision = decide_again();
   if (decision->is_allowed()) {
-    (void)keep_obligations(*decision);  // of an answer that has not begun
-    return live_under(decision);
+    const bool demands =
+        keep_obligations(*decision);  // of an answer that has not begun, or a request that has not left
+    live_under(decision);
+    if (demands && !std::exchange(needs_receipt_, true)) hold_back();
+    return;
   }
   const contract::EntityId principal = access_.principal, resource = access_.resource;
   const std::string first = decision_id_;

@@ -2,9 +2,10 @@
 // Private to gateway/.
 //
 // States: idle to (waiting for a receipt | for a redeemed code) to connecting to running to idle, or tunnel after a
-// WebSocket's opening. Every state has a deadline. A revoked exchange is cut in whatever state it is; an idle one too,
-// as long as it stands for a connection that is open under its decision. Thread rule: its worker's. Limits: 64 KiB of a
-// request held on its way; an answer is taken as the client's side has room.
+// WebSocket's opening; back from connecting, or running where nothing has left, to waiting when a change demands so.
+// Every state has a deadline. A revoked exchange is cut in whatever state it is; an idle one too, as long as it stands
+// for a connection that is open under its decision. Thread rule: its worker's. Limits: 64 KiB of a request held on its
+// way; an answer is taken as the client's side has room.
 #pragma once
 
 #include <memory>
@@ -82,6 +83,8 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
  private:
   // exchange.cc
   void connect(bool may_reuse);
+  void wait_for_receipt();
+  void hold_back();
   void adopt(std::unique_ptr<UpstreamCall> call);
   void finish();
   void release_upstream(bool reset);
@@ -130,6 +133,8 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   std::optional<UnixTime> valid_until_;
   std::uint64_t waits_ = 0;              // numbers what is waited for: a late answer to an earlier wait is dropped
   std::uint64_t waits_for_receipt_ = 0;  // the event's sequence; 0: for none
+  std::uint64_t sequence_ = 0;           // of the decision's event
+  bool needs_receipt_ = false;           // nothing goes on before that event is durable
   std::string method_;
   bool is_grpc_ = false;
   bool wants_upgrade_ = false;

@@ -591,10 +591,10 @@ constexpr std::array<Row, kEvents> kTable = {{
     {Event::kDemandsRecord,
      Only::kAll,
      {{
-         {on(kFresh, kKept, kReceipt, kCode, kConnecting, kConnectingBody, kBody, kWaiting, kUpgrading, kAnswering,
-             kBoth, kTunnel, kTunnelHalf),
+         {on(kFresh, kKept, kReceipt, kCode, kBody, kWaiting, kUpgrading, kAnswering, kBoth, kTunnel, kTunnelHalf),
           "="},
          {on(kQueued), "200 / w / a / idle || 200 / w / a / closed"},
+         {on(kConnecting, kConnectingBody), "- / - / a / waits"},
      }}},
     {Event::kDrainLeave,
      Only::kAll,

@@ -21,7 +21,7 @@ namespace http1 = codec::http1;
 
 namespace {
 
-constexpr std::int64_t kReceiptTime = 2 * kNanosPerSecond;
+constexpr std::int64_t kCodeTime = 2 * kNanosPerSecond;
 constexpr std::string_view kContinuePath = "/.wary/continue";
 constexpr std::string_view kSignOutPath = "/api/signout";
 constexpr std::string_view kLivePath = "/.wary/live";
@@ -275,13 +275,8 @@ void Exchange::decide(const http1::RequestHead& head, const App& app, std::strin
   }
   live_under(made.decision);
   if (!prepare(head, path, *who)) return;
-  if (keep_obligations(decision) || route.record == contract::Record::kBefore) {
-    state_ = State::kWaiting;
-    waits_for_receipt_ = made.sequence;
-    set_deadline(kReceiptTime);
-    worker_.when_durable(made.sequence, connection_, stream_);
-    return;
-  }
+  sequence_ = made.sequence;
+  needs_receipt_ = keep_obligations(decision) || route.record == contract::Record::kBefore;
   connect(true);
 }
 
@@ -294,12 +289,6 @@ bool Exchange::keep_obligations(const contract::Decision& decision) {
     if (obligation.name == kRedactHeader) redacted_.push_back(obligation.value);
   }
   return waits;
-}
-
-void Exchange::on_durable(std::uint64_t sequence) {
-  if (state_ != State::kWaiting || waits_for_receipt_ != sequence) return;
-  waits_for_receipt_ = 0;
-  connect(true);
 }
 
 bool Exchange::prepare(const http1::RequestHead& head, std::string_view path, const enforce::Recognised& who) {
@@ -383,7 +372,7 @@ void Exchange::continue_sign_in(const http1::RequestHead& head) {
   state_ = State::kWaiting;
   waits_for_receipt_ = 0;
   const std::uint64_t wait = ++waits_;
-  set_deadline(kReceiptTime);
+  set_deadline(kCodeTime);
   const std::string host(head.host.substr(0, head.host.rfind(':')));
   const std::string back = safe_return_path(path.value_or("/"));
   Worker& worker = worker_;

@@ -52,6 +52,8 @@ class UpstreamCall {
   virtual void data(std::string_view bytes) = 0;
   virtual void end() = 0;
   virtual std::size_t queued() const = 0;
+  // False while nothing can leave: TLS shakes hands.
+  virtual bool has_way() const = 0;
   // The client takes more of the answer again. True when something moved.
   virtual bool resume() = 0;
   // The exchange is done with it, at whatever point; no event comes after. True when it can serve another one: the pool

@@ -38,6 +38,8 @@ void Http1Upstream::stop_using() {
   if (std::exchange(in_use_, false)) --lane_.active;
 }
 
+bool Http1Upstream::has_way() const { return any_left_ || !lane_.tls; }
+
 const io::Address& Http1Upstream::place() const { return lane_.address; }
 
 void Http1Upstream::begin(const OutgoingRequest& request, UpstreamEvents& events) {
@@ -81,6 +83,7 @@ void Http1Upstream::flush() {
     if (put.state == io::IoCount::State::kWouldBlock) break;
     // The answer may be there already (an early refusal of a large body): reading decides.
     out_at_ = put.state == io::IoCount::State::kSome ? out_at_ + put.count : out_.size();
+    any_left_ = true;
   }
   const bool moved = out_at_ != before;
   if (out_at_ == out_.size()) {

@@ -24,6 +24,7 @@ class Http1Upstream final : public UpstreamCall, public TurnEnd {
   void data(std::string_view bytes) override;
   void end() override;
   std::size_t queued() const override { return out_.size() - out_at_; }
+  bool has_way() const override;
   bool resume() override;
   bool release(bool reset) override;
   std::size_t held_bytes() const override { return in_.capacity() + out_.capacity(); }
@@ -67,6 +68,7 @@ class Http1Upstream final : public UpstreamCall, public TurnEnd {
   bool ended_ = false;   // the application said its last byte
   bool broken_ = false;  // or the connection did not last as long
   bool any_answer_ = false;
+  bool any_left_ = false;  // over TLS: its handshake is done
   std::string out_;
   std::size_t out_at_ = 0;
   std::string in_;  // a head that is not whole yet

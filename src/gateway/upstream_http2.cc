@@ -45,6 +45,8 @@ bool Http2Upstream::takes_calls() const {
   return stream_ && !ended_ && !refuses_ && !session_.is_over() && !session_.is_shutting_down() && calls_.size() < most;
 }
 
+bool Http2Upstream::has_way() const { return any_left_ || !lane_.tls; }
+
 std::unique_ptr<UpstreamCall> Http2Upstream::make_call() { return std::make_unique<Http2Call>(shared_from_this()); }
 
 Http2Call* Http2Upstream::find(std::int32_t stream) {
@@ -73,7 +75,6 @@ void Http2Upstream::on_closed(std::int32_t stream, std::uint32_t error) {
 }
 
 void Http2Upstream::on_sent(std::int32_t stream) {
-  if (!any_left_) return;  // all hear at once when something has
   Http2Call* call = find(stream);
   if (call != nullptr && call->events_ != nullptr) call->events_->on_upstream_sent();
 }
@@ -111,7 +112,8 @@ void Http2Upstream::turn_end() {
     if (out_at_ == out_.size()) {
       out_.clear();
       out_at_ = 0;
-      session_.flush(out_, kOutHeld);
+      // While TLS shakes hands, no more than its first bytes: a request that is framed is not taken back.
+      session_.flush(out_, has_way() ? kOutHeld : 1);
       if (out_.empty()) break;
     }
     const io::IoCount put = stream_->write(as_bytes(std::string_view(out_).substr(out_at_)));
@@ -121,17 +123,11 @@ void Http2Upstream::turn_end() {
       return lose("upstream_closed", "the application closed the connection without an answer");
     }
     out_at_ += put.count;
-    if (put.count > 0 && !std::exchange(any_left_, true)) tell_left();
+    any_left_ = true;
   }
   if (!stream_) return;
   stream_->want(true, out_at_ < out_.size());
   if (session_.is_over()) lose("upstream_http2", "the application does not speak HTTP/2 as it should");
-}
-
-void Http2Upstream::tell_left() {
-  std::vector<std::int32_t> open;
-  for (const auto& [stream, call] : calls_) open.push_back(stream);
-  for (const std::int32_t stream : open) on_sent(stream);
 }
 
 // The connection ends: every call on it hears so.

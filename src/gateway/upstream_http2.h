@@ -24,6 +24,7 @@ class Http2Upstream final : public TurnEnd,
   void start();
   bool takes_calls() const;
   bool is_idle() const { return calls_.empty(); }
+  bool has_way() const;
   std::unique_ptr<UpstreamCall> make_call();
   void turn_end() override;
   void close();
@@ -38,7 +39,6 @@ class Http2Upstream final : public TurnEnd,
   void on_sent(std::int32_t stream) override;
   void ready(bool readable);
   void settle();
-  void tell_left();
   void lose(std::string_view code, std::string_view message);
   Http2Call* find(std::int32_t stream);
   void mark() {
@@ -66,6 +66,7 @@ class Http2Call final : public UpstreamCall {
   void data(std::string_view bytes) override;
   void end() override;
   std::size_t queued() const override { return upstream_ && stream_ >= 0 ? upstream_->session_.queued(stream_) : 0; }
+  bool has_way() const override { return !upstream_ || upstream_->has_way(); }
   bool resume() override;
   bool release(bool reset) override;
   std::size_t held_bytes() const override { return held_.capacity(); }

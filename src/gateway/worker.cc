@@ -346,6 +346,7 @@ void Worker::when_durable(std::uint64_t sequence, std::uint64_t connection, std:
 void Worker::post_receipt(std::uint64_t boot, std::uint64_t sequence) {
   if (boot != point_.boot()) return;
   loop_.post([this, sequence] {
+    durable_ = std::max(durable_, sequence);
     while (!waiting_for_receipt_.empty() && waiting_for_receipt_.begin()->first <= sequence) {
       const auto [waited, who] = *waiting_for_receipt_.begin();
       waiting_for_receipt_.erase(waiting_for_receipt_.begin());

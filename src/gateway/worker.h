@@ -161,6 +161,7 @@ class Worker {
   void record_cut(Cut cut);
   // Calls back on this thread once the event is durable.
   void when_durable(std::uint64_t sequence, std::uint64_t connection, std::int32_t stream);
+  bool is_durable(std::uint64_t sequence) const { return sequence <= durable_; }
 
   // Where reads of this thread land; what lies there is good until the next one. Not on the stack, where the compiler
   // would clear it for every read.
@@ -243,6 +244,7 @@ class Worker {
   std::unique_ptr<std::uint8_t[]> socket_buffer_ =
       std::make_unique_for_overwrite<std::uint8_t[]>(kReadBytes);                                              // NOLINT
   std::unique_ptr<std::uint8_t[]> plain_buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(kReadBytes);  // NOLINT
+  std::uint64_t durable_ = 0;  // all events up to this one are
   // sequence → connection, stream
   std::multimap<std::uint64_t, std::pair<std::uint64_t, std::int32_t>> waiting_for_receipt_;
 };
