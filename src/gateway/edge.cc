@@ -15,8 +15,6 @@ namespace {
 
 constexpr std::int64_t kFreshnessCheck = kNanosPerSecond;
 constexpr std::int64_t kTrustedCheck = 60 * kNanosPerSecond;
-// One that hangs is waited for on the loop that hears of revocations: so much longer than that it is left alone.
-constexpr std::int64_t kRestShare = 9;
 constexpr std::int64_t kInheritedCheck = 50 * kNanosPerMilli;
 constexpr std::int64_t kCompleteCheck = 50 * kNanosPerMilli;
 constexpr std::string_view kAppType = "Wary::App";
@@ -93,6 +91,8 @@ Status Edge::start() {
   shared_.at_work.hide(parts_.random.number(), parts_.random.number());
   for (std::size_t i = 0; i < lanes_.size(); ++i) WARY_RETURN_IF_ERROR(start_worker(i));
   WARY_RETURN_IF_ERROR(start_link());
+  signer_ = std::make_unique<SignerDesk>(parts_.loop, parts_.clock,
+                                         SignerDesk::Signer{parts_.issue, parts_.trusted, parts_.issue_own});
   for (const auto& lane : lanes_) lane->thread = std::thread([loop = lane->loop.get()] { loop->run(); });
   keep_fresh();
   ship_inherited();
@@ -165,11 +165,14 @@ void Edge::when_complete(std::function<void()> done) {
 void Edge::see_complete() {
   if (!complete_) return;
   parts_.loop.after(kCompleteCheck, [this] { see_complete(); });
-  if (asks_complete_ || names_.empty() || names_ != wanted_ || !subscriber_ || !subscriber_->is_connected()) return;
+  const auto shows_all = [this] { return site_ && shown_ && shown_->names == wanted_ && !lacks_roots_; };
+  if (asks_complete_ || !shows_all() || !signer_ || signer_->is_asking() || !subscriber_ ||
+      !subscriber_->is_connected())
+    return;
   asks_complete_ = true;
-  subscriber_->call(codec::Json::object().set("op", "hear"), [this](const Result<codec::Json>& reply) {
+  subscriber_->call(codec::Json::object().set("op", "hear"), [this, shows_all](const Result<codec::Json>& reply) {
     asks_complete_ = false;
-    if (reply && !names_.empty() && names_ == wanted_ && site_ && complete_) std::exchange(complete_, nullptr)();
+    if (reply && shows_all() && complete_) std::exchange(complete_, nullptr)();
   });
 }
 
@@ -264,6 +267,7 @@ void Edge::drain(std::function<void()> done, Drain how) {
 }
 
 void Edge::stop() {
+  signer_.reset();
   for (const auto& lane : lanes_) {
     if (lane->thread.joinable()) {
       lane->loop->stop();
@@ -286,45 +290,73 @@ void Edge::keep_fresh() {
   if (subscriber_ && subscriber_->is_connected()) {
     shared_.control_heard.store(parts_.clock.monotonic().nanos, std::memory_order_relaxed);
   }
-  const Monotonic began = parts_.clock.monotonic();
-  if (began >= signer_rests_until_ && !renew_what_is_due()) {
-    const Monotonic ended = parts_.clock.monotonic();
-    signer_rests_until_ = {ended.nanos + kRestShare * (ended.nanos - began.nanos)};
-  }
+  ask_signer();
   parts_.loop.after(kFreshnessCheck, [this] { keep_fresh(); });
 }
 
-// The signer may have been away when names came, or an application that is verified by its roots.
-bool Edge::renew_what_is_due() {
-  const auto renews = [this](const std::vector<std::string>& names) {
-    const Status renewed = renew_certificate(names);
-    if (!renewed) parts_.log.warn("edge.certificate_not_renewed", {{"code", renewed.error().code}});
-    return renewed.ok();
-  };
-  const bool lacks_names = !wanted_.empty() && wanted_ != names_;
-  const bool has_roots = !wanted_.empty() && has_new_roots();
-  const bool is_due = has_roots || (!wanted_.empty() && parts_.clock.unix_time() >= renew_at_);
-  bool renewed = (lacks_names || is_due) && renews(wanted_);
-  // Names that cannot be had keep neither what is shown already from being renewed, nor a root that was taken away in
-  // trust.
-  if (!renewed && lacks_names && is_due && !names_.empty()) renewed = renews(std::vector<std::string>(names_));
-  // Applications are verified by the roots of today, too, and shown who we are by what is good today.
-  const bool own_is_due = own_ && parts_.clock.unix_time() >= renew_own_at_;
-  const bool has_own = own_is_due && renew_own().ok();
-  if (renewed || has_roots || lacks_roots_ || lacks_own_ || has_own) {
-    if (const policy::SnapshotPtr snapshot = shared_.snapshot.current()) rebuild_site(*snapshot);
+// For what is due, or could not be had the last time. Nobody waits for it: what is served stays served meanwhile.
+void Edge::ask_signer() {
+  if (!signer_ || signer_->is_asking()) return;
+  const UnixTime now = parts_.clock.unix_time();
+  SignerDesk::Ask ask;
+  ask.subject = options_.node;
+  // A root that came is trusted before it signs, one that was taken away for a minute at most.
+  ask.roots = !roots_ || parts_.clock.monotonic().nanos - roots_read_.nanos >= kTrustedCheck;
+  // Who verifies clients comes first: without roots no certificate can be shown.
+  if (roots_ && !wanted_.empty()) {
+    const bool lacks = !shown_ || shown_->names != wanted_;
+    const bool is_due = shown_ && (renews_ || now >= shown_->renew_at);
+    if (lacks || is_due) ask.names = wanted_;
+    if (lacks && is_due) ask.others = shown_->names;
   }
-  return !lacks_roots_ && !lacks_own_ && own_is_due == has_own && (renewed || !(lacks_names || is_due));
+  if (wants_own_ && (!own_ || now >= own_->renew_at)) ask.own = own_id();
+  if (!ask.roots && ask.names.empty() && ask.own.empty()) return;
+  signer_->ask(std::move(ask), [this](SignerDesk::Told told) { heard_signer(std::move(told)); });
 }
 
-// A root that came is trusted before it signs, one that was taken away for a minute at most.
-bool Edge::has_new_roots() {
-  const Monotonic now = parts_.clock.monotonic();
-  if (now.nanos - trusted_read_.nanos < kTrustedCheck) return false;
-  trusted_read_ = now;
-  const auto trusted = parts_.trusted();
-  if (!trusted) parts_.log.warn("edge.roots_not_read", {{"code", trusted.error().code}});
-  return trusted && trusted->sequence != trusted_sequence_;
+void Edge::heard_signer(SignerDesk::Told told) {
+  const bool has_new_roots = told.roots && (!roots_ || roots_->sequence != told.roots->sequence);
+  const bool has_certificate = told.certificate.has_value(), has_own = told.own.has_value();
+  const bool is_first = !std::exchange(signer_answered_, true);
+  if (has_new_roots) renews_ = roots_.has_value();
+  if (told.roots) {
+    roots_ = std::move(told.roots);
+    roots_read_ = parts_.clock.monotonic();
+  }
+  if (told.certificate) {
+    shown_ = std::move(told.certificate);
+    renews_ = false;
+    parts_.log.info("edge.certificate",
+                    {{"names", std::int64_t(shown_->names.size())}, {"not_after", to_rfc3339(shown_->not_after)}});
+  }
+  if (told.own) {
+    own_ = std::move(told.own);
+    parts_.log.info("edge.identity", {{"id", own_id()}, {"not_after", to_rfc3339(own_->not_after)}});
+  }
+  // Applications are verified by the roots of today, too, and shown who we are by what is good today.
+  const policy::SnapshotPtr snapshot = shared_.snapshot.current();
+  if (snapshot && (is_first || has_new_roots || has_own)) rebuild_site(*snapshot);
+  if (const Status shown = has_new_roots || has_certificate ? show_certificate() : Status(); !shown) {
+    parts_.log.error("edge.certificate_not_shown", {{"code", shown.error().code}, {"why", shown.error().message}});
+  }
+  if (told.failure) return tell_failure(*told.failure);
+  told_failure_.clear();
+  ask_signer();  // for what became wanted meanwhile
+}
+
+// Once, until it is another failure or other names wait: it is asked again every second.
+void Edge::tell_failure(const Error& why) {
+  std::vector<std::string> waiting;
+  const std::vector<std::string> none;
+  const std::vector<std::string>& shown = shown_ ? shown_->names : none;
+  std::set_difference(wanted_.begin(), wanted_.end(), shown.begin(), shown.end(), std::back_inserter(waiting));
+  std::string all = why.code;
+  for (const std::string& name : waiting) all += " " + name;
+  if (std::exchange(told_failure_, all) == all) return;
+  parts_.log.error("edge.signer_failed", {{"code", why.code},
+                                          {"why", why.message},
+                                          {"names_that_wait", std::int64_t(waiting.size())},
+                                          {"served_until", shown_ ? to_rfc3339(shown_->not_after) : "never"}});
 }
 
 Status Edge::on_update(const link::Update& update) {
@@ -359,7 +391,7 @@ Status Edge::on_update(const link::Update& update) {
   // Who vouches for workloads is somebody else: looked at in the next turn of keep_fresh, not within the minute.
   const bool trusts_others = std::any_of(changed->begin(), changed->end(),
                                          [](const contract::EntityId& id) { return id.type == kTrustDomainType; });
-  if (trusts_others) trusted_read_ = {};
+  if (trusts_others) roots_read_ = {};
   // First what ends access, then what is served.
   for (const auto& lane : lanes_) lane->worker->post_changed(changed, everything, update.committed);
   if (site_changed) rebuild_site(*next);
@@ -367,10 +399,12 @@ Status Edge::on_update(const link::Update& update) {
 }
 
 void Edge::rebuild_site(const policy::Snapshot& snapshot) {
+  // The first one waits for the signer's first word, so that nothing of it is missing for a moment.
+  if (!signer_answered_) return ask_signer();
   std::vector<const contract::Entity*> apps = snapshot.entities_of_type(kAppType);
   std::vector<const contract::Entity*> routes = snapshot.entities_of_type(kRouteType);
   std::vector<Error> problems;
-  lacks_roots_ = lacks_own_ = false;
+  lacks_roots_ = wants_own_ = false;
   const auto site = Site::build(
       apps, routes, problems,
       [this](const UpstreamIdentity& identity, bool is_http2) { return upstream_tls(identity, is_http2); },
@@ -383,15 +417,9 @@ void Edge::rebuild_site(const policy::Snapshot& snapshot) {
     parts_.log.warn("edge.site_entity", {{"entity", problem.where}, {"why", problem.message}});
   }
   wanted_ = site->hosts();
-  if (!wanted_.empty() && wanted_ != names_) {
-    const Status renewed = renew_certificate(wanted_);
-    if (!renewed) {
-      parts_.log.error("edge.certificate_not_issued",
-                       {{"code", renewed.error().code}, {"why", renewed.error().message}});
-    }
-  }
   site_ = site;
   for (const auto& lane : lanes_) lane->worker->post_site(site);
+  ask_signer();
 }
 
 // A workload of ours by the roots that vouch for it now, anything else by the roots that the App itself gives.
@@ -400,12 +428,10 @@ Result<std::shared_ptr<const crypto::TlsClientContext>> Edge::upstream_tls(const
   crypto::TlsClientOptions options;
   options.alpn = {is_http2 ? "h2" : "http/1.1"};
   if (!identity.spiffe_id.empty()) {
-    // The signer is waited for: one that does not answer is asked once for all applications, not for each.
-    const auto trusted = lacks_roots_ ? fail(ErrorKind::kUnavailable, "signer_unavailable", "the roots are not known")
-                                      : parts_.trusted();
-    lacks_roots_ = !trusted;
-    if (!trusted) return trusted.error();
-    WARY_ASSIGN_OR_RETURN(crypto::TrustRoots roots, crypto::TrustRoots::build(trusted->roots));
+    // As they were read last: a signer that is away takes nothing out of what is served.
+    lacks_roots_ = !roots_;
+    if (!roots_) return fail(ErrorKind::kUnavailable, "signer_unavailable", "the roots are not known yet");
+    WARY_ASSIGN_OR_RETURN(crypto::TrustRoots roots, crypto::TrustRoots::build(roots_->roots));
     options.verify_server = crypto::verify_svid_of(std::move(roots), options_.trust_domain, identity.spiffe_id,
                                                    crypto::VerifyOptions::Use::kServer, parts_.clock);
   } else {
@@ -423,46 +449,20 @@ Result<std::shared_ptr<const crypto::TlsClientContext>> Edge::upstream_tls(const
 // What the edge is: "edge/local" of its trust domain.
 std::string Edge::own_id() const { return "spiffe://" + options_.trust_domain + "/wary/" + options_.node; }
 
-// The key is made here and never leaves; asked for again after a third of the hour that it lives.
-Status Edge::renew_own() {
-  WARY_ASSIGN_OR_RETURN(crypto::PrivateKey key, crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256));
-  WARY_ASSIGN_OR_RETURN(const Bytes csr, crypto::make_csr(key, options_.node));
-  WARY_ASSIGN_OR_RETURN(IssuedCertificate certificate, parts_.issue_own(csr, own_id()));
-  const std::int64_t now = parts_.clock.unix_time().nanos;
-  own_ends_ = certificate.not_after;
-  renew_own_at_ = {now + (own_ends_.nanos - now) / 3};
-  own_ = {std::move(certificate.chain), std::make_shared<const crypto::PrivateKey>(std::move(key))};
-  parts_.log.info("edge.identity", {{"id", own_id()}, {"not_after", to_rfc3339(own_ends_)}});
-  return {};
-}
-
-// Without it applications are reached that do not insist, and asked for again; renewing it is not for here.
+// It lives for an hour. Without it applications are reached that do not insist.
 std::optional<crypto::TlsIdentity> Edge::own_identity() {
   if (!parts_.issue_own) return std::nullopt;
-  if (own_ && parts_.clock.unix_time() < own_ends_) return own_;
-  own_.reset();
-  if (lacks_own_) return std::nullopt;
-  if (const Status renewed = renew_own(); !renewed) {
-    lacks_own_ = true;
-    parts_.log.warn("edge.identity_not_renewed", {{"code", renewed.error().code}});
-  }
-  return own_;
+  wants_own_ = true;
+  if (own_ && parts_.clock.unix_time() < own_->not_after) return own_->identity;
+  return std::nullopt;
 }
 
-// The key is made here and never leaves; the certificate lives at most 24 h and is asked for again after a third of
-// that.
-Status Edge::renew_certificate(const std::vector<std::string>& names) {
-  WARY_ASSIGN_OR_RETURN(crypto::PrivateKey key, crypto::PrivateKey::generate(crypto::KeyType::kEcdsaP256));
-  WARY_ASSIGN_OR_RETURN(const Bytes csr, crypto::make_csr(key, options_.node));
-  WARY_ASSIGN_OR_RETURN(IssuedCertificate certificate, parts_.issue(csr, names));
-  WARY_ASSIGN_OR_RETURN(const TrustedRoots trusted, parts_.trusted());
-  WARY_ASSIGN_OR_RETURN(crypto::TrustRoots roots, crypto::TrustRoots::build(trusted.roots));
+// The certificate lives at most 24 h. By the newest roots, whoever of the two is new.
+Status Edge::show_certificate() {
+  if (!shown_ || !roots_) return {};
+  WARY_ASSIGN_OR_RETURN(crypto::TrustRoots roots, crypto::TrustRoots::build(roots_->roots));
   crypto::TlsServerOptions tls;
-  crypto::TlsServerOptions::Site site;
-  site.names = names;
-  site.identity.chain = std::move(certificate.chain);
-  site.identity.key = std::make_shared<const crypto::PrivateKey>(std::move(key));
-  tls.sites.push_back(std::move(site));
+  tls.sites.push_back({shown_->names, shown_->identity});
   tls.alpn = {"h2", "http/1.1"};
   tls.allows_tls12 = true;
   tls.resumes = true;
@@ -472,12 +472,6 @@ Status Edge::renew_certificate(const std::vector<std::string>& names) {
   WARY_ASSIGN_OR_RETURN(crypto::TlsServerContext built, crypto::TlsServerContext::build(std::move(tls)));
   const auto context = std::make_shared<const crypto::TlsServerContext>(std::move(built));
   for (const auto& lane : lanes_) lane->worker->post_context(context);
-  const std::int64_t now = parts_.clock.unix_time().nanos;
-  renew_at_ = {now + (certificate.not_after.nanos - now) / 3};
-  names_ = names;
-  trusted_sequence_ = trusted.sequence;
-  parts_.log.info("edge.certificate",
-                  {{"names", std::int64_t(names.size())}, {"not_after", to_rfc3339(certificate.not_after)}});
   return {};
 }
 

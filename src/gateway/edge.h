@@ -28,26 +28,12 @@
 #include "enforce/point.h"
 #include "enforce/shipper.h"
 #include "gateway/ring_files.h"
+#include "gateway/signer_desk.h"
 #include "gateway/worker.h"
 #include "io/files.h"
 #include "link/subscriber.h"
 
 namespace wary::gateway {
-
-// A certificate for these names, or of this identity: leaf and intermediates in DER, and when it ends. Blocking; the
-// main thread.
-struct IssuedCertificate {
-  std::vector<Bytes> chain;
-  UnixTime not_after;
-};
-// Who vouches for workloads now, in DER; the number grows with every change. Blocking; the main thread.
-struct TrustedRoots {
-  std::vector<Bytes> roots;
-  std::uint64_t sequence = 0;
-};
-using ReadTrusted = std::function<Result<TrustedRoots>()>;
-using IssueCertificate = std::function<Result<IssuedCertificate>(ByteView csr, const std::vector<std::string>& names)>;
-using IssueIdentity = std::function<Result<IssuedCertificate>(ByteView csr, const std::string& spiffe_id)>;
 
 struct EdgeParts {
   io::Loop& loop;
@@ -122,17 +108,17 @@ class Edge {
   void ship_inherited();
   Status on_update(const link::Update& update);
   void rebuild_site(const policy::Snapshot& snapshot);
-  bool has_new_roots();
   Result<std::shared_ptr<const crypto::TlsClientContext>> upstream_tls(const UpstreamIdentity& identity, bool is_http2);
-  Status renew_certificate(const std::vector<std::string>& names);
+  void ask_signer();
+  void heard_signer(SignerDesk::Told told);
+  Status show_certificate();
+  void tell_failure(const Error& why);
   void want_keys(const std::string& issuer);
   std::string own_id() const;
-  Status renew_own();
   std::optional<crypto::TlsIdentity> own_identity();
   void redeem(const std::string& code, const std::string& host, const std::string& state_hash, io::Loop& back,
               std::function<void(Result<Redeemed>)> done);
   void keep_fresh();
-  bool renew_what_is_due();  // false: the signer did not give all that was
 
   EdgeParts parts_;
   EdgeOptions options_;
@@ -145,18 +131,18 @@ class Edge {
   std::map<std::string, std::shared_ptr<AppMetrics>> counted_;  // by application; one that comes back goes on
   std::unique_ptr<enforce::Shipper> shipper_;
   std::unique_ptr<link::Subscriber> subscriber_;
-  std::vector<std::string> wanted_;  // what is served
-  std::vector<std::string> names_;   // what the certificate at hand is for
-  // When the site was built, this of the signer's could not be had.
-  bool lacks_roots_ = false, lacks_own_ = false;
-  std::optional<crypto::TlsIdentity> own_;  // the edge's, where an application may ask for it
-  UnixTime own_ends_, renew_own_at_;
-  UnixTime renew_at_;
-  std::uint64_t trusted_sequence_ = 0;  // of the roots in use
-  Monotonic trusted_read_;
-  Monotonic signer_rests_until_;   // after it failed
-  bool told_unavailable_ = false;  // by the control plane itself
-  EdgeSockets sockets_;            // that the workers listen on
+  std::unique_ptr<SignerDesk> signer_;
+  bool signer_answered_ = false;           // or failed, once
+  std::string told_failure_;               // of the signer's, in the log
+  std::vector<std::string> wanted_;        // what is served
+  std::optional<SignerDesk::Made> shown_;  // the certificate that is shown
+  std::optional<SignerDesk::Made> own_;    // the edge's own, where an application may ask for it
+  std::optional<TrustedRoots> roots_;      // as they were read last
+  Monotonic roots_read_;
+  bool renews_ = false;                           // the certificate is of another authority's time
+  bool lacks_roots_ = false, wants_own_ = false;  // when the site was built
+  bool told_unavailable_ = false;                 // by the control plane itself
+  EdgeSockets sockets_;                           // that the workers listen on
   std::function<void()> complete_;
   bool asks_complete_ = false;
   bool inherits_ = false;
