@@ -15,13 +15,6 @@ constexpr std::int64_t kHandshakeTime = 5 * kNanosPerSecond;
 constexpr std::int64_t kEndingTime = 5 * kNanosPerSecond;  // without progress
 constexpr std::int64_t kDrainingTime = 2 * kNanosPerSecond;
 constexpr std::size_t kDrainedMost = std::size_t{1} << 20;
-// "127.0.0.1:5000" and "[::1]:5000" without the port.
-std::string host_of(std::string_view address) {
-  address = address.substr(0, address.rfind(':'));
-  if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
-  return std::string(address);
-}
-
 constexpr std::size_t kRecordBytes = 16 * 1024;  // of plaintext, in a whole record
 constexpr std::size_t kLargePiece = 8 * 1024;
 constexpr std::size_t kSentAtOnce = 64 * 1024;
@@ -29,6 +22,12 @@ constexpr int kTurns = 64;  // of one connection, before the others have theirs
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 }  // namespace
+
+std::string host_of(std::string_view address) {
+  address = address.substr(0, address.rfind(':'));
+  if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
+  return std::string(address);
+}
 
 Connection::Connection(Worker& worker, std::uint64_t id, std::unique_ptr<io::Stream> stream, Transport transport)
     : worker_(worker),
@@ -135,7 +134,10 @@ bool Connection::take_proxy_header() {
   }
   if (!header->has_value()) return true;
   state_ = transport_.is_secure() ? State::kHandshake : State::kPreface;
-  if (!(*header)->source.empty()) address_ = host_of((*header)->source);
+  if (!(*header)->source.empty()) {
+    address_ = host_of((*header)->source);
+    worker_.crowd().move(*this, address_);
+  }
   proxied_tls_ = (*header)->came_by_tls;
   first_bytes_.erase(first_bytes_.begin(), first_bytes_.begin() + static_cast<std::ptrdiff_t>((*header)->size));
   return true;

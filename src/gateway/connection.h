@@ -12,6 +12,7 @@
 #include <string>
 
 #include "gateway/client_side.h"
+#include "gateway/crowd.h"
 #include "gateway/transport.h"
 #include "gateway/worker.h"
 
@@ -49,7 +50,10 @@ class ClientProtocol {
   virtual void rest() {}
 };
 
-class Connection final : public TurnEnd {
+// "127.0.0.1:5000" and "[::1]:5000" without the port.
+std::string host_of(std::string_view address);
+
+class Connection final : public TurnEnd, public Crowd::Member {
  public:
   enum class State { kProxyHeader, kHandshake, kPreface, kOpen, kEnding, kDraining, kEnded };
   Connection(Worker& worker, std::uint64_t id, std::unique_ptr<io::Stream> stream, Transport transport);
@@ -62,7 +66,8 @@ class Connection final : public TurnEnd {
   void drain(Drain how);
   // Since when nothing has moved on one on which nothing runs: at its beginning, between two requests, at its end, or
   // while its client takes nothing of an answer that is whole.
-  std::optional<std::int64_t> rests_since() const;
+  std::optional<std::int64_t> rests_since() const override;
+  bool has_asked() const override { return has_asked_; }
   void give_way();  // ends now, at rest, for another
   // What a change concerns of it is decided again before anything else happens to it. It may have ended then.
   void settle();
@@ -71,6 +76,7 @@ class Connection final : public TurnEnd {
   State state() const { return state_; }
 
   // From the protocol and its exchanges.
+  void note_request() { has_asked_ = true; }
   Worker& worker() { return worker_; }
   std::uint64_t id() const { return id_; }
   const Transport& transport() const { return transport_; }
@@ -130,6 +136,7 @@ class Connection final : public TurnEnd {
   std::int64_t deadline_ = 0;
   std::int64_t active_at_ = 0;  // when the deadline was set, or bytes went to the kernel
   bool client_ended_ = false;
+  bool has_asked_ = false;
   std::string plain_;        // plaintext for the client, encrypted once a turn
   bool broken_ = false;      // found while something was put: the turn's end ends it
   bool keeps_room_ = false;  // a body streams

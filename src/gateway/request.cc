@@ -1,6 +1,4 @@
 // The client's request: from a head to a decision, and from the decision to an answer or an upstream's request.
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -10,6 +8,7 @@
 #include "crypto/hash.h"
 #include "crypto/random_id.h"
 #include "gateway/connection.h"
+#include "gateway/crowd.h"
 #include "gateway/exchange.h"
 #include "gateway/headers.h"
 #include "gateway/outgoing.h"
@@ -29,14 +28,6 @@ constexpr std::string_view kLivePath = "/.wary/live";
 constexpr std::string_view kConcurrencyExceeded = "concurrency_exceeded";
 // context.transport of a request that did not come over TLS (schema/wary.cedarschema).
 constexpr std::string_view kPlain = "plain", kTerminated = "terminated";
-
-// Whose address it is, for counting: who has an address of IPv6 has all of its network's (RFC 6177: a /64 at least).
-std::string network_of(const std::string& address) {
-  constexpr std::size_t kNetworkBytes = 8;
-  in6_addr bytes{};
-  if (inet_pton(AF_INET6, address.c_str(), &bytes) != 1 || IN6_IS_ADDR_V4MAPPED(&bytes)) return address;
-  return codec::encode_hex(ByteView(bytes.s6_addr).first(kNetworkBytes));
-}
 
 // "100m": eight digits at most and a unit (gRPC over HTTP/2); 0 when there is none.
 std::int64_t grpc_timeout(std::string_view text) {
@@ -141,6 +132,7 @@ void Exchange::refuse_unread(const http1::Refusal& refusal) {
 }
 
 void Exchange::begin(const http1::RequestHead& head) {
+  client_.connection().note_request();
   method_ = head.method;
   wants_upgrade_ = head.upgrade == http1::Upgrade::kWebSocket;
   has_body_ = head.framing.kind != http1::BodyKind::kNone;

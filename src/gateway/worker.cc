@@ -12,7 +12,6 @@ namespace wary::gateway {
 namespace {
 
 constexpr std::int64_t kSweepEvery = kNanosPerSecond / 2;
-constexpr std::size_t kRoomLooks = 64;      // of connections, for one that rests
 constexpr std::size_t kTurnEnds = 100'000;  // of one turn: who marks another for ever waits for the next
 
 }  // namespace
@@ -47,6 +46,7 @@ Worker::~Worker() {
   end_posted_ = true;  // no later turn is this worker's
   auto connections = std::move(connections_);
   connections_.clear();
+  crowd_ = {};
   connections.clear();
   ended_.clear();
   ended_clients_.clear();
@@ -74,7 +74,7 @@ std::vector<int> Worker::descriptors(Way way) const {
 
 void Worker::accepted(Way way, std::unique_ptr<io::Stream> stream) {
   const bool has_key = way == Way::kPlain || context_;
-  if (!has_key || !has_room()) {
+  if (!has_key || !has_room(*stream)) {
     refused_metric_.add();
     stream->reset_on_close();
     return;
@@ -84,6 +84,7 @@ void Worker::accepted(Way way, std::unique_ptr<io::Stream> stream) {
                                                  way == Way::kPlain ? Transport() : Transport(*context_));
   Connection* raw = connection.get();
   connections_.emplace(id, std::move(connection));
+  crowd_.add(*raw, raw->client_address());
   connections_metric_.add();
   raw->begin();
 }
@@ -94,32 +95,22 @@ bool Worker::lacks(std::size_t wanted) const {
 }
 
 void Worker::make_room_for_upstream() {
-  if (lacks(1)) (void)make_room();  // where nobody rests, connecting says what is wrong
+  if (lacks(1)) (void)make_room("");  // where nobody rests, connecting says what is wrong
 }
 
-bool Worker::has_room() {
+bool Worker::has_room(const io::Stream& newcomer) {
   // With one to spare: who asks for something needs a second.
   if (connections_.size() + ended_.size() < options_.connections_max && !lacks(2)) return true;
-  if (ended_.empty() && !make_room()) return false;
+  if (ended_.empty() && !make_room(host_of(newcomer.peer_address()))) return false;
   ended_.pop_back();  // nobody stands in it: a listener calls
   return true;
 }
 
-// Of a few that came one after another, from a place picked by chance, so that it costs the same however many there
-// are: the one that rests longest says goodbye.
 // Whoever holds all places and asks for nothing keeps nobody out.
-bool Worker::make_room() {
-  const std::size_t buckets = connections_.bucket_count();
-  std::size_t bucket = static_cast<std::size_t>(pooled_random_.number() % buckets), looked = 0;
-  Connection* longest = nullptr;
-  for (std::size_t i = 0; i < buckets && looked < kRoomLooks; ++i, bucket = (bucket + 1) % buckets) {
-    for (auto at = connections_.begin(bucket); at != connections_.end(bucket); ++at, ++looked) {
-      const auto since = at->second->rests_since();
-      if (since && (longest == nullptr || *since < *longest->rests_since())) longest = at->second.get();
-    }
-  }
-  if (longest == nullptr) return false;
-  longest->give_way();
+bool Worker::make_room(const std::string& newcomer) {
+  Crowd::Member* one = crowd_.who_gives_way(newcomer, loop_.now().nanos, pooled_random_);
+  if (one == nullptr) return false;
+  static_cast<Connection*>(one)->give_way();
   made_room_metric_.add();
   return true;
 }
@@ -211,6 +202,7 @@ Connection* Worker::connection(std::uint64_t id) const {
 void Worker::finished(std::uint64_t id) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
+  crowd_.remove(*found->second);
   ended_.push_back(std::move(found->second));
   connections_.erase(found);
   post_end();

@@ -3,8 +3,8 @@
 //
 // The link's thread talks to it by post(): a new site, a new snapshot with what changed, receipts. Thread rule: its
 // loop's, but for the post_* functions. Limits: 16,384 connections, or as many as the process has descriptors for;
-// whoever connects then takes the place of one of those that rested longest, or is refused where of 64 that are looked
-// at all have something running.
+// whoever connects then takes the place of one that rests (crowd.h), or is refused where all that are looked at have
+// something running.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,7 @@
 #include "crypto/tls.h"
 #include "enforce/live_sessions.h"
 #include "enforce/point.h"
+#include "gateway/crowd.h"
 #include "gateway/site.h"
 #include "io/loop.h"
 
@@ -139,6 +140,7 @@ class Worker {
   // The exchange of this connection and stream, if it still runs; one that a change concerns is decided again first.
   Exchange* find(std::uint64_t connection, std::int32_t stream);
   UpstreamPool& upstreams() { return *upstreams_; }
+  Crowd& crowd() { return crowd_; }
   // Of a connection to an application that is about to be made, or is. Before one is made, a client's that rests gives
   // way where there are no more.
   const std::shared_ptr<std::size_t>& upstream_descriptors() const { return upstream_descriptors_; }
@@ -191,8 +193,8 @@ class Worker {
   }
   void accepted(Way way, std::unique_ptr<io::Stream> stream);
   bool lacks(std::size_t wanted) const;  // so many descriptors more
-  bool has_room();
-  bool make_room();
+  bool has_room(const io::Stream& newcomer);
+  bool make_room(const std::string& newcomer);
   void sweep();
   void end_turn();
   void post_end();
@@ -230,6 +232,7 @@ class Worker {
   std::shared_ptr<std::size_t> upstream_descriptors_ = std::make_shared<std::size_t>(0);
   std::vector<TurnEnd*> marked_;  // before those that take themselves out
   std::unique_ptr<UpstreamPool> upstreams_;
+  Crowd crowd_;  // of connections_
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<Connection>> ended_;
   std::vector<std::unique_ptr<ClientSide>> ended_clients_;

@@ -77,6 +77,7 @@ struct SimWorld::Impl final : Clock {
     Loop::Task go_on;
   };
   bool holds_connects = false;
+  std::string from = "127.0.0.1";      // who connects
   std::map<std::uint64_t, Held> held;  // in the order in which they came
   std::uint64_t last_held = 0;
   std::uint16_t next_port = 40'000;
@@ -327,7 +328,7 @@ void SimLoop::finish_connect(const Address& address, const Connected& connected)
   }
   const auto connection = std::make_shared<Connection>();
   auto own = std::make_unique<SimStream>(*this, connection, 0, address.to_string());
-  auto other = std::make_unique<SimStream>(*found->second.loop, connection, 1, "127.0.0.1:40000");
+  auto other = std::make_unique<SimStream>(*found->second.loop, connection, 1, world_.from + ":40000");
   found->second.accept(std::move(other));
   connected(std::unique_ptr<Stream>(std::move(own)));
 }
@@ -342,6 +343,8 @@ std::unique_ptr<Loop> SimWorld::make_loop() { return std::make_unique<SimLoop>(*
 void SimWorld::break_streams_after(std::uint64_t bytes) { impl_->break_after = bytes; }
 void SimWorld::let_resets_overtake(bool overtake) { impl_->resets_overtake = overtake; }
 std::size_t SimWorld::held_connects() const { return impl_->held.size(); }
+
+void SimWorld::come_from(std::string host) { impl_->from = std::move(host); }
 
 void SimWorld::hold_connects(bool holds) {
   impl_->holds_connects = holds;

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/time.h"
@@ -37,6 +38,8 @@ class SimWorld {
   // Whether a reset takes back what was written before it and not read yet, as it may. Otherwise all of that arrives
   // first, as it does on one machine.
   void let_resets_overtake(bool overtake);
+  // Whoever connects from now on comes from this address; "127.0.0.1" before.
+  void come_from(std::string host);
   // Whoever connects from now on hears nothing until this is over, or until their time is (connect_timeout).
   void hold_connects(bool holds);
   std::size_t held_connects() const;
