@@ -87,11 +87,26 @@ void LiveSessions::drop(Group& group) {
 }
 
 void LiveSessions::mark_one(LiveSession& session, std::int64_t committed) {
+  constexpr std::size_t kSpareMarks = 1024;
   if (session.marked_at_ != 0) return;
+  if (marks_.size() > 2 * marked_ + kSpareMarks) drop_taken_marks();
   session.committed_ = committed;
   marks_.push_back(&session);
   session.marked_at_ = marks_.size();
   ++marked_;
+}
+
+// Where changes come faster than all of what they mark is decided, there is always one left: what was taken off goes
+// before it is more than what is marked.
+void LiveSessions::drop_taken_marks() {
+  std::size_t kept = 0;
+  for (LiveSession* marked : marks_) {
+    if (marked == nullptr) continue;
+    marks_[kept++] = marked;
+    marked->marked_at_ = kept;
+  }
+  marks_.resize(kept);
+  marks_at_ = 0;
 }
 
 void LiveSessions::mark_group(const Group& group, std::int64_t committed) {
@@ -115,7 +130,9 @@ std::optional<std::int64_t> LiveSessions::take_mark(LiveSession& session) {
   marks_[session.marked_at_ - 1] = nullptr;
   session.marked_at_ = 0;
   if (--marked_ == 0) {
+    constexpr std::size_t kKeptRoom = 16 * 1024;
     marks_.clear();
+    if (marks_.capacity() > kKeptRoom) std::vector<LiveSession*>().swap(marks_);
     marks_at_ = 0;
   }
   return session.committed_;

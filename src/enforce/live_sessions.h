@@ -73,6 +73,8 @@ class LiveSessions {
   std::optional<Marked> next_marked();
   // When its change was committed, if it was marked; its mark is off then.
   std::optional<std::int64_t> take_mark(LiveSession& session);
+  // Places held for marks: at most twice as many as are marked, and a thousand.
+  std::size_t held_marks() const { return marks_.size(); }
 
  private:
   friend class LiveSession;
@@ -80,6 +82,7 @@ class LiveSessions {
   using Bucket = std::vector<std::pair<Group*, std::size_t>>;  // (group, which of its places)
   void mark_one(LiveSession& session, std::int64_t committed);
   void mark_group(const Group& group, std::int64_t committed);
+  void drop_taken_marks();
   Group& group_of(const Dependencies& depends_on);
   void drop(Group& group);
   struct Hash {

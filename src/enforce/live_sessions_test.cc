@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <memory>
 #include <set>
 
@@ -127,4 +128,33 @@ TEST_CASE("everything is marked once, and a session under another decision loses
   const auto left = live.next_marked();
   CHECK((left && left->session == &b));
   CHECK_FALSE(live.has_marked());
+}
+
+TEST_CASE("marks that are taken off while others stay are not kept for ever, and the order is that of marking") {
+  LiveSessions live;
+  std::vector<std::unique_ptr<LiveSession>> sessions;
+  for (int i = 0; i < 3'000; ++i) {
+    sessions.push_back(std::make_unique<LiveSession>());
+    live.put(*sessions.back(), {user(i)});
+  }
+  live.mark({user(2'999)}, 1);  // and is decided last
+  std::size_t most = 0;
+  for (int i = 0; i < 200'000; ++i) {
+    const int which = i % 2'000;
+    live.mark({user(which)}, i + 2);
+    most = std::max(most, live.held_marks());
+    if (i % 3 == 0) continue;  // some are marked again while they are
+    CHECK(live.take_mark(*sessions[static_cast<std::size_t>(which)]).has_value());
+  }
+  CHECK(most <= 2 * 2'001 + 1'024 + 1);
+  auto next = live.next_marked();
+  REQUIRE(next);
+  CHECK(next->session == sessions[2'999].get());
+  CHECK(next->committed == 1);
+  for (int i = 2'000; i < 2'999; ++i) live.mark({user(i)}, i);
+  std::vector<LiveSession*> last;
+  while ((next = live.next_marked())) last.push_back(next->session);
+  REQUIRE(last.size() >= 999);
+  for (std::size_t i = 0; i < 999; ++i) CHECK(last[last.size() - 999 + i] == sessions[2'000 + i].get());
+  CHECK(live.held_marks() == 0);
 }
