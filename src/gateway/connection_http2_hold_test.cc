@@ -391,3 +391,36 @@ TEST_CASE("heads of requests that are answered are not kept, however long their 
   client.run(50);
   CHECK(world.worker->held_bytes() < 500'000);
 }
+
+// What the kernel has is gone, and so is what is framed on a connection that others share; all else of a call that is
+// cut stays here.
+TEST_CASE("of an upload that is cut little more than the kernel holds reaches an application of HTTP/2") {
+  World world;
+  Http2TestApp app(*world.app_loop, kShopAddress);
+  app.on_end = [](Http2TestApp::Peer&, std::int32_t, Http2TestApp::Call&) {};
+  Http2TestClient client(world, "grpc.test");
+  const auto first = client.send(client.head("POST", "/upload"), "first", false);
+  client.run(20);
+  REQUIRE(app.peers.size() == 1);
+  auto& peer = *app.peers[0];
+  REQUIRE(app.call(0, 1).body == "first");
+  peer.stream->want(false, false);  // and reads no more
+  std::vector<std::int32_t> uploads = {first};
+  for (int i = 0; i < 8; ++i) uploads.push_back(client.send(client.head("POST", "/upload"), "", false));
+  for (int round = 0; round < 10; ++round) {
+    for (const std::int32_t stream : uploads) client.write(stream, std::string(20'000, 'x'));
+    client.run(20);
+  }
+  world.revoke("alice");
+  client.run(50);
+  peer.ready();
+  client.run(200);
+  std::size_t came = 0;
+  for (const auto& [stream, call] : peer.calls) {
+    came += call.body.size();
+    CHECK(call.closed);
+  }
+  constexpr std::size_t kKernel = 64 * 1024, kFramed = 32 * 1024;  // sim_loop.h; upstream_http2.cc
+  CHECK(came > kKernel / 2);
+  CHECK(came <= kKernel + kFramed);
+}

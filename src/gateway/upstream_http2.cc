@@ -14,7 +14,11 @@ namespace http1 = codec::http1;
 namespace {
 
 constexpr std::size_t kInterimAnswersMax = 100;
-constexpr std::size_t kOutHeld = 256 * 1024;  // framed, not yet with the kernel
+// Framed, not yet with the kernel; a frame of 16 KiB more may end it. What of it is a call's that is cut goes out all
+// the same, so that it is little: a block of fields cannot be left out (both ends count on each other's table), nor
+// DATA, for the window of the connection that it took would never come back to the calls that share it; padding of the
+// same length, which would give it back, is what servers take for a flood of empty frames and end the connection for.
+constexpr std::size_t kOutHeld = 16 * 1024;
 
 http::Http2SessionLimits application_limits() {
   http::Http2SessionLimits limits;
