@@ -64,6 +64,13 @@ class ConcurrencyTable {
     }
   }
 
+  // How many are at work, of all keys: walks the table.
+  std::uint64_t at_work() const {
+    std::uint64_t sum = 0;
+    for (const std::atomic<std::uint64_t>& word : *slots_) sum += word.load(std::memory_order_relaxed) & kMost;
+    return sum;
+  }
+
  private:
   static constexpr std::size_t kSlots = std::size_t{1} << 14, kProbes = 8;
   struct Found {

@@ -443,7 +443,10 @@ void World::serve_tls() {
   worker->post_context(std::make_shared<const crypto::TlsServerContext>(std::move(*context)));
 }
 
-World::~World() { worker.reset(); }
+World::~World() {
+  worker.reset();
+  CHECK(shared.at_work.at_work() == 0);  // whatever happened, every place was given back
+}
 
 // Made once it is asked for: it costs more than a connection.
 const crypto::TlsClientContext& World::context(bool speaks_http2, bool as_workload) {
