@@ -247,9 +247,9 @@ Decision Point::reconsider(const contract::Request& request, const std::vector<s
 
 policy::SharedDecision Point::reconsider(const Access& access) { return rule(access, nullptr); }
 
-bool Point::knows(const EntityId& id) {
+const contract::Entity* Point::find_entity(const EntityId& id) {
   const policy::SnapshotPtr& snapshot = snapshot_.get();
-  return snapshot != nullptr && snapshot->find_entity(id) != nullptr;
+  return snapshot != nullptr ? snapshot->find_entity(id) : nullptr;
 }
 
 bool Point::record_search(const contract::Request& request, std::string_view searched, std::size_t found,

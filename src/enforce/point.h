@@ -115,8 +115,9 @@ class Point {
   // The same question again, without a new event.
   contract::Decision reconsider(const contract::Request& request,
                                 const std::vector<std::string>* obligations = nullptr);
-  // Whether the newest snapshot has this entity.
-  bool knows(const contract::EntityId& id);
+  // Of the newest snapshot; nothing where it has none of this name. Holds until this point is asked again.
+  const contract::Entity* find_entity(const contract::EntityId& id);
+  bool knows(const contract::EntityId& id) { return find_entity(id) != nullptr; }
   // What a search told another program: the question and how many ids it was given. False when no event fitted: then
   // nothing may be told.
   bool record_search(const contract::Request& request, std::string_view searched, std::size_t found,

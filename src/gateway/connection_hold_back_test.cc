@@ -181,3 +181,63 @@ TEST_CASE("a request that waits for its application's TLS meets what a change de
     }
   }
 }
+
+TEST_CASE("a request that connects to its application is held back by what its Route or its App says of the record") {
+  for (const bool by_app : {false, true}) {
+    World world;
+    const auto client = world.plain_client();
+    world.sim.hold_connects(true);
+    client->send(World::get("/open"));
+    world.run(20);
+    REQUIRE(world.sim.held_connects() == 1);
+    const policy::SnapshotPtr snapshot = world.shared.snapshot.current();
+    contract::Entity app = *snapshot->find_entity({"Wary::App", "demo/site"});
+    contract::Entity route = *snapshot->find_entity({"Wary::Route", "demo/open"});
+    std::erase_if(route.attributes, [](const contract::Fact& fact) { return fact.name == "record"; });
+    (by_app ? app : route).attributes.push_back(make_fact("record", "before"));
+    world.change({app, route});
+    world.run(20);
+    world.sim.hold_connects(false);
+    world.run(100);
+    CHECK(world.site->requests.empty());
+    world.give_receipts();
+    world.run(50);
+    REQUIRE(client->answers().size() == 1);
+    CHECK(client->answers()[0].status == 200);
+  }
+}
+
+TEST_CASE(
+    "what waits behind others for a connection that they share is held back, and asked again where it has a body") {
+  World world;
+  Http2TestApp app(*world.app_loop, io::Address::tcp("127.0.0.1", 9002));
+  Http2TestClient client(world, "grpc.test");
+  const auto upload = client.send(client.head("POST", "/upload"), "first", false);
+  client.run(20);
+  REQUIRE(app.peers.size() == 1);
+  app.peers[0]->stream->want(false, false);  // reads no more
+  for (int i = 0; i < 10; ++i) {
+    client.write(upload, std::string(20'000, 'x'));
+    client.run(20);
+  }
+  const auto gets = client.send(client.head("GET", "/get"));
+  const auto posts = client.send(client.head("POST", "/post"), "hello");
+  client.run(20);
+  world.set_policies(
+      "@obligation(\"record_before\") permit (principal == Wary::User::\"alice\", action, resource in "
+      "Wary::App::\"demo/grpc\");");
+  client.run(50);
+  CHECK(client.answer(posts).status == 503);
+  CHECK(client.answer(posts).body.find("policy_changed") != std::string::npos);
+  CHECK(client.answer(gets).status == 0);
+  CHECK_FALSE(client.answer(upload).closed);  // it is with the application
+  app.peers[0]->ready();
+  client.run(200);
+  CHECK(client.answer(gets).status == 0);
+  world.give_receipts();
+  client.run(100);
+  CHECK(client.answer(gets).status == 200);
+  std::string asked;
+  for (const auto& [stream, call] : app.peers[0]->calls) asked += call.path + " ";
+  CHECK(asked == "/upload /get ");
+}

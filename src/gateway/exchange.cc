@@ -168,11 +168,26 @@ void Exchange::on_durable(std::uint64_t sequence) {
   connect(true);
 }
 
-// A change demands the receipt of a request that was decided before it, and on its way: what has not left waits for it
-// like any other. What is framed on a connection that others share counts as left (upstream_http2.cc bounds it).
+// Nothing of it has left. What is framed on a connection that others share counts as left (upstream_http2.cc bounds
+// it).
+bool Exchange::is_on_its_way() const {
+  return state_ == State::kConnecting || (state_ == State::kRunning && !has_left_ && !answered_);
+}
+
+// As the Route and the App say by now: the site that this request was decided under is older.
+bool Exchange::records_before() const {
+  contract::Record record = contract::Record::kWith;
+  for (const contract::EntityId* id : {&app_->id, &access_.resource}) {
+    const contract::Entity* entity = worker_.point().find_entity(*id);
+    if (entity != nullptr) record = record_of(*entity, record);
+  }
+  return record == contract::Record::kBefore;
+}
+
+// A change demands the receipt of a request that was decided before it: one that is on its way waits like any other.
 void Exchange::hold_back() {
   const bool connects = state_ == State::kConnecting;
-  if ((!connects && (state_ != State::kRunning || has_left_ || answered_)) || worker_.is_durable(sequence_)) return;
+  if (!is_on_its_way() || worker_.is_durable(sequence_)) return;
   // Of the body some is with the call, and nowhere else: it can only be asked again.
   if (!connects && (any_body_sent_ || body_ended_ != !has_body_)) {
     return upstream_failed(503, "policy_changed", "the rules changed while this was on its way");
@@ -370,8 +385,8 @@ policy::SharedDecision Exchange::decide_again() {
 void Exchange::reconsider(std::int64_t committed) {
   const policy::SharedDecision decision = decide_again();
   if (decision->is_allowed()) {
-    const bool demands =
-        keep_obligations(*decision);  // of an answer that has not begun, or a request that has not left
+    // Of an answer that has not begun, or a request that has not left.
+    const bool demands = keep_obligations(*decision) || (is_on_its_way() && records_before());
     live_under(decision);
     if (demands && !std::exchange(needs_receipt_, true)) hold_back();
     return;

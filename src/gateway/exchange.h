@@ -84,6 +84,8 @@ class Exchange final : public enforce::LiveSession, private UpstreamEvents {
   // exchange.cc
   void connect(bool may_reuse);
   void wait_for_receipt();
+  bool is_on_its_way() const;
+  bool records_before() const;
   void hold_back();
   void adopt(std::unique_ptr<UpstreamCall> call);
   void finish();

@@ -28,13 +28,6 @@ Error broken(const contract::Entity& entity, std::string_view what) {
   return fail(ErrorKind::kInvalid, "site_entity", what).at(entity.id.to_string());
 }
 
-contract::Record record_of(const contract::Entity& entity, contract::Record fallback) {
-  const std::string text = text_fact(entity, "record", "");
-  if (text == "before") return contract::Record::kBefore;
-  if (text == "with") return contract::Record::kWith;
-  return fallback;
-}
-
 Status add_endpoint(App& app, std::string_view text) {
   constexpr std::size_t kEndpointsMost = 256;
   WARY_ASSIGN_OR_RETURN(io::Address address, parse_upstream(text));
@@ -183,6 +176,13 @@ Status add_route(const contract::Entity& entity, const std::unordered_map<std::s
 }
 
 }  // namespace
+
+contract::Record record_of(const contract::Entity& entity, contract::Record fallback) {
+  const std::string text = text_fact(entity, "record", "");
+  if (text == "before") return contract::Record::kBefore;
+  if (text == "with") return contract::Record::kWith;
+  return fallback;
+}
 
 Result<io::Address> parse_upstream(std::string_view text) {
   const auto refuse = [whole = text] {

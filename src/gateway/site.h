@@ -129,6 +129,9 @@ class Site {
   std::unordered_map<std::string, const App*> by_host_;
 };
 
+// What a Route or an App says of its record; the fallback where it says nothing.
+contract::Record record_of(const contract::Entity& entity, contract::Record fallback);
+
 // "http://ADDRESS:PORT" or "https://ADDRESS:PORT" with a numeric address, or "unix:/path". Errors: upstream_syntax.
 Result<io::Address> parse_upstream(std::string_view text);
 
