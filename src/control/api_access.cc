@@ -136,6 +136,15 @@ struct Cuts {
   std::int64_t acknowledged = 0;
 };
 
+// What was denied though the policies allow it (a credential that is wrong, a sign-in that is too old, too many at
+// once) is no allow: the answer says so, and its text begins with it.
+std::string beside_policies(const Json& recorded, Json& answer) {
+  const std::string reason(recorded.string_or("reason", ""));
+  if (recorded.string_or("decision", "") != "deny" || answer.string_or("decision", "") != "allow") return "";
+  answer.set("decision", "deny").set("reason", std::string_view(reason));
+  return "denied beside the policies: " + reason + "\nby the policies alone:\n";
+}
+
 }  // namespace
 
 void Api::try_access(const Caller&, const ExchangePtr& exchange, const std::string&) {
@@ -210,7 +219,7 @@ void Api::explain(const Caller&, const ExchangePtr& exchange, const std::string&
     Json answer = decision_json(explained->decision);
     answer.set("reference", std::string_view(id)).set("index", static_cast<std::int64_t>(stored->index));
     answer.set("recorded", *detail).set("explanation", policy::to_json(*explained));
-    answer.set("text", policy::to_text(*explained));
+    answer.set("text", beside_policies(*detail, answer) + policy::to_text(*explained));
     send_json(exchange, 200, answer);
   });
 }

@@ -49,6 +49,8 @@ async function asksForMuch(wary, port, cookie) {
   const reference = refused.status === 429 ? JSON.parse(refused.body).error.reference : "";
   const event = await until("its event is in the ledger", () => wary.events(20).find((one) => JSON.stringify(one).includes(reference)), 5000).catch(() => null);
   saw("its event is a deny with that reason", JSON.stringify(event).includes("concurrency_exceeded"), JSON.stringify(event));
+  const explained = wary.cli("explain", reference).text;
+  saw("explained as what it was", /^denied beside the policies: concurrency_exceeded/i.test(explained), explained.split("\n")[0]);
   saw("and counted", /^wary_gateway_over_concurrency_total [1-9]/m.test(wary.socket("../../edge/admin.sock", "/metrics").body));
   streams[0].kill("SIGTERM");
   await streams[0].ended;
