@@ -170,7 +170,7 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
   edge = std::make_unique<gateway::Edge>(
       gateway::EdgeParts{*runtime.loop, *runtime.clock, *runtime.random, *runtime.files, *runtime.log, metrics, issue,
                          trusted, [&runtime](UnixTime floor) { runtime.clock->raise(floor); }, parts.exporter.get(),
-                         issue_own},
+                         issue_own, [&signer] { signer.interrupt(); }},
       std::move(edge_options));
   if (Status opened = edge->open(); !opened) {
     return advised(std::move(opened).error(), directory,

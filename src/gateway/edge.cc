@@ -91,8 +91,9 @@ Status Edge::start() {
   shared_.at_work.hide(parts_.random.number(), parts_.random.number());
   for (std::size_t i = 0; i < lanes_.size(); ++i) WARY_RETURN_IF_ERROR(start_worker(i));
   WARY_RETURN_IF_ERROR(start_link());
-  signer_ = std::make_unique<SignerDesk>(parts_.loop, parts_.clock,
-                                         SignerDesk::Signer{parts_.issue, parts_.trusted, parts_.issue_own});
+  signer_ = std::make_unique<SignerDesk>(
+      parts_.loop, parts_.clock,
+      SignerDesk::Signer{parts_.issue, parts_.trusted, parts_.issue_own, parts_.interrupt_signer});
   for (const auto& lane : lanes_) lane->thread = std::thread([loop = lane->loop.get()] { loop->run(); });
   keep_fresh();
   ship_inherited();

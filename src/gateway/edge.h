@@ -44,9 +44,10 @@ struct EdgeParts {
   Metrics& metrics;
   IssueCertificate issue;
   ReadTrusted trusted;
-  std::function<void(UnixTime)> raise_clock;  // wall time does not go behind this
-  telemetry::Exporter* exporter = nullptr;    // of spans, where somebody wants them
-  IssueIdentity issue_own = {};               // of what it is to applications; none: it shows them nothing
+  std::function<void(UnixTime)> raise_clock;    // wall time does not go behind this
+  telemetry::Exporter* exporter = nullptr;      // of spans, where somebody wants them
+  IssueIdentity issue_own = {};                 // of what it is to applications; none: it shows them nothing
+  std::function<void()> interrupt_signer = {};  // from any thread: whoever asks it hears that it is away
 };
 
 struct EdgeOptions {

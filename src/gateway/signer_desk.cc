@@ -17,6 +17,7 @@ SignerDesk::SignerDesk(io::Loop& home, Clock& clock, Signer signer)
 SignerDesk::~SignerDesk() {
   alive_.reset();
   loop_->stop();
+  if (signer_.interrupt) signer_.interrupt();
   thread_.join();
 }
 

@@ -5,7 +5,7 @@
 //   if (!desk.is_asking()) desk.ask({.roots = true, .names = {"a.example"}}, [](SignerDesk::Told told) { ... });
 //
 // Thread rule: `home`'s thread, where what is told is told, too; the three functions are called on the desk's. Limits:
-// one question at a time. Whoever destroys it waits for the answer to what is being asked, and hears nothing of it.
+// one question at a time. Whoever destroys it interrupts what is being asked, and hears nothing of it.
 #pragma once
 
 #include <functional>
@@ -43,6 +43,7 @@ class SignerDesk {
     IssueCertificate issue;
     ReadTrusted trusted;
     IssueIdentity issue_own;
+    std::function<void()> interrupt = {};  // from any thread: what is being asked is given up; may be none
   };
   // What is wanted of it. The key of a certificate is made here and never leaves.
   struct Ask {

@@ -111,7 +111,9 @@ Result<codec::Json> SignerClient::call(const codec::Json& request) {
   const bool was_connected = frames_ != nullptr;
   auto answer = call_once(request);
   // A signer that was restarted since the last call: once more, over a fresh connection.
-  if (!answer && answer.error().code == "signer_unavailable" && was_connected) answer = call_once(request);
+  if (!answer && answer.error().code == "signer_unavailable" && was_connected && !interrupted_) {
+    answer = call_once(request);
+  }
   if (!answer) return answer;
   if (const codec::Json* error = answer->find("error")) {
     return fail(ErrorKind::kInvalid, error->string_or("code", "signer_failed"), error->string_or("message", ""));
@@ -158,10 +160,18 @@ Result<codec::Json> SignerClient::call_once(const codec::Json& request) {
     });
   }
   runs = true;
-  if (!outcome) loop_->run();
+  if (!outcome && !interrupted_) loop_->run();
   loop_->cancel(timer);
+  if (!outcome) {
+    outcome.emplace(fail(ErrorKind::kUnavailable, "signer_unavailable", "the signer is not asked any more").at(path_));
+  }
   if (!*outcome) frames_.reset();
   return std::move(*outcome);
+}
+
+void SignerClient::interrupt() {
+  interrupted_ = true;
+  loop_->stop();
 }
 
 void SignerClient::pause() {

@@ -5,9 +5,10 @@
 // which signer_queue.h asks with. SignerClient asks and waits: its own
 // thread or a start-up path, never a request's path. It connects anew when the signer was restarted. Errors:
 // signer_unavailable, signer_syntax, and what the signer answered. Thread rules: the service belongs to its loop; a
-// client to one thread at a time.
+// client to one thread at a time, but for interrupt().
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <set>
@@ -51,6 +52,8 @@ class SignerClient {
   SignerClient(Clock& clock, std::string path);
   ~SignerClient();
   Result<codec::Json> call(const codec::Json& request);
+  // From any thread: what is being asked, and all that is asked from now on, has no answer.
+  void interrupt();
 
   struct PublicKeys {
     std::string origin;
@@ -82,6 +85,7 @@ class SignerClient {
   std::unique_ptr<io::Loop> loop_;
   std::string path_;
   std::unique_ptr<link::FrameStream> frames_;
+  std::atomic<bool> interrupted_{false};
 };
 
 }  // namespace wary::identity

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <thread>
 
@@ -298,4 +299,23 @@ TEST_CASE("the queue refuses what is too large or too much, and the edge gets no
   many.run();
   CHECK(told == 4100);
   CHECK(busy == 4);
+}
+
+TEST_CASE("a client that is interrupted waits no longer for a signer that hangs, and asks it nothing more") {
+  Machine machine;
+  const std::string path = machine.folder + "/hangs.sock";
+  // Taken by the kernel, and read by nobody.
+  const auto loop = io::make_epoll_loop(*machine.clock);
+  const auto listener = loop->listen(io::Address::unix_socket(path), {}, [](std::unique_ptr<io::Stream>) {});
+  REQUIRE(listener.ok());
+  SignerClient client(*machine.clock, path);
+  const std::int64_t begun = machine.clock->monotonic().nanos;
+  std::thread other([&client] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    client.interrupt();
+  });
+  CHECK(client.authorities().error().code == "signer_unavailable");
+  other.join();
+  CHECK(client.authorities().error().code == "signer_unavailable");
+  CHECK(machine.clock->monotonic().nanos - begun < 2 * kNanosPerSecond);
 }

@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { run, saw, step } from "../support/checks.mjs";
 import { Platform } from "../support/platform.mjs";
-import { cleanUp, freePort, makeScratch, sleep, start, until } from "../support/processes.mjs";
+import { cleanUp, freePort, isAlive, makeScratch, sleep, start, until } from "../support/processes.mjs";
 import { furnish, startApplication } from "../support/world.mjs";
 
 const scratch = makeScratch("signer"), here = dirname(fileURLToPath(import.meta.url));
@@ -93,6 +93,17 @@ await run(async () => {
   const later = ask("later"), plainer = ask("plainer");
   saw("the new names are served", later.status === 200 && plainer.status === 200, `${later.status} ${later.error ?? ""} ${plainer.status} ${plainer.error ?? ""}`);
   saw("and the others as before", ask("demanding").status === 200 && ask("site").status === 200);
+
+  step("an edge that waits for its signer is told to end");
+  hold(edge);
+  apply(wary, object("App", "latest", `{hosts: [latest.localhost], upstream: "http://127.0.0.1:${port}"}`));
+  hold(signer);
+  letGo(edge);
+  await sleep(1000);
+  const told = Date.now();
+  process.kill(edge, "SIGTERM");
+  await until("the edge has ended", () => !isAlive(edge), 20000).catch(() => {});
+  saw("it ends at once", Date.now() - told < 4000, `${Date.now() - told} ms`);
 }, async (failures) => {
   for (const pid of [...stopped]) letGo(pid);
   await cleanUp(failures);
