@@ -45,6 +45,7 @@ class Succession {
  private:
   gateway::HandoverOptions handover_options() const;
   void make_giver();
+  void say_when_served(std::int64_t until);
   void take();
   Status take_sockets();
   std::optional<Error> busy() const;
