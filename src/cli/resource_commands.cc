@@ -299,7 +299,9 @@ std::vector<Command> resource_commands() {
         {"--dry-run", "", "check everything, change nothing", false}},
        "Every object is checked against its schema, and every policy against wary's own, before anything changes. An\n"
        "error names file, line and column; then nothing is changed and the old policies keep deciding. Warnings are\n"
-       "printed and do not refuse. `wary policy check --platform` checks policies the same way without a running wary.",
+       "printed and do not refuse: of a policy that names what is neither there nor in the files, too. `wary policy "
+       "check\n"
+       "--platform` checks policies the same way without a running wary, but for what is there.",
        apply},
       {{"get"}, {"KIND", "..."}, "Show the objects of a kind, or one: get KIND [NAME]", {name_space}, kNames, get},
       {{"history"}, {"KIND", "NAME"}, "Show what one object was, newest first", {name_space}, kNames, history},

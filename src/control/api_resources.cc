@@ -221,10 +221,11 @@ Bundle read_bundle(const Plane& plane, const std::vector<Json>& objects) {
       bundle.object_of_write.push_back(object);
     }
   }
+  policy::EntityNames names = names_of(next, plane.settings());
   for (const auto& [resource, object] : resources) {
     check_references(plane, next, resource, object, bundle);
     if (resource.key.kind != "Policy" || bundle.errors.size() >= kProblemsMax) continue;
-    PolicyProblems problems = check_policy(resource, object);
+    PolicyProblems problems = check_policy(resource, object, &names);
     append(bundle.errors, std::move(problems.errors));
     append(bundle.warnings, std::move(problems.warnings));
   }

@@ -9,9 +9,40 @@ namespace {
 
 constexpr std::size_t kLoggedMax = 20;
 
+// App and Workload have their namespace for a parent, whether it was ever applied or not.
+bool has_objects_in(const Objects& objects, std::string_view name_space) {
+  for (const std::string_view kind : {"App", "Workload"}) {
+    for (const auto& [key, value] : objects.of_kind(kind)) {
+      if (key->name_space == name_space) return true;
+    }
+  }
+  return false;
+}
+
+std::vector<std::string> ids_of(const Objects& objects, const Settings& settings, std::string_view type) {
+  std::vector<std::string> out;
+  const std::string_view kind = type.substr(type.rfind(':') + 1);
+  for (const auto& [key, value] : objects.of_kind(kind)) {
+    for (contract::EntityId& id : entities_of(*key, settings)) out.push_back(std::move(id.id));
+  }
+  return out;
+}
+
 }  // namespace
 
-PolicyProblems check_policy(const Resource& resource, std::size_t object) {
+policy::EntityNames names_of(const Objects& objects, const Settings& settings) {
+  const auto has = [&objects, &settings](const contract::EntityId& id) {
+    if (derive_entity(objects, id, settings)) return true;
+    if (id.type == "Wary::Namespace") return has_objects_in(objects, id.id);
+    for (const contract::Entity& entity : built_in_entities(settings)) {
+      if (entity.id == id) return true;
+    }
+    return false;
+  };
+  return {has, [&objects, &settings](std::string_view type) { return ids_of(objects, settings, type); }};
+}
+
+PolicyProblems check_policy(const Resource& resource, std::size_t object, policy::EntityNames* names) {
   PolicyProblems out;
   const auto problem = [&](const Error& error, const std::string& caret) {
     return ResourceError{object, "/spec/cedar", error, caret};
@@ -20,6 +51,10 @@ PolicyProblems check_policy(const Resource& resource, std::size_t object) {
   for (const cedar::SyntaxError& wrong : check.errors) out.errors.push_back(problem(wrong.error, wrong.caret));
   for (const policy::PolicyFinding& finding : policy::validate_policies(check)) {
     (finding.is_warning ? out.warnings : out.errors).push_back(problem(finding.error, finding.caret));
+  }
+  if (names == nullptr) return out;
+  for (const policy::PolicyFinding& finding : names->find_unknown(check)) {
+    out.warnings.push_back(problem(finding.error, finding.caret));
   }
   return out;
 }
