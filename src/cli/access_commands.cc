@@ -33,6 +33,7 @@ Status try_access(Context& context, const Arguments& arguments) {
     context.out(answer.to_string() + "\n");
   else
     print_decision(context, answer);
+  if (answer.string_or("decision", "") != "allow") context.exit_code = kAnswerIsNo;
   return {};
 }
 
@@ -183,7 +184,7 @@ std::vector<Command> access_commands() {
        {},
        "PRINCIPAL is a user's name, a workload as workload:NAMESPACE/NAME, or anonymous. Decided as if it came from "
        "this\n"
-       "machine, without a session.",
+       "machine, without a session. Exit code 0 is ALLOW and 1 is DENY; another is an error, and no answer.",
        try_access},
       {{"explain"},
        {"REF"},

@@ -79,6 +79,16 @@ Error unknown_command(const std::vector<Command>& table, const std::vector<std::
       .next("wary help lists the commands");
 }
 
+// "2 invalid, 3 unauthenticated, ...".
+std::string exit_codes() {
+  std::string out;
+  for (int i = 0; i <= static_cast<int>(ErrorKind::kInternal); ++i) {
+    const auto kind = static_cast<ErrorKind>(i);
+    out += (i == 0 ? "" : i == 6 ? ",\n" : ", ") + std::to_string(exit_code(kind)) + " " + std::string(to_string(kind));
+  }
+  return out;
+}
+
 int report(Context& context, const Error& error) {
   print_error(context, error);
   return exit_code(error.kind);
@@ -192,7 +202,9 @@ std::string help_all(const std::vector<Command>& table) {
          help_group(table, "") +
          "\n  wary help COMMAND            options and details\n"
          "  wary completion              completion for bash: source <(wary completion)\n\n"
-         "--data DIR defaults to $WARY_DATA, then ~/.local/share/wary (as root /var/lib/wary).\n";
+         "--data DIR defaults to $WARY_DATA, then ~/.local/share/wary (as root /var/lib/wary).\n"
+         "Exit codes: 0 done, 1 the answer is DENY (try, policy eval), or an error:\n" +
+         exit_codes() + ".\n";
 }
 
 std::string bash_completion(const std::vector<Command>& table) {
@@ -260,6 +272,7 @@ Status take_common_options(Context& context, std::vector<std::string>& words) {
 }  // namespace
 
 int run_cli(Context& context, const std::vector<Command>& table, std::vector<std::string> words) {
+  context.exit_code = 0;
   if (const Status taken = take_common_options(context, words); !taken) return report(context, taken.error());
   if (words.empty() || words[0] == "help" || words[0] == "--help" || words[0] == "-h") {
     std::size_t used = 0;

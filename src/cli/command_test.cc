@@ -173,6 +173,25 @@ TEST_CASE("errors have a code, a place and a next step, and the kind's exit code
   CHECK(json->find("error")->string_or("where", "") == "/nowhere/wary-test");
 }
 
+TEST_CASE("what is decided is an exit code: 0 allow, 1 deny, another an error") {
+  Shell shell;
+  REQUIRE(
+      io::write_file_atomically(shell.files, "p.cedar", as_bytes(R"(permit (principal == A::"a", action, resource);)"))
+          .ok());
+  const auto decide = [&](const std::string& who) {
+    return shell.run({"policy", "eval", "--policies", "p.cedar", "--principal", who, "--action", R"(Action::"x")",
+                      "--resource", R"(R::"r")"});
+  };
+  CHECK(decide(R"(A::"a")") == 0);
+  CHECK(decide(R"(A::"b")") == kAnswerIsNo);
+  CHECK(shell.out == "DENY\n");
+  CHECK(shell.err.empty());
+  CHECK(decide(R"(A::"a")") == 0);  // one answer is not the next one's
+  CHECK(decide("nonsense") == exit_code(ErrorKind::kInvalid));
+  for (int kind = 0; kind <= static_cast<int>(ErrorKind::kInternal); ++kind)
+    CHECK(exit_code(static_cast<ErrorKind>(kind)) > kAnswerIsNo);
+}
+
 TEST_CASE("a resource file that cannot be read as YAML names its line and column") {
   Shell shell;
   REQUIRE(shell.files.make_directory("d").ok());

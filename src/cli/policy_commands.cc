@@ -260,7 +260,7 @@ std::vector<Command> question_commands() {
        {},
        "Decide a request by files: decision, reasons, errors",
        question,
-       std::string(kByCedar),
+       std::string(kByCedar) + "\nExit code 0 is ALLOW and 1 is DENY; another is an error, and no answer.",
        policy_evaluate},
       {{"policy", "explain"},
        {},

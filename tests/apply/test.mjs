@@ -61,6 +61,11 @@ await run(async () => {
   saw("the directory is applied", mended.code === 0 && mended.out.includes("created  Policy test/good") && mended.err === "", mended.text.trim().split("\n").pop());
   saw("and decides", wary.cli("try", "bob", "GET", "https://site.localhost/").out.startsWith("ALLOW") && (await mayRead()), seen());
 
+  const may = wary.cli("try", "bob", "GET", "https://site.localhost/"), mayNot = wary.cli("try", "nobody", "GET", "https://site.localhost/");
+  const inJson = wary.cli("--output", "json", "try", "nobody", "GET", "https://site.localhost/"), noAnswer = wary.cli("try", "bob", "GET", "https://none.localhost/");
+  saw("wary try exits with 0 for ALLOW, 1 for DENY without an error, another where there is no answer", may.code === 0 && mayNot.code === 1 && mayNot.out.startsWith("DENY") && mayNot.err === "" &&
+    inJson.code === 1 && JSON.parse(inJson.out).decision === "deny" && noAnswer.code > 1 && noAnswer.err.includes("[host_unknown]"), `${may.code} ${mayNot.code} ${inJson.code} ${noAnswer.code}`);
+
   step("warnings");
   const impossible = file("impossible.cedar", "permit (principal, action, resource)\nwhen { context has vehicle };\n");
   const warned = apply(impossible);
