@@ -238,6 +238,27 @@ TEST_CASE("what is mistyped is refused, and never taken for something else") {
   CHECK(codec::parse_json(shell.err)->find("error")->string_or("where", "") == "/there");
 }
 
+TEST_CASE("a slip in a command or an option is told what was meant") {
+  Shell shell;
+  const auto next = [&](const std::vector<std::string>& words) {
+    CHECK(shell.run(words) == exit_code(ErrorKind::kInvalid));
+    const std::size_t at = shell.err.find("\n  ");
+    return at == std::string::npos ? "" : shell.err.substr(at + 3);
+  };
+  CHECK(next({"aply", "-f", "x"}) == "did you mean wary apply? wary help lists the commands\n");
+  CHECK(next({"staus"}) == "did you mean wary status? wary help lists the commands\n");
+  CHECK(next({"ledgr", "tail"}).starts_with("did you mean wary ledger tail? "));
+  CHECK(next({"leger"}).starts_with("did you mean wary ledger? "));
+  CHECK(next({"ledger", "tial", "--follow"}).starts_with("did you mean wary ledger tail? "));
+  CHECK(next({"help", "reovke"}).starts_with("did you mean wary revoke? "));
+  CHECK(next({"ledger"}) == "wary help lists the commands\n");
+  CHECK(next({"ledger", "something-else"}) == "wary help lists the commands\n");
+  CHECK(next({"nonsense"}) == "wary help lists the commands\n");
+  CHECK(next({"revoke", "user", "alice", "--raeson", "x"}).starts_with("did you mean --reason? usage: wary revoke "));
+  CHECK(next({"revoke", "user", "alice", "--otput=json"}).starts_with("did you mean --output? usage: "));
+  CHECK(next({"revoke", "user", "alice", "--colour"}).starts_with("usage: wary revoke "));
+}
+
 TEST_CASE("a proof's reader without the log's key is told where it comes from") {
   Shell shell;
   CHECK(shell.run({"ledger", "verify", "proof"}) == exit_code(ErrorKind::kNotFound));

@@ -309,3 +309,43 @@ TEST_CASE("what is asked for wrongly is refused, with what was expected and what
   const auto proof = world.call(owner(), "GET", "/v1/ledger/proof/%230");
   CHECK(proof->json().integer_or("index", -1) == 0);
 }
+
+TEST_CASE("a slip in what is named is told what was meant") {
+  World world;
+  const auto next = [&](const std::string& method, const std::string& path, const std::string& body = "") {
+    const codec::Json answer = world.call(owner(), method, path, body)->json();
+    const codec::Json* error = answer.find("error");
+    return error != nullptr ? std::string(error->string_or("next", "")) : answer.to_string();
+  };
+  const auto meant = [](const std::string& name) { return "did you mean " + name + "? "; };
+  CHECK(next("GET", "/v1/objects/App/demo%2Fsit").starts_with(meant("demo/site")));
+  CHECK(next("GET", "/v1/objects/App/site").starts_with(meant("demo/site")));  // of another namespace
+  CHECK(next("GET", "/v1/objects/App/siet").starts_with(meant("demo/site")));
+  CHECK(next("GET", "/v1/objects/User/alcie").starts_with(meant("alice")));
+  CHECK(next("GET", "/v1/objects/User/nobody-near").starts_with("wary get user lists them"));
+  CHECK(next("GET", "/v1/objects/usr").starts_with(meant("User")));
+  CHECK(next("GET", "/v1/objects/aps").starts_with(meant("App")));
+  CHECK(next("GET", "/v1/objects/polices").starts_with(meant("Policy")));
+  CHECK(next("GET", "/v1/objects/something").starts_with("a kind is written"));
+  CHECK(next("DELETE", "/v1/objects/User/alcie").starts_with(meant("alice")));
+  CHECK(next("POST", "/v1/revoke", R"({"kind":"user","name":"alcie","reason":"r"})").starts_with(meant("alice")));
+  CHECK(next("POST", "/v1/revoke", R"({"kind":"session","name":"alice","reason":"r"})").find("did you mean") ==
+        std::string::npos);
+  CHECK(next("POST", "/v1/sessions", R"({"user":"alcie"})").starts_with(meant("alice")));
+  CHECK(next("POST", "/v1/try", R"({"principal":"alice","method":"GET","url":"https://siet.localhost/"})")
+            .starts_with(meant("site.localhost")));
+  // Whoever signs in is told nothing of who else there is.
+  CHECK(world.sign_in->create_link({"Wary::User", "owner"}, "alcie").error().next_step.find("alice") ==
+        std::string::npos);
+  const auto answer = world.call(owner(), "POST", "/v1/apply", R"({"objects":[
+{"apiVersion":"wary.dev/v1","kind":"Rout","metadata":{"name":"a","namespace":"demo"},"spec":{}},
+{"apiVersion":"wary.dev/v1","kind":"Route","metadata":{"name":"a","namespace":"demo"},
+ "spec":{"app":"siet","path":"/a"}},
+{"apiVersion":"wary.dev/v1","kind":"User","metadata":{"name":"carol"},"spec":{"groups":["onwers"]}}]})");
+  const codec::Json refused = answer->json();
+  REQUIRE(refused.find("errors") != nullptr);
+  std::string hints;
+  for (const codec::Json& error : refused.find("errors")->items())
+    hints += std::string(error.string_or("next", "")) + " ";
+  CHECK(hints == "did you mean Route? did you mean demo/site? did you mean owners? ");
+}
