@@ -133,6 +133,13 @@ Status make_exporter(const Options& options, Runtime& runtime, Metrics& metrics,
   return {};
 }
 
+Status listen(gateway::Edge& edge, const io::Address& secure, const std::optional<io::Address>& plain) {
+  Status started = edge.start();
+  if (started) return started;
+  Error why = with_listen_option(std::move(started).error(), secure, "--listen");
+  return plain ? with_listen_option(std::move(why), *plain, "--plain-listen") : why;
+}
+
 Status start(const Options& options, Runtime& runtime, Metrics& metrics, identity::SignerClient& signer, Parts& parts) {
   WARY_RETURN_IF_ERROR(io::harden_process());
   const std::string directory = options.text("--directory");
@@ -148,6 +155,8 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
   edge_options.proxy_peers = list_of(options.text("--proxy-from"));
   edge_options.workers = static_cast<std::size_t>(options.number("--workers", 2));
   edge_options.descriptors_max = descriptors_each(edge_options.workers);
+  const io::Address secure = edge_options.listen;
+  const std::optional<io::Address> plain = edge_options.listen_plain;
   const SuccessionOptions succession = succession_options(options, edge_options);
   edge_options.takes_over = succession.takes_over;
   parts.succession = std::make_unique<Succession>(runtime, metrics, succession);
@@ -184,7 +193,7 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
   const Status files = io::restrict_files({directory}, {});
   if (!files && files.error().code != "sandbox_landlock_missing") return files;
   WARY_RETURN_IF_ERROR(io::restrict_calls(io::network_process_calls()));
-  WARY_RETURN_IF_ERROR(edge->start());
+  WARY_RETURN_IF_ERROR(listen(*edge, secure, plain));
   parts.succession->prepare();
   return {};
 }
