@@ -182,9 +182,9 @@ std::vector<Command> access_commands() {
        {"PRINCIPAL", "METHOD", "URL"},
        "Decide an access without sending it",
        {},
-       "PRINCIPAL is a user's name, a workload as workload:NAMESPACE/NAME, or anonymous. Decided as if it came from "
-       "this\n"
-       "machine, without a session. Exit code 0 is ALLOW and 1 is DENY; another is an error, and no answer.",
+       "PRINCIPAL is a user's name, workload:NAMESPACE/NAME, node:NAME, anonymous, a SPIFFE ID, or an entity as it is\n"
+       "printed. Decided as if it came from this machine, without a session.\n"
+       "Exit code 0 is ALLOW and 1 is DENY; another is an error, and no answer.",
        try_access},
       {{"explain"},
        {"REF"},

@@ -61,7 +61,7 @@ Status tap(Context& context, const Arguments& arguments) {
         .next("wary get apps lists them");
   }
   std::string query = "last=" + codec::encode_percent(arguments.flag("--last", "1")) + "&follow=1";
-  const bool is_entity = who.find("::") != std::string::npos;
+  const bool is_entity = who.find(':') != std::string::npos || who == "anonymous";
   if (is_entity) query += "&actor=" + codec::encode_percent(who);
   return stream_api(context, "/v1/ledger/events", query, [&](const codec::Json& line) {
     if (line.integer_or("class", 0) != static_cast<std::int64_t>(contract::EventClass::kHttpActivity)) return true;
@@ -228,13 +228,13 @@ std::vector<Command> ledger_commands() {
        "Show the newest events",
        {{"--last", "N", "how many (default 20)", false},
         {"--follow", "", "go on as they come", false},
-        {"--actor", "ENTITY", "only this one's, as Wary::User::\"alice\"", false}},
+        {"--actor", "PRINCIPAL", "only this one's: as `wary try` takes it, or as Wary::User::\"alice\"", false}},
        "",
        tail},
       {{"edge", "tap"},
        {},
        "Watch requests go through the gateway, as they are decided",
-       {{"--principal", "NAME", "only this one's: alice, or an entity as Wary::User::\"alice\"", false},
+       {{"--principal", "PRINCIPAL", "only this one's: alice, or as `wary ledger tail --actor` takes it", false},
         {"--app", "NAMESPACE/NAME", "only this application's, and of its namespace's routes", false},
         {"--outcome", "allow|deny", "only these", false},
         {"--last", "N", "how many of the past come first (default 1)", false}},

@@ -5,7 +5,7 @@
 #include "codec/text.h"
 #include "codec/uri.h"
 #include "control/api.h"
-#include "control/near_names.h"
+#include "control/names.h"
 #include "control/nodes.h"
 #include "control/views.h"
 #include "enforce/jwt_issuer.h"
@@ -24,18 +24,6 @@ constexpr std::int64_t kCutPoll = 5 * kNanosPerMilli;
 constexpr std::size_t kReasonMax = 4096;
 constexpr std::string_view kUrlForm = "give it whole, as https://HOST/PATH";
 constexpr std::size_t kEndedMax = 900;  // of what a change may write
-
-// "alice", "workload:demo/reader", "anonymous".
-EntityId principal_of(const Settings& settings, const std::string& text) {
-  constexpr std::string_view kWorkload = "workload:";
-  if (text == "anonymous") return {"Wary::Anonymous", "anonymous"};
-  if (!text.starts_with(kWorkload)) return {"Wary::User", text};
-  const std::string name = text.substr(kWorkload.size());
-  const std::size_t slash = name.find('/');
-  const std::string name_space = slash == std::string::npos ? "default" : name.substr(0, slash);
-  return {"Wary::Workload",
-          spiffe_id_of(settings, name_space, name.substr(slash == std::string::npos ? 0 : slash + 1))};
-}
 
 Json decision_json(const contract::Decision& decision) {
   Json out = Json::object();
@@ -158,6 +146,8 @@ struct Cuts {
 void Api::try_access(const Caller&, const ExchangePtr& exchange, const std::string&) {
   const auto body = body_of(exchange);
   if (!body) return send_error(exchange, body.error());
+  const auto who = principal_named(plane_.settings(), body->string_or("principal", ""));
+  if (!who) return send_error(exchange, Error(who.error()).at("PRINCIPAL"));
   const std::string url(body->string_or("url", ""));
   auto uri = codec::parse_uri(url);
   if (!uri) return send_error(exchange, std::move(uri).error().at("URL").found(url).next(kUrlForm));
@@ -174,7 +164,7 @@ void Api::try_access(const Caller&, const ExchangePtr& exchange, const std::stri
   const std::string method(body->string_or("method", "GET"));
   policy::DecisionRecord record;
   record.request.tenant = app->tenant;
-  record.request.principal = principal_of(plane_.settings(), std::string(body->string_or("principal", "")));
+  record.request.principal = *who;
   record.request.action = {"Wary::Action", method};
   record.request.resource = app->find_route(*path).resource;
   record.request.context.set("host", codec::host_name(uri->host)).set("method", std::string_view(method));

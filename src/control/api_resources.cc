@@ -4,7 +4,7 @@
 #include "control/api.h"
 #include "control/api_keys.h"
 #include "control/issuers.h"
-#include "control/near_names.h"
+#include "control/names.h"
 #include "control/nodes.h"
 #include "control/policy_check.h"
 #include "control/trust_domains.h"

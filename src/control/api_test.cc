@@ -1,6 +1,8 @@
 #include "control/api.h"
 
+#include "codec/text.h"
 #include "control/control_test_world.h"
+#include "control/names.h"
 #include "enforce/point.h"
 #include "link/subscriber.h"
 
@@ -348,4 +350,45 @@ TEST_CASE("a slip in what is named is told what was meant") {
   for (const codec::Json& error : refused.find("errors")->items())
     hints += std::string(error.string_or("next", "")) + " ";
   CHECK(hints == "did you mean Route? did you mean demo/site? did you mean owners? ");
+}
+
+TEST_CASE("a principal is named by everybody in the same ways") {
+  const Settings settings{"local", "console.localhost", "/run/console.sock"};
+  const auto named = [&](std::string_view text) {
+    const auto who = principal_named(settings, text);
+    return who ? who->to_string() : who.error().code;
+  };
+  for (const char* text : {"alice", "user:alice", R"(User::"alice")", R"(Wary::User::"alice")"})
+    CHECK_MESSAGE(named(text) == R"(Wary::User::"alice")", text);
+  for (const char* text :
+       {"workload:demo/reader", "spiffe://local/demo/reader", R"(Workload::"spiffe://local/demo/reader")",
+        R"(Wary::Workload::"spiffe://local/demo/reader")"})
+    CHECK_MESSAGE(named(text) == R"(Wary::Workload::"spiffe://local/demo/reader")", text);
+  CHECK(named("workload:reader") == R"(Wary::Workload::"spiffe://local/default/reader")");
+  for (const char* text : {"node:n1", "spiffe://local/wary/node/n1"})
+    CHECK_MESSAGE(named(text) == R"(Wary::Node::"spiffe://local/wary/node/n1")", text);
+  CHECK(named("anonymous") == R"(Wary::Anonymous::"anonymous")");
+  CHECK(named(R"(Shop::User::"x")") == R"(Shop::User::"x")");
+  CHECK(named(R"(Bot::"x")") == R"(Bot::"x")");
+  for (const char* text : {"", R"(Wary::User::"alice)", "Wary::User::alice", "User::"})
+    CHECK_MESSAGE(named(text) == "principal_syntax", text);
+
+  World world;
+  const auto tail = [&](const std::string& actor) {
+    return world.call(owner(), "GET", "/v1/ledger/events", "", "last=100&actor=" + codec::encode_percent(actor));
+  };
+  CHECK(world.call({{"Wary::User", "alice"}, "", ""}, "GET", "/v1/health")->status == 403);
+  const std::string whole = tail(R"(Wary::User::"alice")")->body;
+  CHECK_MESSAGE(whole.find(R"("action":"status")") != std::string::npos, whole);
+  CHECK(whole.find("owner") == std::string::npos);
+  for (const char* text : {"alice", "user:alice", R"(User::"alice")"}) CHECK_MESSAGE(tail(text)->body == whole, text);
+  CHECK(tail("Wary::User::alice")->code() == "principal_syntax");
+  CHECK(tail("bob")->body.empty());
+  const auto tried = [&](const std::string& who) {
+    codec::Json body = codec::Json::object();
+    body.set("principal", std::string_view(who)).set("method", "GET").set("url", "https://site.localhost/");
+    return world.call(owner(), "POST", "/v1/try", body.to_string());
+  };
+  CHECK(tried(R"(User::"alice")")->json().string_or("text", "") == tried("alice")->json().string_or("text", "?"));
+  CHECK(tried("")->code() == "principal_syntax");
 }
