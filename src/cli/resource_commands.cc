@@ -164,11 +164,6 @@ Status apply(Context& context, const Arguments& arguments) {
   return {};
 }
 
-std::string padded(std::string text, std::size_t width) {
-  if (text.size() < width) text.resize(width, ' ');
-  return text;
-}
-
 std::string object_path(const Arguments& arguments) {
   std::string path = "/v1/objects/" + codec::encode_percent(arguments.positional[0]);
   if (arguments.positional.size() > 1) path += "/" + codec::encode_percent(arguments.positional[1]);

@@ -107,8 +107,8 @@ Result<Target> target_of(const Plane& plane, const Json& body) {
     const std::string near = meant(plane.objects(), kind, name);
     return fail(ErrorKind::kNotFound, "revoke_unknown", "there is no such " + kind)
         .found(std::string_view(name))
-        .next(did_you_mean(near) + (kind == "session" ? "wary ledger tail --output json shows sessions"
-                                                      : "wary get " + kind + "s lists them"));
+        .next(did_you_mean(near) +
+              (kind == "session" ? "wary session list shows them" : "wary get " + kind + "s lists them"));
   }
   return target;
 }

@@ -236,12 +236,15 @@ Bundle read_bundle(const Plane& plane, const std::vector<Json>& objects) {
 }
 
 Error unknown_kind(const Plane& plane, std::string_view found) {
+  const bool is_session =
+      codec::equals_ignoring_case(found, "session") || codec::equals_ignoring_case(found, "sessions");
   std::string known;
   for (const auto& [name, each] : plane.kinds().all()) known += (known.empty() ? "" : ", ") + name;
   return fail(ErrorKind::kNotFound, "resource_kind", "there is no such kind")
       .expected(known)
       .found(found)
-      .next(did_you_mean(nearest_kind(plane.kinds(), found)) + "a kind is written as App, app or apps");
+      .next(is_session ? "wary session list shows who is signed in"
+                       : did_you_mean(nearest_kind(plane.kinds(), found)) + "a kind is written as App, app or apps");
 }
 
 Error unknown_resource(const Objects& objects, const store::Key& key, std::string_view message) {

@@ -392,3 +392,60 @@ TEST_CASE("a principal is named by everybody in the same ways") {
   CHECK(tried(R"(User::"alice")")->json().string_or("text", "") == tried("alice")->json().string_or("text", "?"));
   CHECK(tried("")->code() == "principal_syntax");
 }
+
+TEST_CASE("who is signed in is listed, newest first, and who may not see it is told nothing") {
+  World world;
+  const auto sign_in = [&](const char* user) {
+    auto made = world.sign_in->redeem_link(world.sign_in->create_link({"Wary::User", "owner"}, user)->secret);
+    REQUIRE(made.ok());
+    world.run(1000);
+    return made->session;
+  };
+  REQUIRE(world.put(key_of(kTenantWide, "User", "bob"), "{}").ok());
+  REQUIRE(world.put(key_of(kTenantWide, "User", "carol"), "{}").ok());
+  const std::string first = sign_in("alice"), other = sign_in("bob"), second = sign_in("alice"),
+                    gone = sign_in("carol");
+  const auto list = [&](const std::string& query = "") {
+    const auto exchange = world.call(owner(), "GET", "/v1/sessions", "", query);
+    REQUIRE_MESSAGE(exchange->status == 200, exchange->body);
+    return exchange->json();
+  };
+  const auto ids = [&](const std::string& query = "") {
+    std::vector<std::string> out;
+    const codec::Json answer = list(query);
+    for (const codec::Json& one : answer.find("sessions")->items()) out.emplace_back(one.string_or("session", ""));
+    return out;
+  };
+  using Ids = std::vector<std::string>;
+  CHECK(ids() == Ids{gone, second, other, first});
+  CHECK(ids("principal=alice") == Ids{second, first});
+  CHECK(ids("principal=User%3A%3A%22bob%22") == Ids{other});
+  CHECK(list().integer_or("leftOut", -1) == 0);
+
+  // Since, until, hosts, and when an event of it last came.
+  const auto code = world.sign_in->create_code(other, "site.localhost", std::string(64, 'a'));
+  REQUIRE(world.sign_in->redeem_code(code->secret, "site.localhost", std::string(64, 'a')).ok());
+  world.run(1000);
+  const UnixTime asked = world.sim.clock().unix_time();
+  CHECK(world.call({{"Wary::User", "bob"}, other, ""}, "GET", "/v1/sessions")->status == 403);
+  const codec::Json bobs = list("principal=bob").find("sessions")->items()[0];
+  CHECK(bobs.string_or("user", "") == "bob");
+  CHECK(bobs.find("hosts")->to_string() == R"(["console.localhost","site.localhost"])");
+  CHECK(bobs.string_or("lastSeen", "") == to_rfc3339(asked));
+  CHECK(bobs.string_or("since", "") < bobs.string_or("lastSeen", ""));
+  CHECK(bobs.string_or("until", "") > bobs.string_or("lastSeen", ""));
+  CHECK(world.count("session.list") > 0);  // the deny is recorded too
+
+  // Ended, revoked, or of somebody who is: not signed in.
+  REQUIRE(world.call(owner(), "POST", "/v1/revoke", R"({"kind":"session","name":")" + second + R"(","reason":"r"})")
+              ->status == 200);
+  REQUIRE(world.put(key_of(kTenantWide, "User", "bob"), R"({"disabled":true})").ok());
+  REQUIRE(world.call(owner(), "DELETE", "/v1/objects/User/carol")->status == 200);
+  CHECK(ids() == Ids{first});
+  world.sim.jump_wall_clock(9 * 3600 * kNanosPerSecond);
+  CHECK(ids().empty());
+  CHECK(world.call(owner(), "GET", "/v1/sessions", "", "principal=alcie")->body.find("did you mean alice?") !=
+        std::string::npos);
+  CHECK(world.call(owner(), "GET", "/v1/sessions", "", "principal=workload:demo/x")->code() == "user_unknown");
+  CHECK(world.call(owner(), "GET", "/v1/objects/sessions")->body.find("wary session list") != std::string::npos);
+}

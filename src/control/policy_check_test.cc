@@ -351,6 +351,7 @@ TEST_CASE("what the API asks the policy conforms to the schema, whoever calls") 
                                                                   {"POST", "/v1/revoke"},
                                                                   {"POST", "/v1/restore"},
                                                                   {"POST", "/v1/sessions"},
+                                                                  {"GET", "/v1/sessions"},
                                                                   {"POST", "/v1/apikeys"},
                                                                   {"POST", "/v1/workloads/issue"},
                                                                   {"POST", "/v1/ca/rotate"},

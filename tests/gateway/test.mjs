@@ -226,6 +226,17 @@ await run(async () => {
     !ofAlice.includes("/untold"), ofAlice.slice(-300));
   saw("a wrong outcome is told", /tap_outcome/.test(wary.cli("edge", "tap", "--outcome", "maybe").text));
 
+  step("who is signed in");
+  const signed = wary.cliJson("session", "list", "--principal", "alice").sessions;
+  saw("session list has her, since when, until when, last seen, and where", signed.length === 1 && signed[0].hosts.includes("site.localhost") && signed[0].since < signed[0].lastSeen && signed[0].lastSeen < signed[0].until,
+    JSON.stringify(signed).slice(0, 300));
+  wary.signIn("alice");
+  const newest = wary.cliJson("session", "list").sessions[0];
+  saw("another sign-in of hers is another session", newest.user === "alice" && newest.session !== signed[0].session && wary.cli("session", "list").out.includes(newest.session));
+  const ended = wary.cli("revoke", "session", newest.session, "--reason", "a test");
+  saw("it ends by its name, and is listed no more; the first one stays", ended.code === 0 && wary.cliJson("session", "list").sessions.map((one) => one.session).join() === signed[0].session &&
+    wary.curl(wary.url("site", "/"), "-b", cookies.site).status === 200, ended.text);
+
   step("traces and metrics");
   await telemetry(wary, collector, cookies.site);
 
