@@ -14,7 +14,8 @@ namespace wary::enforce {
 
 namespace {
 
-constexpr std::int64_t kMissingEvery = 30 * kNanosPerSecond;  // what on_key_missing is called apart, of one issuer
+constexpr std::int64_t kMissingEvery = kNanosPerSecond;  // what on_key_missing is called apart, of one issuer
+constexpr std::string_view kKeyMissing = "jws_kid_unknown";
 
 using contract::EntityId;
 
@@ -245,12 +246,15 @@ Result<std::shared_ptr<const VerifiedToken>> Identifier::verified(std::string_vi
   const UnixTime now = clock_.unix_time();
   const auto generation = [this](const std::string& name) { return generation_of(name); };
   if (const CachedToken* kept = verified_.find(digest, now, generation)) return kept->token;
-  if (const CachedToken* kept = refused_.find(digest, now, generation)) return kept->error;
+  if (const CachedToken* kept = refused_.find(digest, now, generation)) {
+    if (kept->error.code == kKeyMissing) note_missing(known);
+    return kept->error;
+  }
   auto unchecked = read_token(text);
   auto checked = unchecked ? check_token(*unchecked, known.issuer, now) : Result<VerifiedToken>(unchecked.error());
   if (!checked) {
     refused_.put(digest, {nullptr, checked.error(), known.issuer.name, known.generation, {now.nanos + kRefusalKept}});
-    if (checked.error().code == "jws_kid_unknown") note_missing(known);
+    if (checked.error().code == kKeyMissing) note_missing(known);
     return std::move(checked).error();
   }
   auto token = std::make_shared<const VerifiedToken>(std::move(checked).value());
