@@ -91,7 +91,8 @@ std::size_t descriptors_each(std::size_t workers) {
 }
 
 SuccessionOptions succession_options(const Options& options, const gateway::EdgeOptions& edge) {
-  SuccessionOptions out{options.text("--directory"), options.text("--run"), edge.listen.to_string()};
+  SuccessionOptions out{options.text("--directory"), options.text("--run"), edge.listen.to_string(), edge.listen,
+                        edge.listen_plain};
   if (edge.listen_plain) out.listen += " plain " + edge.listen_plain->to_string();
   out.takes_over = options.has("--take-over");
   constexpr std::int64_t kMost = gateway::kDrainSecondsMost;
