@@ -96,10 +96,11 @@ Result<Target> target_of(const Plane& plane, const Json& body) {
   } else if (kind == "token") {
     return token_target(plane, name);
   } else {
+    const std::string near = codec::nearest(kind, {"user", "workload", "node", "session", "apikey", "issuer", "token"});
     return fail(ErrorKind::kInvalid, "revoke_kind", "this cannot be revoked")
         .expected("user, workload, node, session, apikey, issuer or token")
         .found(kind)
-        .next("wary help revoke");
+        .next(did_you_mean(near) + "wary help revoke");
   }
   // What was deleted while it was revoked can be restored, to be made anew.
   const bool is_revoked = plane.objects().find(target.revocation) != nullptr;

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t kObjectsMax = 900;
 constexpr std::string_view kOwnNamespace = "wary";  // of the SPIFFE IDs of wary's own processes
+constexpr std::size_t kHintsMax = 20;
 constexpr std::size_t kProblemsMax = 1'000;  // told at once; policies after them are looked at when these are mended
 
 struct Bundle {
@@ -111,7 +112,8 @@ void check_upstream(Bundle& bundle, std::size_t object, const Plane& plane, cons
 void check_references(const Plane& plane, const Objects& next, const Resource& resource, std::size_t object,
                       Bundle& bundle) {
   const auto missing = [&](const std::string& pointer, std::string_view what, const store::Key& key) {
-    const std::string near = nearest_object(next, key);
+    // A hint reads all of a kind: of a bundle with very many errors the first have one.
+    const std::string near = bundle.errors.size() < kHintsMax ? nearest_object(next, key) : "";
     bundle.errors.push_back(
         at(object, pointer,
            fail(ErrorKind::kInvalid, "reference_unknown", "this refers to something that does not exist")

@@ -333,6 +333,7 @@ TEST_CASE("a slip in what is named is told what was meant") {
   CHECK(next("POST", "/v1/revoke", R"({"kind":"user","name":"alcie","reason":"r"})").starts_with(meant("alice")));
   CHECK(next("POST", "/v1/revoke", R"({"kind":"session","name":"alice","reason":"r"})").find("did you mean") ==
         std::string::npos);
+  CHECK(next("POST", "/v1/revoke", R"({"kind":"usr","name":"alice","reason":"r"})").starts_with(meant("user")));
   CHECK(next("POST", "/v1/sessions", R"({"user":"alcie"})").starts_with(meant("alice")));
   CHECK(next("POST", "/v1/try", R"({"principal":"alice","method":"GET","url":"https://siet.localhost/"})")
             .starts_with(meant("site.localhost")));
@@ -350,6 +351,13 @@ TEST_CASE("a slip in what is named is told what was meant") {
   for (const codec::Json& error : refused.find("errors")->items())
     hints += std::string(error.string_or("next", "")) + " ";
   CHECK(hints == "did you mean Route? did you mean demo/site? did you mean owners? ");
+  std::string many =
+      R"({"objects":[{"apiVersion":"wary.dev/v1","kind":"User","metadata":{"name":"carol"},"spec":{"groups":[)";
+  for (int i = 0; i < 40; ++i) many += (i > 0 ? "," : "") + ("\"owner" + std::to_string(i)) + "\"";
+  const codec::Json all = world.call(owner(), "POST", "/v1/apply", many + "]}}]}")->json();
+  REQUIRE(all.find("errors")->items().size() == 40);
+  CHECK(all.find("errors")->items()[19].string_or("next", "") == "did you mean owners?");
+  CHECK(all.find("errors")->items()[20].string_or("next", "").empty());
 }
 
 TEST_CASE("a principal is named by everybody in the same ways") {

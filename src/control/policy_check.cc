@@ -1,5 +1,8 @@
 #include "control/policy_check.h"
 
+#include <optional>
+#include <set>
+
 #include "control/derive.h"
 #include "policy/validate.h"
 
@@ -9,14 +12,15 @@ namespace {
 
 constexpr std::size_t kLoggedMax = 20;
 
-// App and Workload have their namespace for a parent, whether it was ever applied or not.
-bool has_objects_in(const Objects& objects, std::string_view name_space) {
+// Those without an object: what is built in, and namespaces, which are parents of what is in them whether they were
+// ever applied or not.
+std::set<contract::EntityId> entities_without_object(const Objects& objects, const Settings& settings) {
+  std::set<contract::EntityId> out;
+  for (const contract::Entity& entity : built_in_entities(settings)) out.insert(entity.id);
   for (const std::string_view kind : {"App", "Workload"}) {
-    for (const auto& [key, value] : objects.of_kind(kind)) {
-      if (key->name_space == name_space) return true;
-    }
+    for (const auto& [key, value] : objects.of_kind(kind)) out.insert({"Wary::Namespace", key->name_space});
   }
-  return false;
+  return out;
 }
 
 std::vector<std::string> ids_of(const Objects& objects, const Settings& settings, std::string_view type) {
@@ -31,13 +35,12 @@ std::vector<std::string> ids_of(const Objects& objects, const Settings& settings
 }  // namespace
 
 policy::EntityNames names_of(const Objects& objects, const Settings& settings) {
-  const auto has = [&objects, &settings](const contract::EntityId& id) {
+  // Found out once, and only where something is asked for that has no object.
+  std::optional<std::set<contract::EntityId>> others;
+  const auto has = [&objects, &settings, others](const contract::EntityId& id) mutable {
     if (derive_entity(objects, id, settings)) return true;
-    if (id.type == "Wary::Namespace") return has_objects_in(objects, id.id);
-    for (const contract::Entity& entity : built_in_entities(settings)) {
-      if (entity.id == id) return true;
-    }
-    return false;
+    if (!others) others = entities_without_object(objects, settings);
+    return others->contains(id);
   };
   return {has, [&objects, &settings](std::string_view type) { return ids_of(objects, settings, type); }};
 }

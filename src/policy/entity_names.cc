@@ -61,9 +61,9 @@ std::vector<PolicyFinding> EntityNames::find_unknown(const PolicyCheck& check) {
   std::vector<PolicyFinding> out;
   for (std::size_t i = 0; i < check.policies.size(); ++i) {
     const cedar::PolicyBody& body = *check.policies[i];
-    std::set<std::string> told;
+    std::set<EntityId> asked;
     for (const Named& named : named_in(body)) {
-      if (has_(named.id) || !told.insert(named.id.to_string()).second) continue;
+      if (!asked.insert(named.id).second || has_(named.id)) continue;
       if (out.size() >= kUnknownMax) return out;
       PolicyFinding finding;
       finding.kind = "UnknownEntity";

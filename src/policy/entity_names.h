@@ -6,7 +6,7 @@
 //
 // Only types of wary's own that come from what is applied are asked about: a Session, a Credential, a Token or an
 // ApiKeyHash is nobody's to apply, and other programs' entities are not known here. One thread. Limits: 100 findings of
-// one text; 50 hints.
+// one text; 20 hints.
 #pragma once
 
 #include <functional>
@@ -37,7 +37,7 @@ class EntityNames {
   Has has_;
   Ids ids_of_;
   std::map<std::string, std::vector<std::string>, std::less<>> ids_;  // asked for once
-  std::size_t hints_left_ = 50;
+  std::size_t hints_left_ = 20;
 };
 
 }  // namespace wary::policy

@@ -82,6 +82,6 @@ TEST_CASE("each is told once a policy, and there is an end to it") {
   const auto found = unknown_in(many + ".contains(principal) };", &lists);
   REQUIRE(found.size() == 100);
   CHECK(lists == 1);
-  CHECK(found[49].error.next_step.starts_with("did you mean"));
-  CHECK(found[50].error.next_step.starts_with("right where"));
+  CHECK(found[19].error.next_step.starts_with("did you mean"));
+  CHECK(found[20].error.next_step.starts_with("right where"));
 }
