@@ -13,6 +13,8 @@ constexpr std::array<const char*, 5> kOtherSockets = {"grpc", "spop", "pdp", "ad
 constexpr std::int64_t kLastWords = 2 * kNanosPerSecond;  // for what is open when the time to drain is over
 constexpr std::int64_t kShipTime = 5 * kNanosPerSecond;   // then whoever took over ships the rest
 constexpr std::int64_t kShipCheck = 20 * kNanosPerMilli;
+constexpr std::int64_t kServedCheck = 10 * kNanosPerMilli;
+constexpr std::int64_t kServedTime = 5 * kNanosPerSecond;  // then it is ready without a certificate
 
 }  // namespace
 
@@ -69,7 +71,15 @@ Status Succession::begin(gateway::Edge& edge, pdp::Service& decisions) {
 }
 
 void Succession::prepare() {
-  if (taker_) edge_->when_complete([this] { taker_->prepared(); });
+  if (taker_) return edge_->when_complete([this] { taker_->prepared(); });
+  say_when_served(runtime_.clock->monotonic().nanos + kServedTime);
+}
+
+// Before it has a certificate it turns everybody away. Without a signer or anything to serve that stays so, and it is
+// as ready as it gets: programs can ask for decisions.
+void Succession::say_when_served(std::int64_t until) {
+  if (edge_->has_certificate() || runtime_.clock->monotonic().nanos >= until) return say_ready(runtime_);
+  runtime_.loop->after(kServedCheck, [this, until] { say_when_served(until); });
 }
 
 void Succession::set_partner(pid_t pid) {

@@ -47,6 +47,7 @@ class Succession {
  private:
   gateway::HandoverOptions handover_options() const;
   void make_giver();
+  void say_when_served(std::int64_t until);
   Status check_sockets() const;
   Status take_sockets();
   std::optional<Error> busy() const;

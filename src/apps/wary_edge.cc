@@ -216,7 +216,7 @@ int main(int count, char** arguments) {
   apps::Parts parts;
   const Status started = apps::start(*options, runtime, metrics, signer, parts);
   if (!started) return apps::report_failure(*runtime.log, started.error());
-  apps::run_until_signal(runtime, !options->has("--take-over"));
+  apps::run_until_signal(runtime, false);  // its succession says when it is ready
   if (const auto& failure = parts.succession->failure()) return apps::report_failure(*runtime.log, *failure);
   // What runs ends as its protocol has it, within the time; a second signal does not wait for it.
   if (!parts.succession->has_drained()) {

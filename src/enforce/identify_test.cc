@@ -424,6 +424,15 @@ TEST_CASE("a token bound to a certificate speaks through that connection alone")
   const Subject subject = world.who(token, {.spiffe_id = kWorkloadId, .client_certificate = world.certificate});
   CHECK(subject.how == How::kToken);
   CHECK(subject.principal.id == "alice");
+  // Remembered with the certificate, and with no other.
+  Presented shown{.host = "a.test", .spiffe_id = kWorkloadId, .authorization = token, .method = "GET", .path = "/x"};
+  shown.client_certificate = world.certificate;
+  const auto first = world.point->recognise(shown);
+  CHECK(world.point->recognise(shown) == first);
+  shown.client_certificate = other;
+  CHECK(world.point->recognise(shown)->subject.refusal->code == "token_bound");
+  shown.client_certificate = {};
+  CHECK(world.point->recognise(shown)->subject.refusal->code == "token_bound");
   // Without the binding, who holds the connection and who is named are two.
   CHECK(world.code("Bearer " + world.token(), {.spiffe_id = kWorkloadId, .client_certificate = world.certificate}) ==
         "credential_conflict");

@@ -54,6 +54,9 @@ async function speed(scratch) {
 async function refusals(wary, scratch) {
   step("what it refuses");
   await wary.start();
+  const said = readFileSync(join(wary.data, "log/wary-edge.log"), "utf8");
+  const certified = said.indexOf('"edge.certificate"');
+  saw("the edge is ready once it has a certificate", certified >= 0 && certified < said.indexOf('"process.ready"'), said);
   const modes = ["ca.pem", "ledger.vkey"].map((name) => (statSync(join(wary.data, name)).mode & 0o777).toString(8));
   saw("what is public may be read by everybody on this machine", modes.every((mode) => mode === "644"), modes.join(" "));
   const second = new Platform(scratch, await freePort(), { data: wary.data });
