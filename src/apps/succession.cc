@@ -39,7 +39,12 @@ Status Succession::call() {
     has_sockets_ = true;
     runtime_.loop->stop();
   };
-  hooks.take = [this] { take(); };
+  hooks.take = [this]() -> Status {
+    WARY_RETURN_IF_ERROR(check_sockets());
+    WARY_RETURN_IF_ERROR(take_sockets());
+    say_ready(runtime_);
+    return {};
+  };
   hooks.inherit = [this] { edge_->inherit(); };
   hooks.fail = [this](const Error& why) { stop_with(why); };
   hooks.partner = [this](pid_t pid) { set_partner(pid); };
@@ -82,10 +87,23 @@ void Succession::set_partner(pid_t pid) {
   if (decisions_ != nullptr) decisions_->set_other_process(pid);
 }
 
-void Succession::take() {
-  const Status taken = take_sockets();
-  if (!taken) return stop_with(taken.error());
-  say_ready(runtime_);
+// All of them before any is used: the names of unix sockets are the other's until they are taken.
+Status Succession::check_sockets() const {
+  bool has_secure = false, has_plain = !options_.plain;
+  for (const auto& [name, socket] : taken_) {
+    const bool is_secure = name.starts_with(kListen), is_plain = name.starts_with(kListenPlain);
+    if (is_plain && !options_.plain) continue;
+    const io::Address address = is_secure         ? options_.secure
+                                : is_plain        ? *options_.plain
+                                : name == "admin" ? io::Address::unix_socket(options_.directory + "/admin.sock")
+                                                  : io::Address::unix_socket(options_.run + "/edge/" + name + ".sock");
+    WARY_RETURN_IF_ERROR(gateway::check_given(*runtime_.loop, socket, address));
+    has_secure = has_secure || is_secure;
+    has_plain = has_plain || is_plain;
+  }
+  if (has_secure && has_plain) return {};
+  return fail(ErrorKind::kConflict, "handover_failed", "the edge that runs gave too few sockets")
+      .expected(options_.listen);
 }
 
 Status Succession::take_sockets() {
@@ -96,7 +114,7 @@ Status Succession::take_sockets() {
   std::vector<io::Descriptor> listening, plain;
   for (auto& [name, descriptor] : taken_) {
     if (name.starts_with(kListen)) listening.push_back(std::move(descriptor));
-    if (name.starts_with(kListenPlain)) plain.push_back(std::move(descriptor));
+    if (name.starts_with(kListenPlain) && options_.plain) plain.push_back(std::move(descriptor));
   }
   taken_.clear();
   edge_->accept(std::move(listening), std::move(plain));

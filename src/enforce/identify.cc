@@ -14,7 +14,8 @@ namespace wary::enforce {
 
 namespace {
 
-constexpr std::int64_t kMissingEvery = 30 * kNanosPerSecond;  // what on_key_missing is called apart, of one issuer
+constexpr std::int64_t kMissingEvery = kNanosPerSecond;  // what on_key_missing is called apart, of one issuer
+constexpr std::string_view kKeyMissing = "jws_kid_unknown";
 
 using contract::EntityId;
 
@@ -246,13 +247,17 @@ const CachedToken* Identifier::check(std::string_view text) {
   const UnixTime now = clock_.unix_time();
   const auto generation = [this](const std::string& name) { return generation_of(name); };
   if (const CachedToken* kept = verified_.find(digest, now, generation)) return kept;
-  if (const CachedToken* kept = refused_.find(digest, now, generation)) return kept;
+  if (const CachedToken* kept = refused_.find(digest, now, generation)) {
+    const auto known = issuers_.find(kept->issuer);
+    if (kept->error.code == kKeyMissing && known != issuers_.end()) note_missing(known->second);
+    return kept;
+  }
   const auto read = read_token(text);
   Known* known = issuer_named(read ? read->issuer : peek_issuer(text));
   if (known == nullptr) return nullptr;
   auto token = read ? check_token(*read, known->issuer, now) : Result<VerifiedToken>(read.error());
   if (!token) {
-    if (token.error().code == "jws_kid_unknown") note_missing(*known);
+    if (token.error().code == kKeyMissing) note_missing(*known);
     return &refused_.put(digest,
                          {nullptr, token.error(), known->issuer.name, known->generation, {now.nanos + kRefusalKept}});
   }

@@ -46,8 +46,9 @@ class Identifier {
   // Proofs from before now are refused: another process may have seen them.
   void begin_now() { began_ = clock_.unix_time(); }
   std::size_t cached() const { return verified_.size(); }
-  // A token of this issuer names a key that its set lacks: it may have another set by now. Twice a minute at most of
-  // each issuer, for anybody can write such a token.
+  // A token of this issuer names a key that its set lacks: it may have another set by now. Once a second at most of
+  // each issuer, for anybody can write such a token: that bounds what is sent. How often the issuer is asked is for who
+  // hears it to say, once for all of those that ask.
   std::function<void(const std::string& issuer)> on_key_missing;
 
  private:
