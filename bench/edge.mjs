@@ -1,7 +1,7 @@
 // What a request and a handshake cost at the edge, which identifies, decides and records each request (record: with), beside nginx and
 // HAProxy, which pass everything on: one core each, the same application, alternating rounds, medians; the answers are compared before and
 // after. Called by ./dev bench edge; PARTS=keepalive,http2,... chooses, ROUNDS and SECONDS say how long, PROFILE=FILE leaves a profile
-// (perf) of the edge for each part in FILE.PART.
+// (perf) of the edge for each part in FILE.PART. IDLE connections for that part, of which one worker takes 16,384: WORKERS=2 for more.
 import { execFileSync, spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { arch, cpus, loadavg, release, type } from "node:os";
@@ -127,7 +127,7 @@ async function residentEach(system) {
     await until(`${count} connections to ${system.name} are open`, () => {
       if (child.exitCode !== null) throw new Error(`${system.name}: ${child.text}`);
       return child.text.includes(`open ${count}\n`);
-    }, 70000); // before the edge takes the first for idle
+    }, system === world.edge ? 70000 : 250000); // before each takes the first for idle
     await new Promise((resolve) => setTimeout(resolve, 300));
     at[count] = residentOf(system.pid);
     child.stdin.write("\n");

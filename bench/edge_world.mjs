@@ -39,7 +39,7 @@ export class World {
 
   async startWary() {
     const plain = await freePort();
-    this.platform = new Platform(this.scratch, await freePort(), { words: ["--workers", "1"], plain });
+    this.platform = new Platform(this.scratch, await freePort(), { words: ["--workers", process.env.WORKERS ?? "1"], plain });
     await this.platform.start();
     const objects = [["Namespace", "bench", { owners: ["owners"] }], ["Group", "sre", {}], ["User", "alice", { groups: ["sre"] }],
       ["Workload", "reader", { selectors: [["unix:uid:61236"]] }], ["App", "site", { hosts: [kHost], upstream: `http://127.0.0.1:${this.up}`, plain: "serve" }],

@@ -115,6 +115,12 @@ Error advised(Error error, const std::string& where, std::string_view next) {
   return error;
 }
 
+Error with_listen_option(Error error, const io::Address& address, std::string_view option) {
+  if (error.code != "listen_in_use" || error.where != address.to_string()) return error;
+  error.next_step = "stop that program, or choose another port with " + std::string(option) + " ADDRESS:PORT";
+  return error;
+}
+
 int report_failure(Log& log, const Error& error) {
   log.error("process.failed", {{"code", error.code},
                                {"message", error.message},

@@ -60,6 +60,9 @@ Runtime make_runtime(const std::string& process);
 // What a person can do about an error that does not say so itself, and where it is if it does not say that either.
 Error advised(Error error, const std::string& where, std::string_view next);
 
+// listen_in_use of this address says which option of `wary dev` chooses it; any other error is as it was.
+Error with_listen_option(Error error, const io::Address& address, std::string_view option);
+
 // Runs the loop until SIGTERM or SIGINT. Signals must be blocked before other threads start: call block_signals()
 // first.
 void block_signals();

@@ -58,3 +58,14 @@ TEST_CASE("options: unknown ones, those given twice and those without a value ar
   CHECK(parse({"--workers", "1", "--workers", "2"}).error().code == "usage");
   CHECK(parse({"--workers"}).error().code == "usage");
 }
+
+TEST_CASE("a port that is taken is told with the option that chooses it, and nothing else is") {
+  const io::Address mine = io::Address::tcp("127.0.0.1", 8080), other = io::Address::tcp("127.0.0.1", 7443);
+  const auto next_of = [&](std::string_view code, const io::Address& at) {
+    const Error error = fail(ErrorKind::kConflict, code, "taken").at(at.to_string()).next("as it was");
+    return with_listen_option(error, mine, "--plain-listen").next_step;
+  };
+  CHECK(next_of("listen_in_use", mine) == "stop that program, or choose another port with --plain-listen ADDRESS:PORT");
+  CHECK(next_of("listen_in_use", other) == "as it was");
+  CHECK(next_of("listen_failed", mine) == "as it was");
+}

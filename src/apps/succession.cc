@@ -13,6 +13,8 @@ constexpr std::array<const char*, 5> kOtherSockets = {"grpc", "spop", "pdp", "ad
 constexpr std::int64_t kLastWords = 2 * kNanosPerSecond;  // for what is open when the time to drain is over
 constexpr std::int64_t kShipTime = 5 * kNanosPerSecond;   // then whoever took over ships the rest
 constexpr std::int64_t kShipCheck = 20 * kNanosPerMilli;
+constexpr std::int64_t kServedCheck = 10 * kNanosPerMilli;
+constexpr std::int64_t kServedTime = 5 * kNanosPerSecond;  // then it is ready without a certificate
 
 }  // namespace
 
@@ -37,7 +39,12 @@ Status Succession::call() {
     has_sockets_ = true;
     runtime_.loop->stop();
   };
-  hooks.take = [this] { take(); };
+  hooks.take = [this]() -> Status {
+    WARY_RETURN_IF_ERROR(check_sockets());
+    WARY_RETURN_IF_ERROR(take_sockets());
+    say_ready(runtime_);
+    return {};
+  };
   hooks.inherit = [this] { edge_->inherit(); };
   hooks.fail = [this](const Error& why) { stop_with(why); };
   hooks.partner = [this](pid_t pid) { set_partner(pid); };
@@ -64,7 +71,15 @@ Status Succession::begin(gateway::Edge& edge, pdp::Service& decisions) {
 }
 
 void Succession::prepare() {
-  if (taker_) edge_->when_complete([this] { taker_->prepared(); });
+  if (taker_) return edge_->when_complete([this] { taker_->prepared(); });
+  say_when_served(runtime_.clock->monotonic().nanos + kServedTime);
+}
+
+// Before it has a certificate it turns everybody away. Without a signer or anything to serve that stays so, and it is
+// as ready as it gets: programs can ask for decisions.
+void Succession::say_when_served(std::int64_t until) {
+  if (edge_->has_certificate() || runtime_.clock->monotonic().nanos >= until) return say_ready(runtime_);
+  runtime_.loop->after(kServedCheck, [this, until] { say_when_served(until); });
 }
 
 void Succession::set_partner(pid_t pid) {
@@ -72,10 +87,23 @@ void Succession::set_partner(pid_t pid) {
   if (decisions_ != nullptr) decisions_->set_other_process(pid);
 }
 
-void Succession::take() {
-  const Status taken = take_sockets();
-  if (!taken) return stop_with(taken.error());
-  say_ready(runtime_);
+// All of them before any is used: the names of unix sockets are the other's until they are taken.
+Status Succession::check_sockets() const {
+  bool has_secure = false, has_plain = !options_.plain;
+  for (const auto& [name, socket] : taken_) {
+    const bool is_secure = name.starts_with(kListen), is_plain = name.starts_with(kListenPlain);
+    if (is_plain && !options_.plain) continue;
+    const io::Address address = is_secure         ? options_.secure
+                                : is_plain        ? *options_.plain
+                                : name == "admin" ? io::Address::unix_socket(options_.directory + "/admin.sock")
+                                                  : io::Address::unix_socket(options_.run + "/edge/" + name + ".sock");
+    WARY_RETURN_IF_ERROR(gateway::check_given(*runtime_.loop, socket, address));
+    has_secure = has_secure || is_secure;
+    has_plain = has_plain || is_plain;
+  }
+  if (has_secure && has_plain) return {};
+  return fail(ErrorKind::kConflict, "handover_failed", "the edge that runs gave too few sockets")
+      .expected(options_.listen);
 }
 
 Status Succession::take_sockets() {
@@ -86,7 +114,7 @@ Status Succession::take_sockets() {
   std::vector<io::Descriptor> listening, plain;
   for (auto& [name, descriptor] : taken_) {
     if (name.starts_with(kListen)) listening.push_back(std::move(descriptor));
-    if (name.starts_with(kListenPlain)) plain.push_back(std::move(descriptor));
+    if (name.starts_with(kListenPlain) && options_.plain) plain.push_back(std::move(descriptor));
   }
   taken_.clear();
   edge_->accept(std::move(listening), std::move(plain));

@@ -28,6 +28,8 @@ struct SuccessionOptions {
   std::string directory;  // of the edge; its admin.sock lies there
   std::string run;        // where the edge's sockets are
   std::string listen;     // where: an edge that listens elsewhere takes nothing over
+  io::Address secure;     // the same
+  std::optional<io::Address> plain;
   bool takes_over = false;
   std::uint32_t drain_seconds = 0;  // that the one before has, for what is open there
 };
@@ -45,7 +47,8 @@ class Succession {
  private:
   gateway::HandoverOptions handover_options() const;
   void make_giver();
-  void take();
+  void say_when_served(std::int64_t until);
+  Status check_sockets() const;
   Status take_sockets();
   std::optional<Error> busy() const;
   std::vector<std::pair<std::string, int>> sockets() const;

@@ -97,8 +97,13 @@ Status Supervisor::launch(const std::shared_ptr<Child>& shared, const std::vecto
   child.ready = false;
   child.line.clear();
   Child* raw = &child;
-  WARY_RETURN_IF_ERROR(runtime_.loop->watch(child.output.get(), [this, raw] { on_output(*raw); }));
-  return runtime_.loop->watch(child.process->descriptor(), [this, raw] { on_exit(*raw); });
+  Status watched = runtime_.loop->watch(child.output.get(), [this, raw] { on_output(*raw); });
+  if (watched) watched = runtime_.loop->watch(child.process->descriptor(), [this, raw] { on_exit(*raw); });
+  if (watched) return {};
+  // One that nobody watches would run beside the next one.
+  end_watching(child);
+  child.process.reset();
+  return watched;
 }
 
 void Supervisor::on_output(Child& child) {
@@ -190,12 +195,18 @@ void Supervisor::restart_later(const std::shared_ptr<Child>& child) {
     if (!again || stopping_) return;
     again->restart_after = std::min(again->restart_after * 2, kRestartMax);
     const Status begun = launch(again);
-    if (begun) return;
+    if (begun) return forgive_later(again);
     runtime_.log->error("process.not_started", {{"name", again->program.name}, {"code", begun.error().code}});
+    restart_later(again);  // it has no end that would be seen
   });
-  // A minute of life makes the next end a first one again.
-  runtime_.loop->after(60 * kNanosPerSecond, [held] {
-    if (const auto there = held.lock()) there->restart_after = kRestartMin;
+}
+
+// A minute of life makes the next end a first one again.
+void Supervisor::forgive_later(const std::shared_ptr<Child>& child) {
+  const std::weak_ptr<Child> held = child;
+  runtime_.loop->after(60 * kNanosPerSecond, [held, pid = child->process->pid()] {
+    const auto there = held.lock();
+    if (there && there->ready && there->process->pid() == pid) there->restart_after = kRestartMin;
   });
 }
 

@@ -6,9 +6,9 @@
 //   error
 //
 // A process that fails before it was ever ready is not started again: its error is the answer. Later ends are answered
-// by a new start after 50 ms, doubling to 2 s. A program is replaced by one that takes over from it (replace()): until
-// that one is ready the old one stays what it was, and then it may come to its end. Logs go to LOG-DIRECTORY/NAME.log.
-// Thread rule: the loop's; start() turns it.
+// by a new start after 50 ms, doubling to 2 s; a start for which the machine has no room just now, by the next one. A
+// program is replaced by one that takes over from it (replace()): until that one is ready the old one stays what it
+// was, and then it may come to its end. Logs go to LOG-DIRECTORY/NAME.log. Thread rule: the loop's; start() turns it.
 #pragma once
 
 #include <functional>
@@ -48,6 +48,7 @@ class Supervisor {
   Status open_log(Child& child);
   Status launch(const std::shared_ptr<Child>& child, const std::vector<std::string>& words = {});
   void restart_later(const std::shared_ptr<Child>& child);
+  void forgive_later(const std::shared_ptr<Child>& child);
   void on_ready(Child& child);
   void put_in_place();
   void give_up_replacing(const Error& why);

@@ -91,7 +91,8 @@ std::size_t descriptors_each(std::size_t workers) {
 }
 
 SuccessionOptions succession_options(const Options& options, const gateway::EdgeOptions& edge) {
-  SuccessionOptions out{options.text("--directory"), options.text("--run"), edge.listen.to_string()};
+  SuccessionOptions out{options.text("--directory"), options.text("--run"), edge.listen.to_string(), edge.listen,
+                        edge.listen_plain};
   if (edge.listen_plain) out.listen += " plain " + edge.listen_plain->to_string();
   out.takes_over = options.has("--take-over");
   constexpr std::int64_t kMost = gateway::kDrainSecondsMost;
@@ -133,6 +134,13 @@ Status make_exporter(const Options& options, Runtime& runtime, Metrics& metrics,
   return {};
 }
 
+Status listen(gateway::Edge& edge, const io::Address& secure, const std::optional<io::Address>& plain) {
+  Status started = edge.start();
+  if (started) return started;
+  Error why = with_listen_option(std::move(started).error(), secure, "--listen");
+  return plain ? with_listen_option(std::move(why), *plain, "--plain-listen") : why;
+}
+
 Status start(const Options& options, Runtime& runtime, Metrics& metrics, identity::SignerClient& signer, Parts& parts) {
   WARY_RETURN_IF_ERROR(io::harden_process());
   const std::string directory = options.text("--directory");
@@ -148,6 +156,8 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
   edge_options.proxy_peers = list_of(options.text("--proxy-from"));
   edge_options.workers = static_cast<std::size_t>(options.number("--workers", 2));
   edge_options.descriptors_max = descriptors_each(edge_options.workers);
+  const io::Address secure = edge_options.listen;
+  const std::optional<io::Address> plain = edge_options.listen_plain;
   const SuccessionOptions succession = succession_options(options, edge_options);
   edge_options.takes_over = succession.takes_over;
   parts.succession = std::make_unique<Succession>(runtime, metrics, succession);
@@ -184,7 +194,7 @@ Status start(const Options& options, Runtime& runtime, Metrics& metrics, identit
   const Status files = io::restrict_files({directory}, {});
   if (!files && files.error().code != "sandbox_landlock_missing") return files;
   WARY_RETURN_IF_ERROR(io::restrict_calls(io::network_process_calls()));
-  WARY_RETURN_IF_ERROR(edge->start());
+  WARY_RETURN_IF_ERROR(listen(*edge, secure, plain));
   parts.succession->prepare();
   return {};
 }
@@ -206,7 +216,7 @@ int main(int count, char** arguments) {
   apps::Parts parts;
   const Status started = apps::start(*options, runtime, metrics, signer, parts);
   if (!started) return apps::report_failure(*runtime.log, started.error());
-  apps::run_until_signal(runtime, !options->has("--take-over"));
+  apps::run_until_signal(runtime, false);  // its succession says when it is ready
   if (const auto& failure = parts.succession->failure()) return apps::report_failure(*runtime.log, *failure);
   // What runs ends as its protocol has it, within the time; a second signal does not wait for it.
   if (!parts.succession->has_drained()) {

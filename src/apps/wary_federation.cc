@@ -78,7 +78,8 @@ Status start(const Options& options, Runtime& runtime, FederationProcess& proces
   federation.node = "federation/local";
   federation.directory = directory;
   federation.link = io::Address::unix_socket(run + "/waryd/link.sock");
-  WARY_ASSIGN_OR_RETURN(federation.listen, parse_federation_listen(options.text("--listen")));
+  WARY_ASSIGN_OR_RETURN(const std::optional<io::Address> listen, parse_federation_listen(options.text("--listen")));
+  federation.listen = listen;
   WARY_ASSIGN_OR_RETURN(federation.snapshot_key, io::read_file(*runtime.files, run + "/waryd/snapshot.pub", 4096));
   WARY_ASSIGN_OR_RETURN(const Bytes domain, io::read_file(*runtime.files, run + "/waryd/trust-domain", 4096));
   federation.trust_domain = as_text(domain);
@@ -99,7 +100,9 @@ Status start(const Options& options, Runtime& runtime, FederationProcess& proces
   const Status files = io::restrict_files({directory}, read_only);
   if (!files && files.error().code != "sandbox_landlock_missing") return files;
   WARY_RETURN_IF_ERROR(io::restrict_calls(io::resolving_process_calls()));
-  return process.federation->start();
+  Status started = process.federation->start();
+  if (started || !listen) return started;
+  return with_listen_option(std::move(started).error(), *listen, "--federation-listen");
 }
 
 }  // namespace

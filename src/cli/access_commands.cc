@@ -1,4 +1,4 @@
-// try, explain, revoke, session create, workload issue, ca rotate, status.
+// try, explain, revoke, session create and list, workload issue, ca rotate, status.
 #include <charconv>
 
 #include "cli/api.h"
@@ -33,6 +33,7 @@ Status try_access(Context& context, const Arguments& arguments) {
     context.out(answer.to_string() + "\n");
   else
     print_decision(context, answer);
+  if (answer.string_or("decision", "") != "allow") context.exit_code = kAnswerIsNo;
   return {};
 }
 
@@ -93,6 +94,34 @@ Status create_session(Context& context, const Arguments& arguments) {
     context.out(answer.to_string() + "\n");
   else
     context.out(text_of(answer, "link") + "\nworks once, until " + text_of(answer, "expires") + "\n");
+  return {};
+}
+
+Status list_sessions(Context& context, const Arguments& arguments) {
+  const std::string whose = arguments.flag("--principal");
+  WARY_ASSIGN_OR_RETURN(const codec::Json answer,
+                        call_api(context, "GET", "/v1/sessions", std::nullopt,
+                                 whose.empty() ? "" : "principal=" + codec::encode_percent(whose)));
+  if (context.is_json) {
+    context.out(answer.to_pretty_string() + "\n");
+    return {};
+  }
+  const codec::Json* sessions = answer.find("sessions");
+  if (sessions == nullptr) return fail(ErrorKind::kInternal, "api_answer", "no sessions in the answer");
+  context.out(padded("USER", 16) + padded("SINCE", 26) + padded("UNTIL", 26) + padded("LAST SEEN", 26) +
+              padded("SESSION", 28) + "HOSTS\n");
+  for (const codec::Json& session : sessions->items()) {
+    std::string hosts;
+    if (const codec::Json* list = session.find("hosts")) {
+      for (const codec::Json& host : list->items()) hosts += (hosts.empty() ? "" : ", ") + host.as_string();
+    }
+    context.out(padded(text_of(session, "user") + " ", 16) + padded(text_of(session, "since"), 26) +
+                padded(text_of(session, "until"), 26) + padded(std::string(session.string_or("lastSeen", "-")), 26) +
+                padded(text_of(session, "session") + " ", 28) + hosts + "\n");
+  }
+  if (const std::int64_t more = answer.integer_or("leftOut", 0); more > 0) {
+    context.err("and " + std::to_string(more) + " older ones; --principal shows those of one user\n");
+  }
   return {};
 }
 
@@ -181,9 +210,9 @@ std::vector<Command> access_commands() {
        {"PRINCIPAL", "METHOD", "URL"},
        "Decide an access without sending it",
        {},
-       "PRINCIPAL is a user's name, a workload as workload:NAMESPACE/NAME, or anonymous. Decided as if it came from "
-       "this\n"
-       "machine, without a session.",
+       "PRINCIPAL is a user's name, workload:NAMESPACE/NAME, node:NAME, anonymous, a SPIFFE ID, or an entity as it is\n"
+       "printed. Decided as if it came from this machine, without a session.\n"
+       "Exit code 0 is ALLOW and 1 is DENY; another is an error, and no answer.",
        try_access},
       {{"explain"},
        {"REF"},
@@ -198,10 +227,19 @@ std::vector<Command> access_commands() {
        {reason},
        "KIND is user, workload (NAME is NAMESPACE/NAME), node, session, apikey, issuer, or token (NAME is "
        "ISSUER/JTI).\n"
-       "A session's NAME is the `session` of each line of `wary --output json ledger tail`.",
+       "A session's NAME is its SESSION in `wary session list`.",
        revoke},
       {{"restore"}, {"KIND", "NAME"}, "Take a revocation back", {reason}, "", restore},
       {{"session", "create"}, {"USER"}, "Print a one-time link that signs a user in", {}, "", create_session},
+      {{"session", "list"},
+       {},
+       "Show who is signed in, since when and until when, newest first",
+       {{"--principal", "NAME", "only this user's", false}},
+       "Each began with a one-time link, and has a cookie for each of HOSTS. LAST SEEN is of its newest event since "
+       "the\n"
+       "control plane started. `wary revoke session SESSION --reason TEXT` ends one, `wary revoke user NAME` all of a "
+       "user.",
+       list_sessions},
       {{"workload", "issue"},
        {"NAME"},
        "Write a workload's X509-SVID, key and bundle",

@@ -49,6 +49,11 @@ Result<codec::Json> fetch_json(Context& context, const io::Address& address, con
 
 std::string text_of(const codec::Json& json, std::string_view name) { return std::string(json.string_or(name, "")); }
 
+std::string padded(std::string text, std::size_t width) {
+  if (text.size() < width) text.resize(width, ' ');
+  return text;
+}
+
 Error error_from_json(const codec::Json& json, ErrorKind fallback) {
   const std::string_view kind = json.string_or("kind", "");
   Error error = fail(kind.empty() ? fallback : kind_of(kind), json.string_or("code", "api_answer"),

@@ -23,6 +23,8 @@ Status stream_api(Context& context, const std::string& path, const std::string& 
                   const std::function<bool(const codec::Json&)>& on_line);
 // A member's text, "" where there is none.
 std::string text_of(const codec::Json& json, std::string_view name);
+// For columns: filled up with spaces.
+std::string padded(std::string text, std::size_t width);
 Error error_from_json(const codec::Json& error, ErrorKind fallback);
 
 }  // namespace wary::cli

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "codec/nearest.h"
+
 namespace wary::cli {
 
 namespace {
@@ -43,6 +45,17 @@ const Flag* find_flag(const Command& command, std::string_view name) {
   return nullptr;
 }
 
+Error unknown_option(const Command& command, const std::string& name) {
+  std::vector<std::string_view> names = {"--data", "--output", "--help"};
+  for (const Flag& flag : command.flags) {
+    if (!flag.is_hidden) names.push_back(flag.name);
+  }
+  const std::string meant = codec::did_you_mean(name, names);
+  Error error = usage_error(command, "this option is not known", name);
+  if (!meant.empty()) error.next_step = meant + " " + error.next_step;
+  return error;
+}
+
 void print_error(Context& context, const Error& error) {
   if (context.is_json) {
     codec::Json body = codec::Json::object();
@@ -66,17 +79,48 @@ std::string group_of(const std::vector<Command>& table, const std::vector<std::s
   return found;
 }
 
+// What was meant by words that are no command: one of its group, else of all; groups alone are named, too.
+std::string meant_by(const std::vector<Command>& table, const std::vector<std::string>& words, bool is_in_group) {
+  std::vector<std::string> names;
+  for (const Command& command : table) {
+    const bool is_of_group = command.words.size() > 1 && command.words.front() == words.front();
+    if (is_in_group && !is_of_group) continue;
+    names.push_back(spaced(command.words));
+    if (!is_in_group) names.push_back(command.words.front());
+  }
+  if (!is_in_group) names.insert(names.end(), {"help", "completion"});
+  const std::vector<std::string_view> candidates(names.begin(), names.end());
+  // A name, an option's value and the like may follow.
+  for (std::size_t count = std::min<std::size_t>(words.size(), 2); count > 0; --count) {
+    const std::string near =
+        codec::nearest(spaced({words.begin(), words.begin() + static_cast<std::ptrdiff_t>(count)}), candidates);
+    if (!near.empty()) return "did you mean wary " + near + "? ";
+  }
+  return {};
+}
+
 Error unknown_command(const std::vector<Command>& table, const std::vector<std::string>& words) {
   const std::string group = group_of(table, words);
   if (group.empty()) {
     return fail(ErrorKind::kInvalid, "usage", "there is no such command")
         .found(spaced(words))
-        .next("wary help lists the commands");
+        .next(meant_by(table, words, false) + "wary help lists the commands");
   }
+  const std::string meant = words.size() > 1 ? meant_by(table, words, true) : "";
   return fail(ErrorKind::kInvalid, "usage", "this is not a whole command")
       .expected(group)
       .found(spaced(words))
-      .next("wary help lists the commands");
+      .next(meant + "wary help lists the commands");
+}
+
+// "2 invalid, 3 unauthenticated, ...".
+std::string exit_codes() {
+  std::string out;
+  for (int i = 0; i <= static_cast<int>(ErrorKind::kInternal); ++i) {
+    const auto kind = static_cast<ErrorKind>(i);
+    out += (i == 0 ? "" : i == 6 ? ",\n" : ", ") + std::to_string(exit_code(kind)) + " " + std::string(to_string(kind));
+  }
+  return out;
 }
 
 int report(Context& context, const Error& error) {
@@ -120,7 +164,7 @@ Result<Arguments> parse_arguments(const Command& command, const std::vector<std:
     const std::size_t equals = word.find('=');
     const std::string name = spelled_out(word.substr(0, equals));
     const Flag* flag = find_flag(command, name);
-    if (flag == nullptr) return usage_error(command, "this option is not known", name);
+    if (flag == nullptr) return unknown_option(command, name);
     if (arguments.has(name)) return usage_error(command, "this option is given twice", name);
     if (flag->value.empty()) {
       if (equals != std::string::npos) return usage_error(command, "this option takes no value", name);
@@ -192,7 +236,9 @@ std::string help_all(const std::vector<Command>& table) {
          help_group(table, "") +
          "\n  wary help COMMAND            options and details\n"
          "  wary completion              completion for bash: source <(wary completion)\n\n"
-         "--data DIR defaults to $WARY_DATA, then ~/.local/share/wary (as root /var/lib/wary).\n";
+         "--data DIR defaults to $WARY_DATA, then ~/.local/share/wary (as root /var/lib/wary).\n"
+         "Exit codes: 0 done, 1 the answer is DENY (try, policy eval), or an error:\n" +
+         exit_codes() + ".\n";
 }
 
 std::string bash_completion(const std::vector<Command>& table) {
@@ -260,6 +306,7 @@ Status take_common_options(Context& context, std::vector<std::string>& words) {
 }  // namespace
 
 int run_cli(Context& context, const std::vector<Command>& table, std::vector<std::string> words) {
+  context.exit_code = 0;
   if (const Status taken = take_common_options(context, words); !taken) return report(context, taken.error());
   if (words.empty() || words[0] == "help" || words[0] == "--help" || words[0] == "-h") {
     std::size_t used = 0;

@@ -22,6 +22,9 @@
 
 namespace wary::cli {
 
+// The exit code of a command that decides, where it decided DENY: an answer and no error, whose codes begin at 2.
+constexpr int kAnswerIsNo = 1;
+
 struct Flag {
   std::string name;   // "--reason"
   std::string value;  // what follows, for help: "TEXT"; empty: a switch
@@ -48,7 +51,8 @@ struct Context {
   bool is_json = false;                       // --output json
   std::string here;                           // the working directory: relative names of --data begin there
   std::vector<std::string> environment = {};  // NAME=VALUE, for programs that a command runs
-  int exit_code = 0;                          // of a command that ended as the program it ran did
+  // Of a command that did what it was asked to: kAnswerIsNo, or what the program that it ran ended with.
+  int exit_code = 0;
 };
 
 struct Command {

@@ -173,6 +173,25 @@ TEST_CASE("errors have a code, a place and a next step, and the kind's exit code
   CHECK(json->find("error")->string_or("where", "") == "/nowhere/wary-test");
 }
 
+TEST_CASE("what is decided is an exit code: 0 allow, 1 deny, another an error") {
+  Shell shell;
+  REQUIRE(
+      io::write_file_atomically(shell.files, "p.cedar", as_bytes(R"(permit (principal == A::"a", action, resource);)"))
+          .ok());
+  const auto decide = [&](const std::string& who) {
+    return shell.run({"policy", "eval", "--policies", "p.cedar", "--principal", who, "--action", R"(Action::"x")",
+                      "--resource", R"(R::"r")"});
+  };
+  CHECK(decide(R"(A::"a")") == 0);
+  CHECK(decide(R"(A::"b")") == kAnswerIsNo);
+  CHECK(shell.out == "DENY\n");
+  CHECK(shell.err.empty());
+  CHECK(decide(R"(A::"a")") == 0);  // one answer is not the next one's
+  CHECK(decide("nonsense") == exit_code(ErrorKind::kInvalid));
+  for (int kind = 0; kind <= static_cast<int>(ErrorKind::kInternal); ++kind)
+    CHECK(exit_code(static_cast<ErrorKind>(kind)) > kAnswerIsNo);
+}
+
 TEST_CASE("a resource file that cannot be read as YAML names its line and column") {
   Shell shell;
   REQUIRE(shell.files.make_directory("d").ok());
@@ -217,6 +236,27 @@ TEST_CASE("what is mistyped is refused, and never taken for something else") {
   CHECK(shell.err.find("/somewhere/else: ") != std::string::npos);
   CHECK(shell.run({"--output", "json", "--data", "/there", "status"}) == exit_code(ErrorKind::kUnavailable));
   CHECK(codec::parse_json(shell.err)->find("error")->string_or("where", "") == "/there");
+}
+
+TEST_CASE("a slip in a command or an option is told what was meant") {
+  Shell shell;
+  const auto next = [&](const std::vector<std::string>& words) {
+    CHECK(shell.run(words) == exit_code(ErrorKind::kInvalid));
+    const std::size_t at = shell.err.find("\n  ");
+    return at == std::string::npos ? "" : shell.err.substr(at + 3);
+  };
+  CHECK(next({"aply", "-f", "x"}) == "did you mean wary apply? wary help lists the commands\n");
+  CHECK(next({"staus"}) == "did you mean wary status? wary help lists the commands\n");
+  CHECK(next({"ledgr", "tail"}).starts_with("did you mean wary ledger tail? "));
+  CHECK(next({"leger"}).starts_with("did you mean wary ledger? "));
+  CHECK(next({"ledger", "tial", "--follow"}).starts_with("did you mean wary ledger tail? "));
+  CHECK(next({"help", "reovke"}).starts_with("did you mean wary revoke? "));
+  CHECK(next({"ledger"}) == "wary help lists the commands\n");
+  CHECK(next({"ledger", "something-else"}) == "wary help lists the commands\n");
+  CHECK(next({"nonsense"}) == "wary help lists the commands\n");
+  CHECK(next({"revoke", "user", "alice", "--raeson", "x"}).starts_with("did you mean --reason? usage: wary revoke "));
+  CHECK(next({"revoke", "user", "alice", "--otput=json"}).starts_with("did you mean --output? usage: "));
+  CHECK(next({"revoke", "user", "alice", "--colour"}).starts_with("usage: wary revoke "));
 }
 
 TEST_CASE("a proof's reader without the log's key is told where it comes from") {

@@ -42,6 +42,16 @@ Status tail(Context& context, const Arguments& arguments) {
   });
 }
 
+// An application that is not there may come while somebody watches; a slip in its name would be waited for in silence.
+Status say_whether_served(Context& context, const std::string& app) {
+  if (app.starts_with("wary/")) return {};  // wary's own are no objects
+  const auto found = call_api(context, "GET", "/v1/objects/App/" + codec::encode_percent(app));
+  if (found || found.error().code == "denied") return {};  // who may read the ledger alone goes on
+  if (found.error().code != "resource_unknown") return found.error();
+  context.err("warning: " + found.error().to_string() + "\n  " + found.error().next_step + "\n");
+  return {};
+}
+
 // What goes through the gateway, as it comes: the ledger's own words of each request, which hold no header, no query
 // and no body, and so no secret.
 Status tap(Context& context, const Arguments& arguments) {
@@ -60,8 +70,9 @@ Status tap(Context& context, const Arguments& arguments) {
         .found(app)
         .next("wary get apps lists them");
   }
+  if (!app.empty()) WARY_RETURN_IF_ERROR(say_whether_served(context, app));
   std::string query = "last=" + codec::encode_percent(arguments.flag("--last", "1")) + "&follow=1";
-  const bool is_entity = who.find("::") != std::string::npos;
+  const bool is_entity = who.find(':') != std::string::npos || who == "anonymous";
   if (is_entity) query += "&actor=" + codec::encode_percent(who);
   return stream_api(context, "/v1/ledger/events", query, [&](const codec::Json& line) {
     if (line.integer_or("class", 0) != static_cast<std::int64_t>(contract::EventClass::kHttpActivity)) return true;
@@ -228,17 +239,18 @@ std::vector<Command> ledger_commands() {
        "Show the newest events",
        {{"--last", "N", "how many (default 20)", false},
         {"--follow", "", "go on as they come", false},
-        {"--actor", "ENTITY", "only this one's, as Wary::User::\"alice\"", false}},
+        {"--actor", "PRINCIPAL", "only this one's: as `wary try` takes it, or as Wary::User::\"alice\"", false}},
        "",
        tail},
       {{"edge", "tap"},
        {},
        "Watch requests go through the gateway, as they are decided",
-       {{"--principal", "NAME", "only this one's: alice, or an entity as Wary::User::\"alice\"", false},
+       {{"--principal", "PRINCIPAL", "only this one's: alice, or as `wary ledger tail --actor` takes it", false},
         {"--app", "NAMESPACE/NAME", "only this application's, and of its namespace's routes", false},
         {"--outcome", "allow|deny", "only these", false},
         {"--last", "N", "how many of the past come first (default 1)", false}},
-       "No header, query or body is shown. Ends on Ctrl-C.",
+       "No header, query or body is shown. An application that is not there is warned about, and waited for. Ends on\n"
+       "Ctrl-C.",
        tap},
       {{"ledger", "prove"},
        {"REF"},

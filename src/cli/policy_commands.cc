@@ -26,23 +26,6 @@ std::string counted(std::size_t count, std::string_view one, std::string_view ma
   return std::to_string(count) + " " + std::string(count == 1 ? one : many);
 }
 
-void print_finding(Context& context, const policy::PolicyFinding& finding) {
-  context.err((finding.is_warning ? "warning: " : "error: ") + finding.error.to_string() + " in policy " +
-              finding.policy + "\n");
-  if (!finding.caret.empty()) context.err(finding.caret + "\n");
-  if (!finding.error.next_step.empty()) context.err("  " + finding.error.next_step + "\n");
-}
-
-Json finding_json(const policy::PolicyFinding& finding) {
-  return Json::object({{"kind", Json(std::string_view(finding.kind))},
-                       {"severity", Json(std::string_view(finding.is_warning ? "warning" : "error"))},
-                       {"policy", Json(std::string_view(finding.policy))},
-                       {"code", Json(std::string_view(finding.error.code))},
-                       {"message", Json(std::string_view(finding.error.message))},
-                       {"where", Json(std::string_view(finding.error.where))},
-                       {"next", Json(std::string_view(finding.error.next_step))}});
-}
-
 Result<std::optional<std::uint32_t>> read_level(const Arguments& arguments) {
   if (!arguments.has("--level")) return std::optional<std::uint32_t>();
   const std::string text = arguments.flag("--level");
@@ -277,7 +260,7 @@ std::vector<Command> question_commands() {
        {},
        "Decide a request by files: decision, reasons, errors",
        question,
-       std::string(kByCedar),
+       std::string(kByCedar) + "\nExit code 0 is ALLOW and 1 is DENY; another is an error, and no answer.",
        policy_evaluate},
       {{"policy", "explain"},
        {},

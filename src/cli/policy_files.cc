@@ -268,4 +268,22 @@ Result<engine::SnapshotPtr> compile(Context& context, const Question& question) 
   return engine::Snapshot::make(question.policies.set.policies(), inputs, {.seed = context.random.number()});
 }
 
+void print_finding(Context& context, const policy::PolicyFinding& finding) {
+  context.err((finding.is_warning ? "warning: " : "error: ") + finding.error.to_string() + " in policy " +
+              finding.policy + "\n");
+  if (!finding.caret.empty()) context.err(finding.caret + "\n");
+  if (!finding.error.next_step.empty()) context.err("  " + finding.error.next_step + "\n");
+}
+
+codec::Json finding_json(const policy::PolicyFinding& finding) {
+  return codec::Json::object({{"kind", codec::Json(std::string_view(finding.kind))},
+                              {"severity", codec::Json(std::string_view(finding.is_warning ? "warning" : "error"))},
+                              {"policy", codec::Json(std::string_view(finding.policy))},
+                              {"code", codec::Json(std::string_view(finding.error.code))},
+                              {"message", codec::Json(std::string_view(finding.error.message))},
+                              {"where", codec::Json(std::string_view(finding.error.where))},
+                              {"found", codec::Json(std::string_view(finding.error.found_text))},
+                              {"next", codec::Json(std::string_view(finding.error.next_step))}});
+}
+
 }  // namespace wary::cli

@@ -17,6 +17,7 @@
 #include "cedar/source.h"
 #include "cli/command.h"
 #include "engine/engine.h"
+#include "policy/validate.h"
 #include "schema/schema.h"
 
 namespace wary::cli {
@@ -71,5 +72,7 @@ Result<Question> read_question(Context& context, const Arguments& arguments,
 Result<engine::SnapshotPtr> compile(Context& context, const Question& question);
 
 void print_errors(Context& context, const std::vector<cedar::SyntaxError>& errors);
+void print_finding(Context& context, const policy::PolicyFinding& finding);
+codec::Json finding_json(const policy::PolicyFinding& finding);
 
 }  // namespace wary::cli

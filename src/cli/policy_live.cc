@@ -203,6 +203,23 @@ std::string changed_since(const Live& live, const cedar::EntityUid& uid, UnixTim
   return "";
 }
 
+policy::EntityNames names_of(const Live& live) {
+  // A namespace that was never applied is the parent of what is in it all the same.
+  auto known = std::make_shared<std::set<std::pair<std::string, std::string>>>();  // shared by the two below
+  live.snapshot->entities().for_each([&](const cedar::EntityHandle& entity) {
+    known->emplace(entity->uid->type, entity->uid->id);
+    for (const cedar::EntityPtr& parent : entity->parents) known->emplace(parent->type, parent->id);
+  });
+  const auto has = [known](const contract::EntityId& id) { return known->contains({id.type, id.id}); };
+  return {has, [known](std::string_view type) {
+            std::vector<std::string> out;
+            for (auto at = known->lower_bound({std::string(type), ""}); at != known->end() && at->first == type; ++at) {
+              out.push_back(at->second);
+            }
+            return out;
+          }};
+}
+
 std::string to_string(const LedgerRead& read) {
   return std::to_string(read.decisions) + " recorded decisions in events #" + std::to_string(read.from) + " to #" +
          std::to_string(read.to == 0 ? 0 : read.to - 1) + "; " + std::to_string(read.others) +

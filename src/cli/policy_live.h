@@ -16,6 +16,7 @@
 #include "analysis/recorded.h"
 #include "cedar/policy_set.h"
 #include "cli/command.h"
+#include "policy/entity_names.h"
 #include "policy/snapshot.h"
 
 namespace wary::cli {
@@ -35,6 +36,9 @@ Result<cedar::PolicySet> policies_of_texts(Context& context, const std::vector<p
 Result<engine::SnapshotPtr> compile_live(const Live& live, const cedar::PolicySet& policies);
 // Why an entity is not what it was when a decision was made: it is gone, or a fact of it expired since.
 std::string changed_since(const Live& live, const cedar::EntityUid& uid, UnixTime decided, UnixTime now, bool is_named);
+
+// The entities there are, for policies that name them.
+policy::EntityNames names_of(const Live& live);
 
 struct LedgerDecision {
   analysis::RecordedDecision recorded;

@@ -90,6 +90,7 @@ Status policy_evaluate(Context& context, const Arguments& arguments) {
                               {"kind", Json(cedar::to_string(failure.kind))},
                               {"message", Json(std::string_view(evaluator.error().message))}}));
   }
+  if (!answer.is_allowed) context.exit_code = kAnswerIsNo;
   if (context.is_json) {
     context.out(Json::object({{"decision", Json(std::string_view(answer.is_allowed ? "allow" : "deny"))},
                               {"reasons", std::move(reasons)},

@@ -145,17 +145,23 @@ struct Change {
   cedar::PolicySet before;
   cedar::PolicySet after;
   std::optional<Live> live;
+  std::vector<policy::PolicyFinding> unknown;  // entities that the files of --platform name and that are not there
 };
 
 // The files in the place of what `wary apply` would put them over; everything else in force stays.
-Result<cedar::PolicySet> policies_after_apply(Context& context, const Arguments& arguments, const Live& live) {
+Result<cedar::PolicySet> policies_after_apply(Context& context, const Arguments& arguments, const Live& live,
+                                              std::vector<policy::PolicyFinding>& unknown) {
   WARY_ASSIGN_OR_RETURN(const std::vector<PolicyFile> files, read_texts(context, arguments.positional));
   std::vector<policy::PolicyText> texts = live.texts;
+  policy::EntityNames names = names_of(live);
   for (const PolicyFile& file : files) {
     WARY_ASSIGN_OR_RETURN(const std::string name, applied_name(file));
     const std::string id = arguments.flag("--namespace", "default") + "/" + name;
     std::erase_if(texts, [&](const policy::PolicyText& text) { return text.id == id; });
     texts.push_back({id, file.text, file.path, 1});
+    for (policy::PolicyFinding& finding : names.find_unknown(policy::check_policies(texts.back()))) {
+      unknown.push_back(std::move(finding));
+    }
   }
   return policies_of_texts(context, texts);
 }
@@ -185,7 +191,7 @@ Status read_change(Context& context, const Arguments& arguments, Change& out) {
   }
   if (is_platform) {
     out.before = out.live->policies;
-    WARY_ASSIGN_OR_RETURN(out.after, policies_after_apply(context, arguments, *out.live));
+    WARY_ASSIGN_OR_RETURN(out.after, policies_after_apply(context, arguments, *out.live, out.unknown));
     return {};
   }
   WARY_ASSIGN_OR_RETURN(PolicyFiles before, read_policy_files(context, {arguments.positional[0]}));
@@ -237,8 +243,9 @@ struct DiffReport {
   analysis::Replay replay;
 };
 
-void print_report(Context& context, const Arguments& arguments, const DiffReport& report) {
+void print_report(Context& context, const Arguments& arguments, const Change& change, const DiffReport& report) {
   if (!context.is_json) {
+    for (const policy::PolicyFinding& finding : change.unknown) print_finding(context, finding);
     context.out(analysis::to_string(report.review));
     if (report.impact) context.out(impact_text(*report.impact));
     if (report.read) context.out(replay_text(report.replay, *report.read));
@@ -248,6 +255,11 @@ void print_report(Context& context, const Arguments& arguments, const DiffReport
   if (arguments.has("--schema-before")) add_schema(report.review, out);
   if (report.impact) out.set("entities", impact_json(*report.impact));
   if (report.read) out.set("ledger", replay_json(report.replay, *report.read));
+  if (!change.unknown.empty()) {
+    Json warnings = Json::array();
+    for (const policy::PolicyFinding& finding : change.unknown) warnings.push(finding_json(finding));
+    out.set("warnings", std::move(warnings));
+  }
   context.out(out.to_pretty_string() + "\n");
 }
 
@@ -281,7 +293,7 @@ Status policy_diff(Context& context, const Arguments& arguments) {
     WARY_ASSIGN_OR_RETURN(report.read,
                           replay_ledger(context, arguments, change, *snapshot, *report.impact->after, report.replay));
   }
-  print_report(context, arguments, report);
+  print_report(context, arguments, change, report);
   return judge(arguments, report);
 }
 

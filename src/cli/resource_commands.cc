@@ -164,11 +164,6 @@ Status apply(Context& context, const Arguments& arguments) {
   return {};
 }
 
-std::string padded(std::string text, std::size_t width) {
-  if (text.size() < width) text.resize(width, ' ');
-  return text;
-}
-
 std::string object_path(const Arguments& arguments) {
   std::string path = "/v1/objects/" + codec::encode_percent(arguments.positional[0]);
   if (arguments.positional.size() > 1) path += "/" + codec::encode_percent(arguments.positional[1]);
@@ -299,7 +294,9 @@ std::vector<Command> resource_commands() {
         {"--dry-run", "", "check everything, change nothing", false}},
        "Every object is checked against its schema, and every policy against wary's own, before anything changes. An\n"
        "error names file, line and column; then nothing is changed and the old policies keep deciding. Warnings are\n"
-       "printed and do not refuse. `wary policy check --platform` checks policies the same way without a running wary.",
+       "printed and do not refuse: of a policy that names what is neither there nor in the files, too. `wary policy "
+       "check\n"
+       "--platform` checks policies the same way without a running wary, but for what is there.",
        apply},
       {{"get"}, {"KIND", "..."}, "Show the objects of a kind, or one: get KIND [NAME]", {name_space}, kNames, get},
       {{"history"}, {"KIND", "NAME"}, "Show what one object was, newest first", {name_space}, kNames, history},

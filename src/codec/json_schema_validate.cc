@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "codec/json_schema_impl.h"
+#include "codec/nearest.h"
 #include "codec/text.h"
 #include "codec/uri.h"
 
@@ -97,26 +98,10 @@ bool has_format(std::string_view text, std::string_view format) {
   return parse_spiffe_id(text).ok();
 }
 
-// The known name that is nearest to a mistyped one, if it is near at all.
-std::string_view nearest(const std::vector<SchemaNode::Property>& known, std::string_view name) {
-  std::string_view best;
-  std::size_t best_distance = 3;
-  if (name.size() > 64) return best;
-  for (const SchemaNode::Property& property : known) {
-    std::vector<std::size_t> row(name.size() + 1);
-    for (std::size_t i = 0; i < row.size(); ++i) row[i] = i;
-    for (std::size_t k = 1; k <= property.name.size(); ++k) {
-      std::size_t diagonal = row[0];
-      row[0] = k;
-      for (std::size_t i = 1; i < row.size(); ++i) {
-        const std::size_t change = diagonal + (to_lower(name[i - 1]) == to_lower(property.name[k - 1]) ? 0 : 1);
-        diagonal = row[i];
-        row[i] = std::min({change, row[i] + 1, row[i - 1] + 1});
-      }
-    }
-    if (row.back() < best_distance) best_distance = row.back(), best = property.name;
-  }
-  return best;
+std::string nearest_of(const std::vector<SchemaNode::Property>& known, std::string_view name) {
+  std::vector<std::string_view> names;
+  for (const SchemaNode::Property& property : known) names.push_back(property.name);
+  return nearest(name, names);
 }
 
 class Walk {
@@ -252,8 +237,7 @@ class Walk {
       } else if (node.additional && nodes_[*node.additional].never) {
         std::string found;
         append_printable(found, name.substr(0, 80));
-        add("schema_unknown_property", "this member is not known here", std::string(nearest(node.properties, name)),
-            found);
+        add("schema_unknown_property", "this member is not known here", nearest_of(node.properties, name), found);
       } else if (node.additional) {
         check(*node.additional, member);
       }

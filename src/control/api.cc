@@ -61,6 +61,7 @@ std::span<const Api::Entry> Api::table() {
       {"POST", "/v1/revoke", "revoke", &Api::revoke},
       {"POST", "/v1/restore", "restore", &Api::restore},
       {"POST", "/v1/sessions", "session.create", &Api::create_session},
+      {"GET", "/v1/sessions", "session.list", &Api::list_sessions},
       {"POST", "/v1/apikeys", "apikey.create", &Api::create_api_key},
       {"POST", "/v1/workloads/issue", "workload.issue", &Api::issue_workload},
       {"POST", "/v1/ca/rotate", "ca.rotate", &Api::rotate_authority},

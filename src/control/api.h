@@ -83,6 +83,7 @@ class Api {
   void revoke(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void restore(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void create_session(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
+  void list_sessions(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);  // api_sessions.cc
   void issue_workload(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void rotate_authority(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);
   void create_node_token(const Caller& caller, const ExchangePtr& exchange, const std::string& rest);

@@ -1,9 +1,11 @@
 // try, explain, revoke, restore, sessions, workloads, health.
 #include <algorithm>
 
+#include "codec/nearest.h"
 #include "codec/text.h"
 #include "codec/uri.h"
 #include "control/api.h"
+#include "control/names.h"
 #include "control/nodes.h"
 #include "control/views.h"
 #include "enforce/jwt_issuer.h"
@@ -22,18 +24,6 @@ constexpr std::int64_t kCutPoll = 5 * kNanosPerMilli;
 constexpr std::size_t kReasonMax = 4096;
 constexpr std::string_view kUrlForm = "give it whole, as https://HOST/PATH";
 constexpr std::size_t kEndedMax = 900;  // of what a change may write
-
-// "alice", "workload:demo/reader", "anonymous".
-EntityId principal_of(const Settings& settings, const std::string& text) {
-  constexpr std::string_view kWorkload = "workload:";
-  if (text == "anonymous") return {"Wary::Anonymous", "anonymous"};
-  if (!text.starts_with(kWorkload)) return {"Wary::User", text};
-  const std::string name = text.substr(kWorkload.size());
-  const std::size_t slash = name.find('/');
-  const std::string name_space = slash == std::string::npos ? "default" : name.substr(0, slash);
-  return {"Wary::Workload",
-          spiffe_id_of(settings, name_space, name.substr(slash == std::string::npos ? 0 : slash + 1))};
-}
 
 Json decision_json(const contract::Decision& decision) {
   Json out = Json::object();
@@ -66,6 +56,20 @@ Result<Target> token_target(const Plane& plane, const std::string& name) {
   return target;
 }
 
+std::string meant(const Objects& objects, std::string_view kind, const std::string& name) {
+  constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
+      {"user", "User"}, {"workload", "Workload"}, {"node", "Node"}, {"apikey", "ApiKey"}, {"issuer", "Issuer"}};
+  for (const auto& [written, own] : kKinds) {
+    if (written != kind) continue;
+    const std::size_t slash = own == "Workload" ? name.find('/') : std::string::npos;
+    const std::string name_space = own != "Workload"            ? std::string(kTenantWide)
+                                   : slash == std::string::npos ? "default"
+                                                                : name.substr(0, slash);
+    return nearest_object(objects, key_of(name_space, own, name.substr(slash == std::string::npos ? 0 : slash + 1)));
+  }
+  return {};
+}
+
 Result<Target> target_of(const Plane& plane, const Json& body) {
   const std::string kind(body.string_or("kind", "")), name(body.string_or("name", ""));
   const std::string reason(body.string_or("reason", ""));
@@ -92,18 +96,20 @@ Result<Target> target_of(const Plane& plane, const Json& body) {
   } else if (kind == "token") {
     return token_target(plane, name);
   } else {
+    const std::string near = codec::nearest(kind, {"user", "workload", "node", "session", "apikey", "issuer", "token"});
     return fail(ErrorKind::kInvalid, "revoke_kind", "this cannot be revoked")
         .expected("user, workload, node, session, apikey, issuer or token")
         .found(kind)
-        .next("wary help revoke");
+        .next(did_you_mean(near) + "wary help revoke");
   }
   // What was deleted while it was revoked can be restored, to be made anew.
   const bool is_revoked = plane.objects().find(target.revocation) != nullptr;
   if (!is_revoked && plane.snapshot()->find_entity(target.entity) == nullptr) {
+    const std::string near = meant(plane.objects(), kind, name);
     return fail(ErrorKind::kNotFound, "revoke_unknown", "there is no such " + kind)
         .found(std::string_view(name))
-        .next(kind == "session" ? "wary ledger tail --output json shows sessions"
-                                : "wary get " + kind + "s lists them");
+        .next(did_you_mean(near) +
+              (kind == "session" ? "wary session list shows them" : "wary get " + kind + "s lists them"));
   }
   return target;
 }
@@ -150,6 +156,8 @@ std::string beside_policies(const Json& recorded, Json& answer) {
 void Api::try_access(const Caller&, const ExchangePtr& exchange, const std::string&) {
   const auto body = body_of(exchange);
   if (!body) return send_error(exchange, body.error());
+  const auto who = principal_named(plane_.settings(), body->string_or("principal", ""));
+  if (!who) return send_error(exchange, Error(who.error()).at("PRINCIPAL"));
   const std::string url(body->string_or("url", ""));
   auto uri = codec::parse_uri(url);
   if (!uri) return send_error(exchange, std::move(uri).error().at("URL").found(url).next(kUrlForm));
@@ -157,14 +165,16 @@ void Api::try_access(const Caller&, const ExchangePtr& exchange, const std::stri
   if (!path) return send_error(exchange, std::move(path).error().at("URL").found(url).next(kUrlForm));
   const gateway::App* app = plane_.site()->find_app(uri->host);
   if (app == nullptr) {
+    const std::vector<std::string> hosts = plane_.site()->hosts();
+    const std::string near = codec::nearest(codec::host_name(uri->host), {hosts.begin(), hosts.end()});
     return send_error(exchange, fail(ErrorKind::kNotFound, "host_unknown", "nothing is served under this name")
                                     .found(std::string_view(uri->host))
-                                    .next("wary get apps lists what is served"));
+                                    .next(did_you_mean(near) + "wary get apps lists what is served"));
   }
   const std::string method(body->string_or("method", "GET"));
   policy::DecisionRecord record;
   record.request.tenant = app->tenant;
-  record.request.principal = principal_of(plane_.settings(), std::string(body->string_or("principal", "")));
+  record.request.principal = *who;
   record.request.action = {"Wary::Action", method};
   record.request.resource = app->find_route(*path).resource;
   record.request.context.set("host", codec::host_name(uri->host)).set("method", std::string_view(method));
@@ -310,8 +320,15 @@ void Api::restore(const Caller& caller, const ExchangePtr& exchange, const std::
 void Api::create_session(const Caller& caller, const ExchangePtr& exchange, const std::string&) {
   const auto body = body_of(exchange);
   if (!body) return send_error(exchange, body.error());
-  const auto issued = sign_in_.create_link(caller.principal, std::string(body->string_or("user", "")));
-  if (!issued) return send_error(exchange, issued.error());
+  const std::string user(body->string_or("user", ""));
+  const auto issued = sign_in_.create_link(caller.principal, user);
+  if (!issued) {
+    Error error = issued.error();
+    if (error.code == "user_unknown") {
+      error.next_step.insert(0, did_you_mean(nearest_object(plane_.objects(), key_of(kTenantWide, "User", user))));
+    }
+    return send_error(exchange, error);
+  }
   Json answer = Json::object();
   // In the fragment: browsers do not send it, so the code is in no log of anything on the way.
   answer.set("link", parts_.console_origin + "/#code=" + issued->secret).set("code", std::string_view(issued->secret));

@@ -3,6 +3,7 @@
 
 #include "codec/text.h"
 #include "control/api.h"
+#include "control/names.h"
 
 namespace wary::control {
 
@@ -196,7 +197,13 @@ void Api::ledger_events(const Caller&, const ExchangePtr& exchange, const std::s
   if (!after || !last) return send_error(exchange, after ? last.error() : after.error());
   // What the browser saw last, when it comes back by itself.
   const std::uint64_t seen = number_of(request.header("last-event-id"), *after);
-  begin_follow(exchange, request.parameter("actor"), is_sse, seen, std::min<std::size_t>(*last, kLastMax));
+  std::string actor = request.parameter("actor");
+  if (!actor.empty()) {
+    const auto who = principal_named(plane_.settings(), actor);
+    if (!who) return send_error(exchange, Error(who.error()).at("actor"));
+    actor = who->to_string();
+  }
+  begin_follow(exchange, actor, is_sse, seen, std::min<std::size_t>(*last, kLastMax));
 }
 
 void Api::ledger_proof(const Caller&, const ExchangePtr& exchange, const std::string& rest) {

@@ -4,6 +4,7 @@
 #include "control/api.h"
 #include "control/api_keys.h"
 #include "control/issuers.h"
+#include "control/names.h"
 #include "control/nodes.h"
 #include "control/policy_check.h"
 #include "control/trust_domains.h"
@@ -17,6 +18,7 @@ namespace {
 
 constexpr std::size_t kObjectsMax = 900;
 constexpr std::string_view kOwnNamespace = "wary";  // of the SPIFFE IDs of wary's own processes
+constexpr std::size_t kHintsMax = 20;
 constexpr std::size_t kProblemsMax = 1'000;  // told at once; policies after them are looked at when these are mended
 
 struct Bundle {
@@ -109,20 +111,24 @@ void check_upstream(Bundle& bundle, std::size_t object, const Plane& plane, cons
 // What a schema cannot say: names that must exist, hosts that only one app may have.
 void check_references(const Plane& plane, const Objects& next, const Resource& resource, std::size_t object,
                       Bundle& bundle) {
-  const auto missing = [&](const std::string& pointer, std::string_view what, std::string_view name) {
+  const auto missing = [&](const std::string& pointer, std::string_view what, const store::Key& key) {
+    // A hint reads all of a kind: of a bundle with very many errors the first have one.
+    const std::string near = bundle.errors.size() < kHintsMax ? nearest_object(next, key) : "";
     bundle.errors.push_back(
         at(object, pointer,
            fail(ErrorKind::kInvalid, "reference_unknown", "this refers to something that does not exist")
                .expected("an existing " + std::string(what))
-               .found(name)));
+               .found(key.name)
+               .next(near.empty() ? "" : "did you mean " + near + "?")));
   };
   const auto check_groups = [&](const char* member) {
     const Json* groups = resource.spec.find(member);
     if (groups == nullptr || !groups->is_array()) return;
     for (std::size_t i = 0; i < groups->items().size(); ++i) {
       const std::string& name = groups->items()[i].as_string();
-      if (next.find(key_of(kTenantWide, "Group", name)) == nullptr) {
-        missing("/spec/" + std::string(member) + "/" + std::to_string(i), "Group", name);
+      const store::Key group = key_of(kTenantWide, "Group", name);
+      if (next.find(group) == nullptr) {
+        missing("/spec/" + std::string(member) + "/" + std::to_string(i), "Group", group);
       }
     }
   };
@@ -132,9 +138,8 @@ void check_references(const Plane& plane, const Objects& next, const Resource& r
   check_identity(plane, next, resource, object, bundle.errors);
   if (kind == "Group") check_groups("parents");
   if (kind == "Route") {
-    const std::string app(resource.spec.string_or("app", ""));
-    if (next.find(key_of(resource.key.name_space, "App", app)) == nullptr)
-      missing("/spec/app", "App of this namespace", app);
+    const store::Key app = key_of(resource.key.name_space, "App", resource.spec.string_or("app", ""));
+    if (next.find(app) == nullptr) missing("/spec/app", "App of this namespace", app);
     const std::string_view path = resource.spec.string_or("path", "");
     if (!path.starts_with('/') || path.substr(0, path.size() - 1).find('*') != std::string_view::npos) {
       bundle.errors.push_back(at(object, "/spec/path",
@@ -221,10 +226,11 @@ Bundle read_bundle(const Plane& plane, const std::vector<Json>& objects) {
       bundle.object_of_write.push_back(object);
     }
   }
+  policy::EntityNames names = names_of(next, plane.settings());
   for (const auto& [resource, object] : resources) {
     check_references(plane, next, resource, object, bundle);
     if (resource.key.kind != "Policy" || bundle.errors.size() >= kProblemsMax) continue;
-    PolicyProblems problems = check_policy(resource, object);
+    PolicyProblems problems = check_policy(resource, object, &names);
     append(bundle.errors, std::move(problems.errors));
     append(bundle.warnings, std::move(problems.warnings));
   }
@@ -232,19 +238,22 @@ Bundle read_bundle(const Plane& plane, const std::vector<Json>& objects) {
 }
 
 Error unknown_kind(const Plane& plane, std::string_view found) {
+  const bool is_session =
+      codec::equals_ignoring_case(found, "session") || codec::equals_ignoring_case(found, "sessions");
   std::string known;
   for (const auto& [name, each] : plane.kinds().all()) known += (known.empty() ? "" : ", ") + name;
   return fail(ErrorKind::kNotFound, "resource_kind", "there is no such kind")
       .expected(known)
       .found(found)
-      .next("a kind is written as App, app or apps");
+      .next(is_session ? "wary session list shows who is signed in"
+                       : did_you_mean(nearest_kind(plane.kinds(), found)) + "a kind is written as App, app or apps");
 }
 
-Error unknown_resource(const store::Key& key, std::string_view message) {
+Error unknown_resource(const Objects& objects, const store::Key& key, std::string_view message) {
   const bool is_wide = key.name_space == kTenantWide;
   return fail(ErrorKind::kNotFound, "resource_unknown", message)
       .found(name_of(key))
-      .next("wary get " + codec::to_lower(key.kind) + " lists them" +
+      .next(did_you_mean(nearest_object(objects, key)) + "wary get " + codec::to_lower(key.kind) + " lists them" +
             (is_wide ? "" : "; --namespace NAME looks in another namespace"));
 }
 
@@ -325,7 +334,7 @@ void Api::get_objects(const Caller&, const ExchangePtr& exchange, const std::str
   if (!key->name.empty()) {
     const Value* value = plane_.objects().find(*key);
     if (value == nullptr) {
-      return send_error(exchange, unknown_resource(*key, "there is no such resource"));
+      return send_error(exchange, unknown_resource(plane_.objects(), *key, "there is no such resource"));
     }
     return send_json(exchange, 200, shown(*key, *value));
   }
@@ -350,7 +359,7 @@ void Api::delete_object(const Caller& caller, const ExchangePtr& exchange, const
   const auto key = key_from(plane_, rest, exchange->request());
   if (!key) return send_error(exchange, key.error());
   if (key->name.empty() || plane_.objects().find(*key) == nullptr) {
-    return send_error(exchange, unknown_resource(*key, "there is no such resource"));
+    return send_error(exchange, unknown_resource(plane_.objects(), *key, "there is no such resource"));
   }
   if (const Status foreign = check_not_own(*key, plane_.settings()); !foreign) {
     return send_error(exchange, foreign.error());
@@ -377,7 +386,7 @@ void Api::history(const Caller&, const ExchangePtr& exchange, const std::string&
   const auto changes = plane_.store()->history(*key, kChangesMax);
   if (!changes) return send_error(exchange, changes.error());
   if (changes->empty()) {
-    return send_error(exchange, unknown_resource(*key, "there never was such a resource"));
+    return send_error(exchange, unknown_resource(plane_.objects(), *key, "there never was such a resource"));
   }
   Json list = Json::array();
   for (const store::Change& change : *changes) {

@@ -1,6 +1,8 @@
 #include "control/api.h"
 
+#include "codec/text.h"
 #include "control/control_test_world.h"
+#include "control/names.h"
 #include "enforce/point.h"
 #include "link/subscriber.h"
 
@@ -308,4 +310,150 @@ TEST_CASE("what is asked for wrongly is refused, with what was expected and what
   CHECK(world.call(owner(), "GET", "/v1/ledger/consistency", "", "from=1")->status == 200);
   const auto proof = world.call(owner(), "GET", "/v1/ledger/proof/%230");
   CHECK(proof->json().integer_or("index", -1) == 0);
+}
+
+TEST_CASE("a slip in what is named is told what was meant") {
+  World world;
+  const auto next = [&](const std::string& method, const std::string& path, const std::string& body = "") {
+    const codec::Json answer = world.call(owner(), method, path, body)->json();
+    const codec::Json* error = answer.find("error");
+    return error != nullptr ? std::string(error->string_or("next", "")) : answer.to_string();
+  };
+  const auto meant = [](const std::string& name) { return "did you mean " + name + "? "; };
+  CHECK(next("GET", "/v1/objects/App/demo%2Fsit").starts_with(meant("demo/site")));
+  CHECK(next("GET", "/v1/objects/App/site").starts_with(meant("demo/site")));  // of another namespace
+  CHECK(next("GET", "/v1/objects/App/siet").starts_with(meant("demo/site")));
+  CHECK(next("GET", "/v1/objects/User/alcie").starts_with(meant("alice")));
+  CHECK(next("GET", "/v1/objects/User/nobody-near").starts_with("wary get user lists them"));
+  CHECK(next("GET", "/v1/objects/usr").starts_with(meant("User")));
+  CHECK(next("GET", "/v1/objects/aps").starts_with(meant("App")));
+  CHECK(next("GET", "/v1/objects/polices").starts_with(meant("Policy")));
+  CHECK(next("GET", "/v1/objects/something").starts_with("a kind is written"));
+  CHECK(next("DELETE", "/v1/objects/User/alcie").starts_with(meant("alice")));
+  CHECK(next("POST", "/v1/revoke", R"({"kind":"user","name":"alcie","reason":"r"})").starts_with(meant("alice")));
+  CHECK(next("POST", "/v1/revoke", R"({"kind":"session","name":"alice","reason":"r"})").find("did you mean") ==
+        std::string::npos);
+  CHECK(next("POST", "/v1/revoke", R"({"kind":"usr","name":"alice","reason":"r"})").starts_with(meant("user")));
+  CHECK(next("POST", "/v1/sessions", R"({"user":"alcie"})").starts_with(meant("alice")));
+  CHECK(next("POST", "/v1/try", R"({"principal":"alice","method":"GET","url":"https://siet.localhost/"})")
+            .starts_with(meant("site.localhost")));
+  // Whoever signs in is told nothing of who else there is.
+  CHECK(world.sign_in->create_link({"Wary::User", "owner"}, "alcie").error().next_step.find("alice") ==
+        std::string::npos);
+  const auto answer = world.call(owner(), "POST", "/v1/apply", R"({"objects":[
+{"apiVersion":"wary.dev/v1","kind":"Rout","metadata":{"name":"a","namespace":"demo"},"spec":{}},
+{"apiVersion":"wary.dev/v1","kind":"Route","metadata":{"name":"a","namespace":"demo"},
+ "spec":{"app":"siet","path":"/a"}},
+{"apiVersion":"wary.dev/v1","kind":"User","metadata":{"name":"carol"},"spec":{"groups":["onwers"]}}]})");
+  const codec::Json refused = answer->json();
+  REQUIRE(refused.find("errors") != nullptr);
+  std::string hints;
+  for (const codec::Json& error : refused.find("errors")->items())
+    hints += std::string(error.string_or("next", "")) + " ";
+  CHECK(hints == "did you mean Route? did you mean demo/site? did you mean owners? ");
+  std::string many =
+      R"({"objects":[{"apiVersion":"wary.dev/v1","kind":"User","metadata":{"name":"carol"},"spec":{"groups":[)";
+  for (int i = 0; i < 40; ++i) many += (i > 0 ? "," : "") + ("\"owner" + std::to_string(i)) + "\"";
+  const codec::Json all = world.call(owner(), "POST", "/v1/apply", many + "]}}]}")->json();
+  REQUIRE(all.find("errors")->items().size() == 40);
+  CHECK(all.find("errors")->items()[19].string_or("next", "") == "did you mean owners?");
+  CHECK(all.find("errors")->items()[20].string_or("next", "").empty());
+}
+
+TEST_CASE("a principal is named by everybody in the same ways") {
+  const Settings settings{"local", "console.localhost", "/run/console.sock"};
+  const auto named = [&](std::string_view text) {
+    const auto who = principal_named(settings, text);
+    return who ? who->to_string() : who.error().code;
+  };
+  for (const char* text : {"alice", "user:alice", R"(User::"alice")", R"(Wary::User::"alice")"})
+    CHECK_MESSAGE(named(text) == R"(Wary::User::"alice")", text);
+  for (const char* text :
+       {"workload:demo/reader", "spiffe://local/demo/reader", R"(Workload::"spiffe://local/demo/reader")",
+        R"(Wary::Workload::"spiffe://local/demo/reader")"})
+    CHECK_MESSAGE(named(text) == R"(Wary::Workload::"spiffe://local/demo/reader")", text);
+  CHECK(named("workload:reader") == R"(Wary::Workload::"spiffe://local/default/reader")");
+  for (const char* text : {"node:n1", "spiffe://local/wary/node/n1"})
+    CHECK_MESSAGE(named(text) == R"(Wary::Node::"spiffe://local/wary/node/n1")", text);
+  CHECK(named("anonymous") == R"(Wary::Anonymous::"anonymous")");
+  CHECK(named(R"(Shop::User::"x")") == R"(Shop::User::"x")");
+  CHECK(named(R"(Bot::"x")") == R"(Bot::"x")");
+  for (const char* text : {"", R"(Wary::User::"alice)", "Wary::User::alice", "User::"})
+    CHECK_MESSAGE(named(text) == "principal_syntax", text);
+
+  World world;
+  const auto tail = [&](const std::string& actor) {
+    return world.call(owner(), "GET", "/v1/ledger/events", "", "last=100&actor=" + codec::encode_percent(actor));
+  };
+  CHECK(world.call({{"Wary::User", "alice"}, "", ""}, "GET", "/v1/health")->status == 403);
+  const std::string whole = tail(R"(Wary::User::"alice")")->body;
+  CHECK_MESSAGE(whole.find(R"("action":"status")") != std::string::npos, whole);
+  CHECK(whole.find("owner") == std::string::npos);
+  for (const char* text : {"alice", "user:alice", R"(User::"alice")"}) CHECK_MESSAGE(tail(text)->body == whole, text);
+  CHECK(tail("Wary::User::alice")->code() == "principal_syntax");
+  CHECK(tail("bob")->body.empty());
+  const auto tried = [&](const std::string& who) {
+    codec::Json body = codec::Json::object();
+    body.set("principal", std::string_view(who)).set("method", "GET").set("url", "https://site.localhost/");
+    return world.call(owner(), "POST", "/v1/try", body.to_string());
+  };
+  CHECK(tried(R"(User::"alice")")->json().string_or("text", "") == tried("alice")->json().string_or("text", "?"));
+  CHECK(tried("")->code() == "principal_syntax");
+}
+
+TEST_CASE("who is signed in is listed, newest first, and who may not see it is told nothing") {
+  World world;
+  const auto sign_in = [&](const char* user) {
+    auto made = world.sign_in->redeem_link(world.sign_in->create_link({"Wary::User", "owner"}, user)->secret);
+    REQUIRE(made.ok());
+    world.run(1000);
+    return made->session;
+  };
+  REQUIRE(world.put(key_of(kTenantWide, "User", "bob"), "{}").ok());
+  REQUIRE(world.put(key_of(kTenantWide, "User", "carol"), "{}").ok());
+  const std::string first = sign_in("alice"), other = sign_in("bob"), second = sign_in("alice"),
+                    gone = sign_in("carol");
+  const auto list = [&](const std::string& query = "") {
+    const auto exchange = world.call(owner(), "GET", "/v1/sessions", "", query);
+    REQUIRE_MESSAGE(exchange->status == 200, exchange->body);
+    return exchange->json();
+  };
+  const auto ids = [&](const std::string& query = "") {
+    std::vector<std::string> out;
+    const codec::Json answer = list(query);
+    for (const codec::Json& one : answer.find("sessions")->items()) out.emplace_back(one.string_or("session", ""));
+    return out;
+  };
+  using Ids = std::vector<std::string>;
+  CHECK(ids() == Ids{gone, second, other, first});
+  CHECK(ids("principal=alice") == Ids{second, first});
+  CHECK(ids("principal=User%3A%3A%22bob%22") == Ids{other});
+  CHECK(list().integer_or("leftOut", -1) == 0);
+
+  // Since, until, hosts, and when an event of it last came.
+  const auto code = world.sign_in->create_code(other, "site.localhost", std::string(64, 'a'));
+  REQUIRE(world.sign_in->redeem_code(code->secret, "site.localhost", std::string(64, 'a')).ok());
+  world.run(1000);
+  const UnixTime asked = world.sim.clock().unix_time();
+  CHECK(world.call({{"Wary::User", "bob"}, other, ""}, "GET", "/v1/sessions")->status == 403);
+  const codec::Json bobs = list("principal=bob").find("sessions")->items()[0];
+  CHECK(bobs.string_or("user", "") == "bob");
+  CHECK(bobs.find("hosts")->to_string() == R"(["console.localhost","site.localhost"])");
+  CHECK(bobs.string_or("lastSeen", "") == to_rfc3339(asked));
+  CHECK(bobs.string_or("since", "") < bobs.string_or("lastSeen", ""));
+  CHECK(bobs.string_or("until", "") > bobs.string_or("lastSeen", ""));
+  CHECK(world.count("session.list") > 0);  // the deny is recorded too
+
+  // Ended, revoked, or of somebody who is: not signed in.
+  REQUIRE(world.call(owner(), "POST", "/v1/revoke", R"({"kind":"session","name":")" + second + R"(","reason":"r"})")
+              ->status == 200);
+  REQUIRE(world.put(key_of(kTenantWide, "User", "bob"), R"({"disabled":true})").ok());
+  REQUIRE(world.call(owner(), "DELETE", "/v1/objects/User/carol")->status == 200);
+  CHECK(ids() == Ids{first});
+  world.sim.jump_wall_clock(9 * 3600 * kNanosPerSecond);
+  CHECK(ids().empty());
+  CHECK(world.call(owner(), "GET", "/v1/sessions", "", "principal=alcie")->body.find("did you mean alice?") !=
+        std::string::npos);
+  CHECK(world.call(owner(), "GET", "/v1/sessions", "", "principal=workload:demo/x")->code() == "user_unknown");
+  CHECK(world.call(owner(), "GET", "/v1/objects/sessions")->body.find("wary session list") != std::string::npos);
 }

@@ -298,9 +298,9 @@ std::vector<Entity> built_in_entities(const Settings& settings) {
   out.push_back(action("manage", ""));
   for (const std::string_view name : {"GET", "HEAD", "OPTIONS"}) out.push_back(action(name, "read"));
   for (const std::string_view name : {"POST", "PUT", "PATCH", "DELETE"}) out.push_back(action(name, "write"));
-  for (const std::string_view name :
-       {"apply", "get", "delete", "watch", "try", "explain", "revoke", "restore", "session.create", "apikey.create",
-        "workload.issue", "ca.rotate", "node.token", "ledger.read", "ledger.check", "status", "pdp.evaluate"}) {
+  for (const std::string_view name : {"apply", "get", "delete", "watch", "try", "explain", "revoke", "restore",
+                                      "session.create", "session.list", "apikey.create", "workload.issue", "ca.rotate",
+                                      "node.token", "ledger.read", "ledger.check", "status", "pdp.evaluate"}) {
     out.push_back(action(name, "manage"));
   }
   out.push_back(action("svid.issue", ""));

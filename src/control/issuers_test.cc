@@ -116,8 +116,11 @@ TEST_CASE(
   const std::int64_t first = wanted()->as_integer();
   CHECK(first == it.world.sim.clock().unix_time().nanos);
   CHECK(it.keys() == thumbprint_of(crypto::JoseKeyType::kP256));
-  it.world.run(29'000);
-  CHECK(it.told("jwks.missing", "") == "");
+  // As often as edges say so.
+  for (int second = 0; second < 29; ++second) {
+    it.world.run(1'000);
+    CHECK(it.told("jwks.missing", "") == "");
+  }
   CHECK(wanted()->as_integer() == first);
   it.world.run(1'001);
   CHECK(it.told("jwks.missing", "") == "");

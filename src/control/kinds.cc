@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/limits.h"
+#include "codec/nearest.h"
 #include "codec/text.h"
 #include "codec/uri.h"
 #include "contract/entity.h"
@@ -110,9 +111,16 @@ std::optional<Resource> parse_resource(const Kinds& kinds, const codec::Json& js
   const Kind* kind = kinds.find(json.string_or("kind", ""));
   if (kind == nullptr || kind->name != json.string_or("kind", "")) {
     std::string known;
-    for (const auto& [name, each] : kinds.all()) known += (known.empty() ? "" : ", ") + name;
+    std::vector<std::string_view> names;
+    for (const auto& [name, each] : kinds.all()) {
+      known += (known.empty() ? "" : ", ") + name;
+      names.push_back(name);
+    }
     add(errors, object, "/kind",
-        invalid("resource_kind", "there is no such kind").expected(known).found(json.string_or("kind", "nothing")));
+        invalid("resource_kind", "there is no such kind")
+            .expected(known)
+            .found(json.string_or("kind", "nothing"))
+            .next(codec::did_you_mean(json.string_or("kind", ""), names)));
     return std::nullopt;
   }
   const codec::Json* metadata = json.find("metadata");

@@ -578,11 +578,28 @@ std::uint64_t Plane::on_event(OnEvent listener) {
   return last_listener_;
 }
 
+// A cut is the end of something, not a sign of life.
+void Plane::note_seen(const contract::Event& event) {
+  if (event.session.empty() || event.action == "session.cut") return;
+  UnixTime* seen = seen_.find(event.session);
+  if (seen == nullptr) {
+    seen_.put(event.session, event.event_time);
+  } else if (*seen < event.event_time) {
+    *seen = event.event_time;
+  }
+}
+
+std::optional<UnixTime> Plane::last_seen(std::string_view session) {
+  const UnixTime* seen = seen_.find(session);
+  return seen != nullptr ? std::optional<UnixTime>(*seen) : std::nullopt;
+}
+
 void Plane::announce(const std::vector<ledger::Receipt>& receipts, std::span<const contract::Event> events) {
   for (std::size_t i = 0; i < events.size(); ++i) {
     if (receipts[i].duplicate) continue;
     gauges_.events.add();
     gauges_.ledger_entries.set(static_cast<std::int64_t>(receipts[i].index) + 1);
+    note_seen(events[i]);
     if (listeners_.empty()) continue;
     const auto listeners = listeners_;  // one may take itself out
     for (const auto& [id, listener] : listeners) listener(receipts[i].index, events[i]);

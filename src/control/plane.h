@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/random.h"
+#include "base/recent_table.h"
 #include "contract/event.h"
 #include "control/derive.h"
 #include "control/kinds.h"
@@ -106,6 +107,8 @@ class Plane {
   std::size_t enforcement_points() const { return publisher_->enforcement_points(); }
   std::optional<std::uint64_t> acknowledged() const { return publisher_->acknowledged(); }
   std::uint64_t on_event(OnEvent listener);
+  // When the newest event of this session happened, of those since the start; of the last 16,384 sessions or so.
+  std::optional<UnixTime> last_seen(std::string_view session);
   void remove_listener(std::uint64_t id) { listeners_.erase(id); }
   ledger::LedgerWriter& ledger() { return parts_.ledger; }
   std::function<void(const std::string& node, const codec::Json& call, std::function<void(codec::Json)> reply)> on_call;
@@ -135,6 +138,7 @@ class Plane {
   void begin_gap();
   void probe_ledger();
   void announce(const std::vector<ledger::Receipt>& receipts, std::span<const contract::Event> events);
+  void note_seen(const contract::Event& event);
   contract::Event stamped(contract::Event event);
 
   PlaneParts parts_;
@@ -171,6 +175,7 @@ class Plane {
   // that came before it.
   std::map<std::pair<std::string, std::uint64_t>, std::uint64_t> durable_to_;
   std::map<std::uint64_t, OnEvent> listeners_;
+  RecentTable<UnixTime> seen_{16'384};  // by session
   std::uint64_t last_listener_ = 0;
   std::int64_t unavailable_since_ = 0;  // monotonic; while the ledger takes nothing
   struct Gauges {

@@ -152,7 +152,7 @@ TEST_CASE("warnings are told and do not refuse") {
   CHECK(warned("permit (principal, action, resource) when { context has vehicle };") == "validation_impossible_policy");
   CHECK(is_stored(world, "p"));
   CHECK(warned("permit (principal == Wary::User::\"p\xD0\xB0ul\", action, resource);") ==
-        "validation_mixed_script_identifier");
+        "validation_mixed_script_identifier policy_entity_unknown");
   CHECK(warned("permit (principal, action, resource is Shop::Order) when { resource.total > 5 };") == "policy_foreign");
   CHECK(warned("permit (principal, action, resource is Wary::App);").empty());
   // Neither does trying: the warnings are the same, and nothing is changed.
@@ -167,6 +167,31 @@ TEST_CASE("warnings are told and do not refuse") {
   CHECK(both.find("errors")->items()[0].integer_or("object", -1) == 1);
   CHECK(both.find("warnings")->items()[0].integer_or("object", -1) == 0);
   CHECK_FALSE(is_stored(world, "q"));
+}
+
+TEST_CASE("a policy that names what does not exist is taken with a warning") {
+  World world;
+  const auto object = [](const char* text) { return *codec::parse_json(text); };
+  const std::string text =
+      "permit (principal == Wary::User::\"alcie\", action in Wary::Action::\"read\", resource == "
+      "Wary::App::\"demo/shop\");";
+  const codec::Json answer = apply_policy(world, text);
+  CHECK(codes(answer, "errors").empty());
+  CHECK(is_stored(world, "p"));
+  REQUIRE(codes(answer, "warnings") == "policy_entity_unknown policy_entity_unknown");
+  const codec::Json& user = answer.find("warnings")->items()[0];
+  CHECK(user.string_or("where", "") == "p.cedar:1:9");
+  CHECK(user.string_or("found", "") == "Wary::User::\"alcie\"");
+  CHECK(user.string_or("next", "") == "did you mean Wary::User::\"alice\"?");
+  CHECK(user.string_or("caret", "").find("^^^") != std::string_view::npos);
+  // What the same apply brings is there, in any order; what was there before is too.
+  const codec::Json app =
+      object(R"({"apiVersion":"wary.dev/v1","kind":"App","metadata":{"name":"shop","namespace":"demo"},)"
+             R"("spec":{"hosts":["shop.localhost"],"upstream":"http://127.0.0.1:1"}})");
+  const codec::Json whole =
+      object(R"({"apiVersion":"wary.dev/v1","kind":"User","metadata":{"name":"alcie"},"spec":{}})");
+  CHECK(codes(apply(world, {policy_object("p", text), app, whole}), "warnings").empty());
+  CHECK(codes(apply_policy(world, text), "warnings").empty());
 }
 
 // As an older wary has stored it: committed without being checked against the schema.
@@ -236,6 +261,30 @@ void put_credentials(World& world) {
 
 }  // namespace
 
+TEST_CASE("every kind of entity that is applied or built in is known by its name") {
+  World world;
+  put_credentials(world);
+  const auto warned = [&](const std::string& uid) {
+    const codec::Json answer =
+        apply_policy(world, "forbid (principal, action, resource is Wary::App) when { context has session &&\n[" + uid +
+                                "].contains(context.session.user) };");
+    return codes(answer, "warnings").find("policy_entity_unknown") != std::string::npos;
+  };
+  const auto named = [&](const char* type, const std::string& id) {
+    return "Wary::" + std::string(type) + "::\"" + id + "\"";
+  };
+  const std::pair<const char*, const char*> there[] = {
+      {"User", "alice"},        {"Group", "owners"},     {"Namespace", "demo"},
+      {"App", "demo/site"},     {"App", "wary/console"}, {"Route", "wary/node-link"},
+      {"Route", "demo/strict"}, {"Issuer", "corp"},      {"ApiKey", "ci"}};
+  for (const auto& [type, id] : there) CHECK_FALSE_MESSAGE(warned(named(type, id)), id);
+  for (const char* type :
+       {"User", "Group", "Namespace", "App", "Route", "Issuer", "ApiKey", "Workload", "Node", "TrustDomain"})
+    CHECK_MESSAGE(warned(named(type, "demo/none")), type);
+  for (const char* type : {"Session", "Credential", "Token", "ApiKeyHash"})
+    CHECK_FALSE_MESSAGE(warned(named(type, "none")), type);
+}
+
 TEST_CASE("what is derived from the demo, from sessions and from revocations conforms to the schema") {
   World world;
   const codec::Json answer = apply(world, demo_objects());
@@ -302,6 +351,7 @@ TEST_CASE("what the API asks the policy conforms to the schema, whoever calls") 
                                                                   {"POST", "/v1/revoke"},
                                                                   {"POST", "/v1/restore"},
                                                                   {"POST", "/v1/sessions"},
+                                                                  {"GET", "/v1/sessions"},
                                                                   {"POST", "/v1/apikeys"},
                                                                   {"POST", "/v1/workloads/issue"},
                                                                   {"POST", "/v1/ca/rotate"},

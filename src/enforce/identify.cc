@@ -14,7 +14,8 @@ namespace wary::enforce {
 
 namespace {
 
-constexpr std::int64_t kMissingEvery = 30 * kNanosPerSecond;  // what on_key_missing is called apart, of one issuer
+constexpr std::int64_t kMissingEvery = kNanosPerSecond;  // what on_key_missing is called apart, of one issuer
+constexpr std::string_view kKeyMissing = "jws_kid_unknown";
 
 using contract::EntityId;
 
@@ -112,14 +113,16 @@ std::string peek_issuer(std::string_view token) {
   return claims ? std::string(claims->string_or("iss", "")) : std::string();
 }
 
-// Secrets as their hash, of all three together; nothing where none is shown.
+// Secrets as their hash, of all three together, with the certificate that a token may be bound to; nothing where none
+// is shown.
 void append_shown(std::string& out, const Presented& presented) {
   out.clear();
   for (const std::string_view text : {presented.host, presented.spiffe_id}) {
     out.append(std::to_string(text.size())).append(":").append(text);
   }
   if (presented.session_token.empty() && presented.authorization.empty() && presented.api_key.empty()) return;
-  const auto secrets = {presented.session_token, presented.authorization, presented.api_key};
+  const auto secrets = {presented.session_token, presented.authorization, presented.api_key,
+                        presented.authorization.empty() ? std::string_view() : as_text(presented.client_certificate)};
   const std::size_t at = out.size();
   for (const std::string_view secret : secrets) out.append(std::to_string(secret.size())).append(":");
   for (const std::string_view secret : secrets) out += secret;
@@ -193,8 +196,7 @@ std::shared_ptr<const Recognised> Identifier::recognise(const Presented& present
     if (!token || clock_.unix_time() < token->expires) return *known;
   }
   const auto who = std::make_shared<const Recognised>(recognised(identify(presented, *snapshot)));
-  const auto& token = who->subject.token;
-  if (!who->subject.refusal && (!token || token->x5t.empty())) recognised_.put(shown_, who);
+  if (!who->subject.refusal) recognised_.put(shown_, who);
   return who;
 }
 
@@ -210,8 +212,8 @@ Subject Identifier::by_authorization(const Presented& presented, const policy::S
     return out;
   }
   learn(snapshot);
-  Known* known = issuer_named(peek_issuer(*text));
-  if (known == nullptr) {
+  const CachedToken* checked = check(*text);
+  if (checked == nullptr) {
     Subject out = nobody();
     out.hint = "token_issuer_unknown";
     return out;
@@ -221,41 +223,46 @@ Subject Identifier::by_authorization(const Presented& presented, const policy::S
     out.owns_authorization = true;
     return out;
   };
-  const auto token = verified(*text, *known);
-  if (!token) return refuse("invalid_token", token.error());
-  const Status bound = check_binding(**token, *text, is_dpop, presented);
+  const std::shared_ptr<const VerifiedToken> token = checked->token;
+  if (!token) return refuse("invalid_token", checked->error);
+  const Status bound = check_binding(*token, *text, is_dpop, presented);
   if (!bound) {
     // What is wrong is the token, or how it was shown; everything else is said of the proof.
     const bool is_token = bound.error().code.starts_with("token_") || bound.error().code == "dpop_required";
     return refuse(is_token ? "invalid_token" : "invalid_dpop_proof", bound.error());
   }
-  if (snapshot.find_entity((*token)->principal) == nullptr) {
+  if (snapshot.find_entity(token->principal) == nullptr) {
     return refuse("invalid_token",
                   unauthenticated("principal_unknown", "whom the credential speaks for is not known here"));
   }
-  Subject out = somebody((*token)->principal, How::kToken);
-  out.token = *token;
+  Subject out = somebody(token->principal, How::kToken);
+  out.token = token;
   out.is_dpop = is_dpop;
   out.owns_authorization = true;
   return out;
 }
 
-Result<std::shared_ptr<const VerifiedToken>> Identifier::verified(std::string_view text, Known& known) {
+const CachedToken* Identifier::check(std::string_view text) {
   const crypto::Digest digest = crypto::sha256(as_bytes(text));
   const UnixTime now = clock_.unix_time();
   const auto generation = [this](const std::string& name) { return generation_of(name); };
-  if (const CachedToken* kept = verified_.find(digest, now, generation)) return kept->token;
-  if (const CachedToken* kept = refused_.find(digest, now, generation)) return kept->error;
-  auto unchecked = read_token(text);
-  auto checked = unchecked ? check_token(*unchecked, known.issuer, now) : Result<VerifiedToken>(unchecked.error());
-  if (!checked) {
-    refused_.put(digest, {nullptr, checked.error(), known.issuer.name, known.generation, {now.nanos + kRefusalKept}});
-    if (checked.error().code == "jws_kid_unknown") note_missing(known);
-    return std::move(checked).error();
+  if (const CachedToken* kept = verified_.find(digest, now, generation)) return kept;
+  if (const CachedToken* kept = refused_.find(digest, now, generation)) {
+    const auto known = issuers_.find(kept->issuer);
+    if (kept->error.code == kKeyMissing && known != issuers_.end()) note_missing(known->second);
+    return kept;
   }
-  auto token = std::make_shared<const VerifiedToken>(std::move(checked).value());
-  verified_.put(digest, {token, {}, known.issuer.name, known.generation, token->expires});
-  return token;
+  const auto read = read_token(text);
+  Known* known = issuer_named(read ? read->issuer : peek_issuer(text));
+  if (known == nullptr) return nullptr;
+  auto token = read ? check_token(*read, known->issuer, now) : Result<VerifiedToken>(read.error());
+  if (!token) {
+    if (token.error().code == kKeyMissing) note_missing(*known);
+    return &refused_.put(digest,
+                         {nullptr, token.error(), known->issuer.name, known->generation, {now.nanos + kRefusalKept}});
+  }
+  auto kept = std::make_shared<const VerifiedToken>(std::move(token).value());
+  return &verified_.put(digest, {kept, {}, known->issuer.name, known->generation, kept->expires});
 }
 
 void Identifier::note_missing(Known& known) {

@@ -12,8 +12,7 @@
 // comes with speaks for its own subject.
 //
 // What somebody was recognised by is remembered (as a hash) for the very snapshot that it was looked up in, and a token
-// until it ends; a refusal is not, and neither is what proves more than itself: a DPoP proof, a certificate-bound
-// token.
+// until it ends; a refusal is not, and neither is who showed a DPoP proof, which is good once.
 //
 // Thread rule: one thread's; the set of proofs is shared by all. Limits: those of jwt_issuer.h, dpop.h and
 // token_cache.h. Codes of refusals: of jwt_issuer.h and dpop.h; credential_repeated, credential_conflict,
@@ -47,8 +46,9 @@ class Identifier {
   // Proofs from before now are refused: another process may have seen them.
   void begin_now() { began_ = clock_.unix_time(); }
   std::size_t cached() const { return verified_.size(); }
-  // A token of this issuer names a key that its set lacks: it may have another set by now. Twice a minute at most of
-  // each issuer, for anybody can write such a token.
+  // A token of this issuer names a key that its set lacks: it may have another set by now. Once a second at most of
+  // each issuer, for anybody can write such a token: that bounds what is sent. How often the issuer is asked is for who
+  // hears it to say, once for all of those that ask.
   std::function<void(const std::string& issuer)> on_key_missing;
 
  private:
@@ -63,7 +63,8 @@ class Identifier {
   Known* issuer_named(std::string_view url);
   std::uint64_t generation_of(const std::string& name) const;
   Subject by_authorization(const Presented& presented, const policy::Snapshot& snapshot);
-  Result<std::shared_ptr<const VerifiedToken>> verified(std::string_view text, Known& known);
+  // What checking this token gave, now or before; null: it names no issuer of the snapshot. Holds until the next call.
+  const CachedToken* check(std::string_view text);
   void note_missing(Known& known);
   Status check_binding(const VerifiedToken& token, std::string_view text, bool is_dpop, const Presented& presented);
 

@@ -304,7 +304,7 @@ TEST_CASE("an issuer's keys and rules are those of the snapshot at hand: a rotat
   CHECK(world.code("Bearer " + world.token()) == "nobody");
 }
 
-TEST_CASE("a key that an issuer's set lacks is asked for, now and then, whoever writes such tokens") {
+TEST_CASE("a key that an issuer's set lacks is asked for, once a second, whoever writes such tokens") {
   Whole world;
   std::vector<std::string> missing;
   world.point->on_key_missing([&](const std::string& issuer) { missing.push_back(issuer); });
@@ -318,12 +318,21 @@ TEST_CASE("a key that an issuer's set lacks is asked for, now and then, whoever 
   CHECK(missing.empty());
   for (int i = 0; i < 20; ++i) CHECK(world.code(of_new_key(i)) == "jws_kid_unknown");
   CHECK(missing == std::vector<std::string>{"corp"});
-  world.sim.run_for(29 * kNanosPerSecond);
+  world.sim.run_for(900 * kNanosPerMilli);
   CHECK(world.code(of_new_key(20)) == "jws_kid_unknown");
   CHECK(missing.size() == 1);
-  world.sim.run_for(2 * kNanosPerSecond);
-  CHECK(world.code(of_new_key(21)) == "jws_kid_unknown");
+  world.sim.run_for(200 * kNanosPerMilli);
+  const std::string same = of_new_key(21);
+  CHECK(world.code(same) == "jws_kid_unknown");
   CHECK(missing.size() == 2);
+  // The same token again, whose refusal is still remembered: it asks too, and nothing else of it does.
+  world.sim.run_for(1100 * kNanosPerMilli);
+  CHECK(world.code(same) == "jws_kid_unknown");
+  CHECK(missing.size() == 3);
+  CHECK(world.code("Bearer " + world.token("aud", "\"x\"")) == "token_audience");
+  world.sim.run_for(1100 * kNanosPerMilli);
+  CHECK(world.code("Bearer " + world.token("aud", "\"x\"")) == "token_audience");
+  CHECK(missing.size() == 3);
 }
 
 TEST_CASE("a token that is revoked by its id is cut, and one that ended since is not decided for again") {
@@ -415,6 +424,15 @@ TEST_CASE("a token bound to a certificate speaks through that connection alone")
   const Subject subject = world.who(token, {.spiffe_id = kWorkloadId, .client_certificate = world.certificate});
   CHECK(subject.how == How::kToken);
   CHECK(subject.principal.id == "alice");
+  // Remembered with the certificate, and with no other.
+  Presented shown{.host = "a.test", .spiffe_id = kWorkloadId, .authorization = token, .method = "GET", .path = "/x"};
+  shown.client_certificate = world.certificate;
+  const auto first = world.point->recognise(shown);
+  CHECK(world.point->recognise(shown) == first);
+  shown.client_certificate = other;
+  CHECK(world.point->recognise(shown)->subject.refusal->code == "token_bound");
+  shown.client_certificate = {};
+  CHECK(world.point->recognise(shown)->subject.refusal->code == "token_bound");
   // Without the binding, who holds the connection and who is named are two.
   CHECK(world.code("Bearer " + world.token(), {.spiffe_id = kWorkloadId, .client_certificate = world.certificate}) ==
         "credential_conflict");

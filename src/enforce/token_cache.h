@@ -50,7 +50,8 @@ class TokenCache {
     return &order_.front().second;
   }
 
-  void put(const crypto::Digest& digest, CachedToken token) {
+  // The reference holds until the next call.
+  const CachedToken& put(const crypto::Digest& digest, CachedToken token) {
     if (const auto found = index_.find(digest); found != index_.end()) {
       order_.erase(found->second);
       index_.erase(found);
@@ -61,6 +62,7 @@ class TokenCache {
     }
     order_.emplace_front(digest, std::move(token));
     index_[digest] = order_.begin();
+    return order_.front().second;
   }
 
   std::size_t size() const { return order_.size(); }

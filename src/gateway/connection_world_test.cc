@@ -238,7 +238,8 @@ void TestApp::parse(AppStream& stream) {
     http1::HeadScan scan;
     http1::RequestHead head;
     const auto result = http1::parse_request_head(rest, scan, head);
-    if (result.progress == http1::Progress::kRefused) ++garbage;
+    // The edge's own fields come on top of as many as a client may send: too many for a parser of the same limit.
+    if (result.progress == http1::Progress::kRefused && result.refusal.status != 431) ++garbage;
     if (result.progress != http1::Progress::kDone) return;
     AppRequest request{std::string(head.method), std::string(head.target), std::string(head.host), "", {}};
     for (const auto& field : head.fields) request.fields.emplace_back(field.name, field.value);

@@ -78,6 +78,8 @@ class Edge {
   ~Edge();
   Status open();
   Status start();
+  // What connects over TLS is answered, and not turned away.
+  bool has_certificate() const { return shown_.has_value(); }
   // Once, on the main loop: the control plane was heard, all that is served is known and can be shown a certificate
   // for.
   void when_complete(std::function<void()> done);

@@ -264,14 +264,30 @@ void HandoverTaker::act(TakerAction action) {
     case TakerAction::kNothing: return;
     case TakerAction::kPrepare: return hooks_.prepare(std::move(sockets_));
     case TakerAction::kSayReady: return line_->say(word(Kind::kReady));
-    case TakerAction::kTake: hooks_.take(); return line_->say(word(Kind::kTaken));
-    case TakerAction::kTakeAlone:
-      hooks_.take();
-      hooks_.partner(0);
-      return hooks_.inherit();
+    case TakerAction::kTake:
+    case TakerAction::kTakeAlone: return take(action);
     case TakerAction::kInherit: hooks_.partner(0); return hooks_.inherit();
     case TakerAction::kFail: return hooks_.fail(why_);
   }
+}
+
+void HandoverTaker::take(TakerAction action) {
+  if (const Status taken = hooks_.take(); !taken) {
+    state_ = TakerState::kFailed;
+    line_->hang_up();  // without the word the giver begins again
+    return hooks_.fail(taken.error());
+  }
+  if (action == TakerAction::kTake) return line_->say(word(Kind::kTaken));
+  hooks_.partner(0);
+  hooks_.inherit();
+}
+
+// By what would listen, on a copy, which is closed again before anything is accepted.
+Status check_given(io::Loop& loop, const io::Descriptor& socket, const io::Address& address) {
+  WARY_ASSIGN_OR_RETURN(const auto listens, loop.listen(address, {.inherited = socket.copy().release()},
+                                                        [](std::unique_ptr<io::Stream>) {}));
+  listens->leave_name();
+  return {};
 }
 
 }  // namespace wary::gateway

@@ -96,11 +96,15 @@ class HandoverGiver {
 
 struct TakerHooks {
   std::function<void(std::vector<std::pair<std::string, io::Descriptor>>)> prepare;
-  std::function<void()> take;
+  std::function<Status()> take;   // where it fails the giver takes everything back, and `fail` is called
   std::function<void()> inherit;  // the giver's process has gone
   std::function<void(const Error&)> fail;
   std::function<void(pid_t)> partner;
 };
+
+// Whether a socket that was given listens at this address. Looked at before any is used: once it was said that they are
+// taken, nobody gives them back. Error: listen_inherited.
+Status check_given(io::Loop& loop, const io::Descriptor& socket, const io::Address& address);
 
 class HandoverTaker {
  public:
@@ -116,6 +120,7 @@ class HandoverTaker {
   void heard(HandoverLine::Heard heard);
   void on_event(TakerEvent event);
   void act(TakerAction action);
+  void take(TakerAction action);
 
   io::Loop& loop_;
   HandoverOptions options_;

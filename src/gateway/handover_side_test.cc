@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -23,6 +24,7 @@ struct HandoverWorld {
   std::vector<std::string> events;  // what either did, in order
   std::vector<std::pair<std::string, io::Descriptor>> sockets;
   std::optional<Error> busy, failure;
+  bool cannot_take = false;
 
   explicit HandoverWorld(uid_t own = getuid()) {
     REQUIRE(mkdtemp(folder.data()) != nullptr);
@@ -57,7 +59,11 @@ struct HandoverWorld {
       sockets = std::move(given);
       say("prepare");
     };
-    hooks.take = [this] { events.push_back("take"); };
+    hooks.take = [this]() -> Status {
+      events.push_back("take");
+      if (cannot_take) return fail(ErrorKind::kConflict, "listen_inherited", "it does not listen");
+      return {};
+    };
     hooks.inherit = [this] { say("inherit"); };
     hooks.fail = [this](const Error& why) {
       failure = why;
@@ -145,6 +151,50 @@ TEST_CASE("a taker that goes when it was told to take makes the giver's workers 
   next->prepared();
   world.run();
   CHECK(world.events.back() == "drain 30");
+}
+
+TEST_CASE("a taker that cannot use what it was given does not say that it took it, and the giver begins again") {
+  HandoverWorld world;
+  world.cannot_take = true;
+  {
+    const auto taker = world.taker();
+    world.run();
+    taker->prepared();
+    world.run();
+    world.run(50);
+    CHECK(world.events == Events{"prepare", "let go", "take", "fail listen_inherited", "take back"});
+    CHECK_FALSE(taker->is_serving());
+  }
+  world.events.clear();
+  world.cannot_take = false;
+  const auto next = world.taker();
+  world.run();
+  next->prepared();
+  world.run();
+  CHECK(world.events == Events{"prepare", "let go", "take", "drain 30"});
+}
+
+TEST_CASE("a socket that was given is looked at before it is used, and its name is left alone") {
+  HandoverWorld world;
+  const auto check = [&](int socket, const io::Address& address) {
+    const Status good = check_given(*world.loop, io::Descriptor(dup(socket)), address);
+    return good ? std::string("good") : good.error().code;
+  };
+  const io::Address here = world.listener->address();
+  CHECK(check(world.listener->descriptor(), here) == "good");
+  CHECK(check(world.listener->descriptor(), io::Address::tcp("127.0.0.1", 1)) == "listen_inherited");
+  CHECK(check(STDERR_FILENO, here) == "listen_inherited");
+  int ends[2];  // NOLINT: the kernel's interface wants an array
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  const io::Descriptor one(ends[0]), other(ends[1]);
+  CHECK(check(one.get(), here) == "listen_inherited");  // it is no listener
+  const io::Address named = io::Address::unix_socket(world.folder + "/upgrade.sock");
+  CHECK(check(world.giver->descriptor(), named) == "good");
+  CHECK(std::filesystem::exists(named.host));
+  // And it still accepts.
+  const auto taker = world.taker();
+  world.run();
+  CHECK(world.events == Events{"prepare"});
 }
 
 TEST_CASE("who says ready before it has the sockets, or sends what is no message, is refused") {

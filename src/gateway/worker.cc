@@ -256,8 +256,8 @@ void Worker::post_listen(std::vector<int> tls, std::vector<int> plain) {
     point_.begin_now();
     const auto listen_on = [this](Way way, const std::vector<int>& inherited) {
       for (const int descriptor : inherited) {
-        const Status listens = listen(way, descriptor);
-        if (!listens) log_.error("gateway.not_listening", {{"code", listens.error().code}});
+        // It was looked at before it was taken (check_given): one that nobody accepts from would hold up its clients.
+        WARY_CHECK(listen(way, descriptor).ok());
       }
     };
     listen_on(Way::kTls, tls);

@@ -4,7 +4,7 @@
 //   send(connection.receive(bytes));
 //   if (connection.is_over()) close after sending;
 //
-// Framing, header compression and flow control are libnghttp2's; the bounds are ours. A request is handled once it is
+// Over one Http2Session, whose bounds these are. A request is handled once it is
 // whole and answered at once; an answer that says `stays_open` goes on with write() and end(), from outside the
 // handler, until on_closed tells that its stream has ended from either side:
 //

@@ -98,7 +98,7 @@ struct Http2Session::Impl {
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, frame);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, close);
     nghttp2_session_callbacks_set_before_frame_send_callback(callbacks, framed);
-    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, framed);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, sent);
     nghttp2_session_callbacks_set_send_callback(callbacks, send);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
     nghttp2_option_set_max_outbound_ack(option, 100);
@@ -294,6 +294,15 @@ struct Http2Session::Impl {
   // Told when a head is encoded and again when it is out: in between it may wait for room.
   static int framed(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     if (frame->hd.type == NGHTTP2_HEADERS) static_cast<Impl*>(user)->events->on_sent(frame->hd.stream_id);
+    return 0;
+  }
+
+  static int sent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    framed(session, frame, user);
+    const bool carries = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
+    if (carries && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
+      static_cast<Impl*>(user)->events->on_sent_all(frame->hd.stream_id);
+    }
     return 0;
   }
 

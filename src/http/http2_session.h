@@ -58,6 +58,8 @@ class Http2SessionEvents {
   virtual void on_closed(std::int32_t stream, std::uint32_t error) = 0;
   // Bytes of this stream were framed, of its head or its body: queued() may be less than it was.
   virtual void on_sent(std::int32_t stream) = 0;
+  // All of our side was framed, its end too; the peer's may go on.
+  virtual void on_sent_all(std::int32_t /*stream*/) {}
 };
 
 class Http2Session {

@@ -596,7 +596,8 @@ Result<std::unique_ptr<Listener>> EpollLoop::listen(const Address& address, cons
   if (::listen(descriptor.get(), kBacklog) != 0) {
     if (errno == EADDRINUSE) {
       return fail(ErrorKind::kConflict, "listen_in_use", "another program listens on this address")
-          .at(address.to_string());
+          .at(address.to_string())
+          .next("stop that program, or choose another port");
     }
     return system_error("listen_failed", "cannot listen", address.to_string(), errno);
   }

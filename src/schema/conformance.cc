@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "codec/nearest.h"
 #include "schema/refusal.h"
 
 namespace wary::schema {
@@ -20,7 +21,7 @@ Status check_reference(const Schema& schema, const EntityUid& uid) {
   const EntityType* type = schema.find_entity_type(uid.type);
   if (type == nullptr || !type->is_enum) return {};
   if (std::binary_search(type->choices.begin(), type->choices.end(), uid.id)) return {};
-  const std::string near = nearest(uid.id, {type->choices.begin(), type->choices.end()});
+  const std::string near = codec::nearest(uid.id, {type->choices.begin(), type->choices.end()});
   return refuse("conformance_enum_id", "none of the ids of its type")
       .found(uid.to_string())
       .next(near.empty() ? std::string() : "did you mean \"" + near + "\"?");
@@ -46,7 +47,7 @@ Status check_members(const Schema& schema, const Value::Record& members, const s
     if (find_attribute(declared, name) != nullptr) continue;
     std::vector<std::string_view> names;
     for (const Attribute& attribute : declared) names.push_back(attribute.name);
-    const std::string near = nearest(name, names);
+    const std::string near = codec::nearest(name, names);
     return inside(refuse("conformance_undeclared", "not declared in the schema")
                       .found(name)
                       .next(near.empty() ? std::string() : "did you mean `" + near + "`?"),

@@ -1,6 +1,7 @@
 // Entities and contexts from JSON, by the types of the schema.
 #include <algorithm>
 
+#include "codec/nearest.h"
 #include "schema/conformance.h"
 #include "schema/refusal.h"
 
@@ -74,7 +75,7 @@ Result<Value::Record> read_members(const Json& json, const std::vector<Attribute
     if (attribute == nullptr) {
       std::vector<std::string_view> names;
       for (const Attribute& known : declared) names.push_back(known.name);
-      const std::string near = nearest(name, names);
+      const std::string near = codec::nearest(name, names);
       return inside(refuse("conformance_undeclared", "not declared in the schema")
                         .found(name)
                         .next(near.empty() ? std::string() : "did you mean `" + near + "`?"),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "codec/nearest.h"
 #include "schema/scripts.h"
 
 namespace wary::schema {
@@ -19,7 +20,7 @@ void check_action(const Schema& schema, const cedar::EntityUid& uid, cedar::Span
   if (report.wants_hint()) {
     std::vector<std::string> names;
     for (const Action& action : schema.actions()) names.push_back(action.uid->to_string());
-    near = nearest(uid.to_string(), {names.begin(), names.end()});
+    near = codec::nearest(uid.to_string(), {names.begin(), names.end()});
   }
   report.add(FindingKind::kUnrecognizedActionId, span, "no such action: " + uid.to_string(), "an action of the schema",
              uid.to_string(), hint(near));
@@ -34,7 +35,8 @@ void check_entity(const Schema& schema, const cedar::EntityUid& uid, cedar::Span
   const EntityType* type = schema.find_entity_type(uid.type);
   if (type == nullptr || !type->is_enum) return;
   if (std::binary_search(type->choices.begin(), type->choices.end(), uid.id)) return;
-  const std::string near = report.wants_hint() ? nearest(uid.id, {type->choices.begin(), type->choices.end()}) : "";
+  const std::string near =
+      report.wants_hint() ? codec::nearest(uid.id, {type->choices.begin(), type->choices.end()}) : "";
   report.add(FindingKind::kInvalidEnumEntity, span, uid.to_string() + " is none of the ids of its type",
              "one of " + std::to_string(type->choices.size()) + " ids", uid.id,
              hint(near.empty() ? near : "\"" + near + "\""));
@@ -109,7 +111,7 @@ void check_entity_type(const Schema& schema, std::string_view type, cedar::Span 
   if (report.wants_hint()) {
     std::vector<std::string_view> names;
     for (const EntityType& known : schema.entity_types()) names.push_back(known.name);
-    near = nearest(type, names);
+    near = codec::nearest(type, names);
   }
   report.add(FindingKind::kUnrecognizedEntityType, span, "no such entity type: " + std::string(type),
              "an entity type of the schema", type, hint(near.empty() ? near : "`" + near + "`"));

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "codec/nearest.h"
+
 namespace wary::schema {
 
 namespace {
@@ -49,7 +51,7 @@ void Resolver::refuse_undefined(const Place& place, std::string_view name, std::
   for (const auto& [key, common] : commons_) known.push_back(key);
   for (const std::string_view word : {"Bool", "Long", "String", "ipaddr", "decimal", "datetime", "duration"})
     known.push_back(word);
-  const std::string near = nearest(name, known);
+  const std::string near = codec::nearest(name, known);
   refuse(place, "cedarschema_undefined", what, "`" + std::string(name) + "`",
          near.empty() ? std::string() : "did you mean `" + near + "`?");
 }

@@ -1,6 +1,8 @@
 // The resolver's second half: entity types, actions, and what follows from their hierarchies.
 #include <algorithm>
 
+#include "codec/nearest.h"
+
 #include "schema/resolver.h"
 
 namespace wary::schema {
@@ -103,7 +105,7 @@ void Resolver::resolve_parents(const ActionDeclaration& declaration, std::string
     }
     std::vector<std::string_view> known;
     for (const Action& action : schema_.actions_) known.push_back(action.uid->id);
-    const std::string near = nearest(parent.id, known);
+    const std::string near = codec::nearest(parent.id, known);
     refuse(parent.place, "cedarschema_undefined", "no such action", "`" + parent.id + "`",
            near.empty() ? std::string() : "did you mean `" + near + "`?");
   }

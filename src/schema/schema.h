@@ -127,7 +127,5 @@ std::string_view namespace_of(std::string_view name);
 std::string_view base_name(std::string_view name);
 // Whether the last part of an entity type's name is Action.
 bool is_action_type(std::string_view name);
-// The candidate most like what was written, or "" when none is near.
-std::string nearest(std::string_view written, const std::vector<std::string_view>& candidates);
 
 }  // namespace wary::schema

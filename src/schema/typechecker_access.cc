@@ -1,6 +1,8 @@
 // Attributes and tags: what may be read, and what a test for it teaches.
 #include "schema/typechecker.h"
 
+#include "codec/nearest.h"
+
 namespace wary::schema {
 
 using cedar::Expr;
@@ -36,7 +38,7 @@ Answer Typechecker::get_attribute(const Expr& e, const Capabilities& prior) {
   if (base.type == nullptr) return Answer::wrong();
   const Attribute* attribute = attribute_of(*base.type, e.name);
   if (attribute == nullptr) {
-    const std::string near = report_.wants_hint() ? nearest(e.name, attribute_names(*base.type)) : std::string();
+    const std::string near = report_.wants_hint() ? codec::nearest(e.name, attribute_names(*base.type)) : std::string();
     report_.add(FindingKind::kUnsafeAttributeAccess, e.span,
                 "attribute `" + e.name + "` is not declared for " + owner_text(*base.type), {}, "`" + e.name + "`",
                 near.empty() ? std::string() : "did you mean `" + near + "`?");

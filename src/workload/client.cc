@@ -5,7 +5,7 @@
 #include "codec/protobuf.h"
 #include "codec/text.h"
 #include "http/grpc.h"
-#include "http/http2_client.h"
+#include "http/http2_session.h"
 #include "http/wire.h"
 
 namespace wary::workload {
@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kMessageMax = std::size_t{4} << 20;
 constexpr std::size_t kIdentitiesMost = 256;
+constexpr std::size_t kUnsentMax = std::size_t{1} << 20;  // far more than one request and window updates
 constexpr std::int64_t kConnectTimeout = 5 * kNanosPerSecond;
 constexpr std::int64_t kRetryFirst = kNanosPerSecond;
 constexpr std::int64_t kRetryMost = 30 * kNanosPerSecond;
@@ -86,13 +87,6 @@ Result<std::pair<std::string, std::vector<Bytes>>> decode_federated(std::string_
   return std::pair(std::move(domain), std::move(certificates));
 }
 
-std::string_view field_named(const http::Http2Fields& fields, std::string_view name) {
-  for (const auto& [key, value] : fields) {
-    if (key == name) return value;
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<io::Address> endpoint(std::string_view text) {
@@ -140,51 +134,62 @@ Result<X509Context> decode_x509_context(std::string_view message) {
   return out;
 }
 
-class Client::Connection final : public http::Wire {
+class Client::Connection final : public http::Wire, private http::Http2SessionEvents {
  public:
   Connection(Client& client, std::unique_ptr<io::Stream> stream)
       : Wire(client.loop_, std::move(stream), [this] { over(); }),
         client_(client),
-        session_({[this](std::int32_t, const http::Http2Fields& fields) { headers(fields); },
-                  [this](std::int32_t, std::string_view bytes) { data(bytes); },
-                  [this](std::int32_t, std::uint32_t) { is_done_ = true; }}) {
-    stream_ = session_.start({{":method", "POST"},
-                              {":scheme", "http"},
-                              {":authority", "localhost"},
-                              {":path", "/SpiffeWorkloadAPI/FetchX509SVID"},
-                              {"content-type", "application/grpc"},
-                              {"te", "trailers"},
-                              {"workload.spiffe.io", "true"}},
-                             http::frame_grpc(""));
-    push(session_.flush());
+        session_(http::Http2Role::kClient, *this) {
+    const std::int32_t call = session_.submit_request({{":method", "POST"},
+                                                       {":scheme", "http"},
+                                                       {":authority", "localhost"},
+                                                       {":path", "/SpiffeWorkloadAPI/FetchX509SVID"},
+                                                       {"content-type", "application/grpc"},
+                                                       {"te", "trailers"},
+                                                       {"workload.spiffe.io", "true"}},
+                                                      false);
+    session_.write(call, http::frame_grpc(""));
+    session_.end(call, {});
+    push(flush());
   }
 
  private:
   std::string receive(std::string_view bytes) override {
-    std::string out = session_.receive(bytes);
+    session_.receive(bytes);
     take_messages();
-    if (is_done_) out += session_.flush();
-    return out;
+    return flush();
   }
   bool is_over() const override { return is_done_ || session_.is_over(); }
 
-  void headers(const http::Http2Fields& fields) {
-    const std::string_view code = field_named(fields, "grpc-status");
-    if (code.empty() && field_named(fields, ":status") == "200") return;
+  std::string flush() {
+    std::string out;
+    session_.flush(out, kUnsentMax);
+    return out;
+  }
+
+  void on_block(std::int32_t, const http::Http2Block& block, bool) override {
+    const std::string_view code = codec::http1::find_field(block.fields, "grpc-status").value_or("");
+    if (code.empty() && block.status == 200 && !block.is_too_large) return;
+    is_done_ = is_done_ || block.is_too_large;
     const bool denied = code == "7";
-    const auto decoded = codec::decode_percent(field_named(fields, "grpc-message"));
+    const auto decoded = codec::decode_percent(codec::http1::find_field(block.fields, "grpc-message").value_or(""));
     error_ =
         fail(denied ? ErrorKind::kDenied : ErrorKind::kUnavailable, denied ? "workload_denied" : "workload_unavailable",
              decoded && !decoded->empty() ? *decoded : std::string("the Workload API ended the stream"));
   }
 
-  void data(std::string_view bytes) {
+  void on_data(std::int32_t call, std::string_view bytes) override {
+    session_.consume(call, bytes.size());
     buffer_ += bytes;
     if (buffer_.size() > kMessageMax + 5) {
       error_ = bad_message("a message is too large");
       is_done_ = true;
     }
   }
+
+  void on_end(std::int32_t) override {}
+  void on_closed(std::int32_t, std::uint32_t) override { is_done_ = true; }
+  void on_sent(std::int32_t) override {}
 
   // Out of the session's callbacks.
   void take_messages() {
@@ -218,8 +223,7 @@ class Client::Connection final : public http::Wire {
   }
 
   Client& client_;
-  http::Http2Client session_;
-  std::int32_t stream_ = 0;
+  http::Http2Session session_;
   std::string buffer_;
   bool is_done_ = false;
   Error error_ = fail(ErrorKind::kUnavailable, "workload_unavailable", "the Workload API closed the connection");

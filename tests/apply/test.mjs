@@ -61,6 +61,11 @@ await run(async () => {
   saw("the directory is applied", mended.code === 0 && mended.out.includes("created  Policy test/good") && mended.err === "", mended.text.trim().split("\n").pop());
   saw("and decides", wary.cli("try", "bob", "GET", "https://site.localhost/").out.startsWith("ALLOW") && (await mayRead()), seen());
 
+  const may = wary.cli("try", "bob", "GET", "https://site.localhost/"), mayNot = wary.cli("try", "nobody", "GET", "https://site.localhost/");
+  const inJson = wary.cli("--output", "json", "try", "nobody", "GET", "https://site.localhost/"), noAnswer = wary.cli("try", "bob", "GET", "https://none.localhost/");
+  saw("wary try exits with 0 for ALLOW, 1 for DENY without an error, another where there is no answer", may.code === 0 && mayNot.code === 1 && mayNot.out.startsWith("DENY") && mayNot.err === "" &&
+    inJson.code === 1 && JSON.parse(inJson.out).decision === "deny" && noAnswer.code > 1 && noAnswer.err.includes("[host_unknown]"), `${may.code} ${mayNot.code} ${inJson.code} ${noAnswer.code}`);
+
   step("warnings");
   const impossible = file("impossible.cedar", "permit (principal, action, resource)\nwhen { context has vehicle };\n");
   const warned = apply(impossible);
@@ -70,6 +75,13 @@ await run(async () => {
   saw("so is one about another program's resources", foreign.code === 0 && foreign.err.includes("[policy_foreign]") && foreign.err.includes("Shop::Order"), foreign.err.split("\n")[0]);
   const json = wary.cliJson("apply", "-f", impossible, "-n", "test");
   saw("--output json carries the warnings", json.warnings?.length === 1 && json.warnings[0].code === "validation_impossible_policy" && json.warnings[0].where === `${impossible}:1:1`);
+  const nobody = file("nobody.cedar", 'permit (principal == Wary::User::"alcie", action in Wary::Action::"read", resource in Wary::App::"test/site");\n');
+  const unknown = apply(nobody);
+  saw("so is one that names a user who does not exist, with who was meant", unknown.code === 0 && unknown.err.startsWith(`warning: ${nobody}:1:9: there is no such Wary::User`) &&
+    unknown.err.includes("[policy_entity_unknown]") && unknown.err.includes('did you mean Wary::User::"alice"?'), unknown.err.split("\n")[0]);
+  const review = wary.cli("policy", "diff", "--platform", "-n", "test", nobody);
+  saw("wary policy diff --platform says it before", review.code === 0 && review.err.includes(`warning: ${nobody}:1:9: `) && review.err.includes('did you mean Wary::User::"alice"?'), review.err.split("\n")[0]);
+  wary.cli("delete", "policy", "nobody", "-n", "test");
   const slip = apply(file("slip.cedar", 'forbid (principal, action, resource in Wray::App::"test/site");\n'));
   saw("a slip in the namespace is refused, with the right one", slip.code !== 0 && slip.err.includes("did you mean `Wary::App`?"), slip.err.split("\n")[0]);
 
@@ -80,7 +92,8 @@ await run(async () => {
 
   step("the demo, and a restart");
   const demo = wary.cli("apply", "-f", join(root, "examples/demo/resources/policies"), "-n", "demo");
-  saw("the demo's policies are valid, without a warning", demo.code === 0 && demo.err === "", demo.err);
+  const others = demo.err.split("\n").filter((line) => line.startsWith("warning: ") && !line.includes("[policy_entity_unknown]"));
+  saw("the demo's policies are valid; without its objects each name is warned about", demo.code === 0 && demo.err.includes('Wary::App::"demo/site"') && others.length === 0 && !demo.err.includes("error: "), others[0]);
   await wary.stop();
   await wary.start();
   saw("nothing stored is called invalid at the start", !wary.log("waryd").includes("control.policy_invalid"));

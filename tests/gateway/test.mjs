@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { run, saw, skip, step } from "../support/checks.mjs";
 import { Platform, root } from "../support/platform.mjs";
 import { terminated } from "./terminated.mjs";
-import { cleanUp, freePort, makeScratch, start, until } from "../support/processes.mjs";
+import { cleanUp, freePort, isRunning, makeScratch, start, until } from "../support/processes.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const python = "/usr/bin/python3";
@@ -209,15 +209,33 @@ await run(async () => {
 
   step("the tap");
   const watch = (...words) => start("tap", wary.wary, ["--data", wary.data, "edge", "tap", ...words]);
-  const taps = [watch("--principal", "alice", "--app", "test/site"), watch("--principal", "bob"), watch("--outcome", "deny")];
+  const taps = [watch("--principal", "alice", "--app", "test/site"), watch("--principal", "bob"), watch("--outcome", "deny"), watch("--app", "test/siet"),
+    watch("--principal", 'User::"alice"', "--app", "test/site")];
   await new Promise((resolve) => setTimeout(resolve, 500));
   wary.curl(wary.url("site", "/tapped?token=hidden"), "-b", cookies.site, "-H", "X-Api: hidden");
   wary.curl(wary.url("site", "/untold"));
   await until("the tap shows them", () => taps[0].text.includes("/tapped") && taps[2].text.includes("/untold"), 5000);
   saw("edge tap shows whose request it was, and no secret", /allow .*User::"alice".*\/tapped/.test(taps[0].text) && !taps.some((tap) => tap.text.includes("hidden")), taps[0].text.slice(-300));
   saw("and only those that were asked for", !taps[0].text.includes("/untold") && taps[1].text === "" && !taps[2].text.includes("/tapped"), taps[2].text.slice(-300));
+  await until("an entity is taken as well", () => taps[4].text.includes("/tapped"), 5000).catch(() => {});
+  saw("by a name or by an entity alike", taps[4].text === taps[0].text, taps[4].text.slice(-300));
+  saw("an application that is not there is warned about, and waited for", isRunning(taps[3]) && /^warning: .*test\/siet.*\[resource_unknown\]\n {2}did you mean test\/site\?/.test(taps[3].text), taps[3].text);
   for (const tap of taps) tap.kill("SIGINT");
+  const ofAlice = wary.cli("ledger", "tail", "--last", "500", "--actor", "alice").out;
+  saw("ledger tail takes a name as well as an entity", ofAlice.includes("/tapped") && wary.cli("ledger", "tail", "--last", "500", "--actor", 'Wary::User::"alice"').out.includes("/tapped") &&
+    !ofAlice.includes("/untold"), ofAlice.slice(-300));
   saw("a wrong outcome is told", /tap_outcome/.test(wary.cli("edge", "tap", "--outcome", "maybe").text));
+
+  step("who is signed in");
+  const signed = wary.cliJson("session", "list", "--principal", "alice").sessions;
+  saw("session list has her, since when, until when, last seen, and where", signed.length === 1 && signed[0].hosts.includes("site.localhost") && signed[0].since < signed[0].lastSeen && signed[0].lastSeen < signed[0].until,
+    JSON.stringify(signed).slice(0, 300));
+  wary.signIn("alice");
+  const newest = wary.cliJson("session", "list").sessions[0];
+  saw("another sign-in of hers is another session", newest.user === "alice" && newest.session !== signed[0].session && wary.cli("session", "list").out.includes(newest.session));
+  const ended = wary.cli("revoke", "session", newest.session, "--reason", "a test");
+  saw("it ends by its name, and is listed no more; the first one stays", ended.code === 0 && wary.cliJson("session", "list").sessions.map((one) => one.session).join() === signed[0].session &&
+    wary.curl(wary.url("site", "/"), "-b", cookies.site).status === 200, ended.text);
 
   step("traces and metrics");
   await telemetry(wary, collector, cookies.site);

@@ -176,13 +176,13 @@ function evaluate() {
   const allowed = policy("eval", ...asks("ann", "read", "home"));
   saw("ALLOW, and by what", allowed.code === 0 && allowed.out === "ALLOW\n  policy team-reads\n", shown(allowed));
   const denied = policy("eval", ...asks("ann", "write", "home"));
-  saw("DENY is an answer, not a failure", denied.code === 0 && denied.out === "DENY\n");
+  saw("DENY is an answer, not a failure: exit code 1, and no error", denied.code === 1 && denied.out === "DENY\n" && denied.err === "");
   const answer = json("eval", ...asks("bo", "write", "home")).json;
   saw("--output json", answer?.decision === "allow" && answer.reasons.join() === "owner" && answer.errors.length === 0, JSON.stringify(answer));
   const wrong = ["eval", "--policies", file("wrong.cedar", "permit (principal, action, resource) when { principal.nothing };\n"), "--entities", "entities.json",
     "--principal", 'Person::"ann"', "--action", 'Action::"read"', "--resource", 'Page::"home"'];
   const failed = policy(...wrong);
-  saw("a policy that fails is named, with why", failed.code === 0 && failed.out.startsWith("DENY\n  error in policy0: ") && failed.out.includes("nothing"), failed.out.split("\n")[1]);
+  saw("a policy that fails is named, with why", failed.code === 1 && failed.out.startsWith("DENY\n  error in policy0: ") && failed.out.includes("nothing"), failed.out.split("\n")[1]);
   saw("--output json has its kind", json(...wrong).json?.errors?.[0]?.policy === "policy0" && json(...wrong).json.errors[0].kind !== "");
   file("skipped.cedar", `${good}forbid (principal, action, resource) when { context.banned };\n`);
   const skipped = ["eval", ...asks("bo", "write", "home").map((word) => (word === "good.cedar" ? "skipped.cedar" : word))];

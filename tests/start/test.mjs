@@ -54,6 +54,9 @@ async function speed(scratch) {
 async function refusals(wary, scratch) {
   step("what it refuses");
   await wary.start();
+  const said = readFileSync(join(wary.data, "log/wary-edge.log"), "utf8");
+  const certified = said.indexOf('"edge.certificate"');
+  saw("the edge is ready once it has a certificate", certified >= 0 && certified < said.indexOf('"process.ready"'), said);
   const modes = ["ca.pem", "ledger.vkey"].map((name) => (statSync(join(wary.data, name)).mode & 0o777).toString(8));
   saw("what is public may be read by everybody on this machine", modes.every((mode) => mode === "644"), modes.join(" "));
   const second = new Platform(scratch, await freePort(), { data: wary.data });
@@ -68,7 +71,15 @@ async function refusals(wary, scratch) {
   await wary.stop();
   const foreign = createServer();
   await new Promise((resolve) => foreign.listen(wary.port, "127.0.0.1", resolve));
-  sawRefusal("a port that another program holds", await attempt(wary), "listen_in_use", `127.0.0.1:${wary.port}`);
+  const held = await attempt(wary);
+  sawRefusal("a port that another program holds", held, "listen_in_use", `127.0.0.1:${wary.port}`);
+  saw("with the option that chooses it", held.lines[1]?.endsWith("another port with --listen ADDRESS:PORT"), held.lines[1]);
+  const free = await freePort();
+  for (const option of ["--plain-listen", "--federation-listen"]) {
+    const another = new Platform(scratch, free, { data: join(scratch, "listens"), words: [option, `127.0.0.1:${wary.port}`] });
+    const refused = await attempt(another);
+    sawRefusal(`one that ${option} names`, refused, "listen_in_use", `another port with ${option} ADDRESS:PORT`);
+  }
   foreign.close();
 
   const bin = join(scratch, "bin");
