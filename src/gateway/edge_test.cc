@@ -414,6 +414,15 @@ TEST_CASE("the edge's own certificate is asked for anew before it ends, and show
   CHECK(world.shown.back() != world.shown.front());
 }
 
+TEST_CASE("a signer whose certificates have ended as they come is asked once a second, not all the time") {
+  EdgeWorld world;
+  world.own_life = world.life = -kNanosPerSecond;
+  world.start_demanding_app();
+  world.start();
+  REQUIRE(world.until([&] { return world.own_asked > 0 && world.issued > 0; }));
+  CHECK_FALSE(world.until([&] { return world.own_asked > 6 || world.issued > 6; }, 3));
+}
+
 TEST_CASE("an edge that could not have its own certificate shows it as soon as it has it") {
   EdgeWorld world;
   world.refuses_own = true;

@@ -1,5 +1,6 @@
 #include "gateway/signer_desk.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -41,7 +42,7 @@ Result<SignerDesk::Made> SignerDesk::issue(const Ask& ask, const std::vector<std
   return Made{{std::move(certificate.chain), std::make_shared<const crypto::PrivateKey>(std::move(key))},
               names,
               certificate.not_after,
-              {now + (certificate.not_after.nanos - now) / 3}};
+              {now + std::max((certificate.not_after.nanos - now) / 3, kNanosPerSecond)}};
 }
 
 SignerDesk::Told SignerDesk::answer(const Ask& ask) const {

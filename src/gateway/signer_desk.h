@@ -56,7 +56,7 @@ class SignerDesk {
   struct Made {
     crypto::TlsIdentity identity;
     std::vector<std::string> names;
-    UnixTime not_after, renew_at;  // after a third of its life
+    UnixTime not_after, renew_at;  // after a third of its life, and a second at least: it may have ended as it came
   };
   // What came of it; the first failure, after which a signer that is away is asked for nothing more.
   struct Told {
