@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "cli/api.h"
+#include "codec/error_json.h"
 
 namespace wary::apps {
 
@@ -15,20 +16,9 @@ constexpr std::string_view kEdge = "wary-edge";
 constexpr std::int64_t kDrainDefault = 60, kDrainMost = 300;
 constexpr std::int64_t kTimeoutDefault = 30, kTimeoutLeast = 1, kTimeoutMost = 60;
 
-codec::Json json_of(const Error& error) {
-  codec::Json out = codec::Json::object();
-  out.set("kind", to_string(error.kind)).set("code", std::string_view(error.code));
-  out.set("message", std::string_view(error.message));
-  if (!error.where.empty()) out.set("where", std::string_view(error.where));
-  if (!error.expected_text.empty()) out.set("expected", std::string_view(error.expected_text));
-  if (!error.found_text.empty()) out.set("found", std::string_view(error.found_text));
-  if (!error.next_step.empty()) out.set("next", std::string_view(error.next_step));
-  return out;
-}
-
 void refuse(http::Exchange& exchange, int status, const Error& error) {
   exchange.respond(status, {{"Content-Type", "application/json"}},
-                   codec::Json::object().set("error", json_of(error)).to_string());
+                   codec::Json::object().set("error", codec::to_json(error)).to_string());
 }
 
 Result<std::int64_t> seconds_of(const codec::Json& body, std::string_view name, std::int64_t fallback,

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <limits>
 
+#include "codec/error_json.h"
 #include "codec/json_scan.h"
 #include "tests/support/archive.h"
 #include "tests/support/skip.h"
@@ -160,4 +161,13 @@ TEST_CASE("gives the published verdict on every file of the JSON parsing suite")
     ++files;
   }
   CHECK(files == 191);
+}
+
+TEST_CASE("an error says as JSON what it has to say, and no more") {
+  const Error error = fail(ErrorKind::kInvalid, "a_code", "what is wrong").at("here").expected("this").found("that");
+  CHECK(to_json(error).to_canonical_string() == R"({"code":"a_code","expected":"this","found":"that","kind":")" +
+                                                    std::string(to_string(error.kind)) +
+                                                    R"(","message":"what is wrong","where":"here"})");
+  CHECK(to_json(fail(ErrorKind::kInvalid, "b", "c").next("do")).string_or("next", "") == "do");
+  CHECK(to_json(fail(ErrorKind::kInvalid, "b", "c")).members().size() == 3);
 }

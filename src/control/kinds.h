@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/embedded.h"
+#include "codec/error_json.h"
 #include "codec/json_schema.h"
 #include "store/store.h"
 
@@ -49,7 +50,7 @@ struct ResourceError {
   std::string caret;  // the line of a policy and what points into it
 };
 codec::Json to_json(const ResourceError& error);
-codec::Json to_json(const Error& error);
+using codec::to_json;  // of an Error
 
 struct Resource {
   store::Key key;

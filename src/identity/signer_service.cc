@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "codec/error_json.h"
 #include "codec/text.h"
 #include "identity/issue_batch.h"
 
@@ -12,13 +13,6 @@ namespace {
 constexpr std::int64_t kCallTime = 5 * kNanosPerSecond;
 constexpr std::int64_t kPause = 20 * kNanosPerMilli;
 constexpr std::size_t kCallersMax = 64;
-
-codec::Json to_json(const Error& error) {
-  codec::Json out = codec::Json::object();
-  out.set("kind", to_string(error.kind)).set("code", std::string_view(error.code));
-  out.set("message", std::string_view(error.message));
-  return codec::Json::object({{"error", std::move(out)}});
-}
 
 Error bad_answer() { return fail(ErrorKind::kInternal, "signer_syntax", "the signer's answer is of another form"); }
 
@@ -81,7 +75,7 @@ void SignerService::on_request(Caller& caller, std::uint8_t type, ByteView paylo
   if (type != kRequest || !request) return caller.frames.close();
   const auto answer = signer_.handle(caller.role, *request);
   if (!answer && answer.error().code == "signer_forbidden") return forbidden(caller);
-  const codec::Json out = answer ? *answer : to_json(answer.error());
+  const codec::Json out = answer ? *answer : codec::Json::object({{"error", codec::to_json(answer.error())}});
   (void)caller.frames.send(kAnswer, as_bytes(out.to_string()));
 }
 
