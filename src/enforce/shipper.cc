@@ -75,6 +75,7 @@ void Shipper::ship() {
 }
 
 void Shipper::ship_lane(Lane& lane) {
+  lane.is_held = true;
   while (lane.cursor - lane.ring->begin() < kOnTheWay) {
     link::EventBatch batch;
     batch.events.reserve(kBatchEvents);
@@ -91,7 +92,10 @@ void Shipper::ship_lane(Lane& lane) {
       bytes += entry.event.size();
       return true;
     });
-    if (batch.events.empty()) return;
+    if (batch.events.empty()) {
+      lane.is_held = false;
+      return;
+    }
     if (!hooks_.send(batch)) {
       lane.cursor = before;
       return;
@@ -113,7 +117,10 @@ void Shipper::on_receipt(const link::Receipt& receipt) {
   }
   hooks_.on_ledger(true);
   hooks_.on_durable(receipt);
-  ship();
+  // What was recorded since gathers on: taken at each receipt it would go up one by one.
+  for (Lane& lane : lanes_) {
+    if (connected_ && lane.is_held) ship_lane(lane);
+  }
 }
 
 void Shipper::tick() {

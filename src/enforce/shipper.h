@@ -49,6 +49,7 @@ class Shipper {
     std::uint64_t cursor = 0;
     std::uint64_t sent = 0;          // ring position of what was sent last
     std::int64_t waiting_since = 0;  // 0: nothing is on its way
+    bool is_held = false;            // there was more than could be on its way
   };
   void ship();
   void ship_lane(Lane& lane);

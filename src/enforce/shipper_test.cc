@@ -121,6 +121,44 @@ TEST_CASE("a new link gets everything that is not freed, from the start") {
   CHECK(world.batches[1].events.size() == 4);
 }
 
+TEST_CASE("what comes while others are on their way gathers, whenever their receipts come") {
+  ShipperWorld world;
+  world.shipper->on_connected();
+  world.add(0, 1);
+  world.run(6);
+  REQUIRE(world.batches.size() == 1);
+  for (std::uint64_t i = 1; i <= 4; ++i) {
+    world.add(0, 1);
+    world.run(1);
+    world.shipper->on_receipt({100, 1});
+    CHECK(world.batches.size() == 1);
+  }
+  world.run(4);
+  REQUIRE(world.batches.size() == 2);
+  CHECK(world.batches[1].first_sequence == 2);
+  CHECK(world.batches[1].events.size() == 4);
+  world.add(0, 1);
+  world.shipper->hurry();
+  world.run(1);
+  CHECK(world.batches.size() == 3);
+}
+
+TEST_CASE("what the link did not take goes up with the next receipt") {
+  ShipperWorld world;
+  world.shipper->on_connected();
+  world.add(0, 1);
+  world.run(6);
+  world.link_takes = false;
+  world.add(0, 3);
+  world.run(6);
+  CHECK(world.batches.size() == 1);
+  world.link_takes = true;
+  world.shipper->on_receipt({100, 1});
+  REQUIRE(world.batches.size() == 2);
+  CHECK(world.batches[1].first_sequence == 2);
+  CHECK(world.batches[1].events.size() == 3);
+}
+
 TEST_CASE("a link that takes nothing now gets it at the next tick") {
   ShipperWorld world;
   world.link_takes = false;
