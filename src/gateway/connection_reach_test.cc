@@ -354,23 +354,23 @@ TEST_CASE("a WebSocket holds its place for as long as it is open, and gRPC has i
   CHECK(world.ask("/x")->answers().at(0).status == 200);
 }
 
-TEST_CASE("an App that says nothing of it lets 256 requests of one principal be at work, and no more") {
+TEST_CASE("an App that says nothing of it lets 1,024 requests of one principal be at work, and no more") {
   World world;
   std::size_t at_work = 0;
   world.site->on_request = [&](AppStream&, const AppRequest&) { ++at_work; };
   std::vector<std::unique_ptr<Http2TestClient>> clients;
-  for (int i = 0; i < 3; ++i) {
+  for (int i = 0; i < 11; ++i) {
     clients.push_back(std::make_unique<Http2TestClient>(world));
     for (int k = 0; k < 100; ++k) clients.back()->send(clients.back()->head("GET", "/slow"));
     clients.back()->run(50);
   }
-  CHECK(at_work == 256);
+  CHECK(at_work == 1'024);
   world.revoke("alice");  // whatever ends a request gives its place back
   world.run(100);
   const auto carol = world.client();
   carol->send(World::get("/slow", "", "carol-token"));
   world.run(20);
-  CHECK(at_work == 257);
+  CHECK(at_work == 1'025);
 }
 
 TEST_CASE("whoever is not known shares what is at work with all of an address, and with nobody of another") {

@@ -60,7 +60,7 @@ struct Reach {
   double retry_share = 0.2;                    // of the application's requests, at most
   std::uint64_t max_body = 0;                  // of a request; 0: as much as it wants
   double rate = 0, burst = 0;                  // requests of one principal per second; 0: as many as it wants
-  std::uint64_t concurrent = 256;              // requests of one principal that are at work at once
+  std::uint64_t concurrent = 1024;             // requests of one principal that are at work at once
   std::optional<HealthCheck> health;
 };
 
