@@ -354,6 +354,23 @@ TEST_CASE("a WebSocket holds its place for as long as it is open, and gRPC has i
   CHECK(world.ask("/x")->answers().at(0).status == 200);
 }
 
+TEST_CASE("an application that agrees to a WebSocket in HTTP/1.0 agrees to none") {
+  for (const char minor : {'0', '1'}) {
+    World world;
+    world.site->on_request = [&](AppStream& stream, const AppRequest&) {
+      stream.send(std::string("HTTP/1.") + minor +
+                  " 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                  "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+    };
+    serve(world, {});
+    const auto socket = world.ask("/ws",
+                                  "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
+    REQUIRE(socket->answers().size() == 1);
+    CHECK(socket->answers()[0].status == (minor == '1' ? 101 : 502));
+  }
+}
+
 TEST_CASE("an App that says nothing of it lets 1,024 requests of one principal be at work, and no more") {
   World world;
   std::size_t at_work = 0;

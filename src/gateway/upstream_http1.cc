@@ -180,7 +180,8 @@ bool Http1Upstream::take_head(std::string_view& bytes) {
   }
   scan_ = {};
   const bool switches = head_.status == 101;
-  if (result.progress == http1::Progress::kRefused || (switches && !upgrades_)) {
+  // HTTP/1.0 has no upgrade (RFC 9110 section 7.8).
+  if (result.progress == http1::Progress::kRefused || (switches && (!upgrades_ || head_.minor_version == 0))) {
     fail(switches ? "upstream_switched" : result.refusal.code, kUnclear);
     return false;
   }
